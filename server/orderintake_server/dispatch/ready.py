@@ -1,0 +1,71 @@
+"""The orders ready to run, most urgent first, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+from orderintake_server.domain import Waiting
+from orderintake_server.store.base import Page
+
+WINDOW = 4_096
+"""Orders read from the store at a time; at most twice as many are held. 1 MiB or so."""
+
+_BEFORE_ALL = Waiting(-1, 0, 0)
+
+
+class ReadyQueue:
+    """The front of the store's queue, as an asyncio.PriorityQueue.
+
+    Whatever waits in the store up to the horizon is here; whatever waits beyond it is in the
+    store only. So the most urgent order here is the most urgent order there is, and memory does
+    not grow with the backlog.
+    """
+
+    def __init__(self, *, window: int = WINDOW) -> None:
+        """Start empty, with everything that the store holds beyond the horizon."""
+        self._window = window
+        self._queue = _Heap()
+        self._horizon: Waiting | None = _BEFORE_ALL
+
+    def __len__(self) -> int:
+        """Count the orders held in memory."""
+        return self._queue.qsize()
+
+    async def pop(self) -> Waiting:
+        """Take the most urgent order, as soon as there is one."""
+        return await self._queue.get()
+
+    def push(self, order: Waiting) -> None:
+        """Add an order that the store holds now; beyond the horizon, the store is enough."""
+        if self._horizon is not None and order > self._horizon:
+            return
+        self._queue.put_nowait(order)
+        if len(self) > 2 * self._window:
+            self._horizon = self._queue.cut(self._window)
+
+    def missing(self) -> Page | None:
+        """Tell which page of the store's queue is wanted here now, if any."""
+        if self._horizon is None or len(self) > self._window // 2:
+            return None
+        return Page(after=self._horizon, limit=self._window)
+
+    def fill(self, asked: Page, found: list[Waiting]) -> None:
+        """Add the page that was asked for, read after the last order pushed was stored."""
+        if asked.after != self._horizon:
+            return
+        for order in found:
+            self._queue.put_nowait(order)
+        self._horizon = found[-1] if len(found) == asked.limit else None
+
+
+class _Heap(asyncio.PriorityQueue[Waiting]):
+    """A priority queue whose far end can be cut off."""
+
+    def _init(self, maxsize: int) -> None:  # noqa: ARG002 - a hook of asyncio.Queue
+        self._queue: list[Waiting] = []
+
+    def cut(self, keep: int) -> Waiting:
+        """Drop all but the `keep` most urgent; return the last one kept."""
+        self._queue.sort()
+        del self._queue[keep:]
+        return self._queue[-1]

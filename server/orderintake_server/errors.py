@@ -1,0 +1,125 @@
+"""The failures the domain can name, each with its reason and what its receiver needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Reason(Enum):
+    """Why the service says no: the contract's ErrorReason, by the same names."""
+
+    INVALID_ORDER = "INVALID_ORDER"
+    REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
+    QUEUE_FULL = "QUEUE_FULL"
+    DRAINING = "DRAINING"
+    STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
+    CURSOR_AHEAD = "CURSOR_AHEAD"
+    CURSOR_OTHER_LOG = "CURSOR_OTHER_LOG"
+    CURSOR_INVALID = "CURSOR_INVALID"
+    INTERNAL = "INTERNAL"
+
+
+class Refusal(Exception):
+    """The service says no. Nothing was stored, unless the subclass says otherwise."""
+
+    reason: Reason
+
+    def __init__(self, text: str) -> None:
+        """Keep `text`, which the caller is shown; programs go by `reason`."""
+        super().__init__(text)
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldViolation:
+    """One bad field of a request: its path, and what is wrong with it."""
+
+    field: str
+    description: str
+
+
+class InvalidOrder(Refusal):
+    """Fields of the request are bad: `violations` names every one."""
+
+    reason = Reason.INVALID_ORDER
+
+    def __init__(self, violations: tuple[FieldViolation, ...]) -> None:
+        """Refuse for these violations, of which there is at least one."""
+        super().__init__("; ".join(f"{bad.field}: {bad.description}" for bad in violations[:3]))
+        self.violations = violations
+
+
+class RequestIdReused(Refusal):
+    """The customer's request_id already names an order with other content."""
+
+    reason = Reason.REQUEST_ID_REUSED
+
+    def __init__(self, *, request_id: str, accept_sequence: int) -> None:
+        """Refuse, naming the order that holds the request_id."""
+        super().__init__(f"request_id {request_id!r} was used for an order with other content")
+        self.accept_sequence = accept_sequence
+
+
+class Unavailable(Refusal):
+    """Not now: the same request may succeed after `retry_after` seconds."""
+
+    def __init__(self, text: str, *, retry_after: float = 1.0) -> None:
+        """Refuse until about `retry_after` seconds from now."""
+        super().__init__(text)
+        self.retry_after = retry_after
+
+
+class QueueFull(Unavailable):
+    """As many orders wait as may."""
+
+    reason = Reason.QUEUE_FULL
+
+
+class Draining(Unavailable):
+    """The service is stopping."""
+
+    reason = Reason.DRAINING
+
+
+class StorageUnavailable(Unavailable):
+    """The store cannot write now; whether the order was stored, only a repeat can tell."""
+
+    reason = Reason.STORAGE_UNAVAILABLE
+
+
+class OrderNotFound(Refusal):
+    """There is no such order here."""
+
+    reason = Reason.ORDER_NOT_FOUND
+
+
+class CursorAhead(Refusal):
+    """The cursor lies beyond the head of the log."""
+
+    reason = Reason.CURSOR_AHEAD
+
+
+class CursorOtherLog(Refusal):
+    """The cursor belongs to another log."""
+
+    reason = Reason.CURSOR_OTHER_LOG
+
+
+class CursorInvalid(Refusal):
+    """The text is no cursor."""
+
+    reason = Reason.CURSOR_INVALID
+
+
+class StoreFull(Exception):
+    """There is no room on the disk: nothing of the change was stored; it may be tried again."""
+
+
+class StoreBroken(Exception):
+    """The store cannot go on; what it acknowledged is safe, the process must end."""
+
+
+class StartupFailed(Exception):
+    """The service cannot start; the text tells an operator why and what to do."""

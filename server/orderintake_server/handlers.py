@@ -1,0 +1,160 @@
+"""The shop's own code: what a handler is given, how it is found and called, and a default."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+
+from orderintake.v1 import order_pb2
+from orderintake_server.dispatch.workers import HandlerFault
+from orderintake_server.errors import StartupFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from orderintake_server.names import Names
+    from orderintake_server.store.base import Lease
+
+RESULT_BYTES = 64 * 1024
+"""The largest result: with the largest order it still fits in one message of a stream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAttempt:
+    """An order in a handler's hands: what its caller placed, and which attempt this is."""
+
+    order_id: str
+    customer_id: str
+    tier: order_pb2.Tier.ValueType
+    lines: Sequence[order_pb2.OrderLine]
+    labels: Mapping[str, str]
+    payload: any_pb2.Any | None
+    """The caller's own typed order, if it sent one: `payload.Unpack(message)` opens it."""
+    accept_time: datetime
+    attempt: int
+    """1 at first; more after an attempt that a crash cut short. What it did may be done already."""
+
+
+UserHandler = "Callable[[OrderAttempt], Message | None | Awaitable[Message | None]]"
+"""What the shop writes: async, or sync, which then runs in a thread of its own."""
+
+
+async def simulate(order: OrderAttempt) -> None:
+    """Take as long as the label `processing_time` says ("0.2s"), no time without it.
+
+    Raises HandlerFault when the label is no duration, or a negative one.
+    """
+    text = order.labels.get("processing_time", "0s")
+    duration = duration_pb2.Duration()
+    try:
+        duration.FromJsonString(text)
+    except ValueError:
+        duration.seconds = -1
+    seconds = duration.seconds + duration.nanos / 1e9
+    if seconds < 0:
+        raise HandlerFault(
+            "HANDLER_ERROR",
+            f'label processing_time is {text!r}; it must be a duration of 0 or more, like "0.2s"',
+        )
+    await asyncio.sleep(seconds)
+
+
+def load(path: str) -> Callable[[OrderAttempt], Any]:
+    """Import the handler at `package.module:callable`.
+
+    Raises StartupFailed, naming what is wrong with the path or what importing it raised.
+    """
+    module_name, colon, name = path.partition(":")
+    if not (module_name and colon and name):
+        raise StartupFailed(f"handler {path!r} must have the form package.module:callable")
+    try:
+        found = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise StartupFailed(
+            f"handler {path!r} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    if not callable(found):
+        raise StartupFailed(f"handler {path!r} is not callable")
+    handler: Callable[[OrderAttempt], Any] = found
+    return handler
+
+
+class HandlerCalls:
+    """Calls the shop's handler for one attempt after the other, each order decoded for it."""
+
+    def __init__(
+        self, handler: Callable[[OrderAttempt], Any], *, names: Names, threads: int
+    ) -> None:
+        """Call `handler`, a sync one in one of `threads` threads."""
+        self._handler = handler
+        self._names = names
+        self._is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+            getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
+        )
+        self._threads = ThreadPoolExecutor(max(threads, 1), thread_name_prefix="handler")
+
+    async def __call__(self, lease: Lease) -> bytes | None:
+        """Run one attempt; return its result, encoded.
+
+        Raises whatever the handler raises, and HandlerFault for a result that cannot be stored.
+        """
+        attempt = self._decoded(lease)
+        if self._is_async:
+            outcome = await self._handler(attempt)
+        else:
+            loop = asyncio.get_running_loop()
+            outcome = await loop.run_in_executor(self._threads, self._handler, attempt)
+        return _encoded(outcome)
+
+    def __enter__(self) -> Self:
+        """Use it as a block: behind it nothing more is started."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the threads go; one that still runs cannot be ended, and is left behind."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _decoded(self, lease: Lease) -> OrderAttempt:
+        order = order_pb2.Order.FromString(lease.order.content)
+        return OrderAttempt(
+            order_id=self._names.order_id(lease.order.accept_sequence),
+            customer_id=order.customer_id,
+            tier=order.tier,
+            lines=order.lines,
+            labels=order.labels,
+            payload=order.payload if order.HasField("payload") else None,
+            accept_time=datetime.fromtimestamp(lease.order.accept_time / 1e6, UTC),
+            attempt=lease.order.attempt_count,
+        )
+
+
+def _encoded(outcome: object) -> bytes | None:
+    """Turn what a handler returned into an encoded Any."""
+    if outcome is None:
+        return None
+    if not isinstance(outcome, Message):
+        raise HandlerFault(
+            "RESULT_INVALID",
+            f"the handler returned {type(outcome).__name__}; it must return a protobuf message "
+            "or None",
+        )
+    packed = outcome if isinstance(outcome, any_pb2.Any) else any_pb2.Any()
+    if packed is not outcome:
+        packed.Pack(outcome)
+    encoded = packed.SerializeToString()
+    if len(encoded) > RESULT_BYTES:
+        raise HandlerFault(
+            "RESULT_INVALID",
+            f"the handler returned {len(encoded)} bytes; a result has at most {RESULT_BYTES}",
+        )
+    return encoded

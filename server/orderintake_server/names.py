@@ -1,0 +1,68 @@
+"""The texts by which orders and places in the completion log are known outside."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+
+from orderintake_server.errors import CursorInvalid, CursorOtherLog, OrderNotFound
+
+_CURSOR = struct.Struct(">B4sQ")
+_CHECK = struct.Struct(">I")
+_VERSION = 1
+_ORDER_ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{12})")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names that one log gives: `log_id` is its own, 8 hexadecimal digits."""
+
+    log_id: str
+
+    def order_id(self, accept_sequence: int) -> str:
+        """Name an order; ids of one log sort as their accept sequences do."""
+        return f"{self.log_id}-{accept_sequence:012x}"
+
+    def accept_sequence(self, order_id: str) -> int:
+        """Tell which order is meant.
+
+        Raises OrderNotFound when no order of this log can have that id.
+        """
+        match = _ORDER_ID.fullmatch(order_id)
+        if match is None or match[1] != self.log_id:
+            raise OrderNotFound("there is no order with this order_id")
+        return int(match[2], 16)
+
+    def cursor(self, sequence: int) -> str:
+        """Name the place right behind completion `sequence`; 0 is before the first."""
+        place = _CURSOR.pack(_VERSION, bytes.fromhex(self.log_id), sequence)
+        return base64.urlsafe_b64encode(place + _CHECK.pack(zlib.crc32(place))).decode().rstrip("=")
+
+    def sequence(self, cursor: str) -> int:
+        """Tell which place a cursor names; the empty one is before the first completion.
+
+        Raises CursorInvalid for a text that is no cursor, CursorOtherLog for another log's.
+        """
+        if not cursor:
+            return 0
+        log_id, sequence = _parse(cursor)
+        if log_id != self.log_id:
+            raise CursorOtherLog("the cursor belongs to the completion log of another store")
+        return sequence
+
+
+def _parse(cursor: str) -> tuple[str, int]:
+    """Take a cursor apart; only the very text that `cursor` makes will do."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        place, (check,) = raw[: _CURSOR.size], _CHECK.unpack(raw[_CURSOR.size :])
+        version, log_id, sequence = _CURSOR.unpack(place)
+    except (binascii.Error, struct.error, ValueError):
+        raise CursorInvalid("this is not a cursor") from None
+    if version != _VERSION or check != zlib.crc32(place):
+        raise CursorInvalid("this is not a cursor, or it was damaged")
+    return log_id.hex(), sequence

@@ -1,0 +1,194 @@
+"""Requests, checked: every bad field is found and named at once, nothing bad passes this door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_pb2
+from orderintake_server.domain import NewOrder, Tier
+from orderintake_server.errors import FieldViolation, InvalidOrder
+
+if TYPE_CHECKING:
+    from orderintake_server.names import Names
+
+TEXT_CHARACTERS = 128
+LINES = 100
+LABELS = 16
+LABEL_KEY_CHARACTERS = 63
+LABEL_VALUE_CHARACTERS = 256
+ORDER_BYTES = 64 * 1024
+BATCH_ORDERS = 1_000
+VIOLATIONS = 50
+"""All limits are the contract's; the messages' comments state them."""
+
+PAGE_DEFAULT, PAGE_MOST = 100, 1_000
+HEARTBEAT_DEFAULT, HEARTBEAT_LEAST, HEARTBEAT_MOST = 5.0, 1.0, 60.0
+DURATION_SECONDS = 315_576_000_000
+"""The longest Duration that protobuf allows: 10,000 years."""
+
+_TIERS = {
+    order_pb2.TIER_UNSPECIFIED: Tier.REGULAR,
+    order_pb2.TIER_REGULAR: Tier.REGULAR,
+    order_pb2.TIER_VIP: Tier.VIP,
+}
+
+
+class _Violations:
+    """The bad fields found so far, under one path."""
+
+    def __init__(self, path: str = "") -> None:
+        self._path = path
+        self.found: list[FieldViolation] = []
+
+    def add(self, field: str, description: str) -> None:
+        self.found.append(FieldViolation(field=self._path + field, description=description))
+
+    def check_text(
+        self, field: str, text: str, *, most: int = TEXT_CHARACTERS, may_be_empty: bool = False
+    ) -> None:
+        if not text:
+            if not may_be_empty:
+                self.add(field, f"is required: 1 to {most} printable characters")
+        elif len(text) > most:
+            self.add(field, f"has {len(text)} characters; at most {most} are allowed")
+        elif not text.isprintable():
+            self.add(field, "has a character that cannot be printed")
+
+
+def new_order(request: api.PlaceOrderRequest) -> NewOrder:
+    """Read an order to be accepted. Raises InvalidOrder."""
+    order, violations = _read(request, "")
+    if order is None:
+        raise InvalidOrder(tuple(violations[:VIOLATIONS]))
+    return order
+
+
+def new_orders(request: api.BatchPlaceOrdersRequest) -> tuple[NewOrder, ...]:
+    """Read a batch of orders. Raises InvalidOrder for the bad fields of all of them."""
+    count = len(request.requests)
+    if not 1 <= count <= BATCH_ORDERS:
+        raise _invalid("requests", f"has {count} orders; 1 to {BATCH_ORDERS} are allowed")
+    orders: list[NewOrder] = []
+    found: list[FieldViolation] = []
+    for index, item in enumerate(request.requests):
+        order, violations = _read(item, f"requests[{index}].")
+        if order is not None:
+            orders.append(order)
+        found += violations
+        if len(found) >= VIOLATIONS:
+            break
+    if found:
+        raise InvalidOrder(tuple(found[:VIOLATIONS]))
+    return tuple(orders)
+
+
+def _read(
+    request: api.PlaceOrderRequest, path: str
+) -> tuple[NewOrder | None, list[FieldViolation]]:
+    """Read one order, or name its bad fields."""
+    violations = _Violations(path)
+    violations.check_text("request_id", request.request_id, may_be_empty=True)
+    violations.check_text("customer_id", request.customer_id)
+    if request.tier not in _TIERS:
+        violations.add("tier", f"{request.tier} is no tier of this version")
+    _check_lines(request, violations)
+    _check_labels(request, violations)
+    if request.HasField("payload") and not request.payload.type_url:
+        violations.add("payload.type_url", "is required in a payload")
+    size = request.ByteSize()
+    if size > ORDER_BYTES:
+        violations.add("", f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
+    if violations.found:
+        return None, violations.found
+    return _accepted(request), []
+
+
+def _check_lines(request: api.PlaceOrderRequest, violations: _Violations) -> None:
+    if not 1 <= len(request.lines) <= LINES:
+        violations.add("lines", f"has {len(request.lines)} lines; 1 to {LINES} are allowed")
+    for index, line in enumerate(request.lines):
+        violations.check_text(f"lines[{index}].sku", line.sku)
+        if line.quantity < 1:
+            violations.add(f"lines[{index}].quantity", f"is {line.quantity}; it must be at least 1")
+
+
+def _check_labels(request: api.PlaceOrderRequest, violations: _Violations) -> None:
+    if len(request.labels) > LABELS:
+        violations.add("labels", f"has {len(request.labels)} labels; at most {LABELS} are allowed")
+    for key, value in request.labels.items():
+        field = f"labels[{key[:LABEL_KEY_CHARACTERS]!r}]"
+        violations.check_text(field, key, most=LABEL_KEY_CHARACTERS)
+        if len(value) > LABEL_VALUE_CHARACTERS:
+            violations.add(
+                field,
+                f"has {len(value)} characters; at most {LABEL_VALUE_CHARACTERS} are allowed",
+            )
+
+
+def _accepted(request: api.PlaceOrderRequest) -> NewOrder:
+    """Take the order out of its request, whose fields have their numbers in Order too.
+
+    What this version does not know is dropped, or a later field could pass for one of Order's.
+    """
+    request_id, tier = request.request_id, _TIERS[request.tier]
+    request.DiscardUnknownFields()
+    request.ClearField("request_id")
+    request.tier = order_pb2.TIER_VIP if tier is Tier.VIP else order_pb2.TIER_REGULAR
+    return NewOrder(
+        customer_id=request.customer_id,
+        request_id=request_id or None,
+        tier=tier,
+        content=request.SerializeToString(deterministic=True),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """Where a subscriber wants to begin (None: at the head), and its pace."""
+
+    after: int | None
+    limit: int
+    heartbeat_seconds: float
+
+
+def subscribe(request: api.StreamCompletionsRequest, names: Names) -> Subscribe:
+    """Read a subscription. Raises InvalidOrder, CursorInvalid or CursorOtherLog."""
+    violations = _Violations()
+    if not 0 <= request.max_batch_size <= PAGE_MOST:
+        violations.add(
+            "max_batch_size", f"is {request.max_batch_size}; 0 to {PAGE_MOST} is allowed"
+        )
+    interval = request.heartbeat_interval
+    seconds = interval.seconds + interval.nanos / 1e9
+    if not 0 <= seconds <= DURATION_SECONDS:
+        violations.add("heartbeat_interval", "is negative, or no duration")
+    if request.start_at not in api.StartAt.values():
+        violations.add("start_at", f"{request.start_at} is no start of this version")
+    if violations.found:
+        raise InvalidOrder(tuple(violations.found))
+    is_latest = request.start_at == api.START_AT_LATEST
+    return Subscribe(
+        after=None if is_latest else names.sequence(request.after_cursor),
+        limit=request.max_batch_size or PAGE_DEFAULT,
+        heartbeat_seconds=min(max(seconds or HEARTBEAT_DEFAULT, HEARTBEAT_LEAST), HEARTBEAT_MOST),
+    )
+
+
+def page_size(request: api.ListCompletionsRequest) -> int:
+    """Read how long a page may be. Raises InvalidOrder."""
+    if request.page_size < 0:
+        raise _invalid("page_size", f"is {request.page_size}; it must not be negative")
+    return min(request.page_size or PAGE_DEFAULT, PAGE_MOST)
+
+
+def order_id(request: api.GetOrderRequest) -> str:
+    """Read which order is meant. Raises InvalidOrder."""
+    if not request.order_id:
+        raise _invalid("order_id", "is required")
+    return request.order_id
+
+
+def _invalid(field: str, description: str) -> InvalidOrder:
+    return InvalidOrder((FieldViolation(field=field, description=description),))

@@ -1,0 +1,98 @@
+"""The gRPC server: what it serves, on which port, and how it stops."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
+from orderintake_server.errors import StartupFailed
+from orderintake_server.rpc.codec import Codec
+from orderintake_server.rpc.health import Health
+from orderintake_server.rpc.interceptors import Guard
+from orderintake_server.rpc.servicer import OrderIntakeServicer
+from orderintake_server.rpc.status import Statuses
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from orderintake_server.intake import Intake
+    from orderintake_server.names import Names
+
+SERVICE = api.DESCRIPTOR.services_by_name["OrderIntakeService"].full_name
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # or a second server would take the same port in silence
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients may ping so often
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),  # grpc.keepalive_timeout_ms does nothing below 60 s
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+STOP_SECONDS = 2.0
+"""What calls still under way get to end when the server stops; all have their answer by then."""
+
+
+class RpcServer:
+    """A started server: the port it serves on, and how it is brought to its end."""
+
+    def __init__(self, server: grpc.aio.Server, port: int, health: Health) -> None:
+        """Hold a server that has been started."""
+        self._server = server
+        self._health = health
+        self.port = port
+
+    async def announce_stop(self) -> None:
+        """Tell by health that new orders are no longer taken."""
+        await self._health.tell(is_serving=False)
+
+    async def stop(self) -> None:
+        """End every call and connection; completion streams should have been told to end."""
+        self._health.close()
+        await self._server.stop(STOP_SECONDS)
+
+
+@asynccontextmanager
+async def rpc_server(intake: Intake, *, names: Names, listen: str) -> AsyncIterator[RpcServer]:
+    """Serve the intake on `listen` (HOST:PORT, port 0 for a free one) while inside.
+
+    Raises StartupFailed when the address cannot be served on.
+    """
+    server = grpc.aio.server(interceptors=[Guard(Statuses(names))], options=OPTIONS)
+    plain: Any = _GenericHandlersOnly(server)
+    api_grpc.add_OrderIntakeServiceServicer_to_server(
+        OrderIntakeServicer(intake, codec=Codec(names), names=names), plain
+    )
+    checks = Health(SERVICE)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, plain)
+    reflection.enable_server_reflection(
+        (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise StartupFailed(f"cannot listen on {listen}: {error}") from error
+    await server.start()
+    await checks.tell(is_serving=True)
+    started = RpcServer(server, port, checks)
+    try:
+        yield started
+    finally:
+        await started.stop()
+
+
+class _GenericHandlersOnly:
+    """Takes a servicer's generic handlers and leaves the registered ones out.
+
+    With registered methods every call waits on a future per method, about 7 us a call.
+    """
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        """Leave them out; the generic handlers serve the same methods."""

@@ -1,0 +1,77 @@
+"""Each RPC of the contract: read the request, ask the intake, write the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
+from orderintake_server.dispatch.completions import Signal
+from orderintake_server.errors import Draining
+from orderintake_server.rpc import requests
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from grpc.aio import ServicerContext
+
+    from orderintake_server.intake import Intake
+    from orderintake_server.names import Names
+    from orderintake_server.rpc.codec import Codec
+
+
+class OrderIntakeServicer(api_grpc.OrderIntakeServiceServicer):
+    """The contract's service; refusals leave as exceptions, of which Guard makes statuses."""
+
+    def __init__(self, intake: Intake, *, codec: Codec, names: Names) -> None:
+        """Serve what `intake` can do."""
+        self._intake = intake
+        self._codec = codec
+        self._names = names
+
+    async def PlaceOrder(
+        self, request: api.PlaceOrderRequest, context: ServicerContext[Any, Any]
+    ) -> api.PlaceOrderResponse:
+        """Accept one order."""
+        (receipt,) = await self._intake.place((requests.new_order(request),))
+        return self._codec.receipt(receipt)
+
+    async def BatchPlaceOrders(
+        self, request: api.BatchPlaceOrdersRequest, context: ServicerContext[Any, Any]
+    ) -> api.BatchPlaceOrdersResponse:
+        """Accept several orders, all or none."""
+        receipts = await self._intake.place(requests.new_orders(request))
+        return api.BatchPlaceOrdersResponse(receipts=map(self._codec.receipt, receipts))
+
+    async def GetOrder(
+        self, request: api.GetOrderRequest, context: ServicerContext[Any, Any]
+    ) -> api.GetOrderResponse:
+        """Tell how one order stands."""
+        sequence = self._names.accept_sequence(requests.order_id(request))
+        return self._codec.standing(await self._intake.get(sequence))
+
+    async def ListCompletions(
+        self, request: api.ListCompletionsRequest, context: ServicerContext[Any, Any]
+    ) -> api.ListCompletionsResponse:
+        """Read a page of the completion log."""
+        limit = requests.page_size(request)
+        after = self._names.sequence(request.page_token)
+        page, goes_on = await self._intake.page(after=after, limit=limit)
+        return self._codec.page(page, after=after, goes_on=goes_on)
+
+    async def StreamCompletions(  # type: ignore[override] # a coroutine that writes is faster
+        self, request: api.StreamCompletionsRequest, context: ServicerContext[Any, Any]
+    ) -> None:
+        """Push completions until the client leaves or the service stops.
+
+        A write waits for the client, so a slow one holds up nobody but itself.
+        """
+        ask = requests.subscribe(request, self._names)
+        subscription = self._intake.subscribe(
+            after=ask.after, limit=ask.limit, heartbeat_seconds=ask.heartbeat_seconds
+        )
+        while True:
+            delivery = await subscription.next()
+            await context.write(self._codec.delivery(delivery))
+            if delivery.signal is Signal.GOING_AWAY:
+                raise Draining("the server is stopping; go on from the last cursor")

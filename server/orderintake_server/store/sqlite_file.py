@@ -1,0 +1,91 @@
+"""The files of a SQLite store: held by one process, opened durable, brought to this version."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import contextmanager
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from orderintake_server.errors import StartupFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAME = "orders.db"
+LOCK_NAME = "server.lock"
+CACHE_KIB = 16_384
+"""Page cache of one connection: a bound on memory, however large the store."""
+LOG_PAGES = 4_000
+"""Pages (of 4 KiB) in the write-ahead log before it is copied back: 16 MiB."""
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the directory for this process alone, making it if there is none.
+
+    Raises StartupFailed when another process holds it, naming its pid.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StartupFailed(f"cannot use the data directory {directory}: {error}") from error
+    try:
+        _take(descriptor, directory)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, directory: Path) -> None:
+    """Lock the open file and write our pid in it; the lock goes with the process."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 32, 0).decode().strip() or "unknown"
+        raise StartupFailed(
+            f"the data directory {directory} is in use by another orderintake-server, pid {pid}; "
+            "stop that one, or give this one a directory of its own with --data"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database so that a commit means flushed, and threads may hand it on."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA fullfsync = 1")  # macOS: a flush that reaches the disk
+    connection.execute("PRAGMA checkpoint_fullfsync = 1")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+    if read_only:
+        connection.execute("PRAGMA query_only = 1")
+    return connection
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the database to this version: apply the numbered migrations it has not seen.
+
+    Each is applied whole, together with its number, or not at all. Raises StartupFailed when the
+    database is of a newer version.
+    """
+    connection.execute("PRAGMA journal_mode = WAL")
+    scripts = resources.files(__package__).joinpath("sql").iterdir()
+    steps = sorted(scripts, key=lambda script: script.name)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(steps):
+        raise StartupFailed(
+            f"the store {path} is of schema {version}, newer than {len(steps)}, the newest that "
+            "this server knows; start a newer orderintake-server"
+        )
+    for number, step in enumerate(steps[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {step.read_text()}; PRAGMA user_version = {number}; COMMIT;"
+        )

@@ -1,0 +1,29 @@
+"""The log: one line an entry, its text constant, what varies beside it as fields."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_log(*, form: str, level: str) -> None:
+    """Write the log of this process to standard error, as "text" or "json", from `level` on."""
+    renderers: dict[str, list[structlog.typing.Processor]] = {
+        "json": [
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        "text": [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+    }
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *renderers[form],
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

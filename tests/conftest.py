@@ -1,0 +1,30 @@
+"""What every test runs under."""
+
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
+
+# A disk's flush can take longer than the deadline that Hypothesis sets by itself.
+hypothesis.settings.register_profile("orderintake", deadline=None)
+hypothesis.settings.load_profile("orderintake")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Fail a test in which our code blocks the event loop."""
+    with blockbuster_ctx(["orderintake", "orderintake_server"]) as detector:
+        yield detector

@@ -1,0 +1,1 @@
+"""What several tests need: orders to place, a handler under control, servers to talk to."""

@@ -1,0 +1,53 @@
+"""A whole server inside the test's own process, and a real channel to it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
+from orderintake_server.config import Settings
+from orderintake_server.handlers import OrderAttempt, simulate
+from orderintake_server.main import running
+
+if TYPE_CHECKING:
+    from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
+
+
+@asynccontextmanager
+async def serving(
+    data: Path,
+    *,
+    handler: Callable[[OrderAttempt], Any] = simulate,
+    workers: int = 1,
+    queue_limit: int = 1_000_000,
+    drain_timeout: float = 5.0,
+) -> "AsyncIterator[OrderIntakeServiceAsyncStub]":
+    """Run a server on the data directory; give a stub that talks to it over a real channel."""
+    settings = Settings(
+        listen="127.0.0.1:0",
+        data=data,
+        workers=workers,
+        queue_limit=queue_limit,
+        drain_timeout=drain_timeout,
+    )
+    async with (
+        running(settings, handler=handler) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        yield api_grpc.OrderIntakeServiceStub(channel)
+
+
+async def completions(stub: "OrderIntakeServiceAsyncStub", count: int, *, after: str = "") -> list[Any]:
+    """Read `count` completions from a stream behind a cursor."""
+    found: list[Any] = []
+    stream = stub.StreamCompletions(api.StreamCompletionsRequest(after_cursor=after))
+    async for message in stream:
+        found += message.completions
+        if len(found) >= count:
+            break
+    stream.cancel()
+    return found
