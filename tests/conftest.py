@@ -6,6 +6,8 @@ import hypothesis
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
+from orderintake_server.telemetry import configure_log
+
 # A disk's flush can take longer than the deadline that Hypothesis sets by itself.
 hypothesis.settings.register_profile("orderintake", deadline=None)
 hypothesis.settings.load_profile("orderintake")
@@ -24,7 +26,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
+def _log() -> None:
+    """Write the log as a server does, where pytest shows it beside a failure."""
+    configure_log(form="text", level="debug")
+
+
+@pytest.fixture(autouse=True)
 def blockbuster() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop."""
     with blockbuster_ctx(["orderintake", "orderintake_server"]) as detector:
+        detector.functions["os.stat"].can_block_in("linecache.py", "checkcache")  # a traceback
+        # grpc joins its poller's thread when its last channel goes, wherever the garbage is found.
+        detector.functions["threading.Lock.acquire"].can_block_in("/threading.py", "join")
         yield detector

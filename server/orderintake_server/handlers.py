@@ -113,8 +113,15 @@ class HandlerCalls:
             outcome = await self._handler(attempt)
         else:
             loop = asyncio.get_running_loop()
-            outcome = await loop.run_in_executor(self._threads, self._handler, attempt)
-        return _encoded(outcome)
+            outcome = await loop.run_in_executor(self._threads, self._called, attempt)
+        return _encoded(await outcome if inspect.isawaitable(outcome) else outcome)
+
+    def _called(self, attempt: OrderAttempt) -> object:
+        """Call a sync handler; a StopIteration would not pass from a thread to a task."""
+        try:
+            return self._handler(attempt)
+        except StopIteration as error:
+            raise RuntimeError("the handler raised StopIteration") from error
 
     def __enter__(self) -> Self:
         """Use it as a block: behind it nothing more is started."""

@@ -15,7 +15,11 @@ def configure_log(*, form: str, level: str) -> None:
             structlog.processors.dict_tracebacks,
             structlog.processors.JSONRenderer(),
         ],
-        "text": [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+        "text": [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ],
     }
     structlog.configure(
         processors=[

@@ -9,12 +9,19 @@ import grpc
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
+from orderintake.v1 import order_pb2
 from orderintake_server.config import Settings
 from orderintake_server.handlers import OrderAttempt, simulate
 from orderintake_server.main import running
 
 if TYPE_CHECKING:
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
+
+    Stub = OrderIntakeServiceAsyncStub
+else:  # the generated stub is one class at run time, whatever the channel
+    Stub = api_grpc.OrderIntakeServiceStub
+
+Stream = grpc.aio.UnaryStreamCall[api.StreamCompletionsRequest, api.StreamCompletionsResponse]
 
 
 @asynccontextmanager
@@ -25,7 +32,7 @@ async def serving(
     workers: int = 1,
     queue_limit: int = 1_000_000,
     drain_timeout: float = 5.0,
-) -> "AsyncIterator[OrderIntakeServiceAsyncStub]":
+) -> AsyncIterator[Stub]:
     """Run a server on the data directory; give a stub that talks to it over a real channel."""
     settings = Settings(
         listen="127.0.0.1:0",
@@ -41,9 +48,9 @@ async def serving(
         yield api_grpc.OrderIntakeServiceStub(channel)
 
 
-async def completions(stub: "OrderIntakeServiceAsyncStub", count: int, *, after: str = "") -> list[Any]:
+async def completions(stub: Stub, count: int, *, after: str = "") -> list[order_pb2.Completion]:
     """Read `count` completions from a stream behind a cursor."""
-    found: list[Any] = []
+    found: list[order_pb2.Completion] = []
     stream = stub.StreamCompletions(api.StreamCompletionsRequest(after_cursor=after))
     async for message in stream:
         found += message.completions
@@ -51,3 +58,10 @@ async def completions(stub: "OrderIntakeServiceAsyncStub", count: int, *, after:
             break
     stream.cancel()
     return found
+
+
+async def read(stream: Stream) -> api.StreamCompletionsResponse:
+    """Read the next message of a stream, which must not end."""
+    message = await stream.read()
+    assert isinstance(message, api.StreamCompletionsResponse)
+    return message

@@ -5,30 +5,49 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+START_SECONDS = 30
+"""No start takes longer, even of a full store on a busy machine."""
 EXIT_SECONDS = 40
 """No stop takes longer: the drain timeout of the tests, and what comes after it."""
+TESTS = Path(__file__).parent.parent
+
+Entry = dict[str, object]
 
 
 class ServerProcess:
-    """A running orderintake-server of the test's own."""
+    """A running orderintake-server of the test's own, and its log as entries."""
 
-    def __init__(self, data: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
-        """Start it on a free port; return when it listens. Its log is kept as entries."""
-        self.log: list[dict[str, object]] = []
+    def __init__(
+        self, data: Path, *arguments: str, env: dict[str, str] | None = None, waits: bool = True
+    ) -> None:
+        """Start it on a free port; return when it listens, or at once if not `waits`."""
+        self.log: list[Entry] = []
+        self._read = 0
+        self._grown = threading.Condition()
+        self._is_over = False
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "orderintake_server.main"),
+                *_COMMAND,
                 *("--data", str(data), "--listen", "127.0.0.1:0", "--log-format", "json"),
                 *arguments,
             ],
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **(env or {})},
+            env=_environment(env),
         )
+        self._reader = threading.Thread(target=self._read_log, name="server-log", daemon=True)
+        self._reader.start()
+        self.address = ""
+        if waits:
+            self.listens()
+
+    def listens(self) -> None:
+        """Wait until it listens, and keep its address."""
         self.address = str(self.wait_for("listening")["address"])
 
     @property
@@ -36,17 +55,22 @@ class ServerProcess:
         """The process's id."""
         return self._process.pid
 
-    def wait_for(self, event: str) -> dict[str, object]:
-        """Read the log until this entry; fail with the log when the process ends before."""
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            if not line.startswith("{"):
-                self.log.append({"event": line.rstrip()})
-                continue
-            self.log.append(json.loads(line))
-            if self.log[-1]["event"] == event:
-                return self.log[-1]
-        raise AssertionError(f"the server ended before {event!r}: {self.log}")
+    def wait_for(self, event: str, *, seconds: float = START_SECONDS) -> Entry:
+        """Wait for the next log entry with this text.
+
+        Fails with the log when the process ends before; raises TimeoutError after `seconds`.
+        """
+        with self._grown:
+            found = self._grown.wait_for(lambda: self._next(event) or self._is_over, seconds)
+        if isinstance(found, dict):
+            return found
+        if self._is_over:
+            raise AssertionError(f"the server ended before {event!r}: {self.log}")
+        raise TimeoutError(f"no log entry {event!r} in {seconds} s: {self.log}")
+
+    def events(self) -> list[object]:
+        """Tell the texts of its log so far."""
+        return [entry["event"] for entry in self.log]
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -54,29 +78,80 @@ class ServerProcess:
 
     def exit_code(self) -> int:
         """Wait for its end, reading the rest of its log."""
-        _, rest = self._process.communicate(timeout=EXIT_SECONDS)
-        for line in rest.splitlines():
-            self.log.append(json.loads(line) if line.startswith("{") else {"event": line})
-        return self._process.returncode
+        code = self._process.wait(EXIT_SECONDS)
+        self._reader.join()
+        return code
 
     def kill(self) -> None:
         """End it by SIGKILL, if it still runs, and reap it."""
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        self._reader.join()
 
     def resident_bytes(self) -> int:
         """Tell how much memory it holds now."""
         pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
+    def _next(self, event: str) -> Entry | None:
+        """Read on in the log to the next entry with this text."""
+        while self._read < len(self.log):
+            self._read += 1
+            if self.log[self._read - 1]["event"] == event:
+                return self.log[self._read - 1]
+        return None
+
+    def _read_log(self) -> None:
+        """Keep reading, so that a pipe nobody reads never holds the server up."""
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                with self._grown:
+                    self.log.append(_entry(line))
+                    self._grown.notify_all()
+        with self._grown:
+            self._is_over = True
+            self._grown.notify_all()
+
 
 @contextmanager
 def server_process(
-    data: Path, *arguments: str, env: dict[str, str] | None = None
+    data: Path, *arguments: str, env: dict[str, str] | None = None, waits: bool = True
 ) -> Iterator[ServerProcess]:
     """Run a server process; kill what is left of it at the end."""
-    process = ServerProcess(data, *arguments, env=env)
+    process = ServerProcess(data, *arguments, env=env, waits=waits)
     try:
         yield process
     finally:
         process.kill()
+
+
+def run_to_end(
+    *arguments: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the server with just these arguments until it ends by itself; give what it printed."""
+    return subprocess.run(
+        [*_COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_SECONDS,
+        env=_environment(env),
+    )
+
+
+_COMMAND = (sys.executable, "-m", "orderintake_server.main")
+
+
+def _environment(env: dict[str, str] | None) -> dict[str, str]:
+    """Give our environment, in which `support` can be imported too: it has handlers."""
+    return {**os.environ, "PYTHONPATH": str(TESTS), **(env or {})}
+
+
+def _entry(line: str) -> Entry:
+    """Read a line of the log; whatever is no entry is kept as one."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {"event": line.rstrip()}
+    return entry if isinstance(entry, dict) and "event" in entry else {"event": line.rstrip()}

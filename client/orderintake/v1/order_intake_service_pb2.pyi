@@ -234,7 +234,8 @@ class BatchPlaceOrdersRequest(_message.Message):
     REQUESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaceOrderRequest]:
-        """1 to 1000 orders, 4 MiB in all. Two with the same customer_id and
+        """1 to 1000 orders, 3 MiB in all: their receipts then stay below the 4 MiB
+        that a client takes by default. Two with the same customer_id and
         request_id are one order placed twice, and must be equal.
         """
 

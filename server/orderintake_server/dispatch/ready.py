@@ -37,8 +37,8 @@ class ReadyQueue:
 
     def push(self, order: Waiting) -> None:
         """Add an order that the store holds now; beyond the horizon, the store is enough."""
-        if self._horizon is not None and order > self._horizon:
-            return
+        if self._horizon is not None and order[:2] > self._horizon[:2]:
+            return  # by its place alone: it may come back with another attempt count
         self._queue.put_nowait(order)
         if len(self) > 2 * self._window:
             self._horizon = self._queue.cut(self._window)

@@ -60,15 +60,15 @@ class Workers:
         An attempt that still runs after `seconds` is cancelled and its order given back.
         """
         self._is_draining = True
-        for task in self._idle:
+        late = self._all - self._idle
+        if late:
+            _, late = await asyncio.wait(late, timeout=seconds)
+        if late:
+            log.warning("attempts interrupted; they will be made again", count=len(late))
+        for task in self._idle | late:
             task.cancel()
         if self._all:
-            _, late = await asyncio.wait(self._all, timeout=seconds)
-            for task in late:
-                task.cancel()
-            if late:
-                log.warning("attempts interrupted; they will be made again", count=len(late))
-                await asyncio.wait(late, timeout=INTERRUPT_SECONDS)
+            await asyncio.wait(self._all, timeout=INTERRUPT_SECONDS)
 
     async def _work(self) -> None:
         """Take and process one order after the other."""

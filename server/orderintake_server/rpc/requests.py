@@ -20,6 +20,7 @@ LABEL_KEY_CHARACTERS = 63
 LABEL_VALUE_CHARACTERS = 256
 ORDER_BYTES = 64 * 1024
 BATCH_ORDERS = 1_000
+BATCH_BYTES = 3 * 1024 * 1024
 VIOLATIONS = 50
 """All limits are the contract's; the messages' comments state them."""
 
@@ -70,6 +71,8 @@ def new_orders(request: api.BatchPlaceOrdersRequest) -> tuple[NewOrder, ...]:
     count = len(request.requests)
     if not 1 <= count <= BATCH_ORDERS:
         raise _invalid("requests", f"has {count} orders; 1 to {BATCH_ORDERS} are allowed")
+    if request.ByteSize() > BATCH_BYTES:
+        raise _invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
     orders: list[NewOrder] = []
     found: list[FieldViolation] = []
     for index, item in enumerate(request.requests):

@@ -157,10 +157,10 @@ class Writer:
         rows, sequences = [], list[int | None]()
         for settle in settles:
             order, ending = settle.lease.order, settle.ending
-            if order.accept_sequence not in good:
+            if order.start_sequence not in good:
                 sequences.append(None)
                 continue
-            good.remove(order.accept_sequence)
+            good.remove(order.start_sequence)
             self._counters.completed += 1
             sequences.append(self._counters.completed)
             rows.append(
@@ -185,22 +185,22 @@ class Writer:
         good = self._end_leases(leases)
         places: list[Waiting | None] = []
         for lease in leases:
-            order, is_good = lease.order, lease.order.accept_sequence in good
-            good.discard(order.accept_sequence)
+            order, is_good = lease.order, lease.order.start_sequence in good
+            good.discard(order.start_sequence)
             place = Waiting(lease.rank, order.accept_sequence, order.attempt_count - 1)
             places.append(place if is_good else None)
         insert(self._connection, "ready", [place for place in places if place])
         return places
 
     def _end_leases(self, leases: Iterable[Lease]) -> set[int]:
-        """Delete the leases that are still good, and tell whose they were.
+        """Delete the leases that are still good, and tell which starts they were of.
 
         A start sequence is one attempt's alone, so an older attempt's lease finds nothing.
         """
         orders = [lease.order for lease in leases]
         ended = self._connection.execute(
             "DELETE FROM leases WHERE accept_sequence IN (SELECT value FROM json_each(?))"
-            " AND +start_sequence IN (SELECT value FROM json_each(?)) RETURNING accept_sequence",
+            " AND +start_sequence IN (SELECT value FROM json_each(?)) RETURNING start_sequence",
             (
                 as_json(order.accept_sequence for order in orders),
                 as_json(order.start_sequence for order in orders),

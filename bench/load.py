@@ -1,0 +1,75 @@
+"""Load on PlaceOrder: by h2load (not Python, so that it costs little) or else by grpc.aio."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import grpc
+
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
+from orderintake.v1 import order_pb2
+
+IN_FLIGHT = 64
+PATH = "/orderintake.v1.OrderIntakeService/PlaceOrder"
+REQUEST = api.PlaceOrderRequest(
+    customer_id="customer-0001",
+    lines=[order_pb2.OrderLine(sku="article-0001", quantity=2)],
+    labels={"channel": "web"},
+)
+
+
+def driver() -> str:
+    """Name the client that will drive the load."""
+    return "h2load" if shutil.which("h2load") else "grpc.aio"
+
+
+def calls_per_second(port: int, calls: int) -> float:
+    """Make so many calls, 64 at a time on one connection; tell how many there were a second."""
+    if driver() == "h2load":
+        return _by_h2load(port, calls)
+    script = [sys.executable, __file__, str(port), str(calls)]
+    return float(subprocess.check_output(script, text=True))
+
+
+def _by_h2load(port: int, calls: int) -> float:
+    message = REQUEST.SerializeToString()
+    with tempfile.TemporaryDirectory() as folder:
+        body = Path(folder) / "body"
+        body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
+        report = subprocess.check_output(
+            [
+                *("h2load", "--requests", str(calls), "--clients", "1"),
+                *("--max-concurrent-streams", str(IN_FLIGHT), "--data", str(body)),
+                *("--header", "content-type: application/grpc", "--header", "te: trailers"),
+                f"http://127.0.0.1:{port}{PATH}",
+            ],
+            text=True,
+        )
+    done = re.search(r"finished in .*?, ([\d.]+) req/s", report)
+    if done is None or f"{calls} succeeded" not in report:
+        raise RuntimeError(report)
+    return float(done[1])
+
+
+async def _by_grpc(port: int, calls: int) -> float:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = api_grpc.OrderIntakeServiceStub(channel)
+        left = iter(range(calls))
+
+        async def caller() -> None:
+            for _ in left:
+                await stub.PlaceOrder(REQUEST)
+
+        began = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
+        return calls / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    print(asyncio.run(_by_grpc(int(sys.argv[1]), int(sys.argv[2]))))

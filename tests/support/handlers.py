@@ -1,0 +1,56 @@
+"""Handlers for server processes: named by --handler support.handlers:..."""
+
+import asyncio
+import json
+import os
+import sys
+import threading
+
+from google.protobuf.struct_pb2 import Struct
+
+from orderintake_server.handlers import OrderAttempt
+
+GATE = "ORDERINTAKE_TEST_GATE"
+"""The variable that names the port of the test's gate."""
+
+
+async def ask_gate(order: OrderAttempt) -> Struct:
+    """Tell the test's RemoteGate that the order started; return when it lets the order through."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(os.environ[GATE]))
+    try:
+        told = {"order_id": order.order_id, "sku": order.lines[0].sku, "attempt": order.attempt}
+        writer.write(json.dumps(told).encode() + b"\n")
+        answer = await reader.readline()
+    finally:
+        writer.close()
+    if not answer:
+        raise ConnectionError("the test is over")
+    return sku_result(order)
+
+
+def sku_result(order: OrderAttempt) -> Struct:
+    """Return a message with the order's first sku in it, from a thread."""
+    result = Struct()
+    result["sku"] = order.lines[0].sku
+    result["is_main_thread"] = threading.current_thread() is threading.main_thread()
+    return result
+
+
+def never_ends(order: OrderAttempt) -> None:
+    """Block a thread for good, once the test's gate knows."""
+    asyncio.run(ask_gate(order))
+    threading.Event().wait()
+
+
+async def by_sku(order: OrderAttempt) -> object:
+    """Do what the first sku says: raise, exit, return a number, or nothing."""
+    match order.lines[0].sku:
+        case "raise":
+            raise LookupError("no such article")
+        case "exit":
+            sys.exit(3)
+        case "number":
+            return 7
+        case "cancel":
+            raise asyncio.CancelledError
+    return None

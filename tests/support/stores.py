@@ -1,0 +1,107 @@
+"""Where the stores under test live: opened, closed, crashed, filled up, broken."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from orderintake_server.store import sqlite_file
+from orderintake_server.store.base import Found, Store
+from orderintake_server.store.sqlite import SqliteStore, sqlite_store
+from support.clocks import Microseconds
+
+NO_LIMIT = 1_073_741_823
+"""Pages that a SQLite file may have at the most."""
+
+
+class FoundStore(Store, Protocol):
+    """A store that tells what it held when it was opened."""
+
+    @property
+    def found(self) -> Found:
+        """What it held."""
+
+
+class Home(Protocol):
+    """The place of one store, through every life that a test gives it."""
+
+    async def open(self) -> FoundStore:
+        """Open the store that lives here."""
+
+    async def close(self) -> None:
+        """Close it in order, if it is open."""
+
+    async def crash(self) -> FoundStore:
+        """Leave the open store behind as `kill -9` would, and open what is on the disk."""
+
+    def full(self) -> AbstractContextManager[None]:
+        """Let its disk be full while inside."""
+
+    async def damage(self) -> FoundStore:
+        """Open it again with its orders spoiled: it opens, and cannot go on."""
+
+
+class SqliteHome:
+    """A directory with a SQLite store in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.directory = root / "data"
+        self._root = root
+        self._crashes = 0
+        self._life = AsyncExitStack()
+        self._store: SqliteStore | None = None
+
+    async def open(self) -> SqliteStore:
+        self._store = await self._life.enter_async_context(
+            sqlite_store(self.directory, clock=Microseconds())
+        )
+        return self._store
+
+    async def close(self) -> None:
+        await self._life.aclose()
+
+    async def crash(self) -> SqliteStore:
+        self._crashes += 1
+        left = self._root / f"crash-{self._crashes}"
+        _copy(self.directory, left)
+        await self.close()  # in the directory that nobody reads any more
+        self.directory = left
+        return await self.open()
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        assert self._store is not None
+        connection = self._store._writer._connection  # noqa: SLF001 - no disk here to fill
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        try:
+            yield
+        finally:
+            connection.execute(f"PRAGMA max_page_count = {NO_LIMIT}")
+
+    async def damage(self) -> SqliteStore:
+        await self.close()
+        _spoil(self.directory / sqlite_file.NAME, "orders")
+        return await self.open()
+
+
+def _copy(directory: Path, target: Path) -> None:
+    """Copy what a killed process leaves; the log's index and the lock die with it."""
+    target.mkdir()
+    for name in (sqlite_file.NAME, f"{sqlite_file.NAME}-wal"):
+        shutil.copy(directory / name, target / name)
+
+
+def _spoil(path: Path, table: str) -> None:
+    """Overwrite the page where a table begins; nobody has the file open."""
+    connection = sqlite3.connect(path)
+    (page,) = connection.execute(
+        "SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)
+    ).fetchone()
+    (size,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
