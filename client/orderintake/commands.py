@@ -1,0 +1,258 @@
+"""The commands of `orderintake`: place, get, watch."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from enum import Enum
+from importlib.metadata import version
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from orderintake.channel import TIMEOUT_SECONDS
+from orderintake.placing import place_file
+from orderintake.rendering import completion_text, order_table, receipt_text
+from orderintake.requests import REGULAR, VIP, NewOrder
+from orderintake.screen import INTERRUPTED, Screen
+from orderintake.sync import Client, Completions
+from orderintake.v1.order_pb2 import OrderLine, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rich.table import Table
+
+    from orderintake.v1.order_intake_service_pb2 import GetOrderResponse
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+class TierName(Enum):
+    """The tiers, as one types them."""
+
+    REGULAR = "regular"
+    VIP = "vip"
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - so typer calls it
+    if asked:
+        typer.echo(f"orderintake {version('orderintake-client')}")
+        raise typer.Exit
+
+
+Server = Annotated[
+    str, typer.Option(envvar="ORDERINTAKE_SERVER", metavar="HOST:PORT", help="Where to connect.")
+]
+Timeout = Annotated[
+    float, typer.Option(min=0.001, metavar="SECONDS", help="How long a call may last.")
+]
+Version = Annotated[
+    bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Show JSON, one object a line.")]
+Customer = Annotated[str | None, typer.Option(metavar="ID", help="Whose order it is.")]
+Lines = Annotated[
+    list[str] | None,
+    typer.Option("--line", metavar="SKU[=QTY]", help="What is ordered; repeatable."),
+]
+TierOption = Annotated[
+    TierName | None, typer.Option(help="How urgent it is; regular if not given.")
+]
+Vip = Annotated[bool, typer.Option("--vip", help="The same as --tier vip.")]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label; repeatable.")
+]
+RequestId = Annotated[
+    str | None, typer.Option(metavar="ID", help="With it, repeating the command is harmless.")
+]
+File = Annotated[
+    typer.FileBinaryRead | None,
+    typer.Option(metavar="PATH", help="A file of orders, or - for standard input."),
+]
+After = Annotated[str | None, typer.Option(metavar="CURSOR", help="Begin behind this cursor.")]
+FromLatest = Annotated[
+    bool, typer.Option("--from-latest", help="Begin with what comes from now on.")
+]
+OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order_id of its receipt.")]
+Count = Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N completions.")]
+
+
+@app.callback()
+def connect(
+    context: typer.Context,
+    *,
+    server: Server = "127.0.0.1:50051",
+    timeout: Timeout = TIMEOUT_SECONDS,
+    _version: Version = False,
+) -> None:
+    """Place orders, see how they stand, and watch them being completed.
+
+    Exit codes: 0, done; 1, the server refused or cannot be reached; 2, the command or an input
+    line is wrong; 130, ended by Ctrl-C.
+    """
+    context.obj = Client(server, timeout=timeout)
+
+
+_PLACE_HELP = """Place one order, or with --file a whole file of them.
+
+In a file, each line is one order as a JSON object:
+
+`{"customer_id": "ada", "tier": "TIER_VIP", "lines": [{"sku": "tea", "quantity": 2}]}`
+
+They are placed up to 1000 at a time, all of them or none. Give each a `"request_id"`, and the file
+can be placed again without harm.
+"""
+
+
+@app.command(help=_PLACE_HELP)
+def place(  # noqa: PLR0913 - each is given by name
+    context: typer.Context,
+    *,
+    customer: Customer = None,
+    line: Lines = None,
+    tier: TierOption = None,
+    vip: Vip = False,
+    label: Labels = None,
+    request_id: RequestId = None,
+    file: File = None,
+    as_json: Json = False,
+) -> None:
+    """Place one order, or with --file a whole file of them."""
+    screen = Screen(as_json=as_json)
+    if file is None:
+        order = _order(customer, line, _tier(tier, is_vip=vip), label, request_id)
+        with screen.failures(), _usage(), context.obj as client:
+            screen.show(client.place(**order), receipt_text)
+    elif customer or line or tier or vip or label or request_id:
+        raise typer.BadParameter("its lines say all of an order themselves", param_hint="--file")
+    else:
+        with screen.failures(), context.obj as client:
+            place_file(client, file, screen)
+
+
+def _order(
+    customer: str | None,
+    lines: list[str] | None,
+    tier: Tier.ValueType,
+    labels: list[str] | None,
+    request_id: str | None,
+) -> NewOrder:
+    if customer is None or not lines:
+        raise typer.BadParameter("give --customer and --line, or --file")
+    return NewOrder(
+        customer_id=customer,
+        lines=[_order_line(line) for line in lines],
+        tier=tier,
+        labels=dict(_label(label) for label in labels or ()),
+        request_id=request_id,
+    )
+
+
+def _order_line(text: str) -> OrderLine:
+    sku, equals, quantity = text.rpartition("=")
+    try:
+        return (
+            OrderLine(sku=sku, quantity=int(quantity))
+            if equals
+            else OrderLine(sku=text, quantity=1)
+        )
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not SKU or SKU=QTY", param_hint="--line") from None
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
+    return key, value
+
+
+def _tier(name: TierName | None, *, is_vip: bool) -> Tier.ValueType:
+    if is_vip and name is TierName.REGULAR:
+        raise typer.BadParameter("contradicts --vip", param_hint="--tier")
+    return VIP if is_vip or name is TierName.VIP else REGULAR
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """Blame the command for a value that no message can hold."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+@app.command()
+def get(context: typer.Context, order_id: OrderId, *, as_json: Json = False) -> None:
+    """Show how an order stands."""
+    screen = Screen(as_json=as_json)
+    with screen.failures(), _usage(), context.obj as client:
+        screen.show(client.get(order_id), _order_table)
+
+
+def _order_table(response: GetOrderResponse) -> Table:
+    is_ended = response.HasField("completion")
+    return order_table(response.order, response.completion if is_ended else None)
+
+
+@app.command()
+def watch(
+    context: typer.Context,
+    *,
+    after: After = None,
+    from_latest: FromLatest = False,
+    count: Count = None,
+    as_json: Json = False,
+) -> None:
+    """Show completions as they come, from the first of all unless told otherwise.
+
+    Goes on by itself when the connection is lost. Ctrl-C shows the cursor to go on --after.
+    """
+    if after is not None and from_latest:
+        raise typer.BadParameter("contradicts --after", param_hint="--from-latest")
+    screen = Screen(as_json=as_json)
+    with (
+        screen.failures(),
+        context.obj as client,
+        client.completions(after=after, from_latest=from_latest) as completions,
+    ):
+        _show_completions(completions, count, screen)
+
+
+def _show_completions(completions: Completions, count: int | None, screen: Screen) -> None:
+    with _ended_by_ctrl_c(completions) as is_interrupted:
+        cursor = completions.cursor
+        for completion in islice(completions, count):
+            screen.show(completion, completion_text)
+            cursor = completions.cursor
+    if is_interrupted():
+        screen.tell({"cursor": cursor}, Text(f"go on with: orderintake watch --after {cursor}"))
+        raise typer.Exit(INTERRUPTED)
+
+
+@contextmanager
+def _ended_by_ctrl_c(completions: Completions) -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C end the iteration between two completions, never inside of one.
+
+    What was shown is then exactly what the cursor is behind. A second Ctrl-C does not wait.
+    """
+    closing = threading.Thread(target=completions.close)
+
+    def close(*_: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        closing.start()  # a thread, since the one that is interrupted may hold a lock it needs
+
+    before = signal.signal(signal.SIGINT, close)
+    try:
+        yield lambda: closing.ident is not None
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,178 @@
+"""The errors a caller can meet: one class for each thing that can be done about it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import grpc
+
+from orderintake.status import FieldViolation, Status, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = [
+    "CompletionGap",
+    "ContractBroken",
+    "CursorRejected",
+    "DeadlineExceeded",
+    "FieldViolation",
+    "InternalError",
+    "InvalidOrder",
+    "OrderIntakeError",
+    "OrderNotFound",
+    "RequestIdReused",
+    "Unavailable",
+]
+
+
+class OrderIntakeError(Exception):
+    """A call failed. Raised itself when no subclass knows more, and base of all that do.
+
+    Match on the class, `code` or `reason`, never on the text.
+    """
+
+    def __init__(self, status: Status) -> None:
+        """Keep what the server, or grpc on its behalf, said."""
+        super().__init__(status)
+        self._status = status
+
+    @property
+    def code(self) -> grpc.StatusCode:
+        """The gRPC status code."""
+        return self._status.code
+
+    @property
+    def reason(self) -> str:
+        """The name of an ErrorReason, such as "QUEUE_FULL"; "" if the service did not say it."""
+        return self._status.reason
+
+    @property
+    def message(self) -> str:
+        """What happened, for people."""
+        return self._status.message
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The service's further data about the error; see ErrorReason."""
+        return self._status.metadata
+
+    def __str__(self) -> str:
+        """Return the reason, or else the code, and the message."""
+        return f"{self.reason or self.code.name}: {self.message}"
+
+
+class InvalidOrder(OrderIntakeError):
+    """Fields of the request are bad; nothing was stored. Correct them."""
+
+    @property
+    def violations(self) -> tuple[FieldViolation, ...]:
+        """Every bad field, 50 at the most."""
+        return self._status.violations
+
+
+class RequestIdReused(OrderIntakeError):
+    """The customer used this request_id before, for other content; nothing was stored."""
+
+    @property
+    def order_id(self) -> str:
+        """The order that holds the request_id."""
+        return self.metadata.get("order_id", "")
+
+
+class Unavailable(OrderIntakeError):
+    """Not now: the queue is full, the server stops, its store fails, or no server answers.
+
+    By `reason`: QUEUE_FULL, DRAINING, STORAGE_UNAVAILABLE, or "" when no server answers. The
+    automatic retries are used up. An earlier attempt may have come through unheard: whether an
+    order is stored, a repeat with the same request_id tells, and it does no harm.
+    """
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until another try makes sense, as the server computed; None if it did not."""
+        return self._status.retry_after
+
+
+class OrderNotFound(OrderIntakeError):
+    """There is no such order here."""
+
+
+class CursorRejected(OrderIntakeError):
+    """The server cannot go on from this cursor; begin elsewhere.
+
+    By `reason`: CURSOR_INVALID, it is no cursor, or was damaged; CURSOR_OTHER_LOG, it belongs to
+    another server; CURSOR_AHEAD, the server's log was restored from an older copy.
+    """
+
+
+class InternalError(OrderIntakeError):
+    """A bug of the service. Report it."""
+
+    @property
+    def incident_id(self) -> str:
+        """What the server's log calls it, beside the cause."""
+        return self.metadata.get("incident_id", "")
+
+
+class DeadlineExceeded(OrderIntakeError):
+    """No answer came within the client's `timeout`; whether an order was stored is not known.
+
+    A repeat with the same request_id tells. A server that refuses may also ask grpc to hold its
+    automatic retry back (`grpc-retry-pushback-ms`) beyond the timeout; grpc then waits in vain, and
+    this error takes the refusal's place.
+    """
+
+
+class ContractBroken(OrderIntakeError):
+    """An answer is not what the contract promises. Raised by the client; `reason` is ""."""
+
+
+class CompletionGap(ContractBroken):
+    """The sequence of a completion stream has a hole or a repeat: completions may be lost."""
+
+    def __init__(self, expected: int, received: int) -> None:
+        """Report that the completion `received` came where `expected` had to."""
+        message = f"completion {received} came where {expected} had to"
+        super().__init__(Status(code=grpc.StatusCode.DATA_LOSS, message=message))
+        self.args = (expected, received)  # what a copy, as by pickle, is made from
+        self.expected = expected
+        self.received = received
+
+
+BY_REASON: dict[str, type[OrderIntakeError]] = {
+    "INVALID_ORDER": InvalidOrder,
+    "REQUEST_ID_REUSED": RequestIdReused,
+    "QUEUE_FULL": Unavailable,
+    "DRAINING": Unavailable,
+    "STORAGE_UNAVAILABLE": Unavailable,
+    "ORDER_NOT_FOUND": OrderNotFound,
+    "CURSOR_AHEAD": CursorRejected,
+    "CURSOR_OTHER_LOG": CursorRejected,
+    "CURSOR_INVALID": CursorRejected,
+    "INTERNAL": InternalError,
+}
+"""What each reason of the contract is raised as."""
+
+_BY_CODE: dict[grpc.StatusCode, type[OrderIntakeError]] = {
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+}
+"""What an error without a reason, or with one from a newer contract, is raised as."""
+
+
+def from_rpc(error: grpc.RpcError) -> OrderIntakeError:
+    """Return the error that says what grpc's error says."""
+    status = status_of(error)
+    by_code = _BY_CODE.get(status.code, OrderIntakeError)
+    return BY_REASON.get(status.reason, by_code)(status)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise this module's errors in the place of grpc's."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_rpc(error) from error

@@ -1,0 +1,114 @@
+"""AsyncClient with the surface of Client, so that one test can hold both to the same."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import grpc
+
+from orderintake import (
+    AsyncClient,
+    AsyncCompletions,
+    Completion,
+    GetOrderResponse,
+    NewOrder,
+    PlaceOrderRequest,
+    PlaceOrderResponse,
+)
+
+Connect = Callable[..., Any]
+"""Makes either client; both have the same surface."""
+
+
+class BlockingClient:
+    """Runs each of AsyncClient's coroutines to its end, on a loop of its own."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = 30,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._client = AsyncClient(target, timeout=timeout, credentials=credentials)
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._client.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._runner.run(self._client.__aexit__(kind, error, trace))
+        self._runner.close()
+
+    def place(self, **order: Unpack[NewOrder]) -> PlaceOrderResponse:
+        return self._runner.run(self._client.place(**order))
+
+    def place_batch(
+        self, orders: Iterable[NewOrder | PlaceOrderRequest]
+    ) -> list[PlaceOrderResponse]:
+        return self._runner.run(self._client.place_batch(orders))
+
+    def get(self, order_id: str) -> GetOrderResponse:
+        return self._runner.run(self._client.get(order_id))
+
+    def completions(
+        self,
+        *,
+        after: str | None = None,
+        from_latest: bool = False,
+        max_batch_size: int = 0,
+        heartbeat_interval: float | None = None,
+    ) -> "BlockingCompletions":
+        completions = self._client.completions(
+            after=after,
+            from_latest=from_latest,
+            max_batch_size=max_batch_size,
+            heartbeat_interval=heartbeat_interval,
+        )
+        return BlockingCompletions(self._runner, completions)
+
+
+class BlockingCompletions:
+    """Runs each of AsyncCompletions's coroutines to its end."""
+
+    def __init__(self, runner: asyncio.Runner, completions: AsyncCompletions) -> None:
+        self._runner = runner
+        self._completions = completions
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._completions.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._runner.run(self._completions.__aexit__(kind, error, trace))
+
+    @property
+    def cursor(self) -> str:
+        return self._completions.cursor
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Completion:
+        completion = self._runner.run(self._next())
+        if completion is None:
+            raise StopIteration
+        return completion
+
+    async def _next(self) -> Completion | None:
+        return await anext(self._completions, None)
+
+    def close(self) -> None:
+        self._completions.close()
