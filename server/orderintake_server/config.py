@@ -98,7 +98,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read the constructor's arguments, then the environment, then the file."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        file = TomlConfigSettingsSource(settings_cls)
+        if "config" in file.toml_data:
+            raise ValueError("a file cannot name another one by the key config")
+        return init_settings, env_settings, file
 
 
 def read(arguments: list[str]) -> Settings:
@@ -107,23 +110,23 @@ def read(arguments: list[str]) -> Settings:
     Raises StartupFailed naming every bad setting; --help and bad usage leave by SystemExit.
     """
     path = _config_path(arguments)
-    if path is not None and not path.is_file():
-        raise StartupFailed(f"config: there is no file {path}")
 
     class SettingsOfFile(Settings, toml_file=path):
         __doc__ = Settings.__doc__
 
     try:
+        if path is not None and not path.is_file():
+            raise StartupFailed(f"config: there is no file {path}")
         return SettingsOfFile(_cli_parse_args=arguments)
     except ValidationError as error:
         raise StartupFailed(_explained(error)) from None
-    except ValueError as error:  # the file is not TOML
+    except (OSError, ValueError) as error:  # the file cannot be read, or is not TOML
         raise StartupFailed(f"config: {path}: {error}") from None
 
 
 def _config_path(arguments: list[str]) -> Path | None:
     """Find the TOML file, which must be known before the rest is read."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser("orderintake-server", add_help=False, allow_abbrev=False)
     parser.add_argument("--config", default=os.environ.get("ORDERINTAKE_CONFIG"))
     path = parser.parse_known_args(arguments)[0].config
     return Path(path) if path else None

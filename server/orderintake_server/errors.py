@@ -47,7 +47,9 @@ class InvalidOrder(Refusal):
 
     def __init__(self, violations: tuple[FieldViolation, ...]) -> None:
         """Refuse for these violations, of which there is at least one."""
-        super().__init__("; ".join(f"{bad.field}: {bad.description}" for bad in violations[:3]))
+        first, more = violations[0], len(violations) - 1
+        text = f"{first.field}: {first.description}"
+        super().__init__(f"{text} (and {more} more)" if more else text)
         self.violations = violations
 
 

@@ -33,7 +33,7 @@ class Intake:
         Raises Draining, QueueFull, RequestIdReused or StorageUnavailable; only after the last
         may the orders have been stored all the same.
         """
-        if self._is_draining:
+        if self._is_draining and not self._ledger.is_broken:  # which says more than the stop it is
             raise Draining("the server is stopping; it takes no new orders")
         return await self._ledger.accept(group)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -141,6 +142,7 @@ def main() -> None:
     except StartupFailed as failed:
         _exit(f"orderintake-server: {failed}", 2)
     configure_log(form=settings.log_format, level=settings.log_level)
+    sys.path.append(str(Path.cwd()))  # the handler may stand in the working directory
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings))

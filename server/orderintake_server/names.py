@@ -40,7 +40,7 @@ class Names:
     def cursor(self, sequence: int) -> str:
         """Name the place right behind completion `sequence`; 0 is before the first."""
         place = _CURSOR.pack(_VERSION, bytes.fromhex(self.log_id), sequence)
-        return base64.urlsafe_b64encode(place + _CHECK.pack(zlib.crc32(place))).decode().rstrip("=")
+        return _text(place + _CHECK.pack(zlib.crc32(place)))
 
     def sequence(self, cursor: str) -> int:
         """Tell which place a cursor names; the empty one is before the first completion.
@@ -55,6 +55,10 @@ class Names:
         return sequence
 
 
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
 def _parse(cursor: str) -> tuple[str, int]:
     """Take a cursor apart; only the very text that `cursor` makes will do."""
     try:
@@ -63,6 +67,6 @@ def _parse(cursor: str) -> tuple[str, int]:
         version, log_id, sequence = _CURSOR.unpack(place)
     except (binascii.Error, struct.error, ValueError):
         raise CursorInvalid("this is not a cursor") from None
-    if version != _VERSION or check != zlib.crc32(place):
+    if version != _VERSION or check != zlib.crc32(place) or cursor != _text(raw):
         raise CursorInvalid("this is not a cursor, or it was damaged")
     return log_id.hex(), sequence

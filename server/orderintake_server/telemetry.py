@@ -7,12 +7,15 @@ import sys
 
 import structlog
 
+_WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+"""A local variable may hold an order, which is its caller's own and no matter for a log."""
+
 
 def configure_log(*, form: str, level: str) -> None:
     """Write the log of this process to standard error, as "text" or "json", from `level` on."""
     renderers: dict[str, list[structlog.typing.Processor]] = {
         "json": [
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(_WITHOUT_LOCALS),
             structlog.processors.JSONRenderer(),
         ],
         "text": [

@@ -76,3 +76,10 @@ async def give_back(store: Store, *leases: Lease) -> list[Waiting | None]:
 async def whole_log(store: Store) -> list[Completion]:
     """Read every completion there is."""
     return await store.read_log(after=0, limit=PLENTY, max_bytes=PLENTY * 1000)
+
+
+async def complete(store: Store, *orders: NewOrder, ending: Ending = DONE) -> int:
+    """Place, start and end these orders; return the head of the log then."""
+    await place(store, *orders)
+    await settle(store, *await start(store, len(orders)), ending=ending)
+    return (await store.commit(Changes())).head

@@ -1,6 +1,7 @@
 """Handlers for server processes: named by --handler support.handlers:..."""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -40,6 +41,14 @@ def never_ends(order: OrderAttempt) -> None:
     """Block a thread for good, once the test's gate knows."""
     asyncio.run(ask_gate(order))
     threading.Event().wait()
+
+
+async def ignores_cancelling(order: OrderAttempt) -> None:
+    """Go on for good, once the test's gate knows, whoever wants it to end."""
+    await ask_gate(order)
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
 
 
 async def by_sku(order: OrderAttempt) -> object:

@@ -1,14 +1,21 @@
 """A real server process: started, signalled, killed, started again."""
 
+import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
 from pathlib import Path
+from signal import SIGTERM, Signals
+
+import grpc
+
+from support.in_process import Stub
 
 START_SECONDS = 30
 """No start takes longer, even of a full store on a busy machine."""
@@ -23,9 +30,13 @@ class ServerProcess:
     """A running orderintake-server of the test's own, and its log as entries."""
 
     def __init__(
-        self, data: Path, *arguments: str, env: dict[str, str] | None = None, waits: bool = True
+        self,
+        data: Path,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
-        """Start it on a free port; return when it listens, or at once if not `waits`."""
+        """Start it on a free port."""
         self.log: list[Entry] = []
         self._read = 0
         self._grown = threading.Condition()
@@ -39,16 +50,15 @@ class ServerProcess:
             stderr=subprocess.PIPE,
             text=True,
             env=_environment(env),
+            cwd=cwd,
         )
         self._reader = threading.Thread(target=self._read_log, name="server-log", daemon=True)
         self._reader.start()
-        self.address = ""
-        if waits:
-            self.listens()
 
-    def listens(self) -> None:
-        """Wait until it listens, and keep its address."""
-        self.address = str(self.wait_for("listening")["address"])
+    @cached_property
+    def address(self) -> str:
+        """Where it listens, once it does."""
+        return str(self.wait_for("listening")["address"])
 
     @property
     def pid(self) -> int:
@@ -72,9 +82,18 @@ class ServerProcess:
         """Tell the texts of its log so far."""
         return [entry["event"] for entry in self.log]
 
-    def signal(self, number: signal.Signals) -> None:
+    def is_running(self) -> bool:
+        """Tell whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def signal(self, number: Signals) -> None:
         """Send it a signal."""
         self._process.send_signal(number)
+
+    async def stops(self, number: Signals = SIGTERM) -> int:
+        """Send it a signal to stop; give its exit code."""
+        self.signal(number)
+        return await asyncio.to_thread(self.exit_code)
 
     def exit_code(self) -> int:
         """Wait for its end, reading the rest of its log."""
@@ -88,10 +107,11 @@ class ServerProcess:
         self._process.wait()
         self._reader.join()
 
-    def resident_bytes(self) -> int:
-        """Tell how much memory it holds now."""
-        pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    def peak_memory(self) -> int:
+        """Tell how many bytes of memory it held at the most."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) * 1024
 
     def _next(self, event: str) -> Entry | None:
         """Read on in the log to the next entry with this text."""
@@ -116,31 +136,49 @@ class ServerProcess:
 
 @contextmanager
 def server_process(
-    data: Path, *arguments: str, env: dict[str, str] | None = None, waits: bool = True
+    data: Path,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    waits: bool = True,
 ) -> Iterator[ServerProcess]:
-    """Run a server process; kill what is left of it at the end."""
-    process = ServerProcess(data, *arguments, env=env, waits=waits)
+    """Run a server process that listens, if it shall be waited for; kill it at the end."""
+    process = ServerProcess(data, *arguments, env=env, cwd=cwd)
     try:
+        if waits:
+            assert process.address
         yield process
     finally:
         process.kill()
+
+
+@asynccontextmanager
+async def serving_process(
+    data: Path, *arguments: str, env: dict[str, str] | None = None
+) -> AsyncIterator[tuple[ServerProcess, Stub]]:
+    """Run a server process; give it, and a stub that talks to it."""
+    with server_process(data, *arguments, env=env) as process:
+        async with grpc.aio.insecure_channel(process.address) as channel:
+            yield process, Stub(channel)
 
 
 def run_to_end(
     *arguments: str, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the server with just these arguments until it ends by itself; give what it printed."""
-    return subprocess.run(
-        [*_COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=START_SECONDS,
-        env=_environment(env),
-    )
+    with tempfile.TemporaryDirectory() as directory:  # for the data of one that starts after all
+        return subprocess.run(
+            [*_COMMAND, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=START_SECONDS,
+            env=_environment(env),
+            cwd=directory,
+        )
 
 
-_COMMAND = (sys.executable, "-m", "orderintake_server.main")
+_COMMAND = (str(Path(sys.executable).parent / "orderintake-server"),)
 
 
 def _environment(env: dict[str, str] | None) -> dict[str, str]:

@@ -46,6 +46,8 @@ class Home(Protocol):
 class SqliteHome:
     """A directory with a SQLite store in it."""
 
+    name = "sqlite"
+
     def __init__(self, root: Path) -> None:
         self.directory = root / "data"
         self._root = root
@@ -85,6 +87,10 @@ class SqliteHome:
         await self.close()
         _spoil(self.directory / sqlite_file.NAME, "orders")
         return await self.open()
+
+
+KINDS = [SqliteHome]
+"""The homes of all who keep the promise of store/base.py."""
 
 
 def _copy(directory: Path, target: Path) -> None:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Completion
     from orderintake_server.store.base import Store
 
-MESSAGE_BYTES = 192 * 1024
-"""Content read for one message: with what encoding adds, it stays below the promised 256 KiB."""
+MESSAGE_BYTES = 255 * 1024
+"""Of completions in one message: with what is said once in it, it stays below 256 KiB."""
 
 
 class Signal(Enum):

@@ -93,7 +93,8 @@ class Ledger:
         self._inbox = _Inbox()
         self._pending_orders = 0
         self._wake = asyncio.Event()
-        self._is_closing = self._is_broken = self._is_full = False
+        self._is_closing = self._is_full = False
+        self.is_broken = False
 
     def accept(self, group: tuple[NewOrder, ...]) -> asyncio.Future[tuple[Receipt, ...]]:
         """Ask for a group of orders to be accepted, all or none.
@@ -101,7 +102,7 @@ class Ledger:
         The answer is the receipts, or a RequestIdReused, QueueFull or StorageUnavailable.
         Raises QueueFull when too many orders wait for the disk, StorageUnavailable when it broke.
         """
-        if self._is_broken:
+        if self.is_broken:
             raise _broken()
         if self._pending_orders + len(group) > PENDING_ORDERS:
             raise QueueFull("too many orders are being stored at this moment", retry_after=0.1)
@@ -240,7 +241,7 @@ class Ledger:
 
     def _break(self, taken: _Inbox) -> None:
         """Refuse every caller, now and later: nothing can be stored any more."""
-        self._is_broken = True
+        self.is_broken = True
         for inbox in (taken, self._inbox):
             self._refuse(inbox, _broken())
 

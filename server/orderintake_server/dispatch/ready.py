@@ -40,8 +40,7 @@ class ReadyQueue:
         if self._horizon is not None and order[:2] > self._horizon[:2]:
             return  # by its place alone: it may come back with another attempt count
         self._queue.put_nowait(order)
-        if len(self) > 2 * self._window:
-            self._horizon = self._queue.cut(self._window)
+        self._bound()
 
     def missing(self) -> Page | None:
         """Tell which page of the store's queue is wanted here now, if any."""
@@ -56,6 +55,12 @@ class ReadyQueue:
         for order in found:
             self._queue.put_nowait(order)
         self._horizon = found[-1] if len(found) == asked.limit else None
+        self._bound()
+
+    def _bound(self) -> None:
+        """Leave the far end to the store when too much is here."""
+        if len(self) > 2 * self._window:
+            self._horizon = self._queue.cut(self._window)
 
 
 class _Heap(asyncio.PriorityQueue[Waiting]):

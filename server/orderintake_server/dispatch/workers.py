@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,6 @@ class Workers:
 def _failed(lease: Lease, error: BaseException) -> Ending:
     """Tell the failure that an exception means."""
     code = error.code if isinstance(error, HandlerFault) else "HANDLER_ERROR"
-    text = str(error) if isinstance(error, HandlerFault) else f"{type(error).__name__}: {error}"
     log.warning(
         "handler failed",
         accept_sequence=lease.order.accept_sequence,
@@ -118,4 +118,13 @@ def _failed(lease: Lease, error: BaseException) -> Ending:
         code=code,
         exc_info=None if isinstance(error, HandlerFault) else error,
     )
-    return Ending(failure=Failure(code=code, message=text[:MESSAGE_CHARACTERS]))
+    return Ending(failure=Failure(code=code, message=_message(error)))
+
+
+def _message(error: BaseException) -> str:
+    """Tell what happened, whatever the exception is: it may have no text, or one beyond Unicode."""
+    if isinstance(error, HandlerFault):
+        text = str(error)
+    else:
+        text = "".join(traceback.format_exception_only(error)).strip()
+    return text.encode(errors="replace").decode()[:MESSAGE_CHARACTERS]

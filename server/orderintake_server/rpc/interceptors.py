@@ -15,6 +15,7 @@ from orderintake_server.rpc.status import internal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from orderintake_server.rpc.hold import Hold
     from orderintake_server.rpc.status import Metadata, Statuses
 
     _Context = grpc.aio.ServicerContext[Any, Any]
@@ -30,9 +31,10 @@ class Guard(grpc.aio.ServerInterceptor):
     A client's own cancellation passes through untouched: swallowing it leaks memory.
     """
 
-    def __init__(self, statuses: Statuses) -> None:
-        """Build statuses with `statuses`."""
+    def __init__(self, statuses: Statuses, hold: Hold) -> None:
+        """Build statuses with `statuses`; keep the last calls in `hold`."""
         self._statuses = statuses
+        self._hold = hold
         self._guarded: dict[str, _Handler] = {}
 
     async def intercept_service(
@@ -68,6 +70,8 @@ class Guard(grpc.aio.ServerInterceptor):
     def _guard(self, method: str, inner: _Method) -> _Method:
         async def guarded(request: Any, context: _Context) -> Any:  # noqa: ANN401
             try:
+                if self._hold.is_on:
+                    await self._hold.wait()
                 return await inner(request, context)
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):

@@ -44,7 +44,8 @@ class _Violations:
         self.found: list[FieldViolation] = []
 
     def add(self, field: str, description: str) -> None:
-        self.found.append(FieldViolation(field=self._path + field, description=description))
+        path = (self._path + field).removesuffix(".")  # "" is the whole of what the path names
+        self.found.append(FieldViolation(field=path, description=description))
 
     def check_text(
         self, field: str, text: str, *, most: int = TEXT_CHARACTERS, may_be_empty: bool = False

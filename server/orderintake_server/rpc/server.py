@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake_server.errors import StartupFailed
 from orderintake_server.rpc.codec import Codec
 from orderintake_server.rpc.health import Health
+from orderintake_server.rpc.hold import Hold
 from orderintake_server.rpc.interceptors import Guard
 from orderintake_server.rpc.servicer import OrderIntakeServicer
 from orderintake_server.rpc.status import Statuses
@@ -40,10 +42,11 @@ STOP_SECONDS = 2.0
 class RpcServer:
     """A started server: the port it serves on, and how it is brought to its end."""
 
-    def __init__(self, server: grpc.aio.Server, port: int, health: Health) -> None:
+    def __init__(self, server: grpc.aio.Server, port: int, health: Health, hold: Hold) -> None:
         """Hold a server that has been started."""
         self._server = server
         self._health = health
+        self._hold = hold
         self.port = port
 
     async def announce_stop(self) -> None:
@@ -53,7 +56,11 @@ class RpcServer:
     async def stop(self) -> None:
         """End every call and connection; completion streams should have been told to end."""
         self._health.close()
-        await self._server.stop(STOP_SECONDS)
+        await self._hold.begin()
+        stopping = asyncio.create_task(self._server.stop(STOP_SECONDS), name="rpc-stop")
+        await asyncio.sleep(0)  # now every connection is told to close when its calls have ended
+        self._hold.release()
+        await stopping
 
 
 @asynccontextmanager
@@ -62,7 +69,8 @@ async def rpc_server(intake: Intake, *, names: Names, listen: str) -> AsyncItera
 
     Raises StartupFailed when the address cannot be served on.
     """
-    server = grpc.aio.server(interceptors=[Guard(Statuses(names))], options=OPTIONS)
+    hold = Hold()
+    server = grpc.aio.server(interceptors=[Guard(Statuses(names), hold)], options=OPTIONS)
     plain: Any = _GenericHandlersOnly(server)
     api_grpc.add_OrderIntakeServiceServicer_to_server(
         OrderIntakeServicer(intake, codec=Codec(names), names=names), plain
@@ -78,7 +86,7 @@ async def rpc_server(intake: Intake, *, names: Names, listen: str) -> AsyncItera
         raise StartupFailed(f"cannot listen on {listen}: {error}") from error
     await server.start()
     await checks.tell(is_serving=True)
-    started = RpcServer(server, port, checks)
+    started = RpcServer(server, port, checks, hold)
     try:
         yield started
     finally:

@@ -20,6 +20,9 @@ DOMAIN = "orderintake"
 DETAIL_BYTES = 4 * 1024
 """Past 8 KiB of metadata a client sees a transport error instead of ours; base64 adds a third."""
 
+WRAPPING_BYTES = 64
+"""What packing a detail adds: its type's URL, and three lengths."""
+
 CODES: dict[Reason, grpc.StatusCode] = {
     Reason.INVALID_ORDER: grpc.StatusCode.INVALID_ARGUMENT,
     Reason.REQUEST_ID_REUSED: grpc.StatusCode.ALREADY_EXISTS,
@@ -51,7 +54,8 @@ class Statuses:
         status = _status(refusal.reason, refusal.text, metadata)
         trailing: Metadata = ()
         if isinstance(refusal, errors.InvalidOrder):
-            _add(status, _bad_request(refusal, DETAIL_BYTES - status.ByteSize()))
+            most_bytes = DETAIL_BYTES - status.ByteSize() - WRAPPING_BYTES
+            _add(status, _bad_request(refusal, most_bytes))
         if isinstance(refusal, errors.Unavailable):
             milliseconds = max(round(refusal.retry_after * 1000), 1)
             _add(status, _retry_info(milliseconds))

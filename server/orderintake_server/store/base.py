@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from orderintake_server.errors import RequestIdReused
 
 
+COMPLETION_BYTES = 192
+"""What a completion takes when it is told, beside its order's content and its ending: at most."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """The right to end one attempt: good until it is settled, given back or recovered."""
@@ -111,5 +115,6 @@ class Store(Protocol):
     async def read_log(self, *, after: int, limit: int, max_bytes: int) -> list[Completion]:
         """Read the completions that follow sequence `after`, in order, without a hole.
 
-        At most `limit`, and no more than `max_bytes` of content, but at least one if there is one.
+        At most `limit`, and no more than `max_bytes`, but at least one if there is one. What counts
+        is the order's content, its result or failure, and COMPLETION_BYTES for the rest.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import Completion, Ending, Failure, Order, State, Tier
+from orderintake_server.store.base import COMPLETION_BYTES
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,7 +64,7 @@ WHERE g.sequence > ? ORDER BY g.sequence LIMIT ?
 def read_log(
     connection: sqlite3.Connection, after: int, limit: int, max_bytes: int
 ) -> list[Completion]:
-    """Read the log behind `after`: at most `limit`, and `max_bytes` of content but at least one."""
+    """Read the log behind `after`: at most `limit`, and `max_bytes`, but at least one."""
     rows = connection.execute(_LOG, (after, limit))
     try:
         return [_completion(row[:4], row[4:]) for row in _within(rows, max_bytes)]
@@ -72,9 +73,10 @@ def read_log(
 
 
 def _within(rows: Iterable[Sequence[Any]], max_bytes: int) -> Iterator[Sequence[Any]]:
-    """Pass rows on until their contents and results exceed `max_bytes`."""
+    """Pass rows on until, as completions, they exceed `max_bytes`."""
     for count, row in enumerate(rows):
-        max_bytes -= len(row[2]) + len(row[12] or b"") + len(row[11] or "")
+        content, failure_message, result = row[2], row[11] or "", row[12] or b""
+        max_bytes -= COMPLETION_BYTES + len(content) + len(failure_message.encode()) + len(result)
         if max_bytes < 0 and count:
             return
         yield row

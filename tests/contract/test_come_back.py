@@ -1,0 +1,124 @@
+"""P8: an order whose attempt was cut short waits again in its old place."""
+
+from orderintake_server.domain import Order, State, Tier, Waiting, rank
+from orderintake_server.store.base import Changes, Settlement
+from support.changes import DONE, give_back, new, place, settle, start, waiting, whole_log
+from support.stores import FoundStore, Home
+
+
+async def test_an_order_given_back_keeps_its_place(store: FoundStore) -> None:
+    await place(store, new(), new(vip=True), new(), new(vip=True))
+    before = await waiting(store)
+    leases = await start(store, 3)
+    assert await give_back(store, *reversed(leases)) == before[:3][::-1]
+    assert await waiting(store) == before
+
+
+async def test_an_attempt_given_back_is_not_counted(store: FoundStore) -> None:
+    await place(store, new())
+    (first,) = await start(store)
+    await give_back(store, first)
+    order = await store.find(1)
+    assert isinstance(order, Order)
+    assert order.state is State.QUEUED
+    assert order.attempt_count == 0
+    (second,) = await start(store)
+    assert second.order.attempt_count == 1
+    assert second.order.start_sequence == 2
+
+
+async def test_a_lease_given_back_is_good_no_more(store: FoundStore) -> None:
+    await place(store, new())
+    (lease,) = await start(store)
+    assert await give_back(store, lease, lease) == [Waiting(lease.rank, 1, 0), None]
+    assert await give_back(store, lease) == [None]
+    assert await settle(store, lease) == [None]
+    (again,) = await start(store)
+    assert await give_back(store, lease) == [None]
+    assert await settle(store, lease) == [None]
+    assert await store.find(1) == again.order
+    assert await whole_log(store) == []
+
+
+async def test_a_stale_lease_beside_the_good_one_gives_nothing_back(store: FoundStore) -> None:
+    await place(store, new())
+    (stale,) = await start(store)
+    await give_back(store, stale)
+    (good,) = await start(store)
+    assert await give_back(store, stale, good) == [None, Waiting(good.rank, 1, 0)]
+
+
+async def test_an_order_settled_and_given_back_at_once_has_ended(store: FoundStore) -> None:
+    await place(store, new())
+    (lease,) = await start(store)
+    committed = await store.commit(
+        Changes(settles=[Settlement(lease=lease, ending=DONE)], returns=[lease])
+    )
+    assert committed.settled == [1]
+    assert committed.returned == [None]
+    assert await waiting(store) == []
+
+
+async def test_an_order_given_back_waits_after_a_crash(home: Home, store: FoundStore) -> None:
+    await place(store, new())
+    await give_back(store, *await start(store))
+    left = await home.crash()
+    assert left.found.recovered == 0
+    assert await waiting(left) == [Waiting(rank(Tier.REGULAR, 1), 1, 0)]
+
+
+async def test_p18_what_was_in_process_waits_again_after_a_crash(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, new(), new(vip=True), new(), new(vip=True))
+    before = await waiting(store)
+    await start(store, 3)
+    left = await home.crash()
+    assert left.found.waiting == 4
+    assert left.found.recovered == 3
+    assert [place[:2] for place in await waiting(left)] == [place[:2] for place in before]
+
+
+async def test_an_attempt_that_a_crash_cut_short_is_counted(home: Home, store: FoundStore) -> None:
+    await place(store, new())
+    await start(store)
+    for crashes in (1, 2, 3):
+        left = await home.crash()
+        assert left.found.recovered == 1
+        (place_in_queue,) = await waiting(left)
+        assert place_in_queue.attempt_count == crashes
+        (lease,) = await start(left)
+        assert lease.order.attempt_count == crashes + 1
+        assert lease.order.start_sequence == crashes + 1
+
+
+async def test_a_recovered_order_given_back_is_counted_as_before(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, new())
+    await start(store)
+    left = await home.crash()
+    (lease,) = await start(left)
+    assert await give_back(left, lease) == [Waiting(lease.rank, 1, 1)]
+
+
+async def test_what_a_stop_left_in_process_waits_again_too(home: Home, store: FoundStore) -> None:
+    await place(store, new())
+    await start(store)
+    await home.close()
+    again = await home.open()
+    assert again.found.recovered == 1
+    order = await again.find(1)
+    assert isinstance(order, Order)
+    assert order.state is State.QUEUED
+    assert order.attempt_count == 1
+
+
+async def test_a_store_is_found_as_it_was_left(home: Home, store: FoundStore) -> None:
+    assert (store.found.waiting, store.found.recovered, store.found.head) == (0, 0, 0)
+    await place(store, *(new() for _ in range(5)))
+    running = await start(store, 3)
+    await settle(store, running[0])
+    left = await home.crash()
+    assert left.found.log_id == store.found.log_id
+    assert (left.found.waiting, left.found.recovered, left.found.head) == (4, 2, 1)

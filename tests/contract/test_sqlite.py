@@ -1,0 +1,173 @@
+"""What the SQLite store promises beyond every store's promise: its files, and who may use them."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from orderintake_server.domain import Ending, Failure
+from orderintake_server.errors import StartupFailed
+from orderintake_server.store.base import Changes, Settlement
+from orderintake_server.store.sqlite_file import LOCK_NAME, NAME
+from support.changes import DONE, new, place, settle, start, waiting, whole_log
+from support.stores import SqliteHome
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[SqliteHome]:
+    """The place of a store."""
+    place = SqliteHome(tmp_path)
+    yield place
+    await place.close()
+
+
+async def test_p18_a_second_open_is_refused_naming_the_process(home: SqliteHome) -> None:
+    await home.open()
+    second = SqliteHome(home.directory.parent)
+    with pytest.raises(StartupFailed, match=rf"in use by .* pid {os.getpid()}\b"):
+        await second.open()
+    await home.close()
+    await second.open()
+    await second.close()
+
+
+async def test_a_refused_second_open_does_not_disturb_the_first(home: SqliteHome) -> None:
+    store = await home.open()
+    with pytest.raises(StartupFailed):
+        await SqliteHome(home.directory.parent).open()
+    await place(store, new())
+    with pytest.raises(StartupFailed, match=rf"pid {os.getpid()}\b"):
+        await SqliteHome(home.directory.parent).open()
+
+
+async def test_a_lock_that_names_nobody_is_a_lock(home: SqliteHome) -> None:
+    await home.open()
+    (home.directory / LOCK_NAME).write_text("")
+    with pytest.raises(StartupFailed, match="pid unknown"):
+        await SqliteHome(home.directory.parent).open()
+
+
+async def test_a_lock_forgets_who_held_it_before(home: SqliteHome) -> None:
+    home.directory.mkdir()
+    (home.directory / LOCK_NAME).write_text("1234567890123\n")
+    await home.open()
+    with pytest.raises(StartupFailed, match=rf"pid {os.getpid()};"):
+        await SqliteHome(home.directory.parent).open()
+
+
+async def test_a_failed_open_lets_the_directory_go(home: SqliteHome) -> None:
+    home.directory.mkdir()
+    database = home.directory / NAME
+    database.write_bytes(b"no database" * 1000)
+    with pytest.raises(StartupFailed, match=f"cannot open the store {database}"):
+        await home.open()
+    database.unlink()
+    await home.open()
+
+
+async def test_a_directory_that_cannot_be_made_is_named(home: SqliteHome) -> None:
+    home.directory.write_text("a file is in the way")
+    with pytest.raises(StartupFailed, match=f"cannot use the data directory {home.directory}"):
+        await home.open()
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(home: SqliteHome) -> None:
+    await home.open()
+    await home.close()
+    with closing(sqlite3.connect(home.directory / NAME)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(StartupFailed, match="of schema 99, newer than"):
+        await home.open()
+    with closing(sqlite3.connect(home.directory / NAME)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+async def test_each_store_has_a_log_of_its_own(tmp_path: Path) -> None:
+    ids = set()
+    for name in ("a", "b", "c"):
+        home = SqliteHome(tmp_path / name)
+        ids.add((await home.open()).found.log_id)
+        await home.close()
+    assert len(ids) == 3
+    assert all(len(log_id) == 8 and int(log_id, 16) >= 0 for log_id in ids)
+
+
+async def test_p1_a_commit_is_flushed_before_it_returns(home: SqliteHome) -> None:
+    store = await home.open()
+    execute = store._writer._connection.execute  # noqa: SLF001 - what a power cut would show
+    assert execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert execute("PRAGMA fullfsync").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("torn", [b"\x00" * 4120, b"\xff" * 4120, b"half a frame"])
+async def test_a_torn_write_behind_the_last_commit_is_left_out(
+    home: SqliteHome, torn: bytes
+) -> None:
+    store = await home.open()
+    await place(store, new(), new())
+    with (home.directory / f"{NAME}-wal").open("ab") as file:
+        file.write(torn)
+    left = await home.crash()
+    assert len(await waiting(left)) == 2
+    (receipt,) = await place(left, new())
+    assert receipt.order.accept_sequence == 3
+
+
+async def test_a_commit_that_fails_by_a_bug_is_undone_too(home: SqliteHome) -> None:
+    store = await home.open()
+    await place(store, new(), new())
+    first, second = await start(store, 2)
+    unstorable = Ending(failure=Failure(code="HANDLER_ERROR", message="beyond Unicode: \udce9"))
+    with pytest.raises(UnicodeEncodeError):
+        await store.commit(
+            Changes(
+                settles=[
+                    Settlement(lease=first, ending=DONE),
+                    Settlement(lease=second, ending=unstorable),
+                ]
+            )
+        )
+    assert await whole_log(store) == []
+    assert await settle(store, second, first) == [1, 2]
+
+
+async def test_what_was_asked_is_done_also_when_nobody_waits_for_it(home: SqliteHome) -> None:
+    store = await home.open()
+    asking = asyncio.create_task(place(store, new()))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert len(await waiting(store)) == 1
+
+
+async def test_closing_finishes_what_was_asked(home: SqliteHome) -> None:
+    store = await home.open()
+    asking = [asyncio.create_task(place(store, new())) for _ in range(20)]
+    await asyncio.sleep(0)
+    await home.close()
+    assert len(await asyncio.gather(*asking)) == 20
+    assert len(await waiting(await home.open())) == 20
+
+
+async def test_reading_changes_nothing(home: SqliteHome) -> None:
+    store = await home.open()
+    await whole_log(store)
+    reader = store._readers[0]  # noqa: SLF001 - there is no read that writes
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        reader.execute("DELETE FROM orders")
+
+
+async def test_an_open_page_of_the_log_holds_no_snapshot(home: SqliteHome) -> None:
+    store = await home.open()
+    await place(store, new(), new())
+    await store.read_log(after=0, limit=1, max_bytes=1)
+    assert not any(reader.in_transaction for reader in store._readers)  # noqa: SLF001
+    with closing(sqlite3.connect(home.directory / NAME)) as connection:
+        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert busy == 0

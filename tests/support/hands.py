@@ -1,0 +1,39 @@
+"""Workers at work, and a handler under a test's control."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from orderintake_server.dispatch.workers import Workers
+from orderintake_server.store.base import Lease
+from support.desk import Desk
+
+FOREVER = 3600.0
+Handler = Callable[[Lease], Awaitable[bytes | None]]
+
+
+class Hand:
+    """A handler that holds each order until it is let go; tells which started, in order."""
+
+    def __init__(self) -> None:
+        self.started: asyncio.Queue[Lease] = asyncio.Queue()
+        self.let_go = asyncio.Event()
+
+    async def __call__(self, lease: Lease) -> bytes | None:
+        self.started.put_nowait(lease)
+        await self.let_go.wait()
+        return None
+
+    async def starts(self, count: int) -> list[int]:
+        """Wait for the next `count` starts, and tell of which orders."""
+        return [(await self.started.get()).order.accept_sequence for _ in range(count)]
+
+
+@asynccontextmanager
+async def at_work(desk: Desk, handler: Handler, *, count: int = 1) -> AsyncIterator[Workers]:
+    """Let workers run while inside; they end what they have begun."""
+    workers = Workers(count=count, ready=desk.ready, ledger=desk.ledger, handler=handler)
+    async with asyncio.TaskGroup() as tasks:
+        workers.start(tasks)
+        yield workers
+        await workers.drain(FOREVER)

@@ -1,0 +1,195 @@
+"""Settings: a flag wins over a variable, that over the file, that over the default."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orderintake_server.config import Settings, read
+from orderintake_server.errors import StartupFailed
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No variable of ours, until the test sets one."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"ORDERINTAKE_{name.upper()}", raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file of settings, to be written by the test."""
+    return tmp_path / "orderintake.toml"
+
+
+EACH: dict[str, tuple[str, Any]] = {
+    "listen": ("0.0.0.0:0", "0.0.0.0:0"),
+    "data": ("/var/lib/orders", Path("/var/lib/orders")),
+    "workers": ("0", 0),
+    "handler": ("shop:place", "shop:place"),
+    "queue_limit": ("1", 1),
+    "drain_timeout": ("2.5", 2.5),
+    "log_format": ("json", "json"),
+    "log_level": ("error", "error"),
+}
+
+
+def test_without_anything_there_are_defaults() -> None:
+    assert read([]).model_dump() == {
+        "listen": "127.0.0.1:50051",
+        "data": Path("data"),
+        "workers": 8,
+        "handler": "orderintake_server.handlers:simulate",
+        "queue_limit": 1_000_000,
+        "drain_timeout": 20.0,
+        "log_format": "text",
+        "log_level": "info",
+        "config": None,
+    }
+    assert {*EACH, "config"} == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_each_setting_can_be_given_as_a_flag(name: str) -> None:
+    text, value = EACH[name]
+    assert getattr(read([f"--{name.replace('_', '-')}", text]), name) == value
+    assert getattr(read([f"--{name.replace('_', '-')}={text}"]), name) == value
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_each_setting_can_be_given_as_a_variable(variables: pytest.MonkeyPatch, name: str) -> None:
+    text, value = EACH[name]
+    variables.setenv(f"ORDERINTAKE_{name.upper()}", text)
+    assert getattr(read([]), name) == value
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_each_setting_can_be_given_in_a_file(file: Path, name: str) -> None:
+    text, value = EACH[name]
+    is_number = text.replace(".", "").isdigit()
+    file.write_text(f"{name} = {text if is_number else repr(text)}")
+    assert getattr(read(["--config", str(file)]), name) == value
+
+
+def test_a_flag_wins_over_a_variable_and_that_over_the_file(
+    variables: pytest.MonkeyPatch, file: Path
+) -> None:
+    file.write_text("workers = 1\nqueue_limit = 1\ndrain_timeout = 1")
+    variables.setenv("ORDERINTAKE_WORKERS", "2")
+    variables.setenv("ORDERINTAKE_QUEUE_LIMIT", "2")
+    settings = read(["--workers", "3", "--config", str(file)])
+    assert (settings.workers, settings.queue_limit, settings.drain_timeout) == (3, 2, 1.0)
+
+
+def test_the_file_can_be_named_by_a_variable(variables: pytest.MonkeyPatch, file: Path) -> None:
+    file.write_text("workers = 1")
+    variables.setenv("ORDERINTAKE_CONFIG", str(file))
+    assert read([]).workers == 1
+    assert read([]).config == file
+
+
+def test_the_file_named_by_a_flag_wins(
+    variables: pytest.MonkeyPatch, file: Path, tmp_path: Path
+) -> None:
+    variables.setenv("ORDERINTAKE_CONFIG", str(tmp_path / "missing.toml"))
+    file.write_text("workers = 1")
+    assert read([f"--config={file}"]).workers == 1
+
+
+def refusal(*arguments: str) -> str:
+    """Tell why these arguments are refused."""
+    with pytest.raises(StartupFailed) as failed:
+        read(list(arguments))
+    return str(failed.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.toml"
+    assert refusal("--config", str(missing)) == f"config: there is no file {missing}"
+    assert refusal("--config", str(tmp_path)) == f"config: there is no file {tmp_path}"
+
+
+@pytest.mark.parametrize("content", [b"workers: 1", b"workers = \n", b"\xff\xfe", b"[workers"])
+def test_a_file_that_is_not_toml_is_named(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    assert f"config: {file}: " in refusal("--config", str(file))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    impossible = tmp_path / ("x" * 300)
+    assert refusal("--config", str(impossible)).startswith(f"config: {impossible}: ")
+
+
+def test_an_unknown_key_of_the_file_is_named(file: Path) -> None:
+    file.write_text("worker = 1\nqueue-limit = 2")
+    text = refusal("--config", str(file))
+    assert "worker: " in text
+    assert "queue-limit: " in text
+
+
+def test_the_file_cannot_name_another_file(file: Path) -> None:
+    file.write_text("config = 'other.toml'")
+    assert refusal("--config", str(file)) == (
+        f"config: {file}: a file cannot name another one by the key config"
+    )
+
+
+def test_every_bad_setting_is_named_at_once(variables: pytest.MonkeyPatch, file: Path) -> None:
+    file.write_text("log_level = 'loud'\ndrain_timeout = -1")
+    variables.setenv("ORDERINTAKE_QUEUE_LIMIT", "many")
+    text = refusal("--workers", "-1", "--listen", "here", "--config", str(file))
+    for name in ("workers", "listen", "queue_limit", "log_level", "drain_timeout"):
+        assert f"{name}: " in text
+    for value in ("'-1'", "'here'", "'many'", "'loud'", "-1"):
+        assert f"(it is {value})" in text
+
+
+LIMITS: dict[str, tuple[list[str], list[str]]] = {
+    "workers": (["0", "10000"], ["-1", "10001", "1.5", "eight", ""]),
+    "queue-limit": (["1", "1000000000"], ["0", "-1", "1.5", ""]),
+    "drain-timeout": (["0", "0.5", "3600"], ["-0.1", "3600.1", "inf", "nan", "soon"]),
+    "log-format": (["text", "json"], ["xml", "", "JSON"]),
+    "log-level": (["debug", "info", "warning", "error"], ["critical", "", "INFO"]),
+    "listen": (
+        ["localhost:0", "127.0.0.1:65535", "[::1]:50051", "[::]:1", "orders.example:443", "*:1"],
+        ["", "localhost", ":50051", "localhost:", "localhost:65536", "localhost:-1", "::1:50051"],
+    ),
+}
+GOOD = [(name, text) for name, (good, _) in LIMITS.items() for text in good]
+BAD = [(name, text) for name, (_, bad) in LIMITS.items() for text in bad]
+
+
+@pytest.mark.parametrize(("name", "text"), GOOD)
+def test_a_value_within_the_limits_is_taken(name: str, text: str) -> None:
+    assert str(getattr(read([f"--{name}", text]), name.replace("-", "_"))).startswith(text)
+
+
+@pytest.mark.parametrize(("name", "text"), BAD)
+def test_a_value_beyond_the_limits_is_refused_by_name(name: str, text: str) -> None:
+    assert refusal(f"--{name}={text}").startswith(f"{name.replace('-', '_')}: ")
+
+
+@pytest.mark.parametrize("arguments", [["--no-such-flag"], ["stray"], ["--workers"], ["--config"]])
+def test_bad_usage_ends_the_program(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read(arguments)
+    assert ended.value.code == 2
+    assert "usage: orderintake-server" in capsys.readouterr().err
+
+
+def test_help_tells_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for name in Settings.model_fields:
+        assert f"--{name.replace('_', '-')}" in text
+        assert f"ORDERINTAKE_{name.upper()}" in text
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        setattr(read([]), "workers", 1)  # noqa: B010 - what types forbid too

@@ -1,0 +1,184 @@
+"""The shop's own code: how it is called, and what may come of it."""
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from google.protobuf import any_pb2, wrappers_pb2
+
+from orderintake.v1 import order_pb2
+from orderintake_server.dispatch.workers import HandlerFault
+from orderintake_server.domain import Order, State, Tier
+from orderintake_server.handlers import RESULT_BYTES, HandlerCalls, OrderAttempt
+from orderintake_server.names import Names
+from orderintake_server.store.base import Lease
+
+NAMES = Names("0123abcd")
+DONE = wrappers_pb2.StringValue(value="done")
+
+
+def lease_of(content: order_pb2.Order | None = None) -> Lease:
+    """Make a lease of order 7, in its second attempt."""
+    order = Order(
+        accept_sequence=7,
+        tier=Tier.VIP,
+        content=(content or order_pb2.Order(customer_id="ada")).SerializeToString(),
+        accept_time=1_790_000_000_250_000,
+        state=State.PROCESSING,
+        attempt_count=2,
+        start_sequence=9,
+    )
+    return Lease(order=order, rank=7)
+
+
+async def call(handler: Callable[[OrderAttempt], Any], lease: Lease | None = None) -> bytes | None:
+    """Call a handler once."""
+    with HandlerCalls(handler, names=NAMES, threads=1) as calls:
+        return await calls(lease or lease_of())
+
+
+async def test_a_handler_is_given_what_the_caller_placed() -> None:
+    content = order_pb2.Order(
+        customer_id="ada",
+        tier=order_pb2.TIER_VIP,
+        lines=[order_pb2.OrderLine(sku="tea", quantity=2)],
+        labels={"table": "7"},
+    )
+    content.payload.Pack(DONE)
+    seen: list[OrderAttempt] = []
+    await call(seen.append, lease_of(content))
+    (attempt,) = seen
+    assert attempt == OrderAttempt(
+        order_id=NAMES.order_id(7),
+        customer_id="ada",
+        tier=order_pb2.TIER_VIP,
+        lines=content.lines,
+        labels=content.labels,
+        payload=content.payload,
+        accept_time=datetime(2026, 9, 21, 14, 13, 20, 250_000, tzinfo=UTC),
+        attempt=2,
+    )
+
+
+async def test_without_payload_there_is_none() -> None:
+    seen: list[OrderAttempt] = []
+    await call(seen.append)
+    assert seen[0].payload is None
+    content = order_pb2.Order(payload=any_pb2.Any())
+    await call(seen.append, lease_of(content))
+    assert seen[1].payload is not None
+
+
+class Callable_:  # noqa: N801
+    async def __call__(self, order: OrderAttempt) -> wrappers_pb2.StringValue:
+        assert threading.current_thread() is threading.main_thread()
+        return DONE
+
+    async def method(self, order: OrderAttempt) -> wrappers_pb2.StringValue:
+        return await self(order)
+
+
+async def in_the_loop(order: OrderAttempt, result: Any = DONE) -> Any:  # noqa: ANN401
+    assert threading.current_thread() is threading.main_thread()
+    return result
+
+
+ASYNC = [in_the_loop, Callable_(), Callable_().method, functools.partial(in_the_loop, result=DONE)]
+
+
+@pytest.mark.parametrize("handler", ASYNC, ids=["function", "object", "method", "partial"])
+async def test_an_async_handler_runs_in_the_loop(handler: Callable[..., Any]) -> None:
+    assert _opened(await call(handler)) == DONE
+
+
+async def test_a_sync_handler_runs_in_a_thread() -> None:
+    def handler(order: OrderAttempt) -> wrappers_pb2.StringValue:
+        return wrappers_pb2.StringValue(value=threading.current_thread().name)
+
+    result = wrappers_pb2.StringValue.FromString(_opened(await call(handler)).SerializeToString())
+    assert result.value.startswith("handler")
+
+
+async def test_a_sync_handler_may_return_something_to_await() -> None:
+    assert _opened(await call(lambda order: in_the_loop(order, DONE))) == DONE
+
+
+async def test_as_many_sync_handlers_run_at_once_as_there_are_workers() -> None:
+    meet = threading.Barrier(3)
+
+    def handler(order: OrderAttempt) -> None:
+        meet.wait(timeout=50)
+
+    with HandlerCalls(handler, names=NAMES, threads=3) as calls:
+        await asyncio.gather(*[calls(lease_of()) for _ in range(3)])
+    assert not meet.broken
+
+
+@pytest.mark.parametrize("error", [LookupError("none"), SystemExit(3), KeyError()])
+async def test_what_a_handler_raises_leaves_as_it_is(error: BaseException) -> None:
+    def sync(order: OrderAttempt) -> None:
+        raise error
+
+    async def in_loop(order: OrderAttempt) -> None:
+        raise error
+
+    for handler in (sync, in_loop):
+        with pytest.raises(type(error)) as raised:
+            await call(handler)
+        assert raised.value is error
+
+
+async def test_a_stop_iteration_is_an_error_and_no_hang() -> None:
+    async def in_loop(order: OrderAttempt) -> None:
+        next(iter([]))
+
+    for handler in (lambda order: next(iter(())), in_loop):
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            await call(handler)
+
+
+async def test_no_result_is_none() -> None:
+    assert await call(lambda order: None) is None
+
+
+async def test_a_message_is_packed_and_what_is_packed_is_left_alone() -> None:
+    packed = any_pb2.Any()
+    packed.Pack(DONE)
+    assert await call(lambda order: DONE) == packed.SerializeToString()
+    assert await call(lambda order: packed) == packed.SerializeToString()
+
+
+@pytest.mark.parametrize("outcome", [7, "done", b"", {}, False, DONE.__class__], ids=repr)
+async def test_anything_else_is_a_fault_of_the_handler(outcome: object) -> None:
+    with pytest.raises(HandlerFault, match=f"returned {type(outcome).__name__};") as fault:
+        await call(lambda order: outcome)
+    assert fault.value.code == "RESULT_INVALID"
+
+
+async def test_a_result_at_its_limit_is_kept_and_a_byte_more_refused() -> None:
+    largest = any_pb2.Any(type_url="a", value=b"x" * (RESULT_BYTES - 7))
+    assert largest.ByteSize() == RESULT_BYTES
+    assert await call(lambda order: largest) == largest.SerializeToString()
+    largest.value += b"x"
+    with pytest.raises(HandlerFault, match=f"returned {RESULT_BYTES + 1} bytes") as fault:
+        await call(lambda order: largest)
+    assert fault.value.code == "RESULT_INVALID"
+
+
+async def test_behind_the_block_nothing_more_is_started() -> None:
+    with HandlerCalls(lambda _: None, names=NAMES, threads=1) as calls:
+        await calls(lease_of())
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        await calls(lease_of())
+
+
+def _opened(result: bytes | None) -> wrappers_pb2.StringValue:
+    """Open a result."""
+    assert result is not None
+    opened = wrappers_pb2.StringValue()
+    assert any_pb2.Any.FromString(result).Unpack(opened)
+    return opened

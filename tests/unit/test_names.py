@@ -1,0 +1,122 @@
+"""Order ids and cursors: what was named is found again, and nothing else is."""
+
+import base64
+import string
+import struct
+import zlib
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from orderintake_server.errors import CursorInvalid, CursorOtherLog, OrderNotFound
+from orderintake_server.names import Names
+
+LOG = Names("0123abcd")
+ALPHABET = string.ascii_letters + string.digits + string.punctuation + " \n\x00é"
+SEQUENCES = st.integers(0, 2**48 - 1)
+LOG_IDS = st.binary(min_size=4, max_size=4).map(bytes.hex)
+
+
+@given(LOG_IDS, SEQUENCES)
+def test_an_order_id_names_its_accept_sequence(log_id: str, sequence: int) -> None:
+    names = Names(log_id)
+    assert names.accept_sequence(names.order_id(sequence)) == sequence
+
+
+@given(LOG_IDS, SEQUENCES)
+def test_a_cursor_names_its_sequence(log_id: str, sequence: int) -> None:
+    names = Names(log_id)
+    assert names.sequence(names.cursor(sequence)) == sequence
+
+
+@given(st.lists(SEQUENCES))
+def test_order_ids_sort_as_accept_sequences_do(sequences: list[int]) -> None:
+    ids = [LOG.order_id(sequence) for sequence in sequences]
+    assert sorted(ids) == [LOG.order_id(sequence) for sequence in sorted(sequences)]
+
+
+@given(SEQUENCES, LOG_IDS)
+def test_no_order_of_another_log_is_found(sequence: int, other: str) -> None:
+    assume(other != LOG.log_id)
+    with pytest.raises(OrderNotFound):
+        LOG.accept_sequence(Names(other).order_id(sequence))
+
+
+@given(SEQUENCES, LOG_IDS)
+def test_no_cursor_of_another_log_is_taken(sequence: int, other: str) -> None:
+    assume(other != LOG.log_id)
+    with pytest.raises(CursorOtherLog):
+        LOG.sequence(Names(other).cursor(sequence))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1",
+        "0123abcd",
+        "0123abcd-",
+        "0123abcd-1",
+        "0123abcd-00000000001",
+        "0123abcd-0000000000001",
+        "0123ABCD-000000000001",
+        "0123abcd-00000000000A",
+        "0123abcd-00000000000g",
+        "0123abcd_000000000001",
+        " 0123abcd-000000000001",
+        "0123abcd-000000000001\n",
+        "0123abcd-" + "\u0661" * 12,
+    ],
+)
+def test_no_other_text_is_an_order_id(text: str) -> None:
+    assert LOG.accept_sequence("0123abcd-000000000001") == 1
+    with pytest.raises(OrderNotFound):
+        LOG.accept_sequence(text)
+
+
+def test_the_empty_cursor_is_before_the_first_completion() -> None:
+    assert LOG.sequence("") == 0
+
+
+@settings(max_examples=20)
+@given(SEQUENCES)
+def test_p17_any_single_character_changed_spoils_a_cursor(sequence: int) -> None:
+    cursor = LOG.cursor(sequence)
+    for place, character in enumerate(cursor):
+        for other in ALPHABET.replace(character, ""):
+            _refused(cursor[:place] + other + cursor[place + 1 :])
+
+
+@given(SEQUENCES)
+def test_p17_any_character_more_or_less_spoils_a_cursor(sequence: int) -> None:
+    cursor = LOG.cursor(sequence)
+    for place in range(len(cursor)):
+        _refused(cursor[:place] + cursor[place + 1 :])
+    for place in range(len(cursor) + 1):
+        for more in "A=-\n ":
+            _refused(cursor[:place] + more + cursor[place:])
+
+
+@pytest.mark.parametrize(("ours", "other"), ["-+", "_/"])
+def test_a_cursor_in_the_other_alphabet_is_none(ours: str, other: str) -> None:
+    cursors = [cursor for cursor in map(LOG.cursor, range(200)) if ours in cursor]
+    assert cursors
+    for cursor in cursors:
+        _refused(cursor.replace(ours, other))
+
+
+@given(st.text(min_size=1))
+def test_no_other_text_is_a_cursor(text: str) -> None:
+    _refused(text)
+
+
+def test_a_cursor_of_another_version_is_none() -> None:
+    place = struct.pack(">B4sQ", 2, bytes.fromhex(LOG.log_id), 7)
+    raw = place + struct.pack(">I", zlib.crc32(place))
+    _refused(base64.urlsafe_b64encode(raw).decode().rstrip("="))
+
+
+def _refused(cursor: str) -> None:
+    with pytest.raises(CursorInvalid):
+        LOG.sequence(cursor)

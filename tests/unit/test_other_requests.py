@@ -1,0 +1,189 @@
+"""Batches, subscriptions, pages and look-ups at the door."""
+
+from typing import Any
+
+import pytest
+from google.protobuf import duration_pb2
+
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_pb2
+from orderintake_server.errors import CursorInvalid, CursorOtherLog, InvalidOrder
+from orderintake_server.names import Names
+from orderintake_server.rpc import requests
+from orderintake_server.rpc.requests import Subscribe
+from support.orders import order
+
+NAMES = Names("0123abcd")
+LATER: Any = 7
+"""A value that a later version of an enum may have."""
+
+
+def _bad_fields(batch: api.BatchPlaceOrdersRequest) -> list[str]:
+    with pytest.raises(InvalidOrder) as refused:
+        requests.new_orders(batch)
+    return [violation.field for violation in refused.value.violations]
+
+
+def _batch(*orders: api.PlaceOrderRequest) -> api.BatchPlaceOrdersRequest:
+    return api.BatchPlaceOrdersRequest(requests=orders)
+
+
+def test_a_batch_is_read_in_its_order() -> None:
+    read = requests.new_orders(_batch(order("a"), order("b", vip=True), order("c")))
+    contents = [order_pb2.Order.FromString(one.content) for one in read]
+    assert [content.lines[0].sku for content in contents] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("count", [1, 1000])
+def test_a_batch_of_a_thousand_is_taken(count: int) -> None:
+    assert len(requests.new_orders(_batch(*[order()] * count))) == count
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+def test_a_batch_of_none_or_too_many_is_refused(count: int) -> None:
+    assert _bad_fields(_batch(*[order()] * count)) == ["requests"]
+
+
+def _large_batch(size: int) -> api.BatchPlaceOrdersRequest:
+    batch = _batch(*[order() for _ in range(1000)])
+    each = (size - batch.ByteSize()) // 1000 - 20
+    for request in batch.requests:
+        request.payload.type_url = "a"
+        request.payload.value = b"x" * each
+    batch.requests[0].payload.value += b"x" * (size - batch.ByteSize() - 4)
+    batch.requests[0].payload.value += b"x" * (size - batch.ByteSize())
+    assert batch.ByteSize() == size
+    return batch
+
+
+def test_a_batch_at_its_limit_of_bytes_is_taken_and_a_byte_more_refused() -> None:
+    assert len(requests.new_orders(_large_batch(requests.BATCH_BYTES))) == 1000
+    assert _bad_fields(_large_batch(requests.BATCH_BYTES + 1)) == ["requests"]
+
+
+def test_bad_fields_of_all_orders_of_a_batch_are_named_at_once() -> None:
+    batch = _batch(order(), order(), order(customer_id="", request_id="r" * 129), order(""))
+    batch.requests[1].tier = LATER
+    assert _bad_fields(batch) == [
+        "requests[1].tier",
+        "requests[2].request_id",
+        "requests[2].customer_id",
+        "requests[3].lines[0].sku",
+    ]
+
+
+def test_an_order_too_large_is_named_by_its_place_in_the_batch() -> None:
+    large = order()
+    large.payload.type_url = "a"
+    large.payload.value = b"x" * 65_536
+    assert _bad_fields(_batch(order(), large)) == ["requests[1]"]
+
+
+def test_no_more_than_fifty_fields_of_a_batch_are_named() -> None:
+    batch = _batch(*[order(customer_id="", request_id="\n") for _ in range(26)])
+    bad = _bad_fields(batch)
+    assert len(bad) == 50
+    assert bad[-1] == "requests[24].customer_id"
+
+
+def _subscribe(request: api.StreamCompletionsRequest) -> Subscribe:
+    return requests.subscribe(request, NAMES)
+
+
+def test_a_subscription_begins_at_the_earliest_unless_told_otherwise() -> None:
+    assert _subscribe(api.StreamCompletionsRequest()) == Subscribe(
+        after=0, limit=100, heartbeat_seconds=5.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "after"),
+    [
+        ({"after_cursor": ""}, 0),
+        ({"after_cursor": NAMES.cursor(7)}, 7),
+        ({"start_at": api.START_AT_UNSPECIFIED}, 0),
+        ({"start_at": api.START_AT_EARLIEST}, 0),
+        ({"start_at": api.START_AT_LATEST}, None),
+    ],
+    ids=str,
+)
+def test_a_subscription_begins_where_it_is_told(start: Any, after: int | None) -> None:  # noqa: ANN401
+    assert _subscribe(api.StreamCompletionsRequest(**start)).after == after
+
+
+@pytest.mark.parametrize(("asked", "limit"), [(0, 100), (1, 1), (1000, 1000)])
+def test_a_batch_size_is_taken_as_asked(asked: int, limit: int) -> None:
+    assert _subscribe(api.StreamCompletionsRequest(max_batch_size=asked)).limit == limit
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "taken"),
+    [
+        (0, 0, 5.0),
+        (0, 1, 1.0),
+        (0, 999_999_999, 1.0),
+        (1, 0, 1.0),
+        (2, 500_000_000, 2.5),
+        (60, 0, 60.0),
+        (60, 1, 60.0),
+        (315_576_000_000, 0, 60.0),
+    ],
+)
+def test_a_heartbeat_is_between_a_second_and_a_minute(
+    seconds: int, nanos: int, taken: float
+) -> None:
+    asked = duration_pb2.Duration(seconds=seconds, nanos=nanos)
+    read = _subscribe(api.StreamCompletionsRequest(heartbeat_interval=asked))
+    assert read.heartbeat_seconds == taken
+
+
+def test_every_bad_field_of_a_subscription_is_named_at_once() -> None:
+    request = api.StreamCompletionsRequest(
+        start_at=LATER,
+        max_batch_size=1001,
+        heartbeat_interval=duration_pb2.Duration(nanos=-1),
+    )
+    with pytest.raises(InvalidOrder) as refused:
+        _subscribe(request)
+    fields = [violation.field for violation in refused.value.violations]
+    assert sorted(fields) == ["heartbeat_interval", "max_batch_size", "start_at"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_batch_size", -1),
+        ("heartbeat_interval", duration_pb2.Duration(seconds=-1)),
+        ("heartbeat_interval", duration_pb2.Duration(seconds=315_576_000_001)),
+    ],
+    ids=str,
+)
+def test_what_is_just_beyond_a_limit_is_refused(field: str, value: Any) -> None:  # noqa: ANN401
+    with pytest.raises(InvalidOrder) as refused:
+        _subscribe(api.StreamCompletionsRequest(**{field: value}))
+    assert [violation.field for violation in refused.value.violations] == [field]
+
+
+def test_p17_a_bad_cursor_is_no_place_to_begin() -> None:
+    with pytest.raises(CursorInvalid):
+        _subscribe(api.StreamCompletionsRequest(after_cursor="nonsense"))
+    with pytest.raises(CursorOtherLog):
+        _subscribe(api.StreamCompletionsRequest(after_cursor=Names("ffffffff").cursor(1)))
+
+
+@pytest.mark.parametrize(("asked", "size"), [(0, 100), (1, 1), (1000, 1000), (1001, 1000)])
+def test_a_page_is_as_long_as_asked_but_no_longer_than_a_thousand(asked: int, size: int) -> None:
+    assert requests.page_size(api.ListCompletionsRequest(page_size=asked)) == size
+
+
+def test_a_page_cannot_be_shorter_than_nothing() -> None:
+    with pytest.raises(InvalidOrder) as refused:
+        requests.page_size(api.ListCompletionsRequest(page_size=-1))
+    assert [violation.field for violation in refused.value.violations] == ["page_size"]
+
+
+def test_an_order_is_looked_up_by_a_name() -> None:
+    assert requests.order_id(api.GetOrderRequest(order_id="x")) == "x"
+    with pytest.raises(InvalidOrder) as refused:
+        requests.order_id(api.GetOrderRequest())
+    assert [violation.field for violation in refused.value.violations] == ["order_id"]

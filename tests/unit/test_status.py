@@ -1,0 +1,163 @@
+"""From a refusal to the status a caller receives, read with Google's own types."""
+
+from typing import TypeVar
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orderintake_server import errors
+from orderintake_server.errors import FieldViolation, InvalidOrder, Reason, RequestIdReused
+from orderintake_server.names import Names
+from orderintake_server.rpc.status import CODES, Metadata, Statuses, internal
+
+NAMES = Names("0123abcd")
+STATUSES = Statuses(NAMES)
+DETAIL_BYTES = 4 * 1024
+METADATA_BYTES = 8 * 1024
+
+T = TypeVar("T", bound=Message)
+
+
+def test_every_reason_has_the_contracts_code() -> None:
+    assert {reason.name: code.name for reason, code in CODES.items()} == {
+        "INVALID_ORDER": "INVALID_ARGUMENT",
+        "REQUEST_ID_REUSED": "ALREADY_EXISTS",
+        "QUEUE_FULL": "UNAVAILABLE",
+        "DRAINING": "UNAVAILABLE",
+        "STORAGE_UNAVAILABLE": "UNAVAILABLE",
+        "ORDER_NOT_FOUND": "NOT_FOUND",
+        "CURSOR_AHEAD": "FAILED_PRECONDITION",
+        "CURSOR_OTHER_LOG": "FAILED_PRECONDITION",
+        "CURSOR_INVALID": "INVALID_ARGUMENT",
+        "INTERNAL": "INTERNAL",
+    }
+    assert set(CODES) == set(Reason)
+
+
+REFUSALS = [
+    InvalidOrder((FieldViolation(field="lines", description="has 0 lines"),)),
+    RequestIdReused(request_id="r", accept_sequence=7),
+    errors.QueueFull("full"),
+    errors.Draining("stopping"),
+    errors.StorageUnavailable("no disk"),
+    errors.OrderNotFound("none"),
+    errors.CursorAhead("ahead"),
+    errors.CursorOtherLog("other"),
+    errors.CursorInvalid("no cursor"),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.reason.name)
+def test_each_refusal_is_sent_with_its_code_text_and_reason(refusal: errors.Refusal) -> None:
+    code, text, trailing = STATUSES.of(refusal)
+    status = _status(trailing)
+    info = _detail(status, error_details_pb2.ErrorInfo)
+    assert code == CODES[refusal.reason]
+    assert text == status.message == refusal.text
+    assert status.code == code.value[0]
+    assert info.reason == refusal.reason.value
+    assert info.domain == "orderintake"
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.reason.name)
+def test_only_what_passes_says_when_to_come_back(refusal: errors.Refusal) -> None:
+    trailing = dict(STATUSES.of(refusal)[2])
+    is_passing = isinstance(refusal, errors.Unavailable)
+    kinds = [detail.TypeName() for detail in _status(tuple(trailing.items())).details]
+    assert ("grpc-retry-pushback-ms" in trailing) == is_passing
+    assert ("google.rpc.RetryInfo" in kinds) == is_passing
+
+
+@pytest.mark.parametrize(
+    ("seconds", "milliseconds"), [(0.0, 1), (0.0001, 1), (0.1, 100), (1.5, 1500), (10, 10_000)]
+)
+def test_p5_the_pushback_and_the_retry_info_say_the_same(seconds: float, milliseconds: int) -> None:
+    _, _, trailing = STATUSES.of(errors.QueueFull("full", retry_after=seconds))
+    retry = _detail(_status(trailing), error_details_pb2.RetryInfo)
+    assert dict(trailing)["grpc-retry-pushback-ms"] == str(milliseconds)
+    assert retry.retry_delay.ToMilliseconds() == milliseconds
+
+
+def test_a_reused_request_id_names_the_order_that_has_it() -> None:
+    _, _, trailing = STATUSES.of(RequestIdReused(request_id="r", accept_sequence=7))
+    info = _detail(_status(trailing), error_details_pb2.ErrorInfo)
+    assert dict(info.metadata) == {"order_id": NAMES.order_id(7)}
+
+
+def test_p4_a_bad_request_names_every_bad_field() -> None:
+    violations = tuple(
+        FieldViolation(field=f"lines[{n}].sku", description="is required: 1 to 128 characters")
+        for n in range(50)
+    )
+    _, _, trailing = STATUSES.of(InvalidOrder(violations))
+    assert _named(_status(trailing)) == violations
+
+
+@given(st.lists(st.text(max_size=63), min_size=1, max_size=50))
+def test_details_fit_whatever_the_fields_are_named(keys: list[str]) -> None:
+    violations = tuple(_violation(key) for key in keys)
+    named = _named(_fits(InvalidOrder(violations)))
+    assert named == violations[: len(named)]
+
+
+@pytest.mark.parametrize("character", ["x", "é", "😀", "\x00", "\U000e0001"])
+def test_fifty_long_violations_are_cut_where_they_no_longer_fit(character: str) -> None:
+    for size in range(1, 64):
+        violations = (_violation(character * size),) * 50
+        status = _fits(InvalidOrder(violations))
+        assert violations == _named(status) or status.ByteSize() > DETAIL_BYTES - 1000
+
+
+def _violation(key: str) -> FieldViolation:
+    return FieldViolation(
+        field=f"requests[999].labels[{key!r}]",
+        description="has 65000 characters; at most 256 are allowed",
+    )
+
+
+def _named(status: status_pb2.Status) -> tuple[FieldViolation, ...]:
+    bad = _detail(status, error_details_pb2.BadRequest)
+    return tuple(
+        FieldViolation(field=violation.field, description=violation.description)
+        for violation in bad.field_violations
+    )
+
+
+def test_a_long_text_of_another_refusal_fits_too() -> None:
+    _fits(RequestIdReused(request_id="😀" * 128, accept_sequence=2**48 - 1))
+
+
+def test_a_bug_is_told_by_a_fixed_text_and_its_incident() -> None:
+    code, text, trailing = internal("incident-7")
+    info = _detail(_status(trailing), error_details_pb2.ErrorInfo)
+    assert code is grpc.StatusCode.INTERNAL
+    assert text == "internal error"
+    assert info.reason == "INTERNAL"
+    assert dict(info.metadata) == {"incident_id": "incident-7"}
+
+
+def _fits(refusal: errors.Refusal) -> status_pb2.Status:
+    """Build the status; it must be below the limits of gRPC's metadata."""
+    _, text, trailing = STATUSES.of(refusal)
+    details = dict(trailing)["grpc-status-details-bin"]
+    assert len(details) <= DETAIL_BYTES
+    percent_encoded = sum(1 if 32 <= byte < 127 else 3 for byte in text.encode())
+    assert percent_encoded + len(details) * 4 / 3 + 500 <= METADATA_BYTES
+    return _status(trailing)
+
+
+def _status(trailing: Metadata) -> status_pb2.Status:
+    details = dict(trailing)["grpc-status-details-bin"]
+    assert isinstance(details, bytes)
+    return status_pb2.Status.FromString(details)
+
+
+def _detail(status: status_pb2.Status, kind: type[T]) -> T:
+    """Take the one detail of a kind out of a status."""
+    details = [kind() for _ in status.details]
+    (found,) = (d for d, packed in zip(details, status.details, strict=True) if packed.Unpack(d))
+    return found

@@ -1,0 +1,142 @@
+"""P19: how the workers stop: what runs may end, what does not waits again, nothing else begins."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from orderintake_server.dispatch import workers as workers_module
+from orderintake_server.domain import Completion, Ending, Order, State
+from orderintake_server.store.base import Lease
+from support.changes import new, waiting, whole_log
+from support.desk import Desk, working
+from support.faulty import FaultyStore
+from support.hands import FOREVER, Hand, at_work
+
+
+@pytest.fixture
+async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
+    """A ledger at work."""
+    async with working(Desk(store)) as desk:
+        yield desk
+
+
+async def test_p19_what_runs_may_end_within_the_time(desk: Desk, store: FaultyStore) -> None:
+    hand = Hand()
+    async with at_work(desk, hand, count=2) as workers:
+        await desk.place(*[new()] * 4)
+        await hand.starts(2)
+        draining = asyncio.create_task(workers.drain(FOREVER))
+        await desk.place()
+        assert not draining.done()
+        hand.let_go.set()
+        await draining
+    await desk.place()
+    assert [completion.order.state for completion in await whole_log(store)] == [
+        State.SUCCEEDED
+    ] * 2
+    assert [place.accept_sequence for place in await waiting(store)] == [3, 4]
+    assert hand.started.empty()
+
+
+async def test_p19_what_does_not_end_in_time_waits_again_uncounted(
+    desk: Desk, store: FaultyStore
+) -> None:
+    hand = Hand()
+    async with at_work(desk, hand, count=2) as workers:
+        await desk.place(new(), new(), new(vip=True))
+        await hand.starts(2)
+        await workers.drain(0)
+    await desk.place()
+    assert [place.accept_sequence for place in await waiting(store)] == [3, 1, 2]
+    assert {place.attempt_count for place in await waiting(store)} == {0}
+    assert await whole_log(store) == []
+
+
+async def test_p19_idle_workers_end_at_once(desk: Desk) -> None:
+    async with at_work(desk, Hand(), count=8) as workers:
+        await desk.place()
+        await workers.drain(FOREVER)
+
+
+async def test_p19_who_just_claimed_gives_back(desk: Desk, store: FaultyStore) -> None:
+    hand = Hand()
+    async with at_work(desk, hand) as workers:
+        await desk.place(new())  # it is queued: the worker claims it next
+        store.hold()
+        while not (await store.begun.get()).claims:
+            pass
+        draining = asyncio.create_task(workers.drain(FOREVER))
+        await asyncio.sleep(0)
+        store.let_go()
+        await draining
+    await desk.place()
+    assert hand.started.empty()
+    order = await store.find(1)
+    assert isinstance(order, Order)
+    assert (order.state, order.attempt_count) == (State.QUEUED, 0)
+
+
+async def test_p19_a_handler_may_tidy_up_when_interrupted(desk: Desk, store: FaultyStore) -> None:
+    tidied = asyncio.Event()
+    hand = Hand()
+
+    async def handler(lease: Lease) -> None:
+        try:
+            await hand(lease)
+        finally:
+            await asyncio.sleep(0)
+            tidied.set()
+
+    async with at_work(desk, handler) as workers:
+        await desk.place(new())
+        await hand.starts(1)
+        await workers.drain(0)
+        assert tidied.is_set()
+    await desk.place()
+    assert len(await waiting(store)) == 1
+
+
+async def test_a_handler_that_ends_its_work_when_interrupted_has_done_it(
+    desk: Desk, store: FaultyStore
+) -> None:
+    hand = Hand()
+
+    async def handler(lease: Lease) -> bytes | None:
+        try:
+            return await hand(lease)
+        except asyncio.CancelledError:
+            return b"just done"
+
+    async with at_work(desk, handler) as workers:
+        await desk.place(new())
+        await hand.starts(1)
+        await workers.drain(0)
+    await desk.place()
+    found = await store.find(1)
+    assert isinstance(found, Completion)
+    assert found.ending == Ending(result=b"just done")
+
+
+async def test_a_handler_that_does_not_end_when_interrupted_is_left_behind(
+    desk: Desk, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_module, "INTERRUPT_SECONDS", 0.0)
+    hand = Hand()
+
+    async def handler(lease: Lease) -> bytes | None:
+        while not hand.let_go.is_set():
+            try:
+                await hand(lease)
+            except asyncio.CancelledError:
+                continue
+        return None
+
+    async with at_work(desk, handler) as workers:
+        await desk.place(new())
+        await hand.starts(1)
+        await workers.drain(0)
+        order = await store.find(1)
+        assert isinstance(order, Order)
+        assert order.state is State.PROCESSING
+        hand.let_go.set()
