@@ -79,7 +79,7 @@ def load(path: str) -> Callable[[OrderAttempt], Any]:
         found = importlib.import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StartupFailed(
             f"handler {path!r} cannot be loaded: {type(error).__name__}: {error}"
         ) from error

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import tempfile
 from collections.abc import Coroutine
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +13,9 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
-    MultipleResults,
     RuleBasedStateMachine,
     invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -39,14 +38,17 @@ ORDERS = st.builds(
 )
 GROUPS = st.lists(st.lists(ORDERS, max_size=4), max_size=4)
 ROOM = st.one_of(st.just(PLENTY), st.integers(-1, 6))
-NUMBERS = st.integers(1, 40)
+NUMBER = st.integers(1, 20)
+NUMBERS = st.lists(NUMBER, max_size=5)
 ENDINGS = st.sampled_from([DONE, FAILED, Ending(result=b"r" * 9000)])
+RECENT = st.lists(st.integers(0, 5), max_size=4)
+ENDED = st.lists(st.tuples(st.integers(0, 5), ENDINGS), max_size=4)
+LARGE = new(b"x" * 9000)
+"""More than is free in any page of a file."""
 
 
 class StoreMachine(RuleBasedStateMachine):
     """A store and its model, side by side."""
-
-    leases = Bundle("leases")
 
     def __init__(self, kind: type[Any]) -> None:
         super().__init__()
@@ -55,6 +57,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.home: Home = kind(Path(self.directory.name))
         self.store = self.run(self.home.open())
         self.model = StoreModel()
+        self.leases: list[Lease] = []
 
     def teardown(self) -> None:
         self.run(self.home.close())
@@ -65,81 +68,72 @@ class StoreMachine(RuleBasedStateMachine):
     def place(self, groups: list[Any], room: int) -> None:
         self.commit(Changes(accepts=groups, room=room))
 
-    @rule(target=leases, count=st.integers(1, 6))
-    def start_the_most_urgent(self, count: int) -> MultipleResults[Lease]:
-        return self.started(Changes(claims=self.model.queue()[:count]))
+    @rule(count=st.integers(1, 6))
+    def start_the_most_urgent(self, count: int) -> None:
+        self.commit(Changes(claims=self.model.queue()[:count]))
 
-    @rule(target=leases, numbers=st.lists(NUMBERS, max_size=6))
-    def start_any_that_may_be_gone(self, numbers: list[int]) -> MultipleResults[Lease]:
-        return self.started(Changes(claims=[self.model.place(number) for number in numbers]))
+    @rule(numbers=NUMBERS)
+    def start_any_that_may_be_gone(self, numbers: list[int]) -> None:
+        self.commit(Changes(claims=[self.model.place(number) for number in numbers]))
 
-    @rule(ended=st.lists(st.tuples(leases, ENDINGS), max_size=4))
-    def settle(self, ended: list[tuple[Lease, Ending]]) -> None:
-        self.commit(Changes(settles=_settles(ended)))
+    @precondition(lambda self: bool(self.leases))
+    @rule(ended=ENDED)
+    def settle(self, ended: list[tuple[int, Ending]]) -> None:
+        self.commit(Changes(settles=self.settles(ended)))
 
-    @rule(returns=st.lists(leases, max_size=3))
-    def give_back(self, returns: list[Lease]) -> None:
-        self.commit(Changes(returns=returns))
+    @precondition(lambda self: bool(self.leases))
+    @rule(which=RECENT)
+    def give_back(self, which: list[int]) -> None:
+        self.commit(Changes(returns=self.recent(which)))
 
     @rule(
-        target=leases,
-        ended=st.lists(st.tuples(leases, ENDINGS), max_size=3),
-        returns=st.lists(leases, max_size=2),
+        ended=ENDED,
+        returned=RECENT,
         groups=GROUPS,
-        numbers=st.lists(NUMBERS, max_size=3),
+        numbers=NUMBERS,
         is_full=st.booleans(),
     )
     def do_all_at_once(
         self,
-        ended: list[tuple[Lease, Ending]],
-        returns: list[Lease],
+        ended: list[tuple[int, Ending]],
+        returned: list[int],
         groups: list[Any],
         numbers: list[int],
         *,
         is_full: bool,
-    ) -> MultipleResults[Lease]:
+    ) -> None:
         changes = Changes(
-            settles=_settles(ended),
-            returns=returns,
-            accepts=groups,
+            settles=self.settles(ended),
+            returns=self.recent(returned),
+            accepts=[*groups, [LARGE]] if is_full else groups,
             room=PLENTY,
             page=Page(after=FRONT, limit=5),
         )
         then = copy.deepcopy(self.model)
         then.commit(changes)
         changes = replace(changes, claims=[then.place(number) for number in numbers])
-        if not is_full:
-            return self.started(changes)
-        with self.home.full():
-            try:
-                return self.started(changes)
-            except StoreFull:
-                return multiple()
+        with self.home.full() if is_full else nullcontext(), suppress(StoreFull):
+            self.commit(changes)
 
-    @rule(after=NUMBERS, limit=st.integers(0, 5))
-    def read_the_queue(self, after: int, limit: int) -> None:
-        self.commit(Changes(page=Page(after=self.model.place(after), limit=limit)))
-
-    @rule(number=NUMBERS)
-    def find(self, number: int) -> None:
+    @rule(number=NUMBER, after=NUMBER, limit=st.integers(0, 5))
+    def read(self, number: int, after: int, limit: int) -> None:
         found = self.run(self.store.find(number))
         assert (found and _timeless(found)) == self.model.find(number)
-
-    @rule(after=st.integers(0, 20), limit=st.integers(1, 5))
-    def read_the_log(self, after: int, limit: int) -> None:
         page = self.run(self.store.read_log(after=after, limit=limit, max_bytes=PLENTY))
         assert [_timeless(completion) for completion in page] == self.model.log[after:][:limit]
+        self.commit(Changes(page=Page(after=self.model.place(number), limit=limit)))
 
-    @rule()
-    def crash(self) -> None:
-        self.store = self.run(self.home.crash())
-        self.check_found()
-
-    @rule()
-    def reopen(self) -> None:
-        self.run(self.home.close())
-        self.store = self.run(self.home.open())
-        self.check_found()
+    @rule(is_crash=st.booleans())
+    def open_again(self, *, is_crash: bool) -> None:
+        if is_crash:
+            self.store = self.run(self.home.crash())
+        else:
+            self.run(self.home.close())
+            self.store = self.run(self.home.open())
+        found = self.store.found
+        assert found.recovered == self.model.recover()
+        assert found.waiting == len(self.model.queue())
+        assert found.head == len(self.model.log)
 
     @invariant()
     def the_queue_and_the_log_are_the_models(self) -> None:
@@ -150,23 +144,21 @@ class StoreMachine(RuleBasedStateMachine):
     def run(self, asked: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(asked)
 
-    def commit(self, changes: Changes) -> Committed:
-        committed: Committed = self.run(self.store.commit(changes))
+    def commit(self, changes: Changes) -> None:
+        committed = self.run(self.store.commit(changes))
         assert _comparable(committed) == _comparable(self.model.commit(changes))
-        return committed
+        self.leases += [lease for lease in committed.claimed if lease]
 
-    def started(self, changes: Changes) -> MultipleResults[Lease]:
-        return multiple(*(lease for lease in self.commit(changes).claimed if lease))
+    def settles(self, ended: list[tuple[int, Ending]]) -> list[Settlement]:
+        leases = self.recent([number for number, _ in ended])
+        return [
+            Settlement(lease=lease, ending=ending)
+            for lease, (_, ending) in zip(leases, ended, strict=False)
+        ]
 
-    def check_found(self) -> None:
-        found = self.store.found
-        assert found.recovered == self.model.recover()
-        assert found.waiting == len(self.model.queue())
-        assert found.head == len(self.model.log)
-
-
-def _settles(ended: list[tuple[Lease, Ending]]) -> list[Settlement]:
-    return [Settlement(lease=lease, ending=ending) for lease, ending in ended]
+    def recent(self, which: list[int]) -> list[Lease]:
+        """Choose among the latest leases, some of which are good."""
+        return [self.leases[-1 - number % len(self.leases)] for number in which if self.leases]
 
 
 def _comparable(committed: Committed) -> Committed:

@@ -103,10 +103,18 @@ def test_a_path_that_leads_nowhere_is_refused_telling_why(path: str, why: str) -
     assert repr(path) in str(failed.value)
 
 
+@pytest.mark.parametrize(
+    ("module", "code", "why"),
+    [
+        ("failing_shop", "raise OSError('no price list')", "OSError: no price list"),
+        ("broken_shop", "def place(", "SyntaxError: "),
+        ("ending_shop", "raise SystemExit(0)", "SystemExit: 0"),
+    ],
+)
 def test_a_module_that_fails_is_refused_telling_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, code: str, why: str
 ) -> None:
-    (tmp_path / "failing_shop.py").write_text("raise OSError('no price list')")
+    (tmp_path / f"{module}.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(StartupFailed, match="OSError: no price list"):
-        load("failing_shop:place")
+    with pytest.raises(StartupFailed, match=why):
+        load(f"{module}:place")

@@ -100,7 +100,7 @@ RAISED = {
     "an exit": (SystemExit(3), "SystemExit: 3"),
     "a cancellation": (asyncio.CancelledError(), "asyncio.exceptions.CancelledError"),
     "a group": (ExceptionGroup("two", [ValueError()]), "ExceptionGroup: two (1 sub-exception)"),
-    "a text beyond Unicode": (OSError("caf\udce9"), "OSError: caf?"),
+    "a text beyond Unicode": (OSError("tea\udce9"), "OSError: tea?"),
     "a text of any kind": (OSError("é\x00\n😀"), "OSError: é\x00\n😀"),
     "an error that cannot tell": (
         _Speechless(),
