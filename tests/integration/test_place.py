@@ -154,6 +154,12 @@ async def test_p5_the_limit_is_exact_however_many_callers_race(tmp_path: Path) -
     assert len(refusals) == 50
 
 
+async def test_three_thousand_calls_at_once_all_have_an_answer_of_ours(tmp_path: Path) -> None:
+    async with serving(tmp_path, workers=0) as stub:
+        receipts = await asyncio.gather(*(stub.PlaceOrder(order()) for _ in range(3_000)))
+    assert sorted(r.order.accept_sequence for r in receipts) == list(range(1, 3_001))
+
+
 async def test_a_batch_is_placed_whole_with_receipts_in_its_order(tmp_path: Path) -> None:
     batch = [order(f"sku-{n}", vip=n % 3 == 0, request_id=f"r-{n}") for n in range(1000)]
     async with serving(tmp_path, workers=0) as stub:

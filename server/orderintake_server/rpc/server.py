@@ -34,6 +34,10 @@ OPTIONS = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.http2.ping_timeout_ms", 10_000),  # grpc.keepalive_timeout_ms does nothing below 60 s
     ("grpc.keepalive_permit_without_calls", 1),
+    # Of a thousand calls at once (its default) gRPC ends some CANCELLED before we ever see them;
+    # all shall have our answer, if need be QUEUE_FULL.
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 200_000),
 )
 STOP_SECONDS = 2.0
 """What calls still under way get to end when the server stops; all have their answer by then."""
