@@ -37,8 +37,9 @@ test: install ## Run the tests, but for the slow ones (ARGS="-k cancel" for some
 test-slow: install ## Run every test
 	@.venv/bin/pytest --slow $(ARGS)
 
-bench: install ## Measure how fast orders are taken
+bench: install ## Measure how fast orders are taken, and what a long backlog costs
 	@.venv/bin/python bench/place_order.py $(ARGS)
+	@.venv/bin/python bench/backlog.py
 
 check: format-check lint types layers protos-fresh coverage ## Everything a change must pass
 

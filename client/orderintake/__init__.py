@@ -6,23 +6,34 @@ from orderintake.aio import AsyncClient, AsyncCompletions
 from orderintake.errors import (
     CompletionGap,
     ContractBroken,
+    CursorExpired,
     CursorRejected,
+    CustomerQuota,
     DeadlineExceeded,
     FieldViolation,
     InternalError,
     InvalidOrder,
     OrderIntakeError,
     OrderNotFound,
+    OrderNotRedrivable,
     RequestIdReused,
     Unavailable,
 )
 from orderintake.requests import REGULAR, VIP, NewOrder
 from orderintake.sync import Client, Completions
+from orderintake.v1.order_admin_service_pb2 import (
+    GetQueueStatsResponse,
+    RedriveOrderResponse,
+    TierStats,
+)
 from orderintake.v1.order_intake_service_pb2 import (
+    CancelOrderResponse,
+    CancelOutcome,
     Durability,
     GetOrderResponse,
     PlaceOrderRequest,
     PlaceOrderResponse,
+    WaitReason,
 )
 from orderintake.v1.order_pb2 import Completion, Failure, Order, OrderLine, State, Tier
 
@@ -33,17 +44,22 @@ __all__ = [
     "VIP",
     "AsyncClient",
     "AsyncCompletions",
+    "CancelOrderResponse",
+    "CancelOutcome",
     "Client",
     "Completion",
     "CompletionGap",
     "Completions",
     "ContractBroken",
+    "CursorExpired",
     "CursorRejected",
+    "CustomerQuota",
     "DeadlineExceeded",
     "Durability",
     "Failure",
     "FieldViolation",
     "GetOrderResponse",
+    "GetQueueStatsResponse",
     "InternalError",
     "InvalidOrder",
     "NewOrder",
@@ -51,11 +67,15 @@ __all__ = [
     "OrderIntakeError",
     "OrderLine",
     "OrderNotFound",
+    "OrderNotRedrivable",
     "PlaceOrderRequest",
     "PlaceOrderResponse",
+    "RedriveOrderResponse",
     "RequestIdReused",
     "State",
     "Tier",
+    "TierStats",
     "Unavailable",
+    "WaitReason",
     "__version__",
 ]

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Self
 import grpc
 
 from orderintake import requests
+from orderintake.aio_calls import AsyncCalls
 from orderintake.channel import OPTIONS, TIMEOUT_SECONDS
 from orderintake.errors import from_rpc, translated
 from orderintake.subscription import Subscription
+from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
 from orderintake.v1.order_intake_service_pb2 import GetOrderRequest, StreamCompletionsResponse
 from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     _Call = UnaryStreamCall[StreamCompletionsRequest, StreamCompletionsResponse]
 
 
-class AsyncClient:
+class AsyncClient(AsyncCalls):
     """A connection to the service, open inside its `async with` block; tasks may share it.
 
     It belongs to the event loop that runs when the block is entered.
@@ -69,6 +71,7 @@ class AsyncClient:
         else:
             self._channel = grpc.aio.secure_channel(self._target, self._credentials, OPTIONS)
         self._stub = OrderIntakeServiceStub(self._channel)
+        self._admin_stub = OrderAdminServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -91,6 +94,7 @@ class AsyncClient:
         Raises:
             InvalidOrder: fields are bad, all named; nothing was stored.
             RequestIdReused: the request_id names an order with other content.
+            CustomerQuota: the customer has placed as many as it may, for now; nothing was stored.
             Unavailable: not now; see there whether it may be stored nevertheless.
             DeadlineExceeded: no answer in time; it may be stored nevertheless.
             TypeError, ValueError: a value does not fit its field; nothing was sent.
@@ -151,11 +155,6 @@ class AsyncClient:
         )
         subscription = Subscription(request, timeout=self._timeout)
         return AsyncCompletions(self._opened(), subscription, self._streams)
-
-    def _opened(self) -> OrderIntakeServiceAsyncStub:
-        if self._stub is None:
-            raise RuntimeError("a client is open inside its `async with` block only")
-        return self._stub
 
 
 class AsyncCompletions:

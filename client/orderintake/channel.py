@@ -2,12 +2,15 @@
 
 import json
 
-from orderintake.v1.order_intake_service_pb2 import DESCRIPTOR
+from orderintake.v1 import order_admin_service_pb2, order_intake_service_pb2
 
 TIMEOUT_SECONDS = 30.0
 """How long a call may last, retries included, unless the client is told otherwise."""
 
-_SERVICE = DESCRIPTOR.services_by_name["OrderIntakeService"]
+_SERVICES = (
+    order_intake_service_pb2.DESCRIPTOR.services_by_name["OrderIntakeService"],
+    order_admin_service_pb2.DESCRIPTOR.services_by_name["OrderAdminService"],
+)
 
 _RETRY_POLICY = {
     "maxAttempts": 5,  # the most that grpc allows
@@ -15,7 +18,7 @@ _RETRY_POLICY = {
     "backoffMultiplier": 2,
     "maxBackoff": "2s",
     # The one code that says the call may be repeated. An order carries a request_id, so a repeat
-    # places it once even if the first attempt had come through.
+    # places it once even if the first attempt had come through; all else may be said twice.
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
 
@@ -25,8 +28,9 @@ SERVICE_CONFIG = json.dumps(
             {
                 # A stream is resumed from its cursor instead, by the subscription.
                 "name": [
-                    {"service": _SERVICE.full_name, "method": method.name}
-                    for method in _SERVICE.methods
+                    {"service": service.full_name, "method": method.name}
+                    for service in _SERVICES
+                    for method in service.methods
                     if not method.server_streaming
                 ],
                 "retryPolicy": _RETRY_POLICY,

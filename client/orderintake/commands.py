@@ -1,11 +1,10 @@
-"""The commands of `orderintake`: place, get, watch."""
+"""The commands of `orderintake`: place, get, cancel, list, watch; the operators' beside them."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from contextlib import contextmanager
-from enum import Enum
 from importlib.metadata import version
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -14,19 +13,35 @@ import typer
 from rich.text import Text
 
 from orderintake.channel import TIMEOUT_SECONDS
+from orderintake.operating import app as operating
+from orderintake.options import (
+    ExpireTime,
+    Json,
+    Limit,
+    NotBefore,
+    OnlyCustomer,
+    OnlyState,
+    OnlyTier,
+    OrderId,
+    TierName,
+    usage,
+)
 from orderintake.placing import place_file
-from orderintake.rendering import completion_text, order_table, receipt_text
+from orderintake.rendering import (
+    cancel_text,
+    completion_text,
+    order_text,
+    receipt_text,
+    standing_table,
+)
 from orderintake.requests import REGULAR, VIP, NewOrder
-from orderintake.screen import INTERRUPTED, Screen
+from orderintake.screen import INTERRUPTED, REFUSED, Screen
 from orderintake.sync import Client, Completions
+from orderintake.v1.order_intake_service_pb2 import CANCEL_OUTCOME_TOO_LATE
 from orderintake.v1.order_pb2 import OrderLine, Tier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from rich.table import Table
-
-    from orderintake.v1.order_intake_service_pb2 import GetOrderResponse
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,13 +49,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-
-
-class TierName(Enum):
-    """The tiers, as one types them."""
-
-    REGULAR = "regular"
-    VIP = "vip"
+app.add_typer(operating)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - so typer calls it
@@ -58,7 +67,6 @@ Timeout = Annotated[
 Version = Annotated[
     bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Show JSON, one object a line.")]
 Customer = Annotated[str | None, typer.Option(metavar="ID", help="Whose order it is.")]
 Lines = Annotated[
     list[str] | None,
@@ -82,7 +90,7 @@ After = Annotated[str | None, typer.Option(metavar="CURSOR", help="Begin behind 
 FromLatest = Annotated[
     bool, typer.Option("--from-latest", help="Begin with what comes from now on.")
 ]
-OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order_id of its receipt.")]
+_PAGE_SIZE = 1000
 Count = Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N completions.")]
 
 
@@ -123,6 +131,8 @@ def place(  # noqa: PLR0913 - each is given by name
     vip: Vip = False,
     label: Labels = None,
     request_id: RequestId = None,
+    not_before: NotBefore = None,
+    expire_time: ExpireTime = None,
     file: File = None,
     as_json: Json = False,
 ) -> None:
@@ -130,13 +140,18 @@ def place(  # noqa: PLR0913 - each is given by name
     screen = Screen(as_json=as_json)
     if file is None:
         order = _order(customer, line, _tier(tier, is_vip=vip), label, request_id)
-        with screen.failures(), _usage(), context.obj as client:
+        order["not_before"], order["expire_time"] = not_before, expire_time
+        with screen.failures(), usage(), context.obj as client:
             screen.show(client.place(**order), receipt_text)
-    elif customer or line or tier or vip or label or request_id:
-        raise typer.BadParameter("its lines say all of an order themselves", param_hint="--file")
     else:
+        _check_alone((customer, line, tier, vip, label, request_id, not_before, expire_time))
         with screen.failures(), context.obj as client:
             place_file(client, file, screen)
+
+
+def _check_alone(others: tuple[object, ...]) -> None:
+    if any(others):
+        raise typer.BadParameter("its lines say all of an order themselves", param_hint="--file")
 
 
 def _order(
@@ -182,26 +197,49 @@ def _tier(name: TierName | None, *, is_vip: bool) -> Tier.ValueType:
     return VIP if is_vip or name is TierName.VIP else REGULAR
 
 
-@contextmanager
-def _usage() -> Iterator[None]:
-    """Blame the command for a value that no message can hold."""
-    try:
-        yield
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
 @app.command()
 def get(context: typer.Context, order_id: OrderId, *, as_json: Json = False) -> None:
     """Show how an order stands."""
     screen = Screen(as_json=as_json)
-    with screen.failures(), _usage(), context.obj as client:
-        screen.show(client.get(order_id), _order_table)
+    with screen.failures(), usage(), context.obj as client:
+        screen.show(client.get(order_id), standing_table)
 
 
-def _order_table(response: GetOrderResponse) -> Table:
-    is_ended = response.HasField("completion")
-    return order_table(response.order, response.completion if is_ended else None)
+@app.command()
+def cancel(context: typer.Context, order_id: OrderId, *, as_json: Json = False) -> None:
+    """Cancel an order, and show what becomes of it.
+
+    Exits with 1 when it is too late: the order had ended otherwise.
+    """
+    screen = Screen(as_json=as_json)
+    with screen.failures(), usage(), context.obj as client:
+        response = client.cancel(order_id)
+        screen.show(response, cancel_text)
+    if response.outcome == CANCEL_OUTCOME_TOO_LATE:
+        raise typer.Exit(REFUSED)
+
+
+@app.command("list")
+def list_orders(  # noqa: PLR0913 - each is given by name
+    context: typer.Context,
+    *,
+    customer: OnlyCustomer = None,
+    tier: OnlyTier = None,
+    state: OnlyState = None,
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
+    """Show orders, oldest first: all of them, or those that match."""
+    screen = Screen(as_json=as_json)
+    with screen.failures(), usage(), context.obj as client:
+        orders = client.orders(
+            customer_id=customer,
+            tier=tier and tier.tier,
+            state=state and state.state,
+            page_size=min(limit or _PAGE_SIZE, _PAGE_SIZE),
+        )
+        for order in islice(orders, limit):
+            screen.show(order, order_text)
 
 
 @app.command()

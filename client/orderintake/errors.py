@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 __all__ = [
     "CompletionGap",
     "ContractBroken",
+    "CursorExpired",
     "CursorRejected",
+    "CustomerQuota",
     "DeadlineExceeded",
     "FieldViolation",
     "InternalError",
     "InvalidOrder",
     "OrderIntakeError",
     "OrderNotFound",
+    "OrderNotRedrivable",
     "RequestIdReused",
     "Unavailable",
 ]
@@ -95,16 +98,47 @@ class Unavailable(OrderIntakeError):
         return self._status.retry_after
 
 
+class CustomerQuota(OrderIntakeError):
+    """The customer has as many orders waiting, or placed lately, as one may; nothing was stored.
+
+    Not retried automatically. Others are still served: hold back this customer's orders.
+    """
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until another try makes sense, as the server computed; None if it did not."""
+        return self._status.retry_after
+
+    @property
+    def subject(self) -> str:
+        """Whose quota it is, such as "customer:ada"; "" if the server did not say."""
+        return self._status.quota_subject
+
+
 class OrderNotFound(OrderIntakeError):
     """There is no such order here."""
+
+
+class OrderNotRedrivable(OrderIntakeError):
+    """Only an order that failed, was cancelled or expired can be redriven."""
 
 
 class CursorRejected(OrderIntakeError):
     """The server cannot go on from this cursor; begin elsewhere.
 
     By `reason`: CURSOR_INVALID, it is no cursor, or was damaged; CURSOR_OTHER_LOG, it belongs to
-    another server; CURSOR_AHEAD, the server's log was restored from an older copy.
+    another server; CURSOR_AHEAD, the server's log was restored from an older copy; CURSOR_EXPIRED,
+    see CursorExpired.
     """
+
+
+class CursorExpired(CursorRejected):
+    """Completions behind this cursor have been pruned: some that were not read are gone."""
+
+    @property
+    def earliest_cursor(self) -> str:
+        """From where the log can still be read."""
+        return self.metadata.get("earliest_cursor", "")
 
 
 class InternalError(OrderIntakeError):
@@ -147,7 +181,10 @@ BY_REASON: dict[str, type[OrderIntakeError]] = {
     "QUEUE_FULL": Unavailable,
     "DRAINING": Unavailable,
     "STORAGE_UNAVAILABLE": Unavailable,
+    "CUSTOMER_QUOTA": CustomerQuota,
     "ORDER_NOT_FOUND": OrderNotFound,
+    "ORDER_NOT_REDRIVABLE": OrderNotRedrivable,
+    "CURSOR_EXPIRED": CursorExpired,
     "CURSOR_AHEAD": CursorRejected,
     "CURSOR_OTHER_LOG": CursorRejected,
     "CURSOR_INVALID": CursorRejected,

@@ -1,20 +1,32 @@
 """The requests of the contract, made from what a caller has at hand."""
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import NotRequired, TypedDict
 from uuid import uuid4
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
+from orderintake.times import timestamp
 from orderintake.v1.order_intake_service_pb2 import (
     START_AT_EARLIEST,
     START_AT_LATEST,
     BatchPlaceOrdersRequest,
+    ListCompletionsRequest,
+    ListOrdersRequest,
     PlaceOrderRequest,
     StreamCompletionsRequest,
 )
-from orderintake.v1.order_pb2 import TIER_REGULAR, TIER_VIP, OrderLine, Tier
+from orderintake.v1.order_pb2 import (
+    STATE_UNSPECIFIED,
+    TIER_REGULAR,
+    TIER_UNSPECIFIED,
+    TIER_VIP,
+    OrderLine,
+    State,
+    Tier,
+)
 
 REGULAR = TIER_REGULAR
 """The tier of an order that starts when no VIP order waits."""
@@ -29,6 +41,11 @@ class NewOrder(TypedDict):
     `customer_id` and `lines` (quantities by sku, or OrderLines) are required. `tier` is REGULAR
     unless given. `payload` is the caller's own message, packed unless it is an Any already.
     `request_id` is made up when absent, None or ""; give one to repeat an order safely.
+    `not_before` and `expire_time` bound when it may start: a datetime with a time zone, or a
+    timedelta from now, which with a `request_id` makes each repeat another content.
+
+    Whoever makes a request of it raises TypeError for a value of the wrong type; and ValueError for
+    a number that does not fit its field, a text that is not Unicode, a time that has no zone.
     """
 
     customer_id: str
@@ -37,9 +54,11 @@ class NewOrder(TypedDict):
     labels: NotRequired[Mapping[str, str] | None]
     payload: NotRequired[Message | None]
     request_id: NotRequired[str | None]
+    not_before: NotRequired[datetime | timedelta | None]
+    expire_time: NotRequired[datetime | timedelta | None]
 
 
-def place_order(  # noqa: PLR0913 - the six parts of an order, all named
+def place_order(  # noqa: PLR0913 - the parts of an order, all named
     *,
     customer_id: str,
     lines: Mapping[str, int] | Iterable[OrderLine],
@@ -47,13 +66,11 @@ def place_order(  # noqa: PLR0913 - the six parts of an order, all named
     labels: Mapping[str, str] | None = None,
     payload: Message | None = None,
     request_id: str | None = None,
+    not_before: datetime | timedelta | None = None,
+    expire_time: datetime | timedelta | None = None,
 ) -> PlaceOrderRequest:
-    """Make the request that places one order; see NewOrder.
-
-    Raises:
-        TypeError: a value is of the wrong type.
-        ValueError: a number does not fit its field, or a text is not Unicode.
-    """
+    """Make the request that places one order; NewOrder tells from what, and what is raised."""
+    now = datetime.now(UTC)
     return PlaceOrderRequest(
         request_id=request_id or uuid4().hex,
         customer_id=customer_id,
@@ -61,6 +78,8 @@ def place_order(  # noqa: PLR0913 - the six parts of an order, all named
         lines=_order_lines(lines),
         labels=labels,
         payload=_packed(payload),
+        not_before=timestamp("not_before", not_before, now=now),
+        expire_time=timestamp("expire_time", expire_time, now=now),
     )
 
 
@@ -120,3 +139,43 @@ def stream_completions(
     if heartbeat_interval is not None:
         request.heartbeat_interval.FromNanoseconds(round(heartbeat_interval * 1e9))
     return request
+
+
+def list_orders(
+    *,
+    customer_id: str | None = None,
+    tier: "Tier.ValueType | None" = None,
+    state: "State.ValueType | None" = None,
+    page_size: int = 0,
+) -> ListOrdersRequest:
+    """Make the request for the first page of the orders that match; None matches all.
+
+    Raises:
+        ValueError: a number does not fit its field, or a text is not Unicode.
+    """
+    return ListOrdersRequest(
+        customer_id=customer_id or "",
+        tier=tier or TIER_UNSPECIFIED,
+        state=state or STATE_UNSPECIFIED,
+        page_size=page_size,
+    )
+
+
+def list_completions(
+    *,
+    after: str | None = None,
+    customer_id: str | None = None,
+    tier: "Tier.ValueType | None" = None,
+    page_size: int = 0,
+) -> ListCompletionsRequest:
+    """Make the request for a page of the completions that match; None matches all.
+
+    Raises:
+        ValueError: a number does not fit its field, or a text is not Unicode.
+    """
+    return ListCompletionsRequest(
+        page_token=after or "",
+        customer_id=customer_id or "",
+        tier=tier or TIER_UNSPECIFIED,
+        page_size=page_size,
+    )

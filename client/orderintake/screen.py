@@ -65,6 +65,13 @@ class Screen:
         else:
             self.out.print(view(message), soft_wrap=True)
 
+    def say(self, content: dict[str, Any], text: RenderableType) -> None:
+        """Show what no message says, as `show` does."""
+        if self.as_json:
+            print(json_line(content), flush=True)  # noqa: T201 - as above
+        else:
+            self.out.print(text, soft_wrap=True)
+
     def tell(self, content: dict[str, Any], text: RenderableType) -> None:
         """Say something beside the output, on standard error: as one line of JSON, or as text."""
         if self.as_json:

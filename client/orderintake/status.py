@@ -37,6 +37,7 @@ class Status:
 
     `reason` and `metadata` are the service's own ErrorInfo; another domain's are left out.
     `retry_after` counts seconds, is never negative, and comes from the server's RetryInfo.
+    `quota_subject` is whose quota is used up, by the first violation of a QuotaFailure.
     """
 
     code: grpc.StatusCode
@@ -45,6 +46,7 @@ class Status:
     metadata: Mapping[str, str] = field(default_factory=dict)
     violations: tuple[FieldViolation, ...] = ()
     retry_after: float | None = None
+    quota_subject: str = ""
 
 
 def status_of(error: grpc.RpcError) -> Status:
@@ -83,6 +85,11 @@ def _bad_request(bad: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
         for each in bad.field_violations
     )
     return {"violations": tuple(violations)}
+
+
+def _quota_failure(failure: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+    first = failure.violations[:1]
+    return {"quota_subject": first[0].subject} if first else {}
 
 
 def _retry_info(info: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
@@ -136,6 +143,17 @@ _FILE = text_format.Parse(
       }
     }
     message_type {
+      name: "QuotaFailure"
+      field {
+        name: "violations" number: 1 type: TYPE_MESSAGE type_name: "Violation"
+        label: LABEL_REPEATED
+      }
+      nested_type {
+        name: "Violation"
+        field { name: "subject" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+      }
+    }
+    message_type {
       name: "RetryInfo"
       field { name: "retry_delay" number: 1 type: TYPE_MESSAGE type_name: "Duration" }
     }
@@ -161,6 +179,7 @@ _READERS = {
     for name, read in (
         ("google.rpc.ErrorInfo", _error_info),
         ("google.rpc.BadRequest", _bad_request),
+        ("google.rpc.QuotaFailure", _quota_failure),
         ("google.rpc.RetryInfo", _retry_info),
     )
 }

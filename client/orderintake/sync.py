@@ -11,6 +11,8 @@ from orderintake import requests
 from orderintake.channel import OPTIONS, TIMEOUT_SECONDS
 from orderintake.errors import from_rpc, translated
 from orderintake.subscription import Subscription
+from orderintake.sync_calls import Calls
+from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
 from orderintake.v1.order_intake_service_pb2 import GetOrderRequest
 from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from orderintake.v1.order_pb2 import Completion
 
 
-class Client:
+class Client(Calls):
     """A connection to the service, open inside its `with` block; threads may share it.
 
     Every method raises OrderIntakeError. A call that meets UNAVAILABLE is repeated by itself, five
@@ -63,6 +65,7 @@ class Client:
         else:
             self._channel = grpc.secure_channel(self._target, self._credentials, OPTIONS)
         self._stub = OrderIntakeServiceStub(self._channel)
+        self._admin_stub = OrderAdminServiceStub(self._channel)
         return self
 
     def __exit__(
@@ -85,6 +88,7 @@ class Client:
         Raises:
             InvalidOrder: fields are bad, all named; nothing was stored.
             RequestIdReused: the request_id names an order with other content.
+            CustomerQuota: the customer has placed as many as it may, for now; nothing was stored.
             Unavailable: not now; see there whether it may be stored nevertheless.
             DeadlineExceeded: no answer in time; it may be stored nevertheless.
             TypeError, ValueError: a value does not fit its field; nothing was sent.
@@ -145,11 +149,6 @@ class Client:
         )
         subscription = Subscription(request, timeout=self._timeout)
         return Completions(self._opened(), subscription, self._streams)
-
-    def _opened(self) -> OrderIntakeServiceStub:
-        if self._stub is None:
-            raise RuntimeError("a client is open inside its `with` block only")
-        return self._stub
 
 
 class Completions:

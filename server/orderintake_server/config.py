@@ -6,9 +6,9 @@ import argparse
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,6 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from orderintake_server.domain import LONGEST_SECONDS
 from orderintake_server.errors import StartupFailed
 
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+):(\d{1,5})")
@@ -35,6 +36,8 @@ class Settings(BaseSettings):
     Each setting can be given as the flag shown, as the environment variable shown, or as a key of
     the TOML file that --config names: --queue-limit is ORDERINTAKE_QUEUE_LIMIT is queue_limit.
     The flag wins over the variable, and that over the file.
+
+    orderintake-server audit --data DIR checks a store instead.
     """
 
     model_config = SettingsConfigDict(
@@ -71,6 +74,91 @@ class Settings(BaseSettings):
         ge=1,
         description="how many orders may wait; more are refused with QUEUE_FULL",
     )
+    vip_reserve: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of the queue limit that regular orders leave free for VIP ones",
+    )
+    customer_queue_limit: int = Field(
+        default=0,
+        ge=0,
+        description="how many orders of one customer may wait; 0 for any number",
+    )
+    customer_rate: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="orders a second that one customer may place; 0 for any number",
+    )
+    customer_burst: int = Field(
+        default=100,
+        ge=1,
+        description="orders that one customer may place at once, where customer_rate is set",
+    )
+    vip_head_start: float = Field(
+        default=0.0,
+        ge=0,
+        le=31_536_000,
+        allow_inf_nan=False,
+        description="seconds: a regular order is overtaken only by VIP orders accepted within this "
+        "time after it; 0 for strict priority, VIP always first",
+    )
+    max_attempts: int = Field(
+        default=5,
+        ge=1,
+        le=1_000,
+        description="how often an order is tried before it has FAILED",
+    )
+    retry_delay: float = Field(
+        default=1.0,
+        ge=0,
+        le=LONGEST_SECONDS,
+        allow_inf_nan=False,
+        description="seconds before the second attempt, at the most: delays are random up to it",
+    )
+    retry_factor: float = Field(
+        default=2.0,
+        ge=1,
+        le=100,
+        description="how much longer each further delay may be than the one before",
+    )
+    retry_delay_limit: float = Field(
+        default=300.0,
+        ge=0,
+        le=LONGEST_SECONDS,
+        allow_inf_nan=False,
+        description="seconds that no delay exceeds",
+    )
+    attempt_timeout: float = Field(
+        default=0.0,
+        ge=0,
+        le=LONGEST_SECONDS,
+        allow_inf_nan=False,
+        description="seconds that one attempt may take, then it is cancelled and has failed; "
+        "0 for any time",
+    )
+    max_crashes: int = Field(
+        default=3,
+        ge=1,
+        le=1_000,
+        description="an order is quarantined when the process died so often during its attempts",
+    )
+    retention: float = Field(
+        default=0.0,
+        ge=0,
+        le=LONGEST_SECONDS,
+        allow_inf_nan=False,
+        description="seconds after its end that an order and its completion are kept; 0 for ever",
+    )
+    request_id_retention: float = Field(
+        default=0.0,
+        ge=0,
+        le=LONGEST_SECONDS,
+        allow_inf_nan=False,
+        description="seconds after its end that an order's request_id is known; 0 for ever, else "
+        "no shorter than retention",
+    )
     drain_timeout: float = Field(
         default=20.0,
         ge=0,
@@ -87,6 +175,12 @@ class Settings(BaseSettings):
     config: Path | None = Field(
         default=None, description="TOML file with settings; this one cannot stand in it"
     )
+
+    @model_validator(mode="after")
+    def _check_retention(self) -> Self:
+        if 0 < self.request_id_retention < self.retention:
+            raise ValueError("request_id_retention must be 0 or no shorter than retention")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -122,6 +216,27 @@ def read(arguments: list[str]) -> Settings:
         raise StartupFailed(_explained(error)) from None
     except (OSError, ValueError) as error:  # the file cannot be read, or is not TOML
         raise StartupFailed(f"config: {path}: {error}") from None
+
+
+class _AuditSettings(BaseSettings):
+    """Check every rule of a store, which a server may be using; name what is broken.
+
+    Exit code 0: every rule holds; 1: something is broken; 2: there is no store to check.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="ORDERINTAKE_",
+        extra="ignore",
+        cli_prog_name="orderintake-server audit",
+        cli_show_env_vars=True,
+    )
+
+    data: Path = Field(default=Path("data"), description="directory of the store")
+
+
+def read_audit(arguments: list[str]) -> Path:
+    """Read which store is to be audited; --help and bad usage leave by SystemExit."""
+    return _AuditSettings(_cli_parse_args=arguments).data
 
 
 def _config_path(arguments: list[str]) -> Path | None:

@@ -14,7 +14,10 @@ class Reason(Enum):
     QUEUE_FULL = "QUEUE_FULL"
     DRAINING = "DRAINING"
     STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+    CUSTOMER_QUOTA = "CUSTOMER_QUOTA"
     ORDER_NOT_FOUND = "ORDER_NOT_FOUND"
+    ORDER_NOT_REDRIVABLE = "ORDER_NOT_REDRIVABLE"
+    CURSOR_EXPIRED = "CURSOR_EXPIRED"
     CURSOR_AHEAD = "CURSOR_AHEAD"
     CURSOR_OTHER_LOG = "CURSOR_OTHER_LOG"
     CURSOR_INVALID = "CURSOR_INVALID"
@@ -91,10 +94,39 @@ class StorageUnavailable(Unavailable):
     reason = Reason.STORAGE_UNAVAILABLE
 
 
+class CustomerQuota(Refusal):
+    """The customer has as many orders as one may; `subject` is who, and `retry_after` seconds."""
+
+    reason = Reason.CUSTOMER_QUOTA
+
+    def __init__(self, text: str, *, subject: str, retry_after: float) -> None:
+        """Refuse until about `retry_after` seconds from now."""
+        super().__init__(text)
+        self.subject = subject
+        self.retry_after = retry_after
+
+
 class OrderNotFound(Refusal):
     """There is no such order here."""
 
     reason = Reason.ORDER_NOT_FOUND
+
+
+class OrderNotRedrivable(Refusal):
+    """The order has not ended, or not badly."""
+
+    reason = Reason.ORDER_NOT_REDRIVABLE
+
+
+class CursorExpired(Refusal):
+    """Completions behind the cursor have been pruned, up to sequence `earliest`."""
+
+    reason = Reason.CURSOR_EXPIRED
+
+    def __init__(self, *, earliest: int) -> None:
+        """Refuse, telling behind which place the log can still be read."""
+        super().__init__("completions behind the cursor have been pruned")
+        self.earliest = earliest
 
 
 class CursorAhead(Refusal):

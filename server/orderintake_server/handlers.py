@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import inspect
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,14 +14,17 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 
 from orderintake.v1 import order_pb2
-from orderintake_server.dispatch.workers import HandlerFault
+from orderintake_server.dispatch.workers import Reject, Retry
 from orderintake_server.errors import StartupFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from orderintake_server.dispatch.attempts import StopSignal
     from orderintake_server.names import Names
     from orderintake_server.store.base import Lease
+
+__all__ = ["HandlerCalls", "OrderAttempt", "Reject", "Retry", "load", "simulate"]
 
 RESULT_BYTES = 64 * 1024
 """The largest result: with the largest order it still fits in one message of a stream."""
@@ -40,7 +43,16 @@ class OrderAttempt:
     """The caller's own typed order, if it sent one: `payload.Unpack(message)` opens it."""
     accept_time: datetime
     attempt: int
-    """1 at first; more after an attempt that a crash cut short. What it did may be done already."""
+    """1 at first; more after one that failed or crashed, of which some may have been done."""
+    signal: StopSignal = field(repr=False)
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether the order was cancelled meanwhile.
+
+        A sync handler may look now and then, and raise; an async one is cancelled by itself.
+        """
+        return self.signal.is_requested
 
 
 UserHandler = "Callable[[OrderAttempt], Message | None | Awaitable[Message | None]]"
@@ -50,7 +62,7 @@ UserHandler = "Callable[[OrderAttempt], Message | None | Awaitable[Message | Non
 async def simulate(order: OrderAttempt) -> None:
     """Take as long as the label `processing_time` says ("0.2s"), no time without it.
 
-    Raises HandlerFault when the label is no duration, or a negative one.
+    Raises Reject when the label is no duration, or a negative one.
     """
     text = order.labels.get("processing_time", "0s")
     duration = duration_pb2.Duration()
@@ -60,7 +72,7 @@ async def simulate(order: OrderAttempt) -> None:
         duration.seconds = -1
     seconds = duration.seconds + duration.nanos / 1e9
     if seconds < 0:
-        raise HandlerFault(
+        raise Reject(
             "HANDLER_ERROR",
             f'label processing_time is {text!r}; it must be a duration of 0 or more, like "0.2s"',
         )
@@ -93,28 +105,46 @@ class HandlerCalls:
     """Calls the shop's handler for one attempt after the other, each order decoded for it."""
 
     def __init__(
-        self, handler: Callable[[OrderAttempt], Any], *, names: Names, threads: int
+        self,
+        handler: Callable[[OrderAttempt], Any],
+        *,
+        names: Names,
+        threads: int,
+        before: Callable[[OrderAttempt], Awaitable[None]] | None = None,
     ) -> None:
-        """Call `handler`, a sync one in one of `threads` threads."""
+        """Call `handler`, a sync one in one of `threads` threads; and `before` it another one."""
         self._handler = handler
+        self._before = before
         self._names = names
         self._is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
             getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
         )
         self._threads = ThreadPoolExecutor(max(threads, 1), thread_name_prefix="handler")
 
-    async def __call__(self, lease: Lease) -> bytes | None:
+    async def __call__(self, lease: Lease, signal: StopSignal) -> bytes | None:
         """Run one attempt; return its result, encoded.
 
-        Raises whatever the handler raises, and HandlerFault for a result that cannot be stored.
+        Raises whatever the handler raises, and Reject for a result that cannot be stored.
         """
-        attempt = self._decoded(lease)
+        attempt = self._decoded(lease, signal)
+        if self._is_async:
+            self._cancel_on_request(signal)
+        if self._before is not None:
+            await self._before(attempt)
         if self._is_async:
             outcome = await self._handler(attempt)
         else:
             loop = asyncio.get_running_loop()
             outcome = await loop.run_in_executor(self._threads, self._called, attempt)
         return _encoded(await outcome if inspect.isawaitable(outcome) else outcome)
+
+    def _cancel_on_request(self, signal: StopSignal) -> None:
+        """Let the stop signal cancel the handler; a request that came before does so at once."""
+        task = asyncio.current_task()
+        if task is not None:
+            signal.on_request = task.cancel
+            if signal.is_requested:
+                task.cancel()
 
     def _called(self, attempt: OrderAttempt) -> object:
         """Call a sync handler; a StopIteration would not pass from a thread to a task."""
@@ -131,7 +161,7 @@ class HandlerCalls:
         """Let the threads go; one that still runs cannot be ended, and is left behind."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _decoded(self, lease: Lease) -> OrderAttempt:
+    def _decoded(self, lease: Lease, signal: StopSignal) -> OrderAttempt:
         order = order_pb2.Order.FromString(lease.order.content)
         return OrderAttempt(
             order_id=self._names.order_id(lease.order.accept_sequence),
@@ -142,6 +172,7 @@ class HandlerCalls:
             payload=order.payload if order.HasField("payload") else None,
             accept_time=datetime.fromtimestamp(lease.order.accept_time / 1e6, UTC),
             attempt=lease.order.attempt_count,
+            signal=signal,
         )
 
 
@@ -150,7 +181,7 @@ def _encoded(outcome: object) -> bytes | None:
     if outcome is None:
         return None
     if not isinstance(outcome, Message):
-        raise HandlerFault(
+        raise Reject(
             "RESULT_INVALID",
             f"the handler returned {type(outcome).__name__}; it must return a protobuf message "
             "or None",
@@ -160,7 +191,7 @@ def _encoded(outcome: object) -> bytes | None:
         packed.Pack(outcome)
     encoded = packed.SerializeToString()
     if len(encoded) > RESULT_BYTES:
-        raise HandlerFault(
+        raise Reject(
             "RESULT_INVALID",
             f"the handler returned {len(encoded)} bytes; a result has at most {RESULT_BYTES}",
         )

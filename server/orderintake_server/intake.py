@@ -1,28 +1,81 @@
-"""The service's verbs, whoever asks: place, get, list, subscribe, stop."""
+"""The service's verbs, whoever asks: place, cancel, get, list, subscribe; and an operator's."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from orderintake_server.dispatch.completions import Subscription
-from orderintake_server.domain import Completion
-from orderintake_server.errors import CursorAhead, Draining, OrderNotFound
+from orderintake_server.dispatch.completions import MESSAGE_BYTES, Subscription
+from orderintake_server.domain import (
+    REDRIVABLE,
+    Completion,
+    NewOrder,
+    Order,
+    State,
+    Tier,
+    WaitReason,
+)
+from orderintake_server.errors import (
+    CursorAhead,
+    CursorExpired,
+    Draining,
+    OrderNotFound,
+    OrderNotRedrivable,
+)
 
 if TYPE_CHECKING:
     from orderintake_server.dispatch.completions import Completions
+    from orderintake_server.dispatch.estimate import ServiceTimes, Wait
+    from orderintake_server.dispatch.flow import Flow, TierFlow
     from orderintake_server.dispatch.ledger import Ledger
-    from orderintake_server.domain import NewOrder, Order, Receipt
-    from orderintake_server.store.base import Store
+    from orderintake_server.dispatch.quota import CustomerRate
+    from orderintake_server.domain import Cancelled, Receipt
+    from orderintake_server.store.base import LogPage, OrderFilter, Store
+
+
+class Start(Enum):
+    """A place in the completion log that has a name."""
+
+    EARLIEST = "before the first completion that is still there"
+    LATEST = "behind the newest"
+
+
+Place = int | Start
+"""Behind the completion with this sequence; or one that has a name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How an order stands, and if it waits: where in the queue, how long still, and why."""
+
+    found: Order | Completion
+    position: int = 0
+    wait: Wait | None = None
+    reason: WaitReason | None = None
 
 
 class Intake:
-    """What a caller can ask of the service."""
+    """What can be asked of the service."""
 
-    def __init__(self, *, store: Store, ledger: Ledger, completions: Completions) -> None:
+    def __init__(  # noqa: PLR0913 - the parts it serves from
+        self,
+        *,
+        store: Store,
+        ledger: Ledger,
+        completions: Completions,
+        flow: Flow,
+        times: ServiceTimes,
+        rate: CustomerRate,
+    ) -> None:
         """Serve from this store, changing it through this ledger only."""
         self._store = store
         self._ledger = ledger
         self._completions = completions
+        self._flow = flow
+        self._times = times
+        self._rate = rate
         self._is_draining = False
 
     async def place(self, group: tuple[NewOrder, ...]) -> tuple[Receipt, ...]:
@@ -30,45 +83,140 @@ class Intake:
 
         A caller cancelled meanwhile loses the receipts, not the orders.
 
-        Raises Draining, QueueFull, RequestIdReused or StorageUnavailable; only after the last
-        may the orders have been stored all the same.
+        Raises Draining, QueueFull, CustomerQuota, RequestIdReused or StorageUnavailable; only
+        after the last may the orders have been stored all the same.
         """
-        if self._is_draining and not self._ledger.is_broken:  # which says more than the stop it is
-            raise Draining("the server is stopping; it takes no new orders")
+        self._refuse_if_draining()
+        self._rate.take(Counter(order.customer_id for order in group).items())
         return await self._ledger.accept(group)
 
-    async def get(self, accept_sequence: int) -> Order | Completion:
+    async def cancel(self, accept_sequence: int) -> Cancelled:
+        """Cancel an order; the answer is durable on return, and told to a handler under way.
+
+        Raises OrderNotFound or StorageUnavailable.
+        """
+        cancelled = await self._ledger.cancel(accept_sequence)
+        if cancelled is None:
+            raise _not_found()
+        return cancelled
+
+    async def get(self, accept_sequence: int) -> Standing:
         """Tell how an order stands. Raises OrderNotFound."""
-        found = await self._store.find(accept_sequence)
-        if found is None:
-            raise OrderNotFound("there is no order with this order_id")
+        found = await self._find(accept_sequence)
         if isinstance(found, Completion):
-            self._completions.publish(found.sequence)  # its cursor must be good from now on
-        return found
-
-    async def page(self, *, after: int, limit: int) -> tuple[list[Completion], bool]:
-        """Read a page of the log behind place `after`, and whether the log goes on behind it.
-
-        Raises CursorAhead when the log does not reach `after`.
-        """
-        self._refuse_ahead(after)
-        page = await self._completions.read(after=after, limit=limit)
-        return page, bool(page) and page[-1].sequence < self._completions.head
-
-    def subscribe(self, *, after: int | None, limit: int, heartbeat_seconds: float) -> Subscription:
-        """Begin a subscription behind place `after`, or at the head of the log if None.
-
-        Raises CursorAhead when the log does not reach `after`.
-        """
-        start = self._completions.head if after is None else after
-        self._refuse_ahead(start)
-        return Subscription(
-            self._completions, after=start, limit=limit, heartbeat_seconds=heartbeat_seconds
+            return Standing(found=found)
+        if found.state is State.SCHEDULED:
+            reason = WaitReason.RETRY if found.attempt_count else WaitReason.SCHEDULED
+            return Standing(found=found, reason=reason)
+        position = await self._store.position(accept_sequence) if found.state is State.QUEUED else 0
+        if not position:  # it is processed, or started just now
+            return Standing(found=found)
+        is_paused = self._flow.is_paused(found.tier)
+        return Standing(
+            found=found,
+            position=position,
+            wait=None if is_paused else self.wait(position),
+            reason=WaitReason.TIER_PAUSED if is_paused else WaitReason.ORDERS_AHEAD,
         )
+
+    def wait(self, position: int) -> Wait | None:
+        """Tell how long an order at this place of the queue will wait, as far as one can."""
+        return self._times.wait(position) if position else None
+
+    async def list_orders(
+        self, wanted: OrderFilter, *, after: int, limit: int
+    ) -> tuple[list[Order], int | None]:
+        """List orders behind accept sequence `after`; also where to go on, None at the end."""
+        return await self._store.list_orders(wanted, after=after, limit=limit)
+
+    async def page(self, wanted: OrderFilter, *, start: Place, limit: int) -> LogPage:
+        """Read a page of the log behind a place.
+
+        Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
+        been forgotten.
+        """
+        after = self._place(start)
+        page = await self._store.search_log(
+            wanted, after=after, limit=limit, max_bytes=MESSAGE_BYTES
+        )
+        self._completions.publish(page.end)  # its cursor must be good from now on
+        return page
+
+    def subscribe(self, *, start: Place, limit: int, heartbeat_seconds: float) -> Subscription:
+        """Begin a subscription behind a place in the log.
+
+        Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
+        been forgotten.
+        """
+        after = self._place(start)
+        return Subscription(
+            self._completions, after=after, limit=limit, heartbeat_seconds=heartbeat_seconds
+        )
+
+    # An operator's
+
+    async def pause(self, tier: Tier, *, is_paused: bool) -> None:
+        """Let no order of a tier start from now on, or let them start again; durable on return.
+
+        Raises StorageUnavailable.
+        """
+        await self._ledger.pause(tier, is_paused=is_paused)
+
+    async def redrive(self, accept_sequence: int) -> Receipt:
+        """Place a copy of an order that ended badly, once: a repeat gives the same copy.
+
+        Raises OrderNotFound, OrderNotRedrivable, and what `place` does but for CustomerQuota.
+        """
+        self._refuse_if_draining()
+        found = await self._find(accept_sequence)
+        if not isinstance(found, Completion) or found.order.state not in REDRIVABLE:
+            raise OrderNotRedrivable("the order has not ended as FAILED, CANCELLED or EXPIRED")
+        original = found.order
+        copy = NewOrder(
+            customer_id=original.customer_id,
+            request_id=f"{_NO_CALLERS}redrive {accept_sequence}",
+            tier=original.tier,
+            content=original.content,
+            redrive_of=accept_sequence,
+        )
+        (receipt,) = await self._ledger.accept((copy,))
+        return receipt
+
+    async def stats(self) -> tuple[dict[Tier, TierFlow], dict[Tier, int]]:
+        """Tell how each tier stands, and when its oldest queued order was accepted, if any is."""
+        oldest = await self._store.oldest_waiting()
+        return {tier: self._flow.of(tier) for tier in Tier}, oldest
+
+    @property
+    def head(self) -> int:
+        """The sequence of the newest completion."""
+        return self._completions.head
 
     def refuse_orders(self) -> None:
         """Take no new order from now on."""
         self._is_draining = True
+
+    async def _find(self, accept_sequence: int) -> Order | Completion:
+        found = await self._store.find(accept_sequence)
+        if found is None:
+            raise _not_found()
+        if isinstance(found, Completion):
+            self._completions.publish(found.sequence)  # its cursor must be good from now on
+        return found
+
+    def _refuse_if_draining(self) -> None:
+        if self._is_draining and not self._ledger.is_broken:  # which says more than the stop it is
+            raise Draining("the server is stopping; it takes no new orders")
+
+    def _place(self, start: Place) -> int:
+        """Tell which place in the log is meant, if it is there."""
+        head, earliest = self._completions.head, self._completions.earliest
+        if isinstance(start, Start):
+            return earliest if start is Start.EARLIEST else head
+        self._refuse_ahead(start)
+        if start < earliest:
+            raise CursorExpired(earliest=earliest)
+        return start
 
     def _refuse_ahead(self, after: int) -> None:
         if after > self._completions.head:
@@ -76,3 +224,11 @@ class Intake:
                 f"the cursor is at {after}, the log's head at {self._completions.head}: "
                 "the log was restored from an older copy"
             )
+
+
+_NO_CALLERS = "\x1f"
+"""Begins the request_ids of the service itself: a caller's has printable characters only."""
+
+
+def _not_found() -> OrderNotFound:
+    return OrderNotFound("there is no order with this order_id")

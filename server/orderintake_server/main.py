@@ -1,4 +1,4 @@
-"""Builds the service, runs it, and stops it in order."""
+"""The command orderintake-server: reads the settings, runs the service until told to stop."""
 
 from __future__ import annotations
 
@@ -7,36 +7,21 @@ import os
 import signal
 import sys
 import threading
-import time
-from contextlib import asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from orderintake_server import config, handlers
-from orderintake_server.dispatch.completions import Completions
-from orderintake_server.dispatch.drain import DrainRate
-from orderintake_server.dispatch.ledger import Ledger
-from orderintake_server.dispatch.ready import ReadyQueue
-from orderintake_server.dispatch.room import WaitingRoom
-from orderintake_server.dispatch.workers import Workers
+from orderintake_server import config
 from orderintake_server.errors import StartupFailed, StoreBroken
-from orderintake_server.intake import Intake
-from orderintake_server.names import Names
-from orderintake_server.rpc.server import rpc_server
-from orderintake_server.store.sqlite import sqlite_store
+from orderintake_server.service import running
+from orderintake_server.store.sqlite_audit import audit
 from orderintake_server.telemetry import configure_log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from typing import Any
+    from collections.abc import Callable
 
     from orderintake_server.config import Settings
-    from orderintake_server.dispatch.workers import Handler
-    from orderintake_server.handlers import OrderAttempt
-    from orderintake_server.store.sqlite import SqliteStore
 
 STUCK_SECONDS = 10.0
 """After the drain timeout, a stop takes a second or two; much later, a handler refuses to end."""
@@ -46,99 +31,16 @@ THREAD_SECONDS = 0.5
 log = structlog.get_logger()
 
 
-class Service:
-    """The parts between the store and the port, made, started and drained together."""
-
-    def __init__(
-        self, store: SqliteStore, *, workers: int, handler: Handler, queue_limit: int
-    ) -> None:
-        """Prepare to serve from an open store."""
-        found = store.found
-        ready = ReadyQueue()
-        self.completions = Completions(store, head=found.head)
-        self.ledger = Ledger(
-            store=store,
-            ready=ready,
-            completions=self.completions,
-            room=WaitingRoom(
-                limit=queue_limit, waiting=found.waiting, drain=DrainRate(time.monotonic)
-            ),
-        )
-        self.workers = Workers(count=workers, ready=ready, ledger=self.ledger, handler=handler)
-        self.intake = Intake(store=store, ledger=self.ledger, completions=self.completions)
-        self._committing: asyncio.Task[None] | None = None
-
-    def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Start to commit and to process, as children of `tasks`."""
-        self._committing = tasks.create_task(self.ledger.run(), name="ledger")
-        self.workers.start(tasks)
-
-    async def drain(self, seconds: float) -> None:
-        """Finish what runs within `seconds`, make all durable, tell the subscribers, end."""
-        await self.workers.drain(seconds)
-        self.ledger.close()
-        if self._committing is not None:
-            await asyncio.wait({self._committing})
-        self.completions.close()
-
-
-@asynccontextmanager
-async def running(
-    settings: Settings, *, handler: Callable[[OrderAttempt], Any] | None = None
-) -> AsyncIterator[int]:
-    """Run the service while inside, on the port yielded; leaving drains and stops it.
-
-    All that was in process when the last server ended waits again before the port opens.
-    `handler` stands in for the one that the settings name.
-
-    Raises StartupFailed when it cannot start. Raises StoreBroken when the store breaks meanwhile;
-    what is inside is then cancelled.
-    """
-    handler = handler or handlers.load(settings.handler)
-    async with sqlite_store(settings.data, clock=_now) as store:
-        names = Names(store.found.log_id)
-        log.info("store open", data=str(settings.data), **asdict(store.found))
-        with handlers.HandlerCalls(handler, names=names, threads=settings.workers) as calls:
-            service = Service(
-                store, workers=settings.workers, handler=calls, queue_limit=settings.queue_limit
-            )
-            async with (
-                rpc_server(service.intake, names=names, listen=settings.listen) as server,
-                _plain_errors(),
-                asyncio.TaskGroup() as tasks,
-            ):
-                service.start(tasks)
-                try:
-                    yield server.port
-                finally:
-                    service.intake.refuse_orders()
-                    await server.announce_stop()
-                    await service.drain(settings.drain_timeout)
-
-
-@asynccontextmanager
-async def _plain_errors() -> AsyncIterator[None]:
-    """Let the one error that a TaskGroup met leave as itself."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise
-
-
-def _now() -> int:
-    """Tell the time in microseconds since 1970."""
-    return time.time_ns() // 1_000
-
-
 def main() -> None:
     """Run orderintake-server until it is told to stop by SIGTERM or SIGINT.
 
     Exits with 0 after a stop in order, 1 when it could not start or go on, 2 for bad settings.
     """
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["audit"]:
+        raise SystemExit(_audit(arguments[1:]))
     try:
-        settings = config.read(sys.argv[1:])
+        settings = config.read(arguments)
     except StartupFailed as failed:
         _exit(f"orderintake-server: {failed}", 2)
     configure_log(form=settings.log_format, level=settings.log_level)
@@ -154,12 +56,28 @@ def main() -> None:
     _exit("", 0)
 
 
+def _audit(arguments: list[str]) -> int:
+    """Check a store and print what is broken; return the exit code, 1 if anything is."""
+    try:
+        directory = config.read_audit(arguments)
+        findings = audit(directory)
+    except StartupFailed as failed:
+        print(f"orderintake-server audit: {failed}", file=sys.stderr)  # noqa: T201
+        return 2
+    for finding in findings:
+        examples = "; ".join(finding.examples)
+        print(f"BROKEN: {finding.rule}: {finding.count} times: {examples}")  # noqa: T201
+    if not findings:
+        print(f"{directory}: every rule holds")  # noqa: T201
+    return 1 if findings else 0
+
+
 async def _serve(settings: Settings) -> None:
     """Run the service until a signal comes."""
     stop = _stop_signal()
-    async with running(settings) as port:
+    async with running(settings) as service:
         host = settings.listen.rpartition(":")[0]
-        log.info("listening", address=f"{host}:{port}")
+        log.info("listening", address=f"{host}:{service.port}")
         await stop.wait()
         log.info("stopping", drain_timeout=settings.drain_timeout)
         _exit_when_stuck(settings.drain_timeout + STUCK_SECONDS)

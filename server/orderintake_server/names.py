@@ -42,13 +42,27 @@ class Names:
         place = _CURSOR.pack(_VERSION, bytes.fromhex(self.log_id), sequence)
         return _text(place + _CHECK.pack(zlib.crc32(place)))
 
+    def page_token(self, accept_sequence: int) -> str:
+        """Name the place behind an order in the list of all orders."""
+        return self.order_id(accept_sequence)
+
+    def listed(self, page_token: str) -> int:
+        """Tell which place in the list of orders is meant; the empty token is before the first.
+
+        Raises CursorInvalid for a text that is no page token of this log.
+        """
+        if not page_token:
+            return 0
+        try:
+            return self.accept_sequence(page_token)
+        except OrderNotFound:
+            raise CursorInvalid("this is not a page token of ListOrders") from None
+
     def sequence(self, cursor: str) -> int:
-        """Tell which place a cursor names; the empty one is before the first completion.
+        """Tell which place a cursor names.
 
         Raises CursorInvalid for a text that is no cursor, CursorOtherLog for another log's.
         """
-        if not cursor:
-            return 0
         log_id, sequence = _parse(cursor)
         if log_id != self.log_id:
             raise CursorOtherLog("the cursor belongs to the completion log of another store")

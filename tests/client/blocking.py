@@ -1,21 +1,29 @@
 """AsyncClient with the surface of Client, so that one test can hold both to the same."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
 from orderintake import (
     AsyncClient,
     AsyncCompletions,
+    CancelOrderResponse,
     Completion,
     GetOrderResponse,
+    GetQueueStatsResponse,
     NewOrder,
+    Order,
     PlaceOrderRequest,
     PlaceOrderResponse,
+    RedriveOrderResponse,
+    Tier,
 )
+
+T = TypeVar("T")
+
 
 Connect = Callable[..., Any]
 """Makes either client; both have the same surface."""
@@ -57,6 +65,34 @@ class BlockingClient:
 
     def get(self, order_id: str) -> GetOrderResponse:
         return self._runner.run(self._client.get(order_id))
+
+    def cancel(self, order_id: str) -> CancelOrderResponse:
+        return self._runner.run(self._client.cancel(order_id))
+
+    def orders(self, **filters: Any) -> Iterator[Order]:  # noqa: ANN401 - as AsyncClient's
+        return self._each(self._client.orders(**filters))
+
+    def list_completions(self, **filters: Any) -> Iterator[Completion]:  # noqa: ANN401 - as above
+        return self._each(self._client.list_completions(**filters))
+
+    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
+        async def following() -> T | None:
+            return await anext(items, None)
+
+        while (item := self._runner.run(following())) is not None:
+            yield item
+
+    def queue_stats(self) -> GetQueueStatsResponse:
+        return self._runner.run(self._client.queue_stats())
+
+    def pause_tier(self, tier: Tier.ValueType) -> None:
+        self._runner.run(self._client.pause_tier(tier))
+
+    def resume_tier(self, tier: Tier.ValueType) -> None:
+        self._runner.run(self._client.resume_tier(tier))
+
+    def redrive(self, order_id: str) -> RedriveOrderResponse:
+        return self._runner.run(self._client.redrive(order_id))
 
     def completions(
         self,

@@ -18,6 +18,8 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from client.fake_desk import FakeDesk, page
+from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake.v1 import order_pb2
@@ -45,6 +47,7 @@ class Refusal:
     metadata: dict[str, str] = field(default_factory=dict)
     violations: dict[str, str] = field(default_factory=dict)
     retry_after: float | None = None
+    quota_subject: str = ""
     pushback_ms: int | None = -1
 
     def end(self, context: Context) -> None:
@@ -70,6 +73,10 @@ class Refusal:
             for name, description in self.violations.items():
                 bad.field_violations.add(field=name, description=description)
             details.append(bad)
+        if self.quota_subject:
+            quota = error_details_pb2.QuotaFailure()
+            quota.violations.add(subject=self.quota_subject, description=self.message)
+            details.append(quota)
         if self.retry_after is not None:
             retry = error_details_pb2.RetryInfo()
             retry.retry_delay.FromMilliseconds(round(self.retry_after * 1000))
@@ -120,7 +127,7 @@ def started(cursor: str = "c0") -> api.StreamCompletionsResponse:
     return message(cursor=cursor, signal=api.SIGNAL_STARTED)
 
 
-class FakeServicer(api_grpc.OrderIntakeServiceServicer):
+class FakeServicer(FakeDesk):
     """Takes every order, and completes as many as it is told to.
 
     What a test puts into `endings`, one a unary call, and into `scripts`, one a stream, comes
@@ -172,7 +179,11 @@ class FakeServicer(api_grpc.OrderIntakeServiceServicer):
     def ListCompletions(
         self, request: api.ListCompletionsRequest, context: Context
     ) -> api.ListCompletionsResponse:
-        raise NotImplementedError
+        self._meet(request, context)
+        numbers, token = page(request.page_token, request.page_size, self._head)
+        return api.ListCompletionsResponse(
+            completions=map(completion, numbers), next_page_token=token, cursor=f"c{numbers.stop}"
+        )
 
     def StreamCompletions(
         self, request: api.StreamCompletionsRequest, context: Context
@@ -200,6 +211,7 @@ class FakeServicer(api_grpc.OrderIntakeServiceServicer):
             replayed=request.request_id == "known",
             durability=api.DURABILITY_FSYNC,
             cursor=f"c{self._head}",
+            position=3,
         )
 
     def _leave(self) -> None:
@@ -248,6 +260,7 @@ class FakeServer:
         pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="fake")
         self._server = grpc.server(pool, options=[("grpc.so_reuseport", 0)])
         api_grpc.add_OrderIntakeServiceServicer_to_server(self.servicer, self._server)
+        admin_grpc.add_OrderAdminServiceServicer_to_server(self.servicer, self._server)
         self.port = self._server.add_secure_port(self.target, self._credentials)
         self._server.start()
 

@@ -161,9 +161,29 @@ REFUSALS: list[tuple[Refusal, type[orderintake.OrderIntakeError], dict[str, Any]
     ),
     (Refusal(code=grpc.StatusCode.UNAUTHENTICATED), orderintake.OrderIntakeError, {}),
     (Refusal(code=grpc.StatusCode.CANCELLED), orderintake.OrderIntakeError, {}),
+    (Refusal(code=grpc.StatusCode.RESOURCE_EXHAUSTED), orderintake.OrderIntakeError, {}),
     (
-        Refusal(code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason="CUSTOMER_QUOTA"),
-        orderintake.OrderIntakeError,
+        Refusal(
+            code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+            reason="CUSTOMER_QUOTA",
+            quota_subject="customer:ada",
+            retry_after=0.25,
+        ),
+        orderintake.CustomerQuota,
+        {"subject": "customer:ada", "retry_after": 0.25},
+    ),
+    (
+        Refusal(
+            code=grpc.StatusCode.OUT_OF_RANGE,
+            reason="CURSOR_EXPIRED",
+            metadata={"earliest_cursor": "c5"},
+        ),
+        orderintake.CursorExpired,
+        {"earliest_cursor": "c5"},
+    ),
+    (
+        Refusal(code=grpc.StatusCode.FAILED_PRECONDITION, reason="ORDER_NOT_REDRIVABLE"),
+        orderintake.OrderNotRedrivable,
         {},
     ),
 ]

@@ -11,9 +11,18 @@ def test_every_unary_method_is_retried_when_the_server_is_unavailable_and_no_str
         "PlaceOrder",
         "BatchPlaceOrders",
         "GetOrder",
+        "ListOrders",
+        "CancelOrder",
         "ListCompletions",
+        "GetQueueStats",
+        "PauseTier",
+        "ResumeTier",
+        "RedriveOrder",
     }
-    assert {name["service"] for name in config["name"]} == {"orderintake.v1.OrderIntakeService"}
+    assert {name["service"] for name in config["name"]} == {
+        "orderintake.v1.OrderIntakeService",
+        "orderintake.v1.OrderAdminService",
+    }
     assert config["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
     assert config["retryPolicy"]["maxAttempts"] == 5
 

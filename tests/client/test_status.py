@@ -3,8 +3,8 @@
 import grpc
 import pytest
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from grpc.aio import Metadata
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,14 +21,14 @@ WHOLE = Refusal(
 
 
 def read(wire: bytes) -> Status:
-    trailing = Metadata(("other", "text"), ("grpc-status-details-bin", wire))
+    trailing = grpc.aio.Metadata(("other", "text"), ("grpc-status-details-bin", wire))
     error = grpc.aio.AioRpcError(
-        grpc.StatusCode.INVALID_ARGUMENT, Metadata(), trailing, details="no"
+        grpc.StatusCode.INVALID_ARGUMENT, grpc.aio.Metadata(), trailing, details="no"
     )
     return status_of(error)
 
 
-def packed(detail: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> bytes:
+def packed(detail: Message) -> bytes:
     status = status_pb2.Status()
     status.details.add().Pack(detail)
     return status.SerializeToString()
@@ -46,7 +46,7 @@ def test_details_made_by_googles_own_types_are_read() -> None:
 
 
 def test_an_error_without_anything_has_its_code() -> None:
-    error = grpc.aio.AioRpcError(grpc.StatusCode.UNKNOWN, Metadata(), Metadata())
+    error = grpc.aio.AioRpcError(grpc.StatusCode.UNKNOWN)
     assert status_of(error) == Status(code=grpc.StatusCode.UNKNOWN, message="")
 
 
@@ -59,6 +59,14 @@ def test_a_delay_is_never_negative() -> None:
     retry = error_details_pb2.RetryInfo()
     retry.retry_delay.FromSeconds(-5)
     assert read(packed(retry)).retry_after == 0
+
+
+def test_a_quota_is_its_first_violations() -> None:
+    failure = error_details_pb2.QuotaFailure()
+    assert read(packed(failure)).quota_subject == ""
+    for name in ("ada", "bob"):
+        failure.violations.add(subject=f"customer:{name}", description="too many")
+    assert read(packed(failure)).quota_subject == "customer:ada"
 
 
 def test_a_damaged_detail_leaves_what_came_before_it() -> None:

@@ -2,10 +2,19 @@
 
 import pytest
 
-from orderintake_server.domain import Order, State, Tier, Waiting, rank
+from orderintake_server.domain import Order, State, Tier
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.base import Changes, NoRoom
-from support.changes import accept, new, place, waiting, whole_log
+from support.changes import (
+    accept,
+    new,
+    place,
+    queue,
+    strictly,
+    waiting,
+    waits,
+    whole_log,
+)
 from support.stores import FoundStore, Home
 
 
@@ -13,8 +22,8 @@ async def test_p1_an_accepted_order_survives_a_crash(home: Home, store: FoundSto
     (receipt,) = await place(store, new(b"tea"))
     left = await home.crash()
     assert await left.find(1) == receipt.order
-    assert [place.accept_sequence for place in await waiting(left)] == [1]
-    assert left.found.waiting == 1
+    assert await queue(left) == [1]
+    assert waits(left.found.tallies) == 1
 
 
 async def test_an_accepted_order_survives_a_stop(home: Home, store: FoundStore) -> None:
@@ -22,7 +31,7 @@ async def test_an_accepted_order_survives_a_stop(home: Home, store: FoundStore) 
     await home.close()
     again = await home.open()
     assert await again.find(1) == receipt.order
-    assert again.found.waiting == 1
+    assert waits(again.found.tallies) == 1
     assert again.found.recovered == 0
 
 
@@ -30,6 +39,7 @@ async def test_the_receipt_tells_the_order_as_it_was_placed(store: FoundStore) -
     (receipt,) = await place(store, new(b"\x00tea\xff", vip=True))
     assert receipt.order == Order(
         accept_sequence=1,
+        customer_id="ada",
         tier=Tier.VIP,
         content=b"\x00tea\xff",
         accept_time=receipt.order.accept_time,
@@ -43,8 +53,8 @@ async def test_the_receipt_tells_the_order_as_it_was_placed(store: FoundStore) -
 async def test_an_accepted_order_waits_at_its_rank(store: FoundStore) -> None:
     await place(store, new(), new(vip=True))
     assert await waiting(store) == [
-        Waiting(rank(Tier.VIP, 2), 2, 0),
-        Waiting(rank(Tier.REGULAR, 1), 1, 0),
+        strictly(2, vip=True),
+        strictly(1),
     ]
 
 
@@ -59,7 +69,7 @@ async def test_a_group_of_any_size_is_stored_whole(store: FoundStore, count: int
     contents = [b"%d" % number for number in range(1, count + 1)]
     receipts = await place(store, *map(new, contents))
     assert [receipt.order.content for receipt in receipts] == contents
-    assert [place.accept_sequence for place in await waiting(store)] == list(range(1, count + 1))
+    assert await queue(store) == list(range(1, count + 1))
     last = await store.find(count)
     assert isinstance(last, Order)
     assert last.content == contents[-1]
@@ -76,7 +86,7 @@ async def test_accept_sequences_have_no_hole(home: Home, store: FoundStore) -> N
     await home.close()
     again = await home.open()
     await place(again, new())
-    assert [place.accept_sequence for place in await waiting(again)] == [1, 2, 3, 4, 5, 6]
+    assert await queue(again) == [1, 2, 3, 4, 5, 6]
     assert await again.find(7) is None
 
 

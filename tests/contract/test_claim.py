@@ -2,9 +2,20 @@
 
 import pytest
 
-from orderintake_server.domain import Order, State, Tier, Waiting, rank
+from orderintake_server.domain import Order, State, Tier
 from orderintake_server.store.base import Changes, Lease, Page, Settlement
-from support.changes import DONE, FRONT, claim, new, place, settle, start, waiting
+from support.changes import (
+    DONE,
+    FRONT,
+    ROOMY,
+    claim,
+    new,
+    place,
+    settle,
+    start,
+    strictly,
+    waiting,
+)
 from support.stores import FoundStore, Home
 
 
@@ -12,9 +23,10 @@ async def test_a_lease_carries_the_order_as_it_starts(store: FoundStore) -> None
     (receipt,) = await place(store, new(b"tea", vip=True))
     (lease,) = await start(store)
     assert lease == Lease(
-        rank=rank(Tier.VIP, 1),
+        crash_count=0,
         order=Order(
             accept_sequence=1,
+            customer_id="ada",
             tier=Tier.VIP,
             content=b"tea",
             accept_time=receipt.order.accept_time,
@@ -40,7 +52,7 @@ async def test_orders_start_in_the_order_of_the_claims(store: FoundStore) -> Non
 async def test_start_sequences_have_no_hole(home: Home, store: FoundStore) -> None:
     await place(store, *(new() for _ in range(6)))
     places = await waiting(store)
-    first = await claim(store, places[0], places[0], Waiting(rank(Tier.REGULAR, 99), 99, 0))
+    first = await claim(store, places[0], places[0], strictly(99))
     second = await claim(store, places[0], places[1])
     left = await home.crash()
     third = await claim(left, *places[2:4])
@@ -65,15 +77,9 @@ async def test_what_waits_no_longer_cannot_start(store: FoundStore) -> None:
 async def test_a_claim_of_nothing_does_not_hold_up_its_neighbours(store: FoundStore) -> None:
     await place(store, new(), new())
     first, second = await waiting(store)
-    gone = Waiting(rank(Tier.VIP, 7), 7, 0)
+    gone = strictly(7, vip=True)
     leases = await claim(store, gone, first, gone, second)
     assert [lease and lease.order.start_sequence for lease in leases] == [None, 1, None, 2]
-
-
-async def test_a_place_with_another_rank_is_no_claim(store: FoundStore) -> None:
-    await place(store, new())
-    assert await claim(store, Waiting(rank(Tier.VIP, 1), 1, 0)) == [None]
-    assert len(await waiting(store)) == 1
 
 
 @pytest.mark.parametrize("count", [255, 256, 257, 1000])
@@ -82,27 +88,26 @@ async def test_any_number_of_orders_starts_together(store: FoundStore, count: in
     leases = await start(store, count)
     assert [lease.order.start_sequence for lease in leases] == list(range(1, count + 1))
     assert [lease.order.content for lease in leases][-1] == b"%d" % count
-    assert await settle(store, *leases) == list(range(1, count + 1))
+    assert await settle(store, *leases) == [State.SUCCEEDED] * count
 
 
 async def test_changes_take_effect_in_the_order_they_stand_in(store: FoundStore) -> None:
     await place(store, new(), new(), new())
     ended, returned = await start(store, 2)
-    old = Waiting(returned.rank, 2, 0)
-    third = Waiting(rank(Tier.REGULAR, 3), 3, 0)
-    fresh = Waiting(rank(Tier.VIP, 4), 4, 0)
+    old, third, fresh = strictly(2), strictly(3), strictly(4, vip=True)
     committed = await store.commit(
         Changes(
             settles=[Settlement(lease=ended, ending=DONE)],
             returns=[ended, returned],
             accepts=[[new(vip=True)]],
-            room=1,
+            room=ROOMY,
             claims=[fresh, old],
             page=Page(after=FRONT, limit=10),
         )
     )
-    assert committed.settled == [1]
-    assert committed.returned == [None, old]
+    assert committed.settled == [State.SUCCEEDED]
+    assert committed.returned == [None, State.QUEUED]
+    assert committed.queued == [old, fresh]
     assert [lease and lease.order.start_sequence for lease in committed.claimed] == [3, 4]
     assert committed.page == [third]
     assert committed.head == 1
@@ -112,4 +117,4 @@ async def _leased(store: FoundStore, accept_sequence: int) -> Lease:
     """Write the lease that an order in process must have."""
     order = await store.find(accept_sequence)
     assert isinstance(order, Order)
-    return Lease(order=order, rank=rank(order.tier, accept_sequence))
+    return Lease(order=order, crash_count=0)

@@ -1,8 +1,20 @@
 """P8: an order whose attempt was cut short waits again in its old place."""
 
-from orderintake_server.domain import Order, State, Tier, Waiting, rank
-from orderintake_server.store.base import Changes, Settlement
-from support.changes import DONE, give_back, new, place, settle, start, waiting, whole_log
+from orderintake_server.domain import Order, State
+from orderintake_server.store.base import Changes, Policy, Settlement
+from support.changes import (
+    DONE,
+    give_back,
+    new,
+    order,
+    place,
+    settle,
+    start,
+    strictly,
+    waiting,
+    waits,
+    whole_log,
+)
 from support.stores import FoundStore, Home
 
 
@@ -10,7 +22,7 @@ async def test_an_order_given_back_keeps_its_place(store: FoundStore) -> None:
     await place(store, new(), new(vip=True), new(), new(vip=True))
     before = await waiting(store)
     leases = await start(store, 3)
-    assert await give_back(store, *reversed(leases)) == before[:3][::-1]
+    assert await give_back(store, *reversed(leases)) == [State.QUEUED] * 3
     assert await waiting(store) == before
 
 
@@ -30,7 +42,7 @@ async def test_an_attempt_given_back_is_not_counted(store: FoundStore) -> None:
 async def test_a_lease_given_back_is_good_no_more(store: FoundStore) -> None:
     await place(store, new())
     (lease,) = await start(store)
-    assert await give_back(store, lease, lease) == [Waiting(lease.rank, 1, 0), None]
+    assert await give_back(store, lease, lease) == [State.QUEUED, None]
     assert await give_back(store, lease) == [None]
     assert await settle(store, lease) == [None]
     (again,) = await start(store)
@@ -45,7 +57,7 @@ async def test_a_stale_lease_beside_the_good_one_gives_nothing_back(store: Found
     (stale,) = await start(store)
     await give_back(store, stale)
     (good,) = await start(store)
-    assert await give_back(store, stale, good) == [None, Waiting(good.rank, 1, 0)]
+    assert await give_back(store, stale, good) == [None, State.QUEUED]
 
 
 async def test_an_order_settled_and_given_back_at_once_has_ended(store: FoundStore) -> None:
@@ -54,7 +66,7 @@ async def test_an_order_settled_and_given_back_at_once_has_ended(store: FoundSto
     committed = await store.commit(
         Changes(settles=[Settlement(lease=lease, ending=DONE)], returns=[lease])
     )
-    assert committed.settled == [1]
+    assert committed.settled == [State.SUCCEEDED]
     assert committed.returned == [None]
     assert await waiting(store) == []
 
@@ -64,7 +76,7 @@ async def test_an_order_given_back_waits_after_a_crash(home: Home, store: FoundS
     await give_back(store, *await start(store))
     left = await home.crash()
     assert left.found.recovered == 0
-    assert await waiting(left) == [Waiting(rank(Tier.REGULAR, 1), 1, 0)]
+    assert await waiting(left) == [strictly(1)]
 
 
 async def test_p18_what_was_in_process_waits_again_after_a_crash(
@@ -74,7 +86,7 @@ async def test_p18_what_was_in_process_waits_again_after_a_crash(
     before = await waiting(store)
     await start(store, 3)
     left = await home.crash()
-    assert left.found.waiting == 4
+    assert waits(left.found.tallies) == 4
     assert left.found.recovered == 3
     assert [place[:2] for place in await waiting(left)] == [place[:2] for place in before]
 
@@ -82,11 +94,12 @@ async def test_p18_what_was_in_process_waits_again_after_a_crash(
 async def test_an_attempt_that_a_crash_cut_short_is_counted(home: Home, store: FoundStore) -> None:
     await place(store, new())
     await start(store)
+    home.policy = Policy(max_crashes=9)
     for crashes in (1, 2, 3):
         left = await home.crash()
         assert left.found.recovered == 1
-        (place_in_queue,) = await waiting(left)
-        assert place_in_queue.attempt_count == crashes
+        assert await waiting(left) == [strictly(1, crash_count=crashes)]
+        assert (await order(left, 1)).attempt_count == crashes
         (lease,) = await start(left)
         assert lease.order.attempt_count == crashes + 1
         assert lease.order.start_sequence == crashes + 1
@@ -99,7 +112,9 @@ async def test_a_recovered_order_given_back_is_counted_as_before(
     await start(store)
     left = await home.crash()
     (lease,) = await start(left)
-    assert await give_back(left, lease) == [Waiting(lease.rank, 1, 1)]
+    assert await give_back(left, lease) == [State.QUEUED]
+    assert await waiting(left) == [strictly(1, crash_count=1)]
+    assert (await order(left, 1)).attempt_count == 1
 
 
 async def test_what_a_stop_left_in_process_waits_again_too(home: Home, store: FoundStore) -> None:
@@ -115,10 +130,10 @@ async def test_what_a_stop_left_in_process_waits_again_too(home: Home, store: Fo
 
 
 async def test_a_store_is_found_as_it_was_left(home: Home, store: FoundStore) -> None:
-    assert (store.found.waiting, store.found.recovered, store.found.head) == (0, 0, 0)
+    assert (waits(store.found.tallies), store.found.recovered, store.found.head) == (0, 0, 0)
     await place(store, *(new() for _ in range(5)))
     running = await start(store, 3)
     await settle(store, running[0])
     left = await home.crash()
     assert left.found.log_id == store.found.log_id
-    assert (left.found.waiting, left.found.recovered, left.found.head) == (4, 2, 1)
+    assert (waits(left.found.tallies), left.found.recovered, left.found.head) == (4, 2, 1)

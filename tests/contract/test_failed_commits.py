@@ -2,10 +2,21 @@
 
 import pytest
 
-from orderintake_server.domain import Ending
+from orderintake_server.domain import Ending, State, Tier
 from orderintake_server.errors import StoreBroken, StoreFull
-from orderintake_server.store.base import Changes, Settlement
-from support.changes import PLENTY, accept, new, place, settle, start, waiting, whole_log
+from orderintake_server.store.base import Changes, NoRoom, Policy, Prune, Room, Settlement
+from support.changes import (
+    ROOMY,
+    accept,
+    again,
+    look,
+    new,
+    place,
+    settle,
+    start,
+    waiting,
+    whole_log,
+)
 from support.stores import FoundStore, Home
 
 LARGE = b"x" * 60_000
@@ -46,7 +57,7 @@ async def test_p4_a_failed_commit_undoes_all_that_it_was_asked(
         settles=[Settlement(lease=ending, ending=Ending(result=LARGE))],
         returns=[returned],
         accepts=[[new(LARGE)]],
-        room=PLENTY,
+        room=ROOMY,
         claims=queue,
     )
     with home.full(), pytest.raises(StoreFull):
@@ -56,8 +67,8 @@ async def test_p4_a_failed_commit_undoes_all_that_it_was_asked(
     assert [await store.find(1), await store.find(2)] == [ending.order, returned.order]
 
     committed = await store.commit(changes)
-    assert committed.settled == [1]
-    assert committed.returned == [(returned.rank, 2, 0)]
+    assert committed.settled == [State.SUCCEEDED]
+    assert committed.returned == [State.QUEUED]
     assert [lease and lease.order.start_sequence for lease in committed.claimed] == [3, 4]
     assert await store.find(5) is not None
 
@@ -89,3 +100,51 @@ async def test_a_spoiled_store_says_that_it_is_broken(home: Home, store: FoundSt
         await accept(damaged, [new()])
     with pytest.raises(StoreBroken):
         await damaged.find(1)
+
+
+async def test_a_failed_commit_leaves_counts_places_and_numbers_as_they_were(
+    home: Home, store: FoundStore
+) -> None:
+    home.policy = Policy(counts_customers=True)
+    counted = await home.reopen()
+    await place(counted, new(), new(vip=True), new(), new(request_id="r"))
+    lease, other = await start(counted, 2)
+    before = await look(counted)
+    changes = Changes(
+        settles=[Settlement(lease=lease, ending=again(5))],
+        returns=[other],
+        cancels=[3],
+        pauses={Tier.VIP: True},
+        accepts=[[new(LARGE, vip=True, request_id="s"), new(not_before=home.clock.later(60))]],
+        room=ROOMY,
+        claims=await waiting(counted),
+        prune=Prune(completed_before=home.clock.now, requests_before=None, limit=9),
+    )
+    with home.full(), pytest.raises(StoreFull):
+        await counted.commit(changes)
+    assert await look(counted) == before
+    assert [await counted.position(number) for number in range(1, 6)] == [0, 0, 1, 2, 0]
+    (full,) = await accept(counted, [new()], room=Room(total=9, regular=9, per_customer=2))
+    assert full == NoRoom(1, "ada")
+    (receipt,) = await accept(counted, [new()], room=Room(total=9, regular=9, per_customer=3))
+    assert isinstance(receipt, tuple)
+    assert receipt[0].order.accept_sequence == 5
+    (next_start,) = await start(counted)
+    assert next_start.order.start_sequence == 3
+    assert await settle(counted, other) == [State.SUCCEEDED]
+    assert [end.sequence for end in await whole_log(counted)] == [1]
+
+
+@pytest.mark.parametrize("is_scheduled", [True, False])
+async def test_what_was_due_in_a_failed_commit_is_still_due(
+    home: Home, store: FoundStore, *, is_scheduled: bool
+) -> None:
+    time = home.clock.later(60)
+    order = new(not_before=time) if is_scheduled else new(expire_time=time)
+    await place(store, order)
+    home.clock.turn(61)
+    with home.full(), pytest.raises(StoreFull):
+        await place(store, new(LARGE))
+    committed = await look(store)
+    assert len(committed.queued) == is_scheduled
+    assert committed.head == (not is_scheduled)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orderintake_server.domain import Completion, Ending, Failure, Order, State
+from orderintake_server.domain import Completion, Ending, Event, Failure, Order, State
 from orderintake_server.store.base import COMPLETION_BYTES
 from support.changes import FAILED, PLENTY, new, place, settle, start, waiting, whole_log
 from support.stores import FoundStore
@@ -83,7 +83,7 @@ async def test_a_limit_of_none_reads_none(store: FoundStore, log: list[Completio
 PARTS = {
     "the content": (b"x" * 1000, Ending()),
     "the result": (b"", Ending(result=b"x" * 1000)),
-    "the failure": (b"", Ending(failure=Failure(code="HANDLER_ERROR", message="é" * 500))),
+    "the failure": (b"", Ending(event=Event.FAIL, failure=Failure(code="E", message="é" * 500))),
 }
 
 

@@ -1,8 +1,20 @@
 """P5: the queue is full exactly at its limit, and a full queue still knows what it holds."""
 
-from orderintake_server.store.base import NoRoom
-from support.changes import accept, new, place, settle, start, waiting
-from support.stores import FoundStore
+import pytest
+
+from orderintake_server.store.base import NoRoom, Policy, Room
+from support.changes import (
+    PLENTY,
+    accept,
+    again,
+    cancel,
+    new,
+    place,
+    settle,
+    start,
+    waiting,
+)
+from support.stores import FoundStore, Home
 
 
 async def test_the_nth_order_is_accepted_and_the_next_refused(store: FoundStore) -> None:
@@ -61,3 +73,103 @@ async def test_a_replay_of_an_ended_order_needs_no_room(store: FoundStore) -> No
     await settle(store, *await start(store))
     (again,) = await accept(store, [tea], room=0)
     assert isinstance(again, tuple)
+
+
+# By tier
+
+
+async def test_regular_orders_have_their_own_limit_and_vip_orders_the_rest(
+    store: FoundStore,
+) -> None:
+    room = Room(total=3, regular=2)
+    outcomes = await accept(
+        store, [new()], [new()], [new()], [new(vip=True)], [new(vip=True)], room=room
+    )
+    assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, True, False, True, False]
+    assert [outcomes[2], outcomes[4]] == [NoRoom(1), NoRoom(1)]
+
+
+async def test_what_is_kept_for_vip_orders_is_kept_whoever_came_first(store: FoundStore) -> None:
+    room = Room(total=3, regular=2)
+    outcomes = await accept(store, [new(vip=True)] * 2, [new()], [new(vip=True)], room=room)
+    assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, False, True]
+
+
+async def test_a_group_with_a_regular_order_goes_by_their_limit(store: FoundStore) -> None:
+    room = Room(total=3, regular=2)
+    mixed = [new(vip=True), new(vip=True), new()]
+    assert await accept(store, mixed, room=room) == [NoRoom(3)]
+    (accepted,) = await accept(store, mixed, room=Room(total=3, regular=3))
+    assert isinstance(accepted, tuple)
+
+
+# By customer
+
+
+@pytest.fixture
+async def counting(home: Home) -> FoundStore:
+    """A store that counts the orders of each customer."""
+    home.policy = Policy(counts_customers=True)
+    return await home.open()
+
+
+def _for_each(count: int) -> Room:
+    return Room(total=PLENTY, regular=PLENTY, per_customer=count)
+
+
+async def test_the_nth_order_of_a_customer_is_accepted_and_the_next_refused(
+    counting: FoundStore,
+) -> None:
+    bobs = new(customer_id="bob")
+    first, second, third, other = await accept(
+        counting, [new()], [new(vip=True)], [new()], [bobs], room=_for_each(2)
+    )
+    assert isinstance(first, tuple)
+    assert isinstance(second, tuple)
+    assert third == NoRoom(1, "ada")
+    assert isinstance(other, tuple)
+    assert await accept(counting, [new()], room=_for_each(2)) == [NoRoom(1, "ada")]
+    assert await accept(counting, [bobs, bobs], room=_for_each(2)) == [NoRoom(2, "bob")]
+
+
+async def test_one_customer_over_its_limit_refuses_the_group(counting: FoundStore) -> None:
+    group = [new(customer_id="bob"), new(), new()]
+    assert await accept(counting, group, room=_for_each(1)) == [NoRoom(2, "ada")]
+    (accepted,) = await accept(counting, group, room=_for_each(2))
+    assert isinstance(accepted, tuple)
+
+
+async def test_scheduled_orders_of_a_customer_wait_too_and_running_ones_do_not(
+    home: Home, counting: FoundStore
+) -> None:
+    await place(counting, new(), new(), new(not_before=home.clock.later(60)))
+    assert await accept(counting, [new()], room=_for_each(3)) == [NoRoom(1, "ada")]
+    (lease,) = await start(counting)
+    (accepted,) = await accept(counting, [new()], room=_for_each(3))
+    assert isinstance(accepted, tuple)
+    await settle(counting, lease, ending=again(9))
+    assert await accept(counting, [new()], room=_for_each(4)) == [NoRoom(1, "ada")]
+    await cancel(counting, 1, 2)
+    outcomes = await accept(counting, [new()], [new()], [new()], room=_for_each(4))
+    assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, True, False]
+
+
+async def test_the_count_of_a_customer_is_exact_after_a_crash_and_a_stop(
+    home: Home, counting: FoundStore
+) -> None:
+    await place(counting, new(), new(), new(not_before=home.clock.later(60)), new())
+    ended, _ = await start(counting, 2)
+    await settle(counting, ended)
+    for opened in (home.crash, home.reopen):
+        store = await opened()
+        refused, accepted = await accept(store, [new()] * 2, [new()], room=_for_each(4))
+        assert refused == NoRoom(2, "ada")
+        assert isinstance(accepted, tuple)
+        await cancel(store, accepted[0].order.accept_sequence)
+
+
+async def test_a_replay_needs_no_room_of_its_customer(counting: FoundStore) -> None:
+    tea = new(request_id="r")
+    await place(counting, tea)
+    (again_,) = await accept(counting, [tea, tea], room=_for_each(0))
+    assert isinstance(again_, tuple)

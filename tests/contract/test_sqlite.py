@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orderintake_server.domain import Ending, Failure
+from orderintake_server.domain import Ending, Event, Failure, State
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.base import Changes, Settlement
 from orderintake_server.store.sqlite_file import LOCK_NAME, NAME
@@ -122,7 +122,9 @@ async def test_a_commit_that_fails_by_a_bug_is_undone_too(home: SqliteHome) -> N
     store = await home.open()
     await place(store, new(), new())
     first, second = await start(store, 2)
-    unstorable = Ending(failure=Failure(code="HANDLER_ERROR", message="beyond Unicode: \udce9"))
+    unstorable = Ending(
+        event=Event.FAIL, failure=Failure(code="HANDLER_ERROR", message="beyond Unicode: \udce9")
+    )
     with pytest.raises(UnicodeEncodeError):
         await store.commit(
             Changes(
@@ -133,7 +135,7 @@ async def test_a_commit_that_fails_by_a_bug_is_undone_too(home: SqliteHome) -> N
             )
         )
     assert await whole_log(store) == []
-    assert await settle(store, second, first) == [1, 2]
+    assert await settle(store, second, first) == [State.SUCCEEDED] * 2
 
 
 async def test_what_was_asked_is_done_also_when_nobody_waits_for_it(home: SqliteHome) -> None:

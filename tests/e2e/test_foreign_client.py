@@ -83,6 +83,7 @@ def test_reflection_lists_the_services_and_their_methods(tmp_path: Path) -> None
     assert services.stdout.split() == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "orderintake.v1.OrderAdminService",
         INTAKE,
     ]
     assert f"{INTAKE}/PlaceOrder" in methods.stdout.split()

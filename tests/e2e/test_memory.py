@@ -1,6 +1,7 @@
 """P6 with a million orders waiting: memory stays bounded, and a VIP is the very next start."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,21 +25,28 @@ WAITING = 1_000_000
 GROUP = 5_000
 MORE, BATCH = 5_000, 1_000
 PROCESSED = 3 * WINDOW
+PLAIN = 4 * GROUP
+"""So many come first and are all queued; more than are processed here."""
+DAY_SECONDS = 86_400
 MOST_BYTES = 250 * 1024**2
 START_SECONDS = 30
 
 
 async def _fill(data: Path) -> None:
-    """Let a million regular orders wait, through the store's own code."""
+    """Let a million orders wait, through the store's own code: regular, scheduled, to expire."""
     content = order_pb2.Order(
         customer_id="ada",
         tier=order_pb2.TIER_REGULAR,
         lines=[order_pb2.OrderLine(sku="tea", quantity=1)],
     ).SerializeToString()
     new = NewOrder(customer_id="ada", request_id=None, tier=Tier.REGULAR, content=content)
+    later = int((time.time() + DAY_SECONDS) * 1e6)
+    scheduled, expiring = replace(new, not_before=later), replace(new, expire_time=later)
+    plain = [new] * GROUP
+    mixed = [new, scheduled, expiring, new, new] * (GROUP // 5)
     async with sqlite_store(data, clock=Microseconds()) as store:
-        for _ in range(WAITING // GROUP):
-            await accept(store, [new] * GROUP, room=WAITING)
+        for first in range(0, WAITING, GROUP):
+            await accept(store, plain if first < PLAIN else mixed, room=WAITING)
 
 
 @pytest.mark.timeout(180)

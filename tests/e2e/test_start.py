@@ -18,6 +18,8 @@ from support.remote_gate import remote_gate
 
 ANYWHERE = ("--listen", "127.0.0.1:0")
 
+ONCE = ("--max-attempts", "1")
+
 
 async def test_p18_a_second_server_on_the_same_data_refuses_and_names_the_first_ones_pid(
     tmp_path: Path,
@@ -224,7 +226,7 @@ async def test_a_handler_that_raises_or_exits_fails_its_order_and_no_other(
     tmp_path: Path,
 ) -> None:
     skus = ("raise", "exit", "number", "cancel", "nothing")
-    arguments = ("--handler", "support.handlers:by_sku", "--workers", "1")
+    arguments = ("--handler", "support.handlers:by_sku", "--workers", "1", *ONCE)
     async with serving_process(tmp_path, *arguments) as (server, stub):
         for sku in skus:
             await stub.PlaceOrder(order(sku))
@@ -282,7 +284,7 @@ async def test_p19_a_handler_that_swallows_its_cancellation_is_left_behind(tmp_p
 async def test_the_log_is_json_its_texts_are_constant_and_no_order_stands_in_it(
     tmp_path: Path,
 ) -> None:
-    arguments = ("--handler", "support.handlers:by_sku", "--workers", "1")
+    arguments = ("--handler", "support.handlers:by_sku", "--workers", "1", *ONCE)
     logs = []
     for name in ("one", "two"):
         async with serving_process(tmp_path / name, *arguments) as (server, stub):
@@ -290,7 +292,7 @@ async def test_the_log_is_json_its_texts_are_constant_and_no_order_stands_in_it(
             await completions(stub, 1)
             assert await server.stops() == 0
         logs.append(server.log)
-    texts = ["store open", "listening", "handler failed", "stopping", "stopped"]
+    texts = ["store open", "listening", "attempt failed", "stopping", "stopped"]
     assert [[entry["event"] for entry in log] for log in logs] == [texts, texts]
     assert all({"level", "timestamp"} <= set(entry) for entry in logs[0])
     assert "LookupError" in str(logs[0][2]["exception"])

@@ -2,24 +2,58 @@
 
 from collections.abc import Sequence
 
-from orderintake_server.domain import Completion, Ending, Failure, NewOrder, Receipt, Tier, Waiting
+from orderintake_server.domain import (
+    Cancelled,
+    Completion,
+    Ending,
+    Event,
+    Failure,
+    NewOrder,
+    Order,
+    Ranking,
+    Receipt,
+    State,
+    Tier,
+    Waiting,
+)
 from orderintake_server.errors import RequestIdReused
-from orderintake_server.store.base import Changes, Lease, NoRoom, Page, Settlement, Store
+from orderintake_server.store.base import (
+    Changes,
+    Committed,
+    Lease,
+    NoRoom,
+    Page,
+    Prune,
+    Room,
+    Settlement,
+    Store,
+    Tallies,
+)
 
 PLENTY = 1_000_000
 """More of anything than a test has."""
-FRONT = Waiting(-1, 0, 0)
+ROOMY = Room(total=PLENTY, regular=PLENTY)
+FRONT = Waiting(-1, 0, Tier.VIP, 0)
 """The place before all who wait."""
+FAILURE = Failure(code="HANDLER_ERROR", message="LookupError: no such article")
 DONE = Ending()
-FAILED = Ending(failure=Failure(code="HANDLER_ERROR", message="LookupError: no such article"))
+FAILED = Ending(event=Event.FAIL, failure=FAILURE)
 
 
-def new(
+def again(after: int = 0) -> Ending:
+    """End an attempt that failed, with another one in `after` microseconds."""
+    return Ending(event=Event.RETRY, failure=FAILURE, retry_after=after)
+
+
+def new(  # noqa: PLR0913 - whatever can be said of an order
     content: bytes = b"tea",
     *,
     vip: bool = False,
     customer_id: str = "ada",
     request_id: str | None = None,
+    not_before: int = 0,
+    expire_time: int = 0,
+    redrive_of: int = 0,
 ) -> NewOrder:
     """Make an order to be accepted."""
     return NewOrder(
@@ -27,14 +61,29 @@ def new(
         request_id=request_id,
         tier=Tier.VIP if vip else Tier.REGULAR,
         content=content,
+        not_before=not_before,
+        expire_time=expire_time,
+        redrive_of=redrive_of,
     )
 
 
+def strictly(accept_sequence: int, *, vip: bool = False, crash_count: int = 0) -> Waiting:
+    """Write the place of an order in a queue that is strictly by tier."""
+    tier = Tier.VIP if vip else Tier.REGULAR
+    return Waiting(Ranking().rank(tier, accept_sequence, 0), accept_sequence, tier, crash_count)
+
+
+def waits(tallies: Tallies) -> int:
+    """Count who waits, in the queue or for a time to come."""
+    return sum(tally.queued + tally.scheduled for tally in tallies.values())
+
+
 async def accept(
-    store: Store, *groups: Sequence[NewOrder], room: int = PLENTY
+    store: Store, *groups: Sequence[NewOrder], room: int | Room = ROOMY
 ) -> list[tuple[Receipt, ...] | RequestIdReused | NoRoom]:
     """Ask for groups of orders to be accepted by one commit."""
-    return (await store.commit(Changes(accepts=groups, room=room))).accepted
+    left = Room(total=room, regular=room) if isinstance(room, int) else room
+    return (await store.commit(Changes(accepts=groups, room=left))).accepted
 
 
 async def place(store: Store, *orders: NewOrder) -> tuple[Receipt, ...]:
@@ -47,6 +96,11 @@ async def place(store: Store, *orders: NewOrder) -> tuple[Receipt, ...]:
 async def waiting(store: Store, *, after: Waiting = FRONT, limit: int = PLENTY) -> list[Waiting]:
     """Tell who waits behind a place, most urgent first."""
     return (await store.commit(Changes(page=Page(after=after, limit=limit)))).page
+
+
+async def queue(store: Store) -> list[int]:
+    """Tell which orders wait, most urgent first."""
+    return [place.accept_sequence for place in await waiting(store)]
 
 
 async def claim(store: Store, *claims: Waiting) -> list[Lease | None]:
@@ -62,20 +116,60 @@ async def start(store: Store, count: int = 1) -> list[Lease]:
     return started
 
 
-async def settle(store: Store, *leases: Lease, ending: Ending = DONE) -> list[int | None]:
+async def settle(store: Store, *leases: Lease, ending: Ending = DONE) -> list[State | None]:
     """Ask for these attempts to end all in one way."""
     settles = [Settlement(lease=lease, ending=ending) for lease in leases]
     return (await store.commit(Changes(settles=settles))).settled
 
 
-async def give_back(store: Store, *leases: Lease) -> list[Waiting | None]:
+async def give_back(store: Store, *leases: Lease) -> list[State | None]:
     """Ask for these orders to wait again."""
     return (await store.commit(Changes(returns=leases))).returned
 
 
-async def whole_log(store: Store) -> list[Completion]:
-    """Read every completion there is."""
-    return await store.read_log(after=0, limit=PLENTY, max_bytes=PLENTY * 1000)
+async def cancel(store: Store, *accept_sequences: int) -> list[Cancelled | None]:
+    """Ask for these orders to be cancelled."""
+    return (await store.commit(Changes(cancels=accept_sequences))).cancelled
+
+
+async def pause(store: Store, tier: Tier, *, is_paused: bool = True) -> Committed:
+    """Pause a tier, or resume it."""
+    return await store.commit(Changes(pauses={tier: is_paused}))
+
+
+async def prune(
+    store: Store, before: int, *, requests_before: int | None = None, limit: int = PLENTY
+) -> Committed:
+    """Forget what ended before a time."""
+    wanted = Prune(completed_before=before, requests_before=requests_before, limit=limit)
+    return await store.commit(Changes(prune=wanted))
+
+
+async def look(store: Store) -> Committed:
+    """Let the store do what is due."""
+    return await store.commit(Changes())
+
+
+async def whole_log(store: Store, *, after: int = 0) -> list[Completion]:
+    """Read every completion there is behind a place."""
+    return await store.read_log(after=after, limit=PLENTY, max_bytes=PLENTY * 1000)
+
+
+async def log_of(store: Store) -> list[tuple[int, State]]:
+    """Tell which orders ended, and how, in that order."""
+    return [(end.order.accept_sequence, end.order.state) for end in await whole_log(store)]
+
+
+async def state(store: Store, accept_sequence: int) -> State:
+    """Tell how an order stands, which there must be."""
+    return (await order(store, accept_sequence)).state
+
+
+async def order(store: Store, accept_sequence: int) -> Order:
+    """Read an order as it stands, which there must be."""
+    found = await store.find(accept_sequence)
+    assert found is not None
+    return found.order if isinstance(found, Completion) else found
 
 
 async def complete(store: Store, *orders: NewOrder, ending: Ending = DONE) -> int:

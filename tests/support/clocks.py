@@ -1,5 +1,8 @@
 """Clocks that a test turns."""
 
+SECOND = 1_000_000
+"""In microseconds."""
+
 
 class Microseconds:
     """Tells another microsecond since 1970 each time it is asked."""
@@ -10,6 +13,14 @@ class Microseconds:
     def __call__(self) -> int:
         self.now += 1
         return self.now
+
+    def turn(self, seconds: float) -> None:
+        """Let `seconds` pass, or come back."""
+        self.now += round(seconds * SECOND)
+
+    def later(self, seconds: float) -> int:
+        """Tell the time that it will be in `seconds`."""
+        return self.now + round(seconds * SECOND)
 
 
 class Seconds:

@@ -4,40 +4,66 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from orderintake_server.dispatch.attempts import Attempts
 from orderintake_server.dispatch.completions import Completions
 from orderintake_server.dispatch.drain import DrainRate
+from orderintake_server.dispatch.estimate import ServiceTimes
+from orderintake_server.dispatch.flow import Flow
 from orderintake_server.dispatch.ledger import Ledger
+from orderintake_server.dispatch.quota import CustomerRate
 from orderintake_server.dispatch.ready import ReadyQueue
-from orderintake_server.dispatch.room import WaitingRoom
-from orderintake_server.domain import NewOrder, Receipt
-from orderintake_server.store.base import Lease
-from orderintake_server.store.sqlite import SqliteStore
+from orderintake_server.dispatch.retention import Retention
+from orderintake_server.dispatch.room import Limits, WaitingRoom
+from orderintake_server.dispatch.slots import Slots
+from orderintake_server.domain import NewOrder, Receipt, Tier
+from orderintake_server.intake import Intake
+from orderintake_server.store.base import Lease, Tally
 from support.clocks import Seconds
+from support.faulty import FaultyStore
 
 
 class Desk:
     """What a caller and a worker have to do with."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - whatever a test wants to be different
         self,
-        store: SqliteStore,
+        store: FaultyStore,
         *,
-        queue_limit: int = 1000,
+        limits: Limits | None = None,
         waiting: int = 0,
         window: int = 4096,
+        max_crashes: int = 3,
+        retention: float | None = None,
+        orders_per_second: float | None = None,
     ) -> None:
+        self.store = store
         self.clock = Seconds()
         self.ready = ReadyQueue(window=window)
-        self.completions = Completions(store, head=store.found.head)
+        self.attempts = Attempts()
+        self.flow = Flow(store.found, self.clock)
+        self.completions = Completions(store, head=store.found.head, earliest=store.found.earliest)
+        tallies = {Tier.VIP: Tally(), Tier.REGULAR: Tally(queued=waiting)}
         self.ledger = Ledger(
             store=store,
             ready=self.ready,
+            slots=Slots(self.ready, max_crashes=max_crashes),
             completions=self.completions,
             room=WaitingRoom(
-                limit=queue_limit,
-                waiting=waiting,
-                drain=DrainRate(self.clock),
+                limits or Limits(queue=1000), tallies=tallies, drain=DrainRate(self.clock)
             ),
+            attempts=self.attempts,
+            flow=self.flow,
+            retention=Retention(seconds=retention, request_seconds=None, clock=store.clock),
+            clock=store.clock,
+        )
+        self.times = ServiceTimes(workers=1, clock=self.clock)
+        self.intake = Intake(
+            store=store,
+            ledger=self.ledger,
+            completions=self.completions,
+            flow=self.flow,
+            times=self.times,
+            rate=CustomerRate(per_second=orders_per_second, burst=2, clock=self.clock),
         )
 
     async def place(self, *orders: NewOrder) -> tuple[Receipt, ...]:
@@ -46,9 +72,17 @@ class Desk:
 
     async def start(self) -> Lease:
         """Start the most urgent order."""
-        lease = await self.ledger.claim(await self.ready.pop())
-        assert lease is not None
-        return lease
+        return await self.ledger.next_order()
+
+    async def starts(self, count: int) -> list[Lease]:
+        """Start the most urgent orders, one after the other."""
+        return [await self.start() for _ in range(count)]
+
+    def turn(self, seconds: float) -> None:
+        """Let so many seconds pass, and the ledger look."""
+        self.store.clock.turn(seconds)
+        self.clock.turn(seconds)
+        self.ledger.look_at_clock()
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from orderintake_server.errors import StoreBroken, StoreFull
-from orderintake_server.store.base import Changes, Committed
+from orderintake_server.store.base import Changes, Committed, Policy
 from orderintake_server.store.sqlite import SqliteStore, sqlite_store
 from orderintake_server.store.sqlite_changes import Writer
 from support.clocks import Microseconds
@@ -15,8 +15,9 @@ from support.clocks import Microseconds
 class FaultyStore(SqliteStore):
     """Commits when it may, and tells which commits began."""
 
-    def __init__(self, path: Path, writer: Writer) -> None:
+    def __init__(self, path: Path, writer: Writer, clock: Microseconds) -> None:
         super().__init__(path, writer)
+        self.clock = clock
         self.begun: asyncio.Queue[Changes] = asyncio.Queue()
         self.fault: Exception | None = None
         self._may_go_on = asyncio.Event()
@@ -51,10 +52,13 @@ class FaultyStore(SqliteStore):
 
 
 @asynccontextmanager
-async def faulty_store(directory: Path) -> AsyncIterator[FaultyStore]:
+async def faulty_store(
+    directory: Path, *, policy: Policy | None = None
+) -> AsyncIterator[FaultyStore]:
     """Open a store in `directory`, with no fault as yet."""
-    async with sqlite_store(directory, clock=Microseconds()) as sound:
-        store = FaultyStore(sound._path, sound._writer)  # noqa: SLF001 - the one writer there is
+    clock = Microseconds()
+    async with sqlite_store(directory, clock=clock, policy=policy) as sound:
+        store = FaultyStore(sound._path, sound._writer, clock)  # noqa: SLF001 - the one writer there is
         try:
             yield store
         finally:

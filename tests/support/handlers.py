@@ -56,6 +56,10 @@ async def by_sku(order: OrderAttempt) -> object:
     match order.lines[0].sku:
         case "raise":
             raise LookupError("no such article")
+        case "die":
+            os._exit(9)
+        case "slow":
+            await asyncio.sleep(1.0)
         case "exit":
             sys.exit(3)
         case "number":

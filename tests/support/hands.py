@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from orderintake_server.dispatch.workers import Workers
+from orderintake_server.dispatch.attempts import StopSignal
+from orderintake_server.dispatch.retries import RetryPolicy
+from orderintake_server.dispatch.workers import Workers, WorkPolicy
 from orderintake_server.store.base import Lease
 from support.desk import Desk
 
 FOREVER = 3600.0
-Handler = Callable[[Lease], Awaitable[bytes | None]]
+ONCE = RetryPolicy(max_attempts=1)
+Handler = Callable[[Lease, StopSignal], Awaitable[bytes | None]]
 
 
 class Hand:
@@ -17,9 +20,11 @@ class Hand:
 
     def __init__(self) -> None:
         self.started: asyncio.Queue[Lease] = asyncio.Queue()
+        self.signals: dict[int, StopSignal] = {}
         self.let_go = asyncio.Event()
 
-    async def __call__(self, lease: Lease) -> bytes | None:
+    async def __call__(self, lease: Lease, signal: StopSignal) -> bytes | None:
+        self.signals[lease.order.accept_sequence] = signal
         self.started.put_nowait(lease)
         await self.let_go.wait()
         return None
@@ -30,9 +35,19 @@ class Hand:
 
 
 @asynccontextmanager
-async def at_work(desk: Desk, handler: Handler, *, count: int = 1) -> AsyncIterator[Workers]:
+async def at_work(
+    desk: Desk,
+    handler: Handler,
+    *,
+    count: int = 1,
+    retries: RetryPolicy = ONCE,
+    attempt_seconds: float | None = None,
+) -> AsyncIterator[Workers]:
     """Let workers run while inside; they end what they have begun."""
-    workers = Workers(count=count, ready=desk.ready, ledger=desk.ledger, handler=handler)
+    policy = WorkPolicy(workers=count, retries=retries, attempt_seconds=attempt_seconds)
+    workers = Workers(
+        policy, ledger=desk.ledger, attempts=desk.attempts, handler=handler, times=desk.times
+    )
     async with asyncio.TaskGroup() as tasks:
         workers.start(tasks)
         yield workers

@@ -12,7 +12,7 @@ from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake.v1 import order_pb2
 from orderintake_server.config import Settings
 from orderintake_server.handlers import OrderAttempt, simulate
-from orderintake_server.main import running
+from orderintake_server.service import running
 
 if TYPE_CHECKING:
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
@@ -30,20 +30,20 @@ async def serving(
     *,
     handler: Callable[[OrderAttempt], Any] = simulate,
     workers: int = 1,
-    queue_limit: int = 1_000_000,
-    drain_timeout: float = 5.0,
+    max_attempts: int = 1,
+    **settings: Any,  # noqa: ANN401 - whatever Settings take
 ) -> AsyncIterator[Stub]:
     """Run a server on the data directory; give a stub that talks to it over a real channel."""
-    settings = Settings(
+    chosen = Settings(
         listen="127.0.0.1:0",
         data=data,
         workers=workers,
-        queue_limit=queue_limit,
-        drain_timeout=drain_timeout,
+        max_attempts=max_attempts,
+        **{"drain_timeout": 5.0, "vip_reserve": 0.0, **settings},
     )
     async with (
-        running(settings, handler=handler) as port,
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        running(chosen, handler=handler) as service,
+        grpc.aio.insecure_channel(f"127.0.0.1:{service.port}") as channel,
     ):
         yield api_grpc.OrderIntakeServiceStub(channel)
 

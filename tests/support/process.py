@@ -183,7 +183,8 @@ _COMMAND = (str(Path(sys.executable).parent / "orderintake-server"),)
 
 def _environment(env: dict[str, str] | None) -> dict[str, str]:
     """Give our environment, in which `support` can be imported too: it has handlers."""
-    return {**os.environ, "PYTHONPATH": str(TESTS), **(env or {})}
+    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path, **(env or {})}
 
 
 def _entry(line: str) -> Entry:

@@ -1,145 +1,300 @@
 """The promise of store/base.py again, in plain lists and dicts: what stores are held against."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from orderintake_server.domain import Completion, NewOrder, Order, Receipt, State, Waiting, rank
+from orderintake_server.domain import (
+    Cancelled,
+    CancelOutcome,
+    Completion,
+    Event,
+    Failure,
+    NewOrder,
+    Receipt,
+    State,
+    Tier,
+    Waiting,
+)
 from orderintake_server.errors import RequestIdReused
-from orderintake_server.store.base import Changes, Committed, Lease, NoRoom, Settlement
+from orderintake_server.store.base import (
+    Changes,
+    Committed,
+    Lease,
+    NoRoom,
+    Policy,
+    Prune,
+    Room,
+    Settlement,
+)
+from support.model_orders import (
+    OUTCOMES,
+    WAITS,
+    Held,
+    Orders,
+    accepted,
+    quarantined,
+    remembered,
+    unstarted,
+)
 
 
-class StoreModel:
-    """Knows what a store must answer, but for the times."""
+class StoreModel(Orders):
+    """Knows what a store must answer, and when: a commit is told its time.
 
-    def __init__(self) -> None:
-        self.log: list[Completion] = []
-        self._orders: dict[int, Order] = {}
+    Where the promise leaves it open which of several orders ends first, it does as SQLite's store.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
         self._named: dict[tuple[str, str], int] = {}
+        self._accepted = 0
         self._started = 0
+        self._now = 0
+        self._queued: list[Waiting] = []
+        self._ended: Counter[Tier] = Counter()
 
-    def commit(self, changes: Changes) -> Committed:
+    def commit(self, changes: Changes, now: int) -> Committed:
         """Make the changes; tell what the store must say."""
+        self._begin(now)
+        self._sweep()
         settled = [self._settle(settlement) for settlement in changes.settles]
         returned = [self._give_back(lease) for lease in changes.returns]
-        last = len(self._orders) + changes.room
+        cancelled = self._cancel(changes.cancels)
+        for tier, is_paused in changes.pauses.items():
+            self.paused = self.paused | {tier} if is_paused else self.paused - {tier}
+        before = self._accepted
+        accepted = self._accept(changes.accepts, changes.room)
+        claimed = [self._claim(place) for place in changes.claims]
+        pruned = self._prune(changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
             returned=returned,
-            accepted=[self._accept(group, last=last) for group in changes.accepts],
-            claimed=[self._claim(place) for place in changes.claims],
+            cancelled=cancelled,
+            accepted=accepted,
+            claimed=claimed,
+            queued=self._queued,
             page=self._page(changes),
-            head=len(self.log),
+            tallies=self.tallies(),
+            came=Counter(self.held[n].new.tier for n in range(before + 1, self._accepted + 1)),
+            ended=self._ended,
+            paused=self.paused,
+            next_due=self.next_due(),
+            head=self.head,
+            earliest=self.earliest,
+            pruned=pruned,
         )
 
-    def recover(self) -> int:
-        """Put back in the queue what is in process; tell how many."""
-        running = [o for o in self._orders.values() if o.state is State.PROCESSING]
-        for order in running:
-            self._wait_again(order, order.attempt_count)
-        return len(running)
+    def restart(self, policy: Policy, now: int) -> tuple[int, int]:
+        """Put what is in process where it belongs; tell how many wait, and were quarantined."""
+        self.policy = policy
+        self._begin(now)
+        running = [held for held in self.standing() if held.order.state is State.PROCESSING]
+        for held in running:
+            held.crashes += 1
+            if held.is_to_stop:
+                self._end(held, Event.CANCEL)
+            elif held.crashes >= policy.max_crashes:
+                self._end(held, Event.QUARANTINE, quarantined(held.crashes))
+            else:
+                self._wait_again(held)
+        stands = Counter(held.order.state for held in running)
+        return stands[State.QUEUED], stands[State.FAILED]
 
-    def queue(self) -> list[Waiting]:
-        """Tell who waits: by tier, then by accept sequence."""
-        waiting = [o for o in self._orders.values() if o.state is State.QUEUED]
-        return [_place(o) for o in sorted(waiting, key=lambda o: (-o.tier, o.accept_sequence))]
+    def _begin(self, now: int) -> None:
+        assert now > self._now
+        self._now = now
+        self._queued = []
+        self._ended = Counter()
 
-    def find(self, accept_sequence: int) -> Order | Completion | None:
-        """Tell how an order stands."""
-        ends = {completion.order.accept_sequence: completion for completion in self.log}
-        return ends.get(accept_sequence) or self._orders.get(accept_sequence)
+    def _sweep(self) -> None:
+        over = [
+            held
+            for held in self.standing()
+            if held.order.state in WAITS and 0 < held.new.expire_time <= self._now
+        ]
+        over.sort(key=lambda held: (held.new.expire_time, held.order.accept_sequence))
+        self._end_waiting(over, Event.EXPIRE)
+        for held in self.standing():
+            if held.order.state is State.SCHEDULED and held.due <= self._now:
+                self._enqueue(held)
 
-    def place(self, accept_sequence: int) -> Waiting:
-        """Tell where in the queue an order is or was, if there ever was such an order."""
-        order = self._orders.get(accept_sequence)
-        return _place(order) if order else Waiting(0, accept_sequence, 0)
+    def _end_waiting(self, over: Iterable[Held], event: Event) -> None:
+        for held in sorted(over, key=lambda held: held.order.state):
+            self._end(held, event)
 
-    def _settle(self, settlement: Settlement) -> int | None:
-        if not self._is_good(settlement.lease):
+    def _settle(self, settlement: Settlement) -> State | None:
+        held, ending = self._good(settlement.lease), settlement.ending
+        if held is None:
             return None
-        state = State.FAILED if settlement.ending.failure else State.SUCCEEDED
-        order = replace(bare(settlement.lease.order), state=state)
-        self._orders[order.accept_sequence] = order
-        self.log.append(
-            Completion(sequence=len(self.log) + 1, order=order, ending=settlement.ending)
-        )
-        return len(self.log)
+        if ending.event is Event.SUCCEED:
+            self._end(held, Event.SUCCEED, result=ending.result)
+        elif held.is_to_stop:
+            self._end(held, Event.CANCEL)
+        elif ending.event is Event.FAIL:
+            self._end(held, Event.FAIL, ending.failure, ending.result)
+        else:
+            held.due = self._now + ending.retry_after
+            held.order = replace(unstarted(held.order), state=State.SCHEDULED)
+        return held.order.state
 
-    def _give_back(self, lease: Lease) -> Waiting | None:
-        if not self._is_good(lease):
+    def _give_back(self, lease: Lease) -> State | None:
+        held = self._good(lease)
+        if held is None:
             return None
-        return self._wait_again(lease.order, lease.order.attempt_count - 1)
+        if held.is_to_stop:
+            self._end(held, Event.CANCEL)
+        else:
+            held.order = replace(held.order, attempt_count=held.order.attempt_count - 1)
+            self._wait_again(held)
+        return held.order.state
 
-    def _is_good(self, lease: Lease) -> bool:
-        order = self._orders[lease.order.accept_sequence]
-        is_running = order.state is State.PROCESSING
-        return is_running and order.start_sequence == lease.order.start_sequence
+    def _good(self, lease: Lease) -> Held | None:
+        held = self.held[lease.order.accept_sequence]
+        is_running = held.order.state is State.PROCESSING
+        is_this = held.order.start_sequence == lease.order.start_sequence
+        return held if is_running and is_this else None
 
-    def _wait_again(self, order: Order, attempt_count: int) -> Waiting:
-        self._orders[order.accept_sequence] = replace(
-            bare(order), state=State.QUEUED, attempt_count=attempt_count, start_sequence=0
+    def _wait_again(self, held: Held) -> None:
+        held.order = unstarted(held.order)
+        self._enqueue(held)
+
+    def _enqueue(self, held: Held) -> None:
+        held.order = replace(held.order, state=State.QUEUED)
+        self._queued.append(self.waiting(held))
+
+    def _end(
+        self,
+        held: Held,
+        event: Event,
+        failure: Failure | None = None,
+        result: bytes | None = None,
+    ) -> None:
+        order = held.order = replace(held.order, state=OUTCOMES[event], complete_time=self._now)
+        self._ended[order.tier] += 1
+        self.ends.append(
+            Completion(sequence=self.head + 1, order=order, failure=failure, result=result)
         )
-        return self.place(order.accept_sequence)
+
+    def _cancel(self, numbers: Sequence[int]) -> list[Cancelled | None]:
+        meant = [self.held[number] for number in dict.fromkeys(numbers) if self.find(number)]
+        self._end_waiting([held for held in meant if held.order.state in WAITS], Event.CANCEL)
+        for held in meant:
+            held.is_to_stop |= held.order.state is State.PROCESSING
+        return [self._cancelled(number) for number in numbers]
+
+    def _cancelled(self, number: int) -> Cancelled | None:
+        stands = self.find(number)
+        if stands is None:
+            return None
+        if not isinstance(stands, Completion):
+            return Cancelled(outcome=CancelOutcome.CANCEL_REQUESTED, stands=stands)
+        is_cancelled = stands.order.state is State.CANCELLED
+        outcome = CancelOutcome.CANCELLED if is_cancelled else CancelOutcome.TOO_LATE
+        return Cancelled(outcome=outcome, stands=stands)
 
     def _accept(
-        self, group: Sequence[NewOrder], *, last: int
-    ) -> tuple[Receipt, ...] | RequestIdReused | NoRoom:
-        orders, named = dict(self._orders), dict(self._named)
-        receipts = []
+        self, groups: Sequence[Sequence[NewOrder]], room: Room
+    ) -> list[tuple[Receipt, ...] | RequestIdReused | NoRoom]:
+        before = self._accepted
+        decisions = [self._decide(group, room, before) for group in groups]
+        issued: set[int] = set()
+        return [
+            tuple(self._receipt(number, before, issued) for number in decision)
+            if isinstance(decision, list)
+            else decision
+            for decision in decisions
+        ]
+
+    def _decide(
+        self, group: Sequence[NewOrder], room: Room, before: int
+    ) -> list[int] | RequestIdReused | NoRoom:
+        numbers: list[int] = []
+        fresh: dict[int, NewOrder] = {}
+        named: dict[tuple[str, str], int] = {}
         for new in group:
             key = (new.customer_id, new.request_id or "")
-            number = named.get(key) if new.request_id else None
-            if number is not None and orders[number].content != new.content:
-                return RequestIdReused(request_id=key[1], accept_sequence=number)
-            is_fresh = number is None
+            number = {**named, **self._named}.get(key) if new.request_id else None
             if number is None:
-                number = named[key] = len(orders) + 1
-                orders[number] = _accepted(new, number)
-            receipts.append(self._receipt(orders[number], is_fresh=is_fresh))
-        if len(self._orders) < len(orders) and len(orders) > last:
-            return NoRoom(len(orders) - len(self._orders))
-        self._orders, self._named = orders, named
-        return tuple(receipts)
+                number = self._accepted + len(fresh) + 1
+                fresh[number] = new
+                named |= {key: number} if new.request_id else {}
+            elif (fresh.get(number) or self.held[number].new).digest != new.digest:
+                return RequestIdReused(request_id=key[1], accept_sequence=number)
+            numbers.append(number)
+        if refusal := self._no_room(list(fresh.values()), room, before):
+            return refusal
+        self._store(fresh)
+        self._named |= named
+        return numbers
 
-    def _receipt(self, order: Order, *, is_fresh: bool) -> Receipt:
-        found = self.find(order.accept_sequence)
-        behind = found.sequence - 1 if isinstance(found, Completion) else len(self.log)
-        return Receipt(order=order, replayed=not is_fresh, behind=behind)
+    def _no_room(self, fresh: list[NewOrder], room: Room, before: int) -> NoRoom | None:
+        total = self._accepted - before + len(fresh)
+        has_regular = any(new.tier is Tier.REGULAR for new in fresh)
+        if fresh and total > (room.regular if has_regular else room.total):
+            return NoRoom(len(fresh))
+        if room.per_customer is None:
+            return None
+        for customer_id, count in Counter(new.customer_id for new in fresh).items():
+            if self.waiting_of(customer_id) + count > room.per_customer:
+                return NoRoom(count, customer_id)
+        return None
+
+    def _store(self, fresh: dict[int, NewOrder]) -> None:
+        for number, new in fresh.items():
+            order = accepted(new, number, self._now)
+            self.held[number] = held = Held(new=new, order=order, due=new.not_before)
+            if new.not_before <= self._now:
+                self._enqueue(held)
+        self._accepted += len(fresh)
+
+    def _receipt(self, number: int, before: int, issued: set[int]) -> Receipt:
+        held = self.held[number]
+        is_first = number > before and number not in issued
+        issued.add(number)
+        found = self.find(number)
+        behind = found.sequence - 1 if isinstance(found, Completion) else self.head
+        return Receipt(
+            order=remembered(held.order) if held.is_gone else held.order,
+            replayed=not is_first,
+            behind=behind,
+            position=self.position(number),
+        )
 
     def _claim(self, place: Waiting) -> Lease | None:
-        if place not in self.queue():
+        held = self.held.get(place.accept_sequence)
+        if held is None or held.order.state is not State.QUEUED:
             return None
         self._started += 1
-        order = replace(
-            self._orders[place.accept_sequence],
+        held.order = replace(
+            held.order,
             state=State.PROCESSING,
-            attempt_count=place.attempt_count + 1,
+            attempt_count=held.order.attempt_count + 1,
             start_sequence=self._started,
+            start_time=self._now,
         )
-        self._orders[order.accept_sequence] = order
-        return Lease(order=order, rank=place.rank)
+        return Lease(order=held.order, crash_count=held.crashes)
+
+    def _prune(self, wanted: Prune) -> int:
+        count = 0
+        for end in self.ends[self.earliest :][: wanted.limit]:
+            if end.order.complete_time >= wanted.completed_before:
+                break
+            self.held[end.order.accept_sequence].is_gone = True
+            self.earliest = end.sequence
+            count += 1
+        over = [
+            key
+            for key, number in self._named.items()
+            if self.held[number].is_gone
+            and self.held[number].order.complete_time < (wanted.requests_before or 0)
+        ]
+        for key in over:
+            del self._named[key]
+        return count + len(over)
 
     def _page(self, changes: Changes) -> list[Waiting]:
         page = changes.page
         if page is None:
             return []
-        return [place for place in self.queue() if place[:2] > page.after[:2]][: page.limit]
-
-
-def _accepted(new: NewOrder, number: int) -> Order:
-    return Order(
-        accept_sequence=number,
-        tier=new.tier,
-        content=new.content,
-        accept_time=0,
-        state=State.QUEUED,
-    )
-
-
-def _place(order: Order) -> Waiting:
-    number = order.accept_sequence
-    return Waiting(rank(order.tier, number), number, order.attempt_count)
-
-
-def bare(order: Order) -> Order:
-    """Leave the times of an order out."""
-    return replace(order, accept_time=0, start_time=0, complete_time=0)
+        return [place for place in self.startable() if place[:2] > page.after[:2]][: page.limit]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from orderintake_server.store import sqlite_file
-from orderintake_server.store.base import Found, Store
+from orderintake_server.store.base import Found, Policy, Store
 from orderintake_server.store.sqlite import SqliteStore, sqlite_store
+from orderintake_server.store.sqlite_audit import Finding, audit
 from support.clocks import Microseconds
 
 NO_LIMIT = 1_073_741_823
@@ -27,11 +28,18 @@ class FoundStore(Store, Protocol):
 class Home(Protocol):
     """The place of one store, through every life that a test gives it."""
 
+    clock: Microseconds
+    policy: Policy
+    """What the next open goes by."""
+
     async def open(self) -> FoundStore:
         """Open the store that lives here."""
 
     async def close(self) -> None:
         """Close it in order, if it is open."""
+
+    async def reopen(self, policy: Policy | None = None) -> FoundStore:
+        """Close it and open it again, by another policy if there is one."""
 
     async def crash(self) -> FoundStore:
         """Leave the open store behind as `kill -9` would, and open what is on the disk."""
@@ -42,6 +50,9 @@ class Home(Protocol):
     async def damage(self) -> FoundStore:
         """Open it again with its orders spoiled: it opens, and cannot go on."""
 
+    def findings(self) -> list[Finding]:
+        """Tell which rules it breaks; blocks."""
+
 
 class SqliteHome:
     """A directory with a SQLite store in it."""
@@ -49,6 +60,8 @@ class SqliteHome:
     name = "sqlite"
 
     def __init__(self, root: Path) -> None:
+        self.clock = Microseconds()
+        self.policy = Policy()
         self.directory = root / "data"
         self._root = root
         self._crashes = 0
@@ -57,12 +70,17 @@ class SqliteHome:
 
     async def open(self) -> SqliteStore:
         self._store = await self._life.enter_async_context(
-            sqlite_store(self.directory, clock=Microseconds())
+            sqlite_store(self.directory, clock=self.clock, policy=self.policy)
         )
         return self._store
 
     async def close(self) -> None:
         await self._life.aclose()
+
+    async def reopen(self, policy: Policy | None = None) -> SqliteStore:
+        await self.close()
+        self.policy = policy or self.policy
+        return await self.open()
 
     async def crash(self) -> SqliteStore:
         self._crashes += 1
@@ -88,6 +106,9 @@ class SqliteHome:
         _spoil(self.directory / sqlite_file.NAME, "orders")
         return await self.open()
 
+    def findings(self) -> list[Finding]:
+        return audit(self.directory)
+
 
 KINDS = [SqliteHome]
 """The homes of all who keep the promise of store/base.py."""
@@ -111,3 +132,7 @@ def _spoil(path: Path, table: str) -> None:
     with path.open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(b"\xff" * size)
+
+
+KINDS = [SqliteHome]
+"""The homes of all who keep the promise of store/base.py."""

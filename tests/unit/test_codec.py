@@ -4,18 +4,34 @@ from dataclasses import replace
 
 import pytest
 from google.protobuf import any_pb2, wrappers_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 
+from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.dispatch.completions import MESSAGE_BYTES, Delivery, Signal
-from orderintake_server.domain import Completion, Ending, Failure, Order, Receipt, State, Tier
+from orderintake_server.dispatch.estimate import Wait
+from orderintake_server.dispatch.flow import TierFlow
+from orderintake_server.domain import (
+    Cancelled,
+    CancelOutcome,
+    Completion,
+    Failure,
+    Order,
+    Receipt,
+    State,
+    Tier,
+    WaitReason,
+)
+from orderintake_server.intake import Standing
 from orderintake_server.names import Names
 from orderintake_server.rpc.codec import Codec
-from orderintake_server.store.base import COMPLETION_BYTES
-from support.changes import DONE, FAILED
+from orderintake_server.store.base import COMPLETION_BYTES, LogPage, Tally
+from support.changes import FAILURE
 
 NAMES = Names("0123abcd")
-CODEC = Codec(NAMES)
+NOW = 1_790_000_100_000_000
+CODEC = Codec(NAMES, lambda: NOW)
 SAID = order_pb2.Order(
     customer_id="ada",
     tier=order_pb2.TIER_VIP,
@@ -25,6 +41,7 @@ SAID = order_pb2.Order(
 )
 QUEUED = Order(
     accept_sequence=7,
+    customer_id="ada",
     tier=Tier.VIP,
     content=SAID.SerializeToString(),
     accept_time=1_790_000_000_000_001,
@@ -38,10 +55,11 @@ RUNNING = replace(
     start_time=1_790_000_001_999_999,
 )
 ENDED = replace(RUNNING, state=State.SUCCEEDED, complete_time=1_790_000_002_000_000)
+SUCCESS = Completion(sequence=3, order=ENDED)
 
 
 def test_a_waiting_order_is_told_with_what_its_caller_said() -> None:
-    told = CODEC.standing(QUEUED).order
+    told = CODEC.standing(Standing(found=QUEUED)).order
     expected = order_pb2.Order(order_id=NAMES.order_id(7), state=order_pb2.STATE_QUEUED)
     expected.MergeFrom(SAID)
     expected.accept_sequence = 7
@@ -52,7 +70,7 @@ def test_a_waiting_order_is_told_with_what_its_caller_said() -> None:
 
 
 def test_an_order_in_process_tells_its_attempt() -> None:
-    told = CODEC.standing(RUNNING)
+    told = CODEC.standing(Standing(found=RUNNING))
     assert told.order.state == order_pb2.STATE_PROCESSING
     assert (told.order.attempt_count, told.order.start_sequence) == (2, 9)
     assert told.order.start_time.ToMicroseconds() == 1_790_000_001_999_999
@@ -61,7 +79,7 @@ def test_an_order_in_process_tells_its_attempt() -> None:
 
 
 def test_an_ended_order_is_told_with_its_completion() -> None:
-    told = CODEC.standing(Completion(sequence=3, order=ENDED, ending=DONE))
+    told = CODEC.standing(Standing(found=SUCCESS))
     assert told.order == told.completion.order
     assert told.order.state == order_pb2.STATE_SUCCEEDED
     assert told.order.complete_time.ToMicroseconds() == 1_790_000_002_000_000
@@ -70,8 +88,8 @@ def test_an_ended_order_is_told_with_its_completion() -> None:
 
 @pytest.mark.parametrize("replayed", [True, False])
 def test_a_receipt_tells_that_the_order_is_on_disk(*, replayed: bool) -> None:
-    told = CODEC.receipt(Receipt(order=QUEUED, replayed=replayed, behind=5))
-    assert told.order == CODEC.standing(QUEUED).order
+    told = CODEC.receipt(Receipt(order=QUEUED, replayed=replayed, behind=5), None)
+    assert told.order == CODEC.standing(Standing(found=QUEUED)).order
     assert told.replayed == replayed
     assert told.durability == api.DURABILITY_FSYNC
     assert NAMES.sequence(told.cursor) == 5
@@ -80,40 +98,148 @@ def test_a_receipt_tells_that_the_order_is_on_disk(*, replayed: bool) -> None:
 def test_a_success_has_no_failure_and_its_result_if_there_is_one() -> None:
     packed = any_pb2.Any()
     packed.Pack(wrappers_pb2.StringValue(value="done"))
-    told = CODEC.completion(
-        Completion(sequence=3, order=ENDED, ending=Ending(result=packed.SerializeToString()))
-    )
+    told = CODEC.completion(Completion(sequence=3, order=ENDED, result=packed.SerializeToString()))
     assert told.result == packed
     assert not told.HasField("failure")
     assert NAMES.sequence(told.cursor) == 3
-    nothing = CODEC.completion(Completion(sequence=3, order=ENDED, ending=DONE))
+    nothing = CODEC.completion(SUCCESS)
     assert not nothing.HasField("result")
 
 
 def test_a_failure_is_told_by_code_and_message() -> None:
     failed = replace(ENDED, state=State.FAILED)
-    told = CODEC.completion(Completion(sequence=3, order=failed, ending=FAILED))
+    told = CODEC.completion(Completion(sequence=3, order=failed, failure=FAILURE))
     assert told.order.state == order_pb2.STATE_FAILED
-    assert FAILED.failure is not None
-    assert told.failure.code == FAILED.failure.code
-    assert told.failure.message == FAILED.failure.message
+    assert told.failure.code == FAILURE.code
+    assert told.failure.message == FAILURE.message
     assert not told.HasField("result")
 
 
-PAGE = [Completion(sequence=number, order=ENDED, ending=DONE) for number in (4, 5)]
+PAGE = [Completion(sequence=number, order=ENDED) for number in (4, 5)]
 
 
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_a_page_tells_where_the_next_begins(*, goes_on: bool) -> None:
-    told = CODEC.page(PAGE, after=3, goes_on=goes_on)
+    told = CODEC.page(LogPage(completions=PAGE, end=7, goes_on=goes_on))
     assert [completion.sequence for completion in told.completions] == [4, 5]
-    assert told.cursor == NAMES.cursor(5)
-    assert told.next_page_token == (NAMES.cursor(5) if goes_on else "")
+    assert told.cursor == NAMES.cursor(7)  # behind what the filter left out, too
+    assert told.next_page_token == (NAMES.cursor(7) if goes_on else "")
 
 
 def test_an_empty_page_ends_where_it_began() -> None:
-    told = CODEC.page([], after=3, goes_on=False)
+    told = CODEC.page(LogPage(completions=[], end=3, goes_on=False))
     assert told == api.ListCompletionsResponse(cursor=NAMES.cursor(3))
+
+
+# The rest of an order's life
+
+
+def _seconds_from_now(time: Timestamp) -> float:
+    return (time.ToMicroseconds() - NOW) / 1e6
+
+
+def test_the_times_a_caller_gave_and_what_an_order_copies_are_told() -> None:
+    told = CODEC.order(
+        replace(
+            QUEUED,
+            not_before=1_790_000_000_000_002,
+            expire_time=1_790_000_000_000_003,
+            redrive_of=3,
+        )
+    )
+    assert told.not_before.ToMicroseconds() == 1_790_000_000_000_002
+    assert told.expire_time.ToMicroseconds() == 1_790_000_000_000_003
+    assert told.redrive_of == NAMES.order_id(3)
+    plain = CODEC.order(QUEUED)
+    assert not plain.HasField("not_before")
+    assert not plain.HasField("expire_time")
+    assert plain.redrive_of == ""
+
+
+WAIT = Wait(mean=60.0, least=30.0, most=90.0)
+
+
+def test_a_receipt_tells_place_and_start_as_far_as_they_are_known() -> None:
+    receipt = Receipt(order=QUEUED, replayed=False, behind=5, position=12)
+    told = CODEC.receipt(receipt, WAIT)
+    assert told.position == 12
+    assert _seconds_from_now(told.estimated_start_time) == 60
+    assert not CODEC.receipt(receipt, None).HasField("estimated_start_time")
+
+
+@pytest.mark.parametrize("reason", WaitReason)
+def test_a_standing_tells_place_reason_and_between_when_it_starts(reason: WaitReason) -> None:
+    told = CODEC.standing(Standing(found=QUEUED, position=12, wait=WAIT, reason=reason))
+    assert (told.position, told.wait_reason) == (12, reason.value)
+    starts = (told.earliest_start_time, told.estimated_start_time, told.latest_start_time)
+    assert [_seconds_from_now(start) for start in starts] == [30, 60, 90]
+
+
+def test_a_standing_without_wait_tells_none() -> None:
+    told = CODEC.standing(Standing(found=QUEUED))
+    assert told.wait_reason == api.WAIT_REASON_UNSPECIFIED
+    assert not told.HasField("estimated_start_time")
+    assert not told.HasField("earliest_start_time")
+    assert not told.HasField("latest_start_time")
+
+
+@pytest.mark.parametrize("outcome", CancelOutcome)
+def test_a_cancel_is_answered_with_its_outcome_and_the_order(outcome: CancelOutcome) -> None:
+    told = CODEC.cancelled(Cancelled(outcome=outcome, stands=RUNNING))
+    assert told.outcome == outcome.value
+    assert told.order == CODEC.order(RUNNING)
+    assert not told.HasField("completion")
+
+
+def test_a_cancel_of_what_ended_tells_its_completion() -> None:
+    told = CODEC.cancelled(Cancelled(outcome=CancelOutcome.TOO_LATE, stands=SUCCESS))
+    assert told.completion == CODEC.completion(SUCCESS)
+    assert told.order == told.completion.order
+
+
+@pytest.mark.parametrize("state", [State.CANCELLED, State.EXPIRED])
+def test_what_never_ran_ends_without_start_failure_and_result(state: State) -> None:
+    ended = replace(QUEUED, state=state, complete_time=1_790_000_002_000_000)
+    told = CODEC.completion(Completion(sequence=3, order=ended))
+    assert told.order.state == state.value
+    assert told.order.start_sequence == 0
+    assert not told.order.HasField("start_time")
+    assert not told.HasField("failure")
+    assert not told.HasField("result")
+
+
+def test_a_page_of_orders_tells_where_to_go_on() -> None:
+    told = CODEC.orders([QUEUED, ENDED], 9)
+    assert list(told.orders) == [CODEC.order(QUEUED), CODEC.order(ENDED)]
+    assert NAMES.listed(told.next_page_token) == 9
+    assert CODEC.orders([], None) == api.ListOrdersResponse()
+
+
+FLOW = TierFlow(
+    tally=Tally(queued=1, scheduled=2, processing=3),
+    accept_rate=4.5,
+    completion_rate=5.5,
+    is_paused=True,
+)
+
+
+def test_a_tier_is_told_by_its_counts_and_rates() -> None:
+    told = CODEC.tier(Tier.VIP, FLOW, oldest=None)
+    assert told == admin.TierStats(
+        tier=order_pb2.TIER_VIP,
+        queued=1,
+        scheduled=2,
+        processing=3,
+        accept_rate=4.5,
+        completion_rate=5.5,
+        paused=True,
+    )
+
+
+@pytest.mark.parametrize(("ago", "age"), [(90, 90), (0, 0), (-90, 0)])
+def test_the_age_of_the_oldest_is_never_below_nothing(ago: int, age: int) -> None:
+    told = CODEC.tier(Tier.REGULAR, FLOW, oldest=NOW - ago * 1_000_000)
+    assert told.oldest_waiting_age.ToSeconds() == age
 
 
 def test_the_signals_are_the_contracts() -> None:
@@ -128,11 +254,12 @@ def test_a_delivery_tells_signal_place_head_and_time(signal: Signal) -> None:
     assert NAMES.sequence(told.cursor) == 5
     assert told.head_sequence == 8
     assert [completion.sequence for completion in told.completions] == [4, 5]
-    assert told.send_time.seconds > 0
+    assert told.send_time.ToMicroseconds() == NOW
 
 
 LARGEST = Order(
     accept_sequence=2**48 - 1,
+    customer_id="",
     tier=Tier.VIP,
     content=b"",
     accept_time=2**56,
@@ -141,6 +268,9 @@ LARGEST = Order(
     start_sequence=2**48 - 1,
     start_time=2**56,
     complete_time=2**56,
+    not_before=2**56,
+    expire_time=2**56,
+    redrive_of=2**48 - 1,
 )
 
 
@@ -151,19 +281,20 @@ def test_a_page_within_its_bytes_fits_in_a_message_of_256_kib(size: int) -> None
     completion = Completion(
         sequence=2**48 - 1,
         order=replace(LARGEST, content=content),
-        ending=Ending(failure=failure),
+        failure=failure,
     )
     counted = len(content) + len(failure.message.encode()) + COMPLETION_BYTES
     page = [completion] * min(MESSAGE_BYTES // counted, 1000)
     delivery = Delivery(completions=page, signal=Signal.UNSPECIFIED, position=2**48, head=2**48)
     assert CODEC.delivery(delivery).ByteSize() <= 256 * 1024
-    assert CODEC.page(page, after=0, goes_on=True).ByteSize() <= 256 * 1024
+    assert CODEC.page(LogPage(completions=page, end=2**48, goes_on=True)).ByteSize() <= 256 * 1024
 
 
 def test_the_largest_completion_fits_in_a_message_by_itself() -> None:
     content = order_pb2.Order(customer_id="x" * 65_530).SerializeToString()
     result = any_pb2.Any(type_url="a", value=b"x" * 65_500).SerializeToString()
-    completion = Completion(
-        sequence=2**48, order=replace(LARGEST, content=content), ending=Ending(result=result)
+    completion = Completion(sequence=2**48, order=replace(LARGEST, content=content), result=result)
+    assert (
+        CODEC.page(LogPage(completions=[completion], end=2**48, goes_on=True)).ByteSize()
+        <= 256 * 1024
     )
-    assert CODEC.page([completion], after=0, goes_on=True).ByteSize() <= 256 * 1024

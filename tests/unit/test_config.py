@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orderintake_server.config import Settings, read
+from orderintake_server.config import Settings, read, read_audit
 from orderintake_server.errors import StartupFailed
 
 
@@ -29,6 +29,19 @@ EACH: dict[str, tuple[str, Any]] = {
     "workers": ("0", 0),
     "handler": ("shop:place", "shop:place"),
     "queue_limit": ("1", 1),
+    "vip_reserve": ("0.25", 0.25),
+    "customer_queue_limit": ("7", 7),
+    "customer_rate": ("2.5", 2.5),
+    "customer_burst": ("9", 9),
+    "vip_head_start": ("30.5", 30.5),
+    "max_attempts": ("2", 2),
+    "retry_delay": ("0.5", 0.5),
+    "retry_factor": ("1.5", 1.5),
+    "retry_delay_limit": ("60", 60.0),
+    "attempt_timeout": ("10", 10.0),
+    "max_crashes": ("4", 4),
+    "retention": ("0", 0.0),
+    "request_id_retention": ("86400", 86400.0),
     "drain_timeout": ("2.5", 2.5),
     "log_format": ("json", "json"),
     "log_level": ("error", "error"),
@@ -42,6 +55,19 @@ def test_without_anything_there_are_defaults() -> None:
         "workers": 8,
         "handler": "orderintake_server.handlers:simulate",
         "queue_limit": 1_000_000,
+        "vip_reserve": 0.1,
+        "customer_queue_limit": 0,
+        "customer_rate": 0.0,
+        "customer_burst": 100,
+        "vip_head_start": 0.0,
+        "max_attempts": 5,
+        "retry_delay": 1.0,
+        "retry_factor": 2.0,
+        "retry_delay_limit": 300.0,
+        "attempt_timeout": 0.0,
+        "max_crashes": 3,
+        "retention": 0.0,
+        "request_id_retention": 0.0,
         "drain_timeout": 20.0,
         "log_format": "text",
         "log_level": "info",
@@ -80,6 +106,11 @@ def test_a_flag_wins_over_a_variable_and_that_over_the_file(
     variables.setenv("ORDERINTAKE_QUEUE_LIMIT", "2")
     settings = read(["--workers", "3", "--config", str(file)])
     assert (settings.workers, settings.queue_limit, settings.drain_timeout) == (3, 2, 1.0)
+
+
+def test_what_code_asks_for_wins_over_a_variable(variables: pytest.MonkeyPatch) -> None:
+    variables.setenv("ORDERINTAKE_WORKERS", "2")
+    assert Settings(workers=3).workers == 3
 
 
 def test_the_file_can_be_named_by_a_variable(variables: pytest.MonkeyPatch, file: Path) -> None:
@@ -148,6 +179,19 @@ def test_every_bad_setting_is_named_at_once(variables: pytest.MonkeyPatch, file:
 LIMITS: dict[str, tuple[list[str], list[str]]] = {
     "workers": (["0", "10000"], ["-1", "10001", "1.5", "eight", ""]),
     "queue-limit": (["1", "1000000000"], ["0", "-1", "1.5", ""]),
+    "vip-reserve": (["0.0", "0.5", "0.99"], ["-0.1", "1", "nan", "inf", "half"]),
+    "customer-queue-limit": (["0", "1"], ["-1", "1.5", ""]),
+    "customer-rate": (["0.0", "0.001", "100000.0"], ["-1", "inf", "nan", "fast"]),
+    "customer-burst": (["1", "100000"], ["0", "-1", "1.5"]),
+    "vip-head-start": (["0.0", "0.5", "31536000"], ["-1", "31536001", "inf", "nan"]),
+    "max-attempts": (["1", "1000"], ["0", "1001", "1.5"]),
+    "retry-delay": (["0.0", "0.001", "3155760000.0"], ["-1", "3155760001", "inf", "nan", "soon"]),
+    "retry-factor": (["1.0", "100.0"], ["0.9", "101", "inf", "nan"]),
+    "retry-delay-limit": (["0.0", "3155760000.0"], ["-1", "1e300", "inf", "nan"]),
+    "attempt-timeout": (["0.0", "0.5", "3155760000.0"], ["-1", "1e300", "inf", "nan"]),
+    "max-crashes": (["1", "1000"], ["0", "1001", "1.5"]),
+    "retention": (["0.0", "3155760000.0"], ["-1", "1e300", "inf", "nan", "long"]),
+    "request-id-retention": (["0.0", "0.5", "3155760000.0"], ["-1", "1e300", "inf", "nan"]),
     "drain-timeout": (["0", "0.5", "3600"], ["-0.1", "3600.1", "inf", "nan", "soon"]),
     "log-format": (["text", "json"], ["xml", "", "JSON"]),
     "log-level": (["debug", "info", "warning", "error"], ["critical", "", "INFO"]),
@@ -188,6 +232,53 @@ def test_help_tells_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) 
     for name in Settings.model_fields:
         assert f"--{name.replace('_', '-')}" in text
         assert f"ORDERINTAKE_{name.upper()}" in text
+
+
+@pytest.mark.parametrize(
+    ("retention", "requests"),
+    [("0", "0"), ("60", "0"), ("60", "60"), ("60", "61"), ("0", "60")],
+)
+def test_request_ids_are_kept_no_shorter_than_orders(retention: str, requests: str) -> None:
+    settings = read(["--retention", retention, "--request-id-retention", requests])
+    assert settings.retention == float(retention)
+    assert settings.request_id_retention == float(requests)
+
+
+def test_request_ids_kept_shorter_than_orders_are_refused() -> None:
+    text = refusal("--retention=60", "--request-id-retention=59.9")
+    assert "request_id_retention must be 0 or no shorter than retention" in text
+
+
+def test_what_is_audited_is_told_by_flag_or_variable_and_by_nothing_else(
+    variables: pytest.MonkeyPatch,
+) -> None:
+    assert read_audit([]) == Path("data")
+    variables.setenv("ORDERINTAKE_WORKERS", "many")  # the server's; an audit has no use for it
+    variables.setenv("ORDERINTAKE_DATA", "/var/lib/orders")
+    assert read_audit([]) == Path("/var/lib/orders")
+    assert read_audit(["--data", "here"]) == Path("here")
+    assert read_audit(["--data=there"]) == Path("there")
+
+
+@pytest.mark.parametrize("arguments", [["--workers", "3"], ["stray"], ["--data"]])
+def test_bad_usage_of_an_audit_ends_the_program(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read_audit(arguments)
+    assert ended.value.code == 2
+    assert "usage: orderintake-server audit" in capsys.readouterr().err
+
+
+def test_help_of_an_audit_tells_its_flag_and_exit_codes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read_audit(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for told in ("--data", "ORDERINTAKE_DATA", "Exit code"):
+        assert told in text
 
 
 def test_settings_cannot_be_changed() -> None:

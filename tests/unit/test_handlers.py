@@ -11,9 +11,9 @@ import pytest
 from google.protobuf import any_pb2, wrappers_pb2
 
 from orderintake.v1 import order_pb2
-from orderintake_server.dispatch.workers import HandlerFault
+from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.domain import Order, State, Tier
-from orderintake_server.handlers import RESULT_BYTES, HandlerCalls, OrderAttempt
+from orderintake_server.handlers import RESULT_BYTES, HandlerCalls, OrderAttempt, Reject
 from orderintake_server.names import Names
 from orderintake_server.store.base import Lease
 
@@ -25,6 +25,7 @@ def lease_of(content: order_pb2.Order | None = None) -> Lease:
     """Make a lease of order 7, in its second attempt."""
     order = Order(
         accept_sequence=7,
+        customer_id="ada",
         tier=Tier.VIP,
         content=(content or order_pb2.Order(customer_id="ada")).SerializeToString(),
         accept_time=1_790_000_000_250_000,
@@ -32,13 +33,17 @@ def lease_of(content: order_pb2.Order | None = None) -> Lease:
         attempt_count=2,
         start_sequence=9,
     )
-    return Lease(order=order, rank=7)
+    return Lease(order=order, crash_count=0)
 
 
-async def call(handler: Callable[[OrderAttempt], Any], lease: Lease | None = None) -> bytes | None:
+async def call(
+    handler: Callable[[OrderAttempt], Any],
+    lease: Lease | None = None,
+    signal: StopSignal | None = None,
+) -> bytes | None:
     """Call a handler once."""
     with HandlerCalls(handler, names=NAMES, threads=1) as calls:
-        return await calls(lease or lease_of())
+        return await calls(lease or lease_of(), signal or StopSignal())
 
 
 async def test_a_handler_is_given_what_the_caller_placed() -> None:
@@ -50,7 +55,8 @@ async def test_a_handler_is_given_what_the_caller_placed() -> None:
     )
     content.payload.Pack(DONE)
     seen: list[OrderAttempt] = []
-    await call(seen.append, lease_of(content))
+    signal = StopSignal()
+    await call(seen.append, lease_of(content), signal)
     (attempt,) = seen
     assert attempt == OrderAttempt(
         order_id=NAMES.order_id(7),
@@ -61,6 +67,7 @@ async def test_a_handler_is_given_what_the_caller_placed() -> None:
         payload=content.payload,
         accept_time=datetime(2026, 9, 21, 14, 13, 20, 250_000, tzinfo=UTC),
         attempt=2,
+        signal=signal,
     )
 
 
@@ -114,7 +121,7 @@ async def test_as_many_sync_handlers_run_at_once_as_there_are_workers() -> None:
         meet.wait(timeout=50)
 
     with HandlerCalls(handler, names=NAMES, threads=3) as calls:
-        await asyncio.gather(*[calls(lease_of()) for _ in range(3)])
+        await asyncio.gather(*[calls(lease_of(), StopSignal()) for _ in range(3)])
     assert not meet.broken
 
 
@@ -154,7 +161,7 @@ async def test_a_message_is_packed_and_what_is_packed_is_left_alone() -> None:
 
 @pytest.mark.parametrize("outcome", [7, "done", b"", {}, False, DONE.__class__], ids=repr)
 async def test_anything_else_is_a_fault_of_the_handler(outcome: object) -> None:
-    with pytest.raises(HandlerFault, match=f"returned {type(outcome).__name__};") as fault:
+    with pytest.raises(Reject, match=f"returned {type(outcome).__name__};") as fault:
         await call(lambda order: outcome)
     assert fault.value.code == "RESULT_INVALID"
 
@@ -164,16 +171,16 @@ async def test_a_result_at_its_limit_is_kept_and_a_byte_more_refused() -> None:
     assert largest.ByteSize() == RESULT_BYTES
     assert await call(lambda order: largest) == largest.SerializeToString()
     largest.value += b"x"
-    with pytest.raises(HandlerFault, match=f"returned {RESULT_BYTES + 1} bytes") as fault:
+    with pytest.raises(Reject, match=f"returned {RESULT_BYTES + 1} bytes") as fault:
         await call(lambda order: largest)
     assert fault.value.code == "RESULT_INVALID"
 
 
 async def test_behind_the_block_nothing_more_is_started() -> None:
     with HandlerCalls(lambda _: None, names=NAMES, threads=1) as calls:
-        await calls(lease_of())
+        await calls(lease_of(), StopSignal())
     with pytest.raises(RuntimeError, match="after shutdown"):
-        await calls(lease_of())
+        await calls(lease_of(), StopSignal())
 
 
 def _opened(result: bytes | None) -> wrappers_pb2.StringValue:

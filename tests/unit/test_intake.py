@@ -4,18 +4,31 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.domain import Completion, Order, State
+from orderintake_server.domain import (
+    CancelOutcome,
+    Completion,
+    Order,
+    State,
+    Tier,
+    WaitReason,
+)
 from orderintake_server.errors import (
     CursorAhead,
+    CursorExpired,
+    CustomerQuota,
     Draining,
     OrderNotFound,
     StorageUnavailable,
     StoreBroken,
 )
-from orderintake_server.intake import Intake
-from support.changes import complete, new
+from orderintake_server.intake import Intake, Place, Standing, Start
+from orderintake_server.store.base import OrderFilter, Tally
+from support.changes import again, complete, new
 from support.desk import Desk, working
 from support.faulty import FaultyStore
+
+ANY = OrderFilter()
+HOUR = 3600.0
 
 
 @pytest.fixture
@@ -28,71 +41,88 @@ async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-def intake(store: FaultyStore, desk: Desk) -> Intake:
+def intake(desk: Desk) -> Intake:
     """An intake over it."""
-    return Intake(store=store, ledger=desk.ledger, completions=desk.completions)
+    return desk.intake
 
 
 async def test_what_is_placed_is_found_at_once(intake: Intake) -> None:
     first, second = await intake.place((new(b"tea"), new(b"cake")))
-    assert await intake.get(first.order.accept_sequence) == first.order
-    assert await intake.get(second.order.accept_sequence) == second.order
+    assert (await intake.get(first.order.accept_sequence)).found == first.order
+    assert (await intake.get(second.order.accept_sequence)).found == second.order
 
 
 async def test_what_is_not_there_is_not_found(intake: Intake) -> None:
     with pytest.raises(OrderNotFound):
         await intake.get(4)
+    with pytest.raises(OrderNotFound):
+        await intake.cancel(4)
+    with pytest.raises(OrderNotFound):
+        await intake.redrive(4)
 
 
-async def test_p19_a_draining_service_takes_no_order_and_still_tells(intake: Intake) -> None:
+async def test_p19_a_draining_service_takes_no_order_and_still_does_the_rest(
+    intake: Intake,
+) -> None:
+    await intake.place((new(),))
     intake.refuse_orders()
     with pytest.raises(Draining):
         await intake.place((new(),))
-    assert isinstance(await intake.get(1), Completion)
-    assert len((await intake.page(after=0, limit=10))[0]) == 3
+    with pytest.raises(Draining):
+        await intake.redrive(1)
+    assert isinstance((await intake.get(1)).found, Completion)
+    assert len((await intake.page(ANY, start=0, limit=10)).completions) == 3
+    assert (await intake.cancel(4)).outcome is CancelOutcome.CANCELLED
+    await intake.pause(Tier.VIP, is_paused=True)
     with pytest.raises(OrderNotFound):
-        await intake.get(4)
+        await intake.get(5)
 
 
 async def test_a_broken_service_that_stops_says_that_it_is_broken(store: FaultyStore) -> None:
     desk = Desk(store)
-    intake = Intake(store=store, ledger=desk.ledger, completions=desk.completions)
     store.break_down()
     with pytest.raises(StoreBroken):
         await desk.ledger.run()
-    intake.refuse_orders()
+    desk.intake.refuse_orders()
     with pytest.raises(StorageUnavailable):
-        await intake.place((new(),))
+        await desk.intake.place((new(),))
+    with pytest.raises(StorageUnavailable):
+        await desk.intake.cancel(1)
+    with pytest.raises(StorageUnavailable):
+        await desk.intake.pause(Tier.VIP, is_paused=True)
 
 
 @pytest.mark.parametrize(
-    ("after", "limit", "sequences", "goes_on"),
+    ("start", "limit", "sequences", "goes_on"),
     [
         (0, 2, [1, 2], True),
         (0, 3, [1, 2, 3], False),
         (1, 1, [2], True),
         (2, 10, [3], False),
         (3, 10, [], False),
+        (Start.EARLIEST, 10, [1, 2, 3], False),
+        (Start.LATEST, 10, [], False),
     ],
 )
 async def test_a_page_tells_whether_the_log_goes_on(
-    intake: Intake, after: int, limit: int, sequences: list[int], *, goes_on: bool
+    intake: Intake, start: Place, limit: int, sequences: list[int], *, goes_on: bool
 ) -> None:
-    page, more = await intake.page(after=after, limit=limit)
-    assert [completion.sequence for completion in page] == sequences
-    assert more == goes_on
+    page = await intake.page(ANY, start=start, limit=limit)
+    assert [completion.sequence for completion in page.completions] == sequences
+    assert page.goes_on == goes_on
+    assert page.end == (sequences[-1] if sequences else 3)
 
 
 async def test_p17_a_place_ahead_of_the_log_is_refused(intake: Intake) -> None:
     with pytest.raises(CursorAhead):
-        await intake.page(after=4, limit=10)
+        await intake.page(ANY, start=4, limit=10)
     with pytest.raises(CursorAhead):
-        intake.subscribe(after=2**63, limit=10, heartbeat_seconds=1)
+        intake.subscribe(start=2**63, limit=10, heartbeat_seconds=1)
 
 
-async def test_a_subscription_begins_where_it_is_asked_or_at_the_head(intake: Intake) -> None:
-    for after, position in ((0, 0), (2, 2), (3, 3), (None, 3)):
-        subscription = intake.subscribe(after=after, limit=10, heartbeat_seconds=1)
+async def test_a_subscription_begins_where_it_is_asked(intake: Intake) -> None:
+    for start, position in ((0, 0), (2, 2), (3, 3), (Start.EARLIEST, 0), (Start.LATEST, 3)):
+        subscription = intake.subscribe(start=start, limit=10, heartbeat_seconds=1)
         assert (await subscription.next()).position == position
 
 
@@ -101,16 +131,148 @@ async def test_the_cursor_of_a_completion_just_told_is_good(
 ) -> None:
     await complete(store, new())  # durable, not yet published
     with pytest.raises(CursorAhead):
-        intake.subscribe(after=4, limit=10, heartbeat_seconds=1)
-    found = await intake.get(4)
+        intake.subscribe(start=4, limit=10, heartbeat_seconds=1)
+    found = (await intake.get(4)).found
     assert isinstance(found, Completion)
-    intake.subscribe(after=found.sequence, limit=10, heartbeat_seconds=1)
+    intake.subscribe(start=found.sequence, limit=10, heartbeat_seconds=1)
+
+
+async def test_the_cursor_of_a_page_just_told_is_good(store: FaultyStore, intake: Intake) -> None:
+    await complete(store, new())  # durable, not yet published
+    page = await intake.page(ANY, start=Start.EARLIEST, limit=10)
+    assert page.end == 4
+    intake.subscribe(start=page.end, limit=10, heartbeat_seconds=1)
+
+
+async def test_p17_a_place_that_was_forgotten_is_refused_telling_the_earliest(
+    desk: Desk, intake: Intake
+) -> None:
+    desk.completions.earliest = 2
+    for refused in (0, 1):
+        with pytest.raises(CursorExpired) as expired:
+            intake.subscribe(start=refused, limit=10, heartbeat_seconds=1)
+        assert expired.value.earliest == 2
+        with pytest.raises(CursorExpired):
+            await intake.page(ANY, start=refused, limit=10)
+    for start in (2, Start.EARLIEST):
+        subscription = intake.subscribe(start=start, limit=10, heartbeat_seconds=1)
+        assert (await subscription.next()).position == 2
+
+
+# How an order stands
 
 
 async def test_an_order_in_process_is_told_as_such(desk: Desk, intake: Intake) -> None:
     await intake.place((new(),))
     lease = await desk.start()
-    found = await intake.get(4)
-    assert found == lease.order
-    assert isinstance(found, Order)
-    assert found.state is State.PROCESSING
+    standing = await intake.get(4)
+    assert standing == Standing(found=lease.order)
+    assert isinstance(standing.found, Order)
+    assert standing.found.state is State.PROCESSING
+
+
+async def test_a_queued_order_is_told_its_place_and_that_orders_are_ahead(
+    intake: Intake,
+) -> None:
+    await intake.place((new(), new(), new(vip=True)))
+    places = [await intake.get(number) for number in (4, 5, 6)]
+    assert [place.position for place in places] == [2, 3, 1]
+    assert {place.reason for place in places} == {WaitReason.ORDERS_AHEAD}
+
+
+async def test_without_measured_times_no_wait_is_told_and_with_them_one_is(
+    desk: Desk, intake: Intake
+) -> None:
+    await intake.place((new(), new()))
+    assert (await intake.get(5)).wait is None
+    for _ in range(10):
+        began = desk.clock()
+        desk.clock.turn(2)
+        desk.times.add(began)
+    wait = (await intake.get(5)).wait
+    assert wait is not None
+    assert wait.least <= wait.mean == pytest.approx(4.0)
+    assert wait.mean <= wait.most
+    assert intake.wait(0) is None
+
+
+async def test_a_scheduled_order_is_told_as_such(desk: Desk, intake: Intake) -> None:
+    await intake.place((new(not_before=desk.store.clock.later(HOUR)),))
+    standing = await intake.get(4)
+    assert (standing.position, standing.wait) == (0, None)
+    assert standing.reason is WaitReason.SCHEDULED
+
+
+async def test_an_order_between_two_attempts_is_told_as_such(desk: Desk, intake: Intake) -> None:
+    await intake.place((new(),))
+    desk.ledger.settle(await desk.start(), again(after=3_600_000_000))
+    await desk.place()
+    assert (await intake.get(4)).reason is WaitReason.RETRY
+
+
+async def test_an_order_of_a_paused_tier_is_told_as_such(desk: Desk, intake: Intake) -> None:
+    desk.times.add(desk.clock() - 1)
+    await intake.place((new(), new(vip=True)))
+    await intake.pause(Tier.REGULAR, is_paused=True)
+    held, free = await intake.get(4), await intake.get(5)
+    assert (held.reason, held.position, held.wait) == (WaitReason.TIER_PAUSED, 2, None)
+    assert free.reason is WaitReason.ORDERS_AHEAD
+    await intake.pause(Tier.REGULAR, is_paused=False)
+    assert (await intake.get(4)).reason is WaitReason.ORDERS_AHEAD
+
+
+async def test_an_ended_order_waits_for_nothing(intake: Intake) -> None:
+    standing = await intake.get(1)
+    assert (standing.position, standing.wait, standing.reason) == (0, None, None)
+
+
+async def test_orders_are_listed_as_they_are_wanted(intake: Intake) -> None:
+    await intake.place((new(customer_id="bob"), new(vip=True)))
+    orders, goes_on = await intake.list_orders(ANY, after=0, limit=4)
+    assert [order.accept_sequence for order in orders] == [1, 2, 3, 4]
+    assert goes_on == 4
+    bobs, _ = await intake.list_orders(OrderFilter(customer_id="bob"), after=0, limit=10)
+    assert [order.accept_sequence for order in bobs] == [4]
+
+
+# What is asked of an order
+
+
+async def test_p13_cancelling_tells_what_became_of_it(desk: Desk, intake: Intake) -> None:
+    await intake.place((new(), new()))
+    await desk.start()
+    outcomes = [(await intake.cancel(number)).outcome for number in (1, 4, 5, 5)]
+    assert outcomes == [
+        CancelOutcome.TOO_LATE,
+        CancelOutcome.CANCEL_REQUESTED,
+        CancelOutcome.CANCELLED,
+        CancelOutcome.CANCELLED,
+    ]
+
+
+async def test_a_customer_that_places_too_fast_is_refused_before_anything_is_stored(
+    store: FaultyStore,
+) -> None:
+    desk = Desk(store, orders_per_second=1.0)
+    async with working(desk):
+        await desk.intake.place((new(), new()))
+        with pytest.raises(CustomerQuota) as quota:
+            await desk.intake.place((new(customer_id="bob"), new()))
+        assert quota.value.subject == "ada"
+        desk.clock.turn(1)
+        await desk.intake.place((new(customer_id="bob"), new()))
+    assert (await store.find(4)) is not None
+    assert (await store.find(5)) is None
+
+
+async def test_stats_tell_how_each_tier_stands(desk: Desk, intake: Intake) -> None:
+    first, *_ = await intake.place((new(), new(), new(vip=True)))
+    await desk.start()
+    await intake.pause(Tier.VIP, is_paused=True)
+    flows, oldest = await intake.stats()
+    assert flows[Tier.REGULAR].tally == Tally(queued=2)
+    assert flows[Tier.VIP].tally == Tally(processing=1)
+    assert flows[Tier.VIP].is_paused
+    assert not flows[Tier.REGULAR].is_paused
+    assert oldest == {Tier.REGULAR: first.order.accept_time}
+    assert intake.head == 3

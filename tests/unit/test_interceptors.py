@@ -34,6 +34,9 @@ class Context:
     def __init__(self) -> None:
         self.aborted: tuple[grpc.StatusCode, str, Any] | None = None
 
+    def time_remaining(self) -> float | None:
+        return None
+
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Any) -> None:  # noqa: ANN401
         self.aborted = (code, details, trailing_metadata)
         raise grpc.aio.AbortError

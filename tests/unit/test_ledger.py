@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from orderintake_server.dispatch import inbox as inbox_module
 from orderintake_server.dispatch import ledger as ledger_module
 from orderintake_server.dispatch.completions import Completions
-from orderintake_server.domain import Order, Receipt, State
+from orderintake_server.domain import CancelOutcome, Order, Receipt, State
 from orderintake_server.errors import QueueFull, RequestIdReused
-from support.changes import DONE, new, place, waiting
+from support.changes import DONE, new, place, strictly, waiting
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 
@@ -50,7 +51,7 @@ class Witness(Completions):
 
 async def test_first_queued_then_published_then_answered(store: FaultyStore) -> None:
     desk = Desk(store)
-    witness = Witness(store, head=0)
+    witness = Witness(store, head=0, earliest=0)
     desk.ledger._completions = witness  # noqa: SLF001 - only a part of it can see the order
     witness.desk, witness.answer = desk, desk.ledger.accept((new(),))
     async with working(desk):
@@ -65,14 +66,11 @@ async def test_who_asked_first_is_first(desk: Desk) -> None:
     assert numbers == list(range(1, 41))
 
 
-async def test_starts_are_numbered_in_the_order_of_the_claims(desk: Desk) -> None:
-    await desk.place(*[new() for _ in range(10)])
-    places = [await desk.ready.pop() for _ in range(10)]
-    leases = await asyncio.gather(*map(desk.ledger.claim, reversed(places)))
-    starts = [
-        (lease.order.accept_sequence, lease.order.start_sequence) for lease in leases if lease
-    ]
-    assert starts == [(11 - start, start) for start in range(1, 11)]
+async def test_starts_are_numbered_in_the_order_of_urgency_and_of_who_asked(desk: Desk) -> None:
+    await desk.place(*[new(vip=number > 5) for number in range(1, 11)])
+    leases = await asyncio.gather(*[desk.ledger.next_order() for _ in range(10)])
+    starts = [(lease.order.accept_sequence, lease.order.start_sequence) for lease in leases]
+    assert starts == list(zip([6, 7, 8, 9, 10, 1, 2, 3, 4, 5], range(1, 11), strict=True))
 
 
 async def test_what_is_asked_during_a_commit_is_committed_together(
@@ -85,24 +83,23 @@ async def test_what_is_asked_during_a_commit_is_committed_together(
     store.hold()
     desk.ledger.accept((new(),))
     await store.begun.get()
-    place_in_queue = await desk.ready.pop()
     desk.ledger.settle(first, DONE)
     desk.ledger.give_back(second)
     answers = [desk.ledger.accept((new(),)) for _ in range(3)]
-    claimed = desk.ledger.claim(place_in_queue)
+    claimed = desk.ledger.next_order()
     store.let_go()
     together = await store.begun.get()
     assert [settle.lease for settle in together.settles] == [first]
     assert together.returns == [second]
     assert len(together.accepts) == 3
-    assert together.claims == [place_in_queue]
+    assert together.claims == [strictly(3)]
     await asyncio.gather(*answers, claimed)
 
 
 async def test_a_commit_holds_no_more_orders_than_it_should(
     store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "COMMIT_ORDERS", 3)
+    monkeypatch.setattr(inbox_module, "COMMIT_ORDERS", 3)
     answers = [desk.ledger.accept((new(),) * size) for size in (1, 1, 2, 5, 1)]
     receipts = await asyncio.gather(*answers)
     sizes = [[len(group) for group in (await store.begun.get()).accepts] for _ in range(3)]
@@ -130,9 +127,10 @@ async def test_p3_the_order_of_a_caller_who_left_is_stored_and_queued(
 
 async def test_the_start_of_a_worker_who_left_is_undone(store: FaultyStore, desk: Desk) -> None:
     await desk.place(new())
-    place_in_queue = await desk.ready.pop()
     store.hold()
-    claimed = desk.ledger.claim(place_in_queue)
+    claimed = desk.ledger.next_order()
+    while not (await store.begun.get()).claims:
+        pass
     claimed.cancel()
     store.let_go()
     again = await desk.start()
@@ -148,12 +146,27 @@ async def test_an_order_given_back_is_the_first_to_start_again(desk: Desk) -> No
     assert (await desk.start()).order.accept_sequence == 1
 
 
-async def test_what_is_gone_cannot_start(desk: Desk) -> None:
+async def test_who_left_before_the_commit_began_is_given_nothing(desk: Desk) -> None:
+    desk.ledger.next_order().cancel()
+    stays = desk.ledger.next_order()
     await desk.place(new())
-    place_in_queue = await desk.ready.pop()
-    claims = [desk.ledger.claim(place_in_queue) for _ in range(2)]
-    leases = await asyncio.gather(*claims)
-    assert [lease is None for lease in leases] == [False, True]
+    assert (await stays).order.start_sequence == 1
+
+
+async def test_what_is_gone_cannot_start_and_its_worker_takes_the_next(
+    store: FaultyStore, desk: Desk
+) -> None:
+    await desk.place(new(), new())
+    store.hold()
+    desk.ledger.accept((new(),))
+    await store.begun.get()
+    gone, claimed = desk.ledger.cancel(1), desk.ledger.next_order()
+    store.let_go()
+    cancelled, lease = await gone, await claimed
+    assert cancelled is not None
+    assert cancelled.outcome is CancelOutcome.CANCELLED
+    assert lease.order.accept_sequence == 2
+    assert lease.order.start_sequence == 1
 
 
 async def test_a_settle_moves_the_head(desk: Desk) -> None:

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from orderintake_server.dispatch import ledger as ledger_module
+from orderintake_server.dispatch.room import Limits
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreBroken
-from support.changes import DONE, FAILED, new, place, waiting, whole_log
+from support.changes import DONE, FAILED, new, place, strictly, waiting, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 
@@ -18,7 +19,7 @@ FOREVER = 3600.0
 async def desk(store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     """A ledger at work that tries again at once."""
     monkeypatch.setattr(ledger_module, "FULL_RETRY_SECONDS", 0.0)
-    async with working(Desk(store, queue_limit=3)) as desk:
+    async with working(Desk(store, limits=Limits(queue=3))) as desk:
         await _drain_begun(store)
         yield desk
         store.repair()
@@ -60,39 +61,45 @@ async def test_what_workers_ask_is_tried_until_there_is_room(
 ) -> None:
     await desk.place(new(), new(), new())
     ended, returned = await desk.start(), await desk.start()
-    place_in_queue = await desk.ready.pop()
     store.fill()
     await _drain_begun(store)
     desk.ledger.settle(ended, DONE)
     desk.ledger.give_back(returned)
-    claimed = desk.ledger.claim(place_in_queue)
+    claimed = desk.ledger.next_order()
     for _ in range(3):
         tried = await store.begun.get()
         assert [settle.lease for settle in tried.settles] == [ended]
         assert tried.returns == [returned]
-        assert tried.claims == [place_in_queue]
+        assert tried.claims == [strictly(3)]
     assert not claimed.done()
     store.repair()
     lease = await claimed
-    assert lease is not None
     assert lease.order.start_sequence == 3
     assert desk.completions.head == 1
     assert (await desk.start()).order.accept_sequence == 2
 
 
 async def test_what_was_asked_first_is_tried_first(store: FaultyStore, desk: Desk) -> None:
-    await desk.place(new(), new(), new())
-    leases = [await desk.start() for _ in range(3)]
-    store.fill()
+    await desk.place(new(), new())
+    leases = [await desk.start(), await desk.start()]
+    await desk.place(new(), new())
+    leases += [await desk.start(), await desk.start()]
     await _drain_begun(store)
-    for lease in leases:
-        desk.ledger.settle(lease, DONE)
-        await store.begun.get()
-        await store.begun.get()
+    store.fill()
+    store.hold()
+    desk.ledger.settle(leases[0], DONE)
+    desk.ledger.give_back(leases[1])
+    await store.begun.get()
+    desk.ledger.settle(leases[2], DONE)
+    desk.ledger.give_back(leases[3])
+    store.let_go()
+    tried = await store.begun.get()
+    assert [settle.lease for settle in tried.settles] == [leases[0], leases[2]]
+    assert list(tried.returns) == [leases[1], leases[3]]
     store.repair()
-    await desk.completions.wait_beyond(2, seconds=FOREVER)
+    await desk.completions.wait_beyond(1, seconds=FOREVER)
     log = await whole_log(store)
-    assert [completion.order.accept_sequence for completion in log] == [1, 2, 3]
+    assert [completion.order.accept_sequence for completion in log] == [1, 3]
 
 
 async def test_a_caller_does_not_wait_for_the_next_try(

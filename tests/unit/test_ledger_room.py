@@ -5,19 +5,20 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from orderintake_server.dispatch.room import Limits
 from orderintake_server.domain import Receipt
 from orderintake_server.errors import QueueFull
-from orderintake_server.store.sqlite import SqliteStore
 from support.changes import DONE, new, place
 from support.desk import Desk, working
+from support.faulty import FaultyStore
 
-LIMIT = 3
+LIMITS = Limits(queue=3)
 
 
 @pytest.fixture
-async def desk(store: SqliteStore) -> AsyncIterator[Desk]:
+async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
     """A ledger at work, with room for three."""
-    async with working(Desk(store, queue_limit=LIMIT)) as desk:
+    async with working(Desk(store, limits=LIMITS)) as desk:
         yield desk
 
 
@@ -71,12 +72,18 @@ async def test_an_order_may_come_back_to_a_full_queue(desk: Desk) -> None:
     await _is_full(desk, but_for=1)
 
 
-async def test_a_claim_of_nothing_makes_no_room(desk: Desk) -> None:
+async def test_a_claim_of_nothing_makes_no_room(store: FaultyStore, desk: Desk) -> None:
     await desk.place(new(), new(), new())
-    place_in_queue = await desk.ready.pop()
-    claims = [desk.ledger.claim(place_in_queue) for _ in range(3)]
-    await asyncio.gather(*claims)
-    await _is_full(desk, but_for=1)
+    store.hold()
+    desk.ledger.accept(())
+    while not (await store.begun.get()).accepts:
+        pass
+    cancels = [desk.ledger.cancel(number) for number in (1, 2)]
+    claim = desk.ledger.next_order()  # of the first, which is cancelled by the same commit
+    store.let_go()
+    await asyncio.gather(*cancels)
+    assert (await claim).order.accept_sequence == 3
+    await _is_full(desk, but_for=3)
 
 
 async def test_replays_need_no_room_and_take_none(desk: Desk) -> None:
@@ -89,17 +96,17 @@ async def test_replays_need_no_room_and_take_none(desk: Desk) -> None:
     await _is_full(desk, but_for=1)
 
 
-async def test_what_was_found_waiting_counts(store: SqliteStore) -> None:
+async def test_what_was_found_waiting_counts(store: FaultyStore) -> None:
     await place(store, new(), new())
-    async with working(Desk(store, queue_limit=LIMIT, waiting=2)) as desk:
+    async with working(Desk(store, limits=LIMITS, waiting=2)) as desk:
         await _is_full(desk, but_for=1)
 
 
 async def test_a_limit_lowered_below_what_waits_refuses_until_enough_started(
-    store: SqliteStore,
+    store: FaultyStore,
 ) -> None:
     await place(store, *[new()] * 5)
-    async with working(Desk(store, queue_limit=LIMIT, waiting=5)) as desk:
+    async with working(Desk(store, limits=LIMITS, waiting=5)) as desk:
         for _ in range(2):
             await _is_full(desk)
             await desk.start()

@@ -75,8 +75,20 @@ def test_no_other_text_is_an_order_id(text: str) -> None:
         LOG.accept_sequence(text)
 
 
-def test_the_empty_cursor_is_before_the_first_completion() -> None:
-    assert LOG.sequence("") == 0
+@given(LOG_IDS, st.integers(1, 2**48 - 1))
+def test_a_page_token_names_a_place_in_the_list_of_orders(log_id: str, sequence: int) -> None:
+    names = Names(log_id)
+    assert names.listed(names.page_token(sequence)) == sequence
+
+
+def test_the_empty_page_token_is_before_the_first_order() -> None:
+    assert LOG.listed("") == 0
+
+
+@pytest.mark.parametrize("text", ["1", "0123abcd-1", LOG.cursor(7), "ffffffff-000000000001"])
+def test_no_other_text_is_a_page_token(text: str) -> None:
+    with pytest.raises(CursorInvalid):
+        LOG.listed(text)
 
 
 @settings(max_examples=20)
@@ -106,7 +118,7 @@ def test_a_cursor_in_the_other_alphabet_is_none(ours: str, other: str) -> None:
         _refused(cursor.replace(ours, other))
 
 
-@given(st.text(min_size=1))
+@given(st.text())
 def test_no_other_text_is_a_cursor(text: str) -> None:
     _refused(text)
 

@@ -5,12 +5,16 @@ from typing import Any
 import pytest
 from google.protobuf import duration_pb2
 
+from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake_server.domain import State, Tier
 from orderintake_server.errors import CursorInvalid, CursorOtherLog, InvalidOrder
+from orderintake_server.intake import Place, Start
 from orderintake_server.names import Names
 from orderintake_server.rpc import requests
 from orderintake_server.rpc.requests import Subscribe
+from orderintake_server.store.base import OrderFilter
 from support.orders import order
 
 NAMES = Names("0123abcd")
@@ -80,10 +84,10 @@ def test_an_order_too_large_is_named_by_its_place_in_the_batch() -> None:
 
 
 def test_no_more_than_fifty_fields_of_a_batch_are_named() -> None:
-    batch = _batch(*[order(customer_id="", request_id="\n") for _ in range(26)])
+    batch = _batch(*[order("", customer_id="", request_id="\n") for _ in range(20)])
     bad = _bad_fields(batch)
     assert len(bad) == 50
-    assert bad[-1] == "requests[24].customer_id"
+    assert bad[-1] == "requests[16].customer_id"
 
 
 def _subscribe(request: api.StreamCompletionsRequest) -> Subscribe:
@@ -92,23 +96,23 @@ def _subscribe(request: api.StreamCompletionsRequest) -> Subscribe:
 
 def test_a_subscription_begins_at_the_earliest_unless_told_otherwise() -> None:
     assert _subscribe(api.StreamCompletionsRequest()) == Subscribe(
-        after=0, limit=100, heartbeat_seconds=5.0
+        start=Start.EARLIEST, limit=100, heartbeat_seconds=5.0
     )
 
 
 @pytest.mark.parametrize(
-    ("start", "after"),
+    ("told", "start"),
     [
-        ({"after_cursor": ""}, 0),
+        ({"after_cursor": ""}, Start.EARLIEST),
         ({"after_cursor": NAMES.cursor(7)}, 7),
-        ({"start_at": api.START_AT_UNSPECIFIED}, 0),
-        ({"start_at": api.START_AT_EARLIEST}, 0),
-        ({"start_at": api.START_AT_LATEST}, None),
+        ({"start_at": api.START_AT_UNSPECIFIED}, Start.EARLIEST),
+        ({"start_at": api.START_AT_EARLIEST}, Start.EARLIEST),
+        ({"start_at": api.START_AT_LATEST}, Start.LATEST),
     ],
     ids=str,
 )
-def test_a_subscription_begins_where_it_is_told(start: Any, after: int | None) -> None:  # noqa: ANN401
-    assert _subscribe(api.StreamCompletionsRequest(**start)).after == after
+def test_a_subscription_begins_where_it_is_told(told: Any, start: Place) -> None:  # noqa: ANN401
+    assert _subscribe(api.StreamCompletionsRequest(**told)).start == start
 
 
 @pytest.mark.parametrize(("asked", "limit"), [(0, 100), (1, 1), (1000, 1000)])
@@ -171,19 +175,80 @@ def test_p17_a_bad_cursor_is_no_place_to_begin() -> None:
         _subscribe(api.StreamCompletionsRequest(after_cursor=Names("ffffffff").cursor(1)))
 
 
+PAGES = [api.ListCompletionsRequest, api.ListOrdersRequest]
+
+
+@pytest.mark.parametrize("kind", PAGES)
 @pytest.mark.parametrize(("asked", "size"), [(0, 100), (1, 1), (1000, 1000), (1001, 1000)])
-def test_a_page_is_as_long_as_asked_but_no_longer_than_a_thousand(asked: int, size: int) -> None:
-    assert requests.page_size(api.ListCompletionsRequest(page_size=asked)) == size
+def test_a_page_is_as_long_as_asked_but_no_longer_than_a_thousand(
+    kind: Any,  # noqa: ANN401
+    asked: int,
+    size: int,
+) -> None:
+    assert requests.page_size(kind(page_size=asked)) == size
 
 
-def test_a_page_cannot_be_shorter_than_nothing() -> None:
+@pytest.mark.parametrize("kind", PAGES)
+def test_a_page_cannot_be_shorter_than_nothing(kind: Any) -> None:  # noqa: ANN401
     with pytest.raises(InvalidOrder) as refused:
-        requests.page_size(api.ListCompletionsRequest(page_size=-1))
+        requests.page_size(kind(page_size=-1))
     assert [violation.field for violation in refused.value.violations] == ["page_size"]
 
 
-def test_an_order_is_looked_up_by_a_name() -> None:
-    assert requests.order_id(api.GetOrderRequest(order_id="x")) == "x"
+def test_without_filter_everything_is_wanted() -> None:
+    assert requests.order_filter(api.ListOrdersRequest()) == OrderFilter()
+    assert requests.completion_filter(api.ListCompletionsRequest()) == OrderFilter()
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("tier", Tier)
+def test_a_filter_is_read_as_it_is_asked(tier: Tier, state: State) -> None:
+    asked: dict[str, Any] = {"customer_id": "ada", "tier": int(tier)}
+    wanted = OrderFilter(customer_id="ada", tier=tier)
+    assert requests.completion_filter(api.ListCompletionsRequest(**asked)) == wanted
+    wanted = OrderFilter(customer_id="ada", tier=tier, state=state)
+    listed = api.ListOrdersRequest(state=order_pb2.State.ValueType(state), **asked)
+    assert requests.order_filter(listed) == wanted
+
+
+@pytest.mark.parametrize(
+    ("read", "request_", "field"),
+    [
+        (requests.order_filter, api.ListOrdersRequest(tier=LATER), "tier"),
+        (requests.order_filter, api.ListOrdersRequest(state=LATER + 1), "state"),
+        (requests.completion_filter, api.ListCompletionsRequest(tier=LATER), "tier"),
+        (requests.tier, admin.PauseTierRequest(tier=LATER), "tier"),
+        (requests.tier, admin.PauseTierRequest(), "tier"),
+        (requests.tier, admin.ResumeTierRequest(), "tier"),
+    ],
+    ids=["orders by tier", "orders by state", "completions", "another tier", "pause", "resume"],
+)
+def test_what_this_version_does_not_know_is_refused_by_its_name(
+    read: Any,  # noqa: ANN401
+    request_: Any,  # noqa: ANN401
+    field: str,
+) -> None:
     with pytest.raises(InvalidOrder) as refused:
-        requests.order_id(api.GetOrderRequest())
+        read(request_)
+    assert [violation.field for violation in refused.value.violations] == [field]
+
+
+@pytest.mark.parametrize("kind", [admin.PauseTierRequest, admin.ResumeTierRequest])
+def test_a_tier_is_paused_or_resumed_by_its_name(kind: Any) -> None:  # noqa: ANN401
+    assert requests.tier(kind(tier=order_pb2.TIER_VIP)) is Tier.VIP
+    assert requests.tier(kind(tier=order_pb2.TIER_REGULAR)) is Tier.REGULAR
+
+
+def test_an_empty_place_is_the_beginning_of_the_log_wherever_that_is() -> None:
+    assert requests.place("", NAMES) is Start.EARLIEST
+    assert requests.place(NAMES.cursor(0), NAMES) == 0
+
+
+@pytest.mark.parametrize(
+    "kind", [api.GetOrderRequest, api.CancelOrderRequest, admin.RedriveOrderRequest]
+)
+def test_an_order_is_looked_up_by_a_name(kind: Any) -> None:  # noqa: ANN401
+    assert requests.order_id(kind(order_id="x")) == "x"
+    with pytest.raises(InvalidOrder) as refused:
+        requests.order_id(kind())
     assert [violation.field for violation in refused.value.violations] == ["order_id"]

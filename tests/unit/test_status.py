@@ -32,6 +32,9 @@ def test_every_reason_has_the_contracts_code() -> None:
         "ORDER_NOT_FOUND": "NOT_FOUND",
         "CURSOR_AHEAD": "FAILED_PRECONDITION",
         "CURSOR_OTHER_LOG": "FAILED_PRECONDITION",
+        "CUSTOMER_QUOTA": "RESOURCE_EXHAUSTED",
+        "ORDER_NOT_REDRIVABLE": "FAILED_PRECONDITION",
+        "CURSOR_EXPIRED": "OUT_OF_RANGE",
         "CURSOR_INVALID": "INVALID_ARGUMENT",
         "INTERNAL": "INTERNAL",
     }
@@ -44,7 +47,10 @@ REFUSALS = [
     errors.QueueFull("full"),
     errors.Draining("stopping"),
     errors.StorageUnavailable("no disk"),
+    errors.CustomerQuota("too many", subject="ada", retry_after=2.0),
     errors.OrderNotFound("none"),
+    errors.OrderNotRedrivable("not ended"),
+    errors.CursorExpired(earliest=7),
     errors.CursorAhead("ahead"),
     errors.CursorOtherLog("other"),
     errors.CursorInvalid("no cursor"),
@@ -66,7 +72,7 @@ def test_each_refusal_is_sent_with_its_code_text_and_reason(refusal: errors.Refu
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.reason.name)
 def test_only_what_passes_says_when_to_come_back(refusal: errors.Refusal) -> None:
     trailing = dict(STATUSES.of(refusal)[2])
-    is_passing = isinstance(refusal, errors.Unavailable)
+    is_passing = isinstance(refusal, errors.Unavailable | errors.CustomerQuota)
     kinds = [detail.TypeName() for detail in _status(tuple(trailing.items())).details]
     assert ("grpc-retry-pushback-ms" in trailing) == is_passing
     assert ("google.rpc.RetryInfo" in kinds) == is_passing
@@ -82,10 +88,42 @@ def test_p5_the_pushback_and_the_retry_info_say_the_same(seconds: float, millise
     assert retry.retry_delay.ToMilliseconds() == milliseconds
 
 
+@pytest.mark.parametrize(
+    ("seconds_left", "pushback"),
+    [(None, "1500"), (10.0, "1500"), (1.6, "1500"), (1.5, "-1"), (0.0, "-1"), (-1.0, "-1")],
+)
+def test_who_would_come_back_too_late_is_told_not_to(
+    seconds_left: float | None, pushback: str
+) -> None:
+    refusal = errors.QueueFull("full", retry_after=1.5)
+    trailing = STATUSES.of(refusal, seconds_left=seconds_left)[2]
+    retry = _detail(_status(trailing), error_details_pb2.RetryInfo)
+    assert dict(trailing)["grpc-retry-pushback-ms"] == pushback
+    assert retry.retry_delay.ToMilliseconds() == 1500
+
+
 def test_a_reused_request_id_names_the_order_that_has_it() -> None:
     _, _, trailing = STATUSES.of(RequestIdReused(request_id="r", accept_sequence=7))
     info = _detail(_status(trailing), error_details_pb2.ErrorInfo)
     assert dict(info.metadata) == {"order_id": NAMES.order_id(7)}
+
+
+def test_an_expired_cursor_is_told_with_the_earliest_that_is_good() -> None:
+    _, _, trailing = STATUSES.of(errors.CursorExpired(earliest=7))
+    info = _detail(_status(trailing), error_details_pb2.ErrorInfo)
+    assert dict(info.metadata) == {"earliest_cursor": NAMES.cursor(7)}
+
+
+@pytest.mark.parametrize("subject", ["ada", "é" * 128, "😀" * 128])
+def test_a_quota_failure_names_its_customer_and_when_to_come_back(subject: str) -> None:
+    refusal = errors.CustomerQuota("3 orders may wait", subject=subject, retry_after=1.5)
+    status = _fits(refusal)
+    (violation,) = _detail(status, error_details_pb2.QuotaFailure).violations
+    retry = _detail(status, error_details_pb2.RetryInfo)
+    assert violation.subject == f"customer:{subject}"
+    assert violation.description == refusal.text
+    assert retry.retry_delay.ToMilliseconds() == 1500
+    assert dict(STATUSES.of(refusal)[2])["grpc-retry-pushback-ms"] == "1500"
 
 
 def test_p4_a_bad_request_names_every_bad_field() -> None:

@@ -1,8 +1,6 @@
 """The log: one line an entry, of the asked form and level, and no customer's data in it."""
 
-import io
 import json
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -77,24 +75,6 @@ def test_an_exception_is_written_without_the_values_of_variables(
     assert "no such article, 9" in text
     assert "_fail" in text
     assert "card 1234" not in text
-
-
-class _Speechless(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("no words")
-
-
-@pytest.mark.parametrize("error", [_Speechless(), OSError("tea\udce9")], ids=["mute", "no text"])
-@pytest.mark.parametrize("form", ["json", "text"])
-def test_whatever_an_exception_says_it_is_written(
-    monkeypatch: pytest.MonkeyPatch, form: str, error: Exception
-) -> None:
-    written = io.BytesIO()
-    stderr = io.TextIOWrapper(written, errors=sys.__stderr__.errors)  # type: ignore[union-attr]
-    monkeypatch.setattr(sys, "stderr", stderr)
-    configure_log(form=form, level="info")
-    structlog.get_logger().error("a call failed", exc_info=error)
-    assert type(error).__name__.encode() in written.getvalue()
 
 
 def test_json_with_an_exception_is_still_one_line(capsys: pytest.CaptureFixture[str]) -> None:

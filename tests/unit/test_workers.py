@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch.workers import HandlerFault
-from orderintake_server.domain import Ending, Failure
+from orderintake_server.dispatch.attempts import StopSignal
+from orderintake_server.dispatch.workers import Reject
+from orderintake_server.domain import Completion, Failure, State
 from orderintake_server.store.base import Lease
-from support.changes import DONE, new, whole_log
+from support.changes import new, strictly, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 from support.hands import FOREVER, Hand, Handler, at_work
@@ -21,12 +22,14 @@ async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
         yield desk
 
 
-async def endings(desk: Desk, store: FaultyStore, handler: Handler, *, count: int) -> list[Ending]:
+async def endings(
+    desk: Desk, store: FaultyStore, handler: Handler, *, count: int
+) -> list[Completion]:
     """Let one worker process `count` orders; tell how they ended."""
     async with at_work(desk, handler):
         await desk.place(*[new()] * count)
         await desk.completions.wait_beyond(count - 1, seconds=FOREVER)
-    return [completion.ending for completion in await whole_log(store)]
+    return await whole_log(store)
 
 
 async def test_p6_a_free_worker_takes_the_most_urgent_order(desk: Desk, store: FaultyStore) -> None:
@@ -72,15 +75,16 @@ async def test_without_workers_orders_wait(desk: Desk) -> None:
 async def test_what_a_handler_returns_is_the_result(desk: Desk, store: FaultyStore) -> None:
     results = [None, b"", b"result"]
 
-    async def handler(lease: Lease) -> bytes | None:
+    async def handler(lease: Lease, signal: StopSignal) -> bytes | None:
         return results[lease.order.accept_sequence - 1]
 
     found = await endings(desk, store, handler, count=3)
-    assert found == [Ending(result=result) for result in results]
+    assert [end.result for end in found] == results
+    assert {end.order.state for end in found} == {State.SUCCEEDED}
 
 
 async def test_an_end_and_the_next_start_share_a_commit(desk: Desk, store: FaultyStore) -> None:
-    async def handler(lease: Lease) -> None:
+    async def handler(lease: Lease, signal: StopSignal) -> None:
         pass
 
     await endings(desk, store, handler, count=3)
@@ -113,19 +117,20 @@ RAISED = {
 async def test_whatever_a_handler_raises_is_its_orders_failure(
     desk: Desk, store: FaultyStore, error: BaseException, message: str
 ) -> None:
-    async def handler(lease: Lease) -> None:
+    async def handler(lease: Lease, signal: StopSignal) -> None:
         if lease.order.accept_sequence == 1:
             raise error
 
     failed, next_one = await endings(desk, store, handler, count=2)
-    assert failed == Ending(failure=Failure(code="HANDLER_ERROR", message=message))
-    assert next_one == DONE
+    assert failed.failure == Failure(code="HANDLER_ERROR", message=message)
+    assert failed.order.state is State.FAILED
+    assert next_one.order.state is State.SUCCEEDED
 
 
 async def test_a_handler_that_meets_a_cancelled_task_has_failed(
     desk: Desk, store: FaultyStore
 ) -> None:
-    async def handler(lease: Lease) -> None:
+    async def handler(lease: Lease, signal: StopSignal) -> None:
         task = asyncio.create_task(asyncio.sleep(FOREVER))
         task.cancel()
         await task
@@ -135,16 +140,16 @@ async def test_a_handler_that_meets_a_cancelled_task_has_failed(
 
 
 async def test_a_fault_of_the_handler_is_told_by_its_code(desk: Desk, store: FaultyStore) -> None:
-    async def handler(lease: Lease) -> None:
-        raise HandlerFault("RESULT_INVALID", "it returned a number")
+    async def handler(lease: Lease, signal: StopSignal) -> None:
+        raise Reject("RESULT_INVALID", "it returned a number")
 
     (ending,) = await endings(desk, store, handler, count=1)
     assert ending.failure == Failure(code="RESULT_INVALID", message="it returned a number")
 
 
-@pytest.mark.parametrize("error", [ValueError("é" * 5000), HandlerFault("X", "é" * 5000)])
+@pytest.mark.parametrize("error", [ValueError("é" * 5000), Reject("X", "é" * 5000)])
 async def test_a_long_message_is_cut(desk: Desk, store: FaultyStore, error: Exception) -> None:
-    async def handler(lease: Lease) -> None:
+    async def handler(lease: Lease, signal: StopSignal) -> None:
         raise error
 
     (ending,) = await endings(desk, store, handler, count=1)
@@ -154,9 +159,8 @@ async def test_a_long_message_is_cut(desk: Desk, store: FaultyStore, error: Exce
 
 async def test_a_place_whose_order_is_gone_is_passed_over(desk: Desk, store: FaultyStore) -> None:
     await desk.place(new(), new())
-    first = await desk.ready.pop()
-    await desk.ledger.claim(first)
-    desk.ready.push(first)
+    await desk.start()
+    desk.ready.push(strictly(1))
     hand = Hand()
     async with at_work(desk, hand):
         assert await hand.starts(1) == [2]

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from orderintake_server.dispatch import workers as workers_module
-from orderintake_server.domain import Completion, Ending, Order, State
+from orderintake_server.dispatch.attempts import StopSignal
+from orderintake_server.domain import Completion, State
 from orderintake_server.store.base import Lease
-from support.changes import new, waiting, whole_log
+from support.changes import new, order, state, waiting, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 from support.hands import FOREVER, Hand, at_work
@@ -49,7 +50,7 @@ async def test_p19_what_does_not_end_in_time_waits_again_uncounted(
         await workers.drain(0)
     await desk.place()
     assert [place.accept_sequence for place in await waiting(store)] == [3, 1, 2]
-    assert {place.attempt_count for place in await waiting(store)} == {0}
+    assert {(await order(store, number)).attempt_count for number in (1, 2, 3)} == {0}
     assert await whole_log(store) == []
 
 
@@ -72,18 +73,56 @@ async def test_p19_who_just_claimed_gives_back(desk: Desk, store: FaultyStore) -
         await draining
     await desk.place()
     assert hand.started.empty()
-    order = await store.find(1)
-    assert isinstance(order, Order)
-    assert (order.state, order.attempt_count) == (State.QUEUED, 0)
+    found = await order(store, 1)
+    assert (found.state, found.attempt_count) == (State.QUEUED, 0)
+
+
+async def test_p19_who_is_given_an_order_at_the_very_moment_of_the_stop_gives_it_back(
+    desk: Desk, store: FaultyStore
+) -> None:
+    await desk.place(new())
+    hand = Hand()
+    store.hold()
+    desk.ledger.accept(())  # a commit during which the worker asks
+    while not (await store.begun.get()).accepts:
+        pass
+    async with at_work(desk, hand) as workers:
+        await asyncio.sleep(0)
+        answer = desk.ledger.accept(())  # told just before the worker is, by the same commit
+        store.let_go()
+        await answer
+        await workers.drain(FOREVER)
+    await desk.place()
+    assert hand.started.empty()
+    found = await order(store, 1)
+    assert (found.state, found.attempt_count) == (State.QUEUED, 0)
+
+
+async def test_p19_who_is_given_an_order_while_others_end_theirs_gives_it_back(
+    desk: Desk, store: FaultyStore
+) -> None:
+    hand = Hand()
+    async with at_work(desk, hand, count=2) as workers:
+        await desk.place(new())
+        await hand.starts(1)
+        draining = asyncio.create_task(workers.drain(FOREVER))
+        await asyncio.sleep(0)
+        await desk.place(new())
+        hand.let_go.set()
+        await draining
+    await desk.place()
+    found = await order(store, 2)
+    assert (found.state, found.attempt_count) == (State.QUEUED, 0)
+    assert hand.started.empty()
 
 
 async def test_p19_a_handler_may_tidy_up_when_interrupted(desk: Desk, store: FaultyStore) -> None:
     tidied = asyncio.Event()
     hand = Hand()
 
-    async def handler(lease: Lease) -> None:
+    async def handler(lease: Lease, signal: StopSignal) -> None:
         try:
-            await hand(lease)
+            await hand(lease, signal)
         finally:
             await asyncio.sleep(0)
             tidied.set()
@@ -102,9 +141,9 @@ async def test_a_handler_that_ends_its_work_when_interrupted_has_done_it(
 ) -> None:
     hand = Hand()
 
-    async def handler(lease: Lease) -> bytes | None:
+    async def handler(lease: Lease, signal: StopSignal) -> bytes | None:
         try:
-            return await hand(lease)
+            return await hand(lease, signal)
         except asyncio.CancelledError:
             return b"just done"
 
@@ -115,7 +154,7 @@ async def test_a_handler_that_ends_its_work_when_interrupted_has_done_it(
     await desk.place()
     found = await store.find(1)
     assert isinstance(found, Completion)
-    assert found.ending == Ending(result=b"just done")
+    assert (found.failure, found.result) == (None, b"just done")
 
 
 async def test_a_handler_that_does_not_end_when_interrupted_is_left_behind(
@@ -124,19 +163,16 @@ async def test_a_handler_that_does_not_end_when_interrupted_is_left_behind(
     monkeypatch.setattr(workers_module, "INTERRUPT_SECONDS", 0.0)
     hand = Hand()
 
-    async def handler(lease: Lease) -> bytes | None:
-        while not hand.let_go.is_set():
-            try:
-                await hand(lease)
-            except asyncio.CancelledError:
-                continue
-        return None
+    async def handler(lease: Lease, signal: StopSignal) -> bytes | None:
+        try:
+            return await hand(lease, signal)
+        except asyncio.CancelledError:
+            await hand.let_go.wait()
+            raise
 
     async with at_work(desk, handler) as workers:
         await desk.place(new())
         await hand.starts(1)
         await workers.drain(0)
-        order = await store.find(1)
-        assert isinstance(order, Order)
-        assert order.state is State.PROCESSING
+        assert await state(store, 1) is State.PROCESSING
         hand.let_go.set()

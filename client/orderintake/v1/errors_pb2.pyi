@@ -48,8 +48,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     not acknowledged. With RetryInfo. A repeat with the same request_id is
     safe, whatever became of the first.
     """
+    ERROR_REASON_CUSTOMER_QUOTA: _ErrorReason.ValueType  # 7
+    """RESOURCE_EXHAUSTED. The customer has as many orders waiting, or placed as
+    many in this time, as one customer may; nothing was stored. The status also
+    holds a google.rpc.QuotaFailure and a RetryInfo.
+    """
     ERROR_REASON_ORDER_NOT_FOUND: _ErrorReason.ValueType  # 8
     """NOT_FOUND. There is no such order here."""
+    ERROR_REASON_CURSOR_EXPIRED: _ErrorReason.ValueType  # 9
+    """OUT_OF_RANGE. Completions behind the cursor have been pruned. Metadata:
+    `earliest_cursor`, from where the log can still be read.
+    """
     ERROR_REASON_CURSOR_AHEAD: _ErrorReason.ValueType  # 10
     """FAILED_PRECONDITION. The cursor is of this log, yet beyond its head: the
     log was restored from an older copy.
@@ -58,6 +67,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The cursor is of another server's log."""
     ERROR_REASON_CURSOR_INVALID: _ErrorReason.ValueType  # 12
     """INVALID_ARGUMENT. This is no cursor, or one that was damaged on its way."""
+    ERROR_REASON_ORDER_NOT_REDRIVABLE: _ErrorReason.ValueType  # 13
+    """FAILED_PRECONDITION. Only an order that ended as FAILED, CANCELLED or
+    EXPIRED can be placed again by RedriveOrder.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL. A bug of the service. Metadata: `incident_id`, which the
     server's log names beside the cause.
@@ -97,8 +110,17 @@ ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 6
 not acknowledged. With RetryInfo. A repeat with the same request_id is
 safe, whatever became of the first.
 """
+ERROR_REASON_CUSTOMER_QUOTA: ErrorReason.ValueType  # 7
+"""RESOURCE_EXHAUSTED. The customer has as many orders waiting, or placed as
+many in this time, as one customer may; nothing was stored. The status also
+holds a google.rpc.QuotaFailure and a RetryInfo.
+"""
 ERROR_REASON_ORDER_NOT_FOUND: ErrorReason.ValueType  # 8
 """NOT_FOUND. There is no such order here."""
+ERROR_REASON_CURSOR_EXPIRED: ErrorReason.ValueType  # 9
+"""OUT_OF_RANGE. Completions behind the cursor have been pruned. Metadata:
+`earliest_cursor`, from where the log can still be read.
+"""
 ERROR_REASON_CURSOR_AHEAD: ErrorReason.ValueType  # 10
 """FAILED_PRECONDITION. The cursor is of this log, yet beyond its head: the
 log was restored from an older copy.
@@ -107,6 +129,10 @@ ERROR_REASON_CURSOR_OTHER_LOG: ErrorReason.ValueType  # 11
 """FAILED_PRECONDITION. The cursor is of another server's log."""
 ERROR_REASON_CURSOR_INVALID: ErrorReason.ValueType  # 12
 """INVALID_ARGUMENT. This is no cursor, or one that was damaged on its way."""
+ERROR_REASON_ORDER_NOT_REDRIVABLE: ErrorReason.ValueType  # 13
+"""FAILED_PRECONDITION. Only an order that ended as FAILED, CANCELLED or
+EXPIRED can be placed again by RedriveOrder.
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL. A bug of the service. Metadata: `incident_id`, which the
 server's log names beside the cause.

@@ -23,6 +23,72 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _CancelOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CancelOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CancelOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CANCEL_OUTCOME_UNSPECIFIED: _CancelOutcome.ValueType  # 0
+    """Never sent by the server."""
+    CANCEL_OUTCOME_CANCELLED: _CancelOutcome.ValueType  # 1
+    """It had not started, and never will: its completion is CANCELLED."""
+    CANCEL_OUTCOME_CANCEL_REQUESTED: _CancelOutcome.ValueType  # 2
+    """It is being processed and its handler is told. Its completion is CANCELLED
+    when the handler heeds that (or fails, or the process dies), SUCCEEDED
+    when it finishes all the same; there is no further attempt.
+    """
+    CANCEL_OUTCOME_TOO_LATE: _CancelOutcome.ValueType  # 3
+    """It had ended before; nothing was changed."""
+
+class CancelOutcome(_CancelOutcome, metaclass=_CancelOutcomeEnumTypeWrapper):
+    """What became of a request to cancel."""
+
+CANCEL_OUTCOME_UNSPECIFIED: CancelOutcome.ValueType  # 0
+"""Never sent by the server."""
+CANCEL_OUTCOME_CANCELLED: CancelOutcome.ValueType  # 1
+"""It had not started, and never will: its completion is CANCELLED."""
+CANCEL_OUTCOME_CANCEL_REQUESTED: CancelOutcome.ValueType  # 2
+"""It is being processed and its handler is told. Its completion is CANCELLED
+when the handler heeds that (or fails, or the process dies), SUCCEEDED
+when it finishes all the same; there is no further attempt.
+"""
+CANCEL_OUTCOME_TOO_LATE: CancelOutcome.ValueType  # 3
+"""It had ended before; nothing was changed."""
+Global___CancelOutcome: _TypeAlias = CancelOutcome  # noqa: Y015
+
+class _WaitReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WaitReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WAIT_REASON_UNSPECIFIED: _WaitReason.ValueType  # 0
+    """It does not wait."""
+    WAIT_REASON_ORDERS_AHEAD: _WaitReason.ValueType  # 1
+    """Other orders start before it, or no worker is free at this moment."""
+    WAIT_REASON_SCHEDULED: _WaitReason.ValueType  # 2
+    """Its not_before has not come."""
+    WAIT_REASON_RETRY: _WaitReason.ValueType  # 3
+    """An attempt failed, and the delay before the next one is running."""
+    WAIT_REASON_TIER_PAUSED: _WaitReason.ValueType  # 4
+    """An operator paused its tier."""
+
+class WaitReason(_WaitReason, metaclass=_WaitReasonEnumTypeWrapper):
+    """Why an order waits."""
+
+WAIT_REASON_UNSPECIFIED: WaitReason.ValueType  # 0
+"""It does not wait."""
+WAIT_REASON_ORDERS_AHEAD: WaitReason.ValueType  # 1
+"""Other orders start before it, or no worker is free at this moment."""
+WAIT_REASON_SCHEDULED: WaitReason.ValueType  # 2
+"""Its not_before has not come."""
+WAIT_REASON_RETRY: WaitReason.ValueType  # 3
+"""An attempt failed, and the delay before the next one is running."""
+WAIT_REASON_TIER_PAUSED: WaitReason.ValueType  # 4
+"""An operator paused its tier."""
+Global___WaitReason: _TypeAlias = WaitReason  # noqa: Y015
+
 class _Durability:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -145,6 +211,8 @@ class PlaceOrderRequest(_message.Message):
     LINES_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's own name for this request, 1 to 128 printable characters,
     unique per customer. A repeat with the same content gives the same order
@@ -169,6 +237,19 @@ class PlaceOrderRequest(_message.Message):
     def payload(self) -> _any_pb2.Any:
         """The caller's own typed order, handed to the handler unopened. Optional."""
 
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """The order starts no earlier. Optional; a time that has passed is the same
+        as none.
+        """
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """If the order has not started by then, it ends as EXPIRED, within a second;
+        at once, if the time has passed already. Optional: by default nothing ever
+        expires. Must be after not_before.
+        """
+
     def __init__(
         self,
         *,
@@ -178,10 +259,12 @@ class PlaceOrderRequest(_message.Message):
         lines: _abc.Iterable[_order_pb2.OrderLine] | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         payload: _any_pb2.Any | None = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "not_before", b"not_before", "payload", b"payload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "labels", b"labels", "lines", b"lines", "payload", b"payload", "request_id", b"request_id", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "expire_time", b"expire_time", "labels", b"labels", "lines", b"lines", "not_before", b"not_before", "payload", b"payload", "request_id", b"request_id", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -195,10 +278,16 @@ class PlaceOrderResponse(_message.Message):
 
     ORDER_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    ESTIMATED_START_TIME_FIELD_NUMBER: _builtins.int
     DURABILITY_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """This request_id had been accepted before; no new order was made."""
+    position: _builtins.int
+    """How many orders will start before it, plus one, as of this moment. 0 when
+    it does not wait in the queue.
+    """
     durability: Global___Durability.ValueType
     """What was really done to make it safe."""
     cursor: _builtins.str
@@ -209,17 +298,25 @@ class PlaceOrderResponse(_message.Message):
     def order(self) -> _order_pb2.Order:
         """The order as it stands: just accepted, or (replayed) wherever it is now."""
 
+    @_builtins.property
+    def estimated_start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it will probably start, judged by its position and the service times
+        measured lately; unset when nothing was measured yet, or it is not queued.
+        """
+
     def __init__(
         self,
         *,
         order: _order_pb2.Order | None = ...,
         replayed: _builtins.bool = ...,
+        position: _builtins.int = ...,
+        estimated_start_time: _timestamp_pb2.Timestamp | None = ...,
         durability: Global___Durability.ValueType = ...,
         cursor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimated_start_time", b"estimated_start_time", "order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "durability", b"durability", "order", b"order", "replayed", b"replayed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "durability", b"durability", "estimated_start_time", b"estimated_start_time", "order", b"order", "position", b"position", "replayed", b"replayed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,28 +402,184 @@ class GetOrderResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ORDER_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    ESTIMATED_START_TIME_FIELD_NUMBER: _builtins.int
     COMPLETION_FIELD_NUMBER: _builtins.int
+    WAIT_REASON_FIELD_NUMBER: _builtins.int
+    EARLIEST_START_TIME_FIELD_NUMBER: _builtins.int
+    LATEST_START_TIME_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """How many orders will start before it, plus one; 0 unless it is QUEUED."""
+    wait_reason: Global___WaitReason.ValueType
+    """Why it waits."""
     @_builtins.property
     def order(self) -> _order_pb2.Order:
         """The order as it stands."""
 
     @_builtins.property
+    def estimated_start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it will probably start; unset unless it is QUEUED, and until service
+        times were measured. Orders of a higher tier yet to come are not foreseen.
+        """
+
+    @_builtins.property
     def completion(self) -> _order_pb2.Completion:
         """Its completion; set once it ended."""
+
+    @_builtins.property
+    def earliest_start_time(self) -> _timestamp_pb2.Timestamp:
+        """With estimated_start_time: it will start between these two in four cases
+        of five.
+        """
+
+    @_builtins.property
+    def latest_start_time(self) -> _timestamp_pb2.Timestamp:
+        """See earliest_start_time."""
 
     def __init__(
         self,
         *,
         order: _order_pb2.Order | None = ...,
+        position: _builtins.int = ...,
+        estimated_start_time: _timestamp_pb2.Timestamp | None = ...,
         completion: _order_pb2.Completion | None = ...,
+        wait_reason: Global___WaitReason.ValueType = ...,
+        earliest_start_time: _timestamp_pb2.Timestamp | None = ...,
+        latest_start_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "earliest_start_time", b"earliest_start_time", "estimated_start_time", b"estimated_start_time", "latest_start_time", b"latest_start_time", "order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "earliest_start_time", b"earliest_start_time", "estimated_start_time", b"estimated_start_time", "latest_start_time", b"latest_start_time", "order", b"order", "position", b"position", "wait_reason", b"wait_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetOrderResponse: _TypeAlias = GetOrderResponse  # noqa: Y015
+
+@_typing.final
+class CancelOrderRequest(_message.Message):
+    """Which order to cancel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    """The order_id of its receipt. Required."""
+    def __init__(
+        self,
+        *,
+        order_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelOrderRequest: _TypeAlias = CancelOrderRequest  # noqa: Y015
+
+@_typing.final
+class CancelOrderResponse(_message.Message):
+    """The answer to a request to cancel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    COMPLETION_FIELD_NUMBER: _builtins.int
+    outcome: Global___CancelOutcome.ValueType
+    """What became of it; durable."""
+    @_builtins.property
+    def order(self) -> _order_pb2.Order:
+        """The order as it stands now."""
+
+    @_builtins.property
+    def completion(self) -> _order_pb2.Completion:
+        """Its completion; set unless the outcome is CANCEL_REQUESTED."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___CancelOutcome.ValueType = ...,
+        order: _order_pb2.Order | None = ...,
+        completion: _order_pb2.Completion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "order", b"order", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelOrderResponse: _TypeAlias = CancelOrderResponse  # noqa: Y015
+
+@_typing.final
+class ListOrdersRequest(_message.Message):
+    """Which orders to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """Only this customer's. Empty: everybody's."""
+    tier: _order_pb2.Tier.ValueType
+    """Only this tier's. Unspecified: every tier's."""
+    state: _order_pb2.State.ValueType
+    """Only those in this state when they are read. Unspecified: in any."""
+    page_size: _builtins.int
+    """At most so many orders: 0 means 100, more than 1000 means 1000. A page may
+    hold fewer, even none, and not be the last.
+    """
+    page_token: _builtins.str
+    """The next_page_token of the page before; with the same filters. Empty: the
+    first page.
+    """
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        tier: _order_pb2.Tier.ValueType = ...,
+        state: _order_pb2.State.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOrdersRequest: _TypeAlias = ListOrdersRequest  # noqa: Y015
+
+@_typing.final
+class ListOrdersResponse(_message.Message):
+    """One page of orders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next page begins; empty on the last page."""
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
+        """In the order they were accepted."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOrdersResponse: _TypeAlias = ListOrdersResponse  # noqa: Y015
 
 @_typing.final
 class ListCompletionsRequest(_message.Message):
@@ -336,6 +589,8 @@ class ListCompletionsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most so many completions: 0 means 100, more than 1000 means 1000. A
     page may hold fewer, to stay below 256 KiB.
@@ -344,15 +599,21 @@ class ListCompletionsRequest(_message.Message):
     """Where to go on: a next_page_token, or any cursor of this log. Empty: at
     the first completion.
     """
+    customer_id: _builtins.str
+    """Only completions of this customer's orders. Empty: of everybody's."""
+    tier: _order_pb2.Tier.ValueType
+    """Only completions of this tier's orders. Unspecified: of every tier's."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        tier: _order_pb2.Tier.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "page_size", b"page_size", "page_token", b"page_token", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

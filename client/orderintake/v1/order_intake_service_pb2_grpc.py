@@ -51,6 +51,16 @@ class OrderIntakeServiceStub(object):
                 request_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.GetOrderRequest.SerializeToString,
                 response_deserializer=orderintake_dot_v1_dot_order__intake__service__pb2.GetOrderResponse.FromString,
                 _registered_method=True)
+        self.ListOrders = channel.unary_unary(
+                '/orderintake.v1.OrderIntakeService/ListOrders',
+                request_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.ListOrdersRequest.SerializeToString,
+                response_deserializer=orderintake_dot_v1_dot_order__intake__service__pb2.ListOrdersResponse.FromString,
+                _registered_method=True)
+        self.CancelOrder = channel.unary_unary(
+                '/orderintake.v1.OrderIntakeService/CancelOrder',
+                request_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.CancelOrderRequest.SerializeToString,
+                response_deserializer=orderintake_dot_v1_dot_order__intake__service__pb2.CancelOrderResponse.FromString,
+                _registered_method=True)
         self.ListCompletions = channel.unary_unary(
                 '/orderintake.v1.OrderIntakeService/ListCompletions',
                 request_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.ListCompletionsRequest.SerializeToString,
@@ -92,6 +102,24 @@ class OrderIntakeServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOrders(self, request, context):
+        """Lists orders, oldest first, a page at a time. An order that is there when
+        the first page is asked for is on one page exactly, wherever it moves
+        meanwhile, as long as it matches.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelOrder(self, request, context):
+        """Cancels an order, with a definite answer that the order's one completion
+        will match. A repeat gives the same answer, or TOO_LATE once it ended
+        otherwise.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCompletions(self, request, context):
         """Reads the completion log, a page at a time, in order.
         """
@@ -127,6 +155,16 @@ def add_OrderIntakeServiceServicer_to_server(servicer, server):
                     servicer.GetOrder,
                     request_deserializer=orderintake_dot_v1_dot_order__intake__service__pb2.GetOrderRequest.FromString,
                     response_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.GetOrderResponse.SerializeToString,
+            ),
+            'ListOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOrders,
+                    request_deserializer=orderintake_dot_v1_dot_order__intake__service__pb2.ListOrdersRequest.FromString,
+                    response_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.ListOrdersResponse.SerializeToString,
+            ),
+            'CancelOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOrder,
+                    request_deserializer=orderintake_dot_v1_dot_order__intake__service__pb2.CancelOrderRequest.FromString,
+                    response_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.CancelOrderResponse.SerializeToString,
             ),
             'ListCompletions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCompletions,
@@ -222,6 +260,60 @@ class OrderIntakeService(object):
             '/orderintake.v1.OrderIntakeService/GetOrder',
             orderintake_dot_v1_dot_order__intake__service__pb2.GetOrderRequest.SerializeToString,
             orderintake_dot_v1_dot_order__intake__service__pb2.GetOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orderintake.v1.OrderIntakeService/ListOrders',
+            orderintake_dot_v1_dot_order__intake__service__pb2.ListOrdersRequest.SerializeToString,
+            orderintake_dot_v1_dot_order__intake__service__pb2.ListOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orderintake.v1.OrderIntakeService/CancelOrder',
+            orderintake_dot_v1_dot_order__intake__service__pb2.CancelOrderRequest.SerializeToString,
+            orderintake_dot_v1_dot_order__intake__service__pb2.CancelOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,

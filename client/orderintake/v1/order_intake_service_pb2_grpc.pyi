@@ -46,6 +46,16 @@ class OrderIntakeServiceStub:
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.GetOrderRequest, _order_intake_service_pb2.GetOrderResponse]
     """Tells how one order stands. An order whose receipt was sent is found."""
+    ListOrders: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.ListOrdersRequest, _order_intake_service_pb2.ListOrdersResponse]
+    """Lists orders, oldest first, a page at a time. An order that is there when
+    the first page is asked for is on one page exactly, wherever it moves
+    meanwhile, as long as it matches.
+    """
+    CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.CancelOrderRequest, _order_intake_service_pb2.CancelOrderResponse]
+    """Cancels an order, with a definite answer that the order's one completion
+    will match. A repeat gives the same answer, or TOO_LATE once it ended
+    otherwise.
+    """
     ListCompletions: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.ListCompletionsRequest, _order_intake_service_pb2.ListCompletionsResponse]
     """Reads the completion log, a page at a time, in order."""
     StreamCompletions: _grpc.UnaryStreamMultiCallable[_order_intake_service_pb2.StreamCompletionsRequest, _order_intake_service_pb2.StreamCompletionsResponse]
@@ -74,6 +84,16 @@ class OrderIntakeServiceAsyncStub(OrderIntakeServiceStub):
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.GetOrderRequest, _order_intake_service_pb2.GetOrderResponse]  # type: ignore[assignment]
     """Tells how one order stands. An order whose receipt was sent is found."""
+    ListOrders: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.ListOrdersRequest, _order_intake_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
+    """Lists orders, oldest first, a page at a time. An order that is there when
+    the first page is asked for is on one page exactly, wherever it moves
+    meanwhile, as long as it matches.
+    """
+    CancelOrder: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.CancelOrderRequest, _order_intake_service_pb2.CancelOrderResponse]  # type: ignore[assignment]
+    """Cancels an order, with a definite answer that the order's one completion
+    will match. A repeat gives the same answer, or TOO_LATE once it ended
+    otherwise.
+    """
     ListCompletions: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.ListCompletionsRequest, _order_intake_service_pb2.ListCompletionsResponse]  # type: ignore[assignment]
     """Reads the completion log, a page at a time, in order."""
     StreamCompletions: _aio.UnaryStreamMultiCallable[_order_intake_service_pb2.StreamCompletionsRequest, _order_intake_service_pb2.StreamCompletionsResponse]  # type: ignore[assignment]
@@ -117,6 +137,28 @@ class OrderIntakeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_intake_service_pb2.GetOrderResponse, _abc.Awaitable[_order_intake_service_pb2.GetOrderResponse]]:
         """Tells how one order stands. An order whose receipt was sent is found."""
+
+    @_abc_1.abstractmethod
+    def ListOrders(
+        self,
+        request: _order_intake_service_pb2.ListOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_intake_service_pb2.ListOrdersResponse, _abc.Awaitable[_order_intake_service_pb2.ListOrdersResponse]]:
+        """Lists orders, oldest first, a page at a time. An order that is there when
+        the first page is asked for is on one page exactly, wherever it moves
+        meanwhile, as long as it matches.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelOrder(
+        self,
+        request: _order_intake_service_pb2.CancelOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_intake_service_pb2.CancelOrderResponse, _abc.Awaitable[_order_intake_service_pb2.CancelOrderResponse]]:
+        """Cancels an order, with a definite answer that the order's one completion
+        will match. A repeat gives the same answer, or TOO_LATE once it ended
+        otherwise.
+        """
 
     @_abc_1.abstractmethod
     def ListCompletions(

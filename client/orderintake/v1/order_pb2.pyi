@@ -57,28 +57,49 @@ class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_State.ValueType
     """Never sent by the server."""
     STATE_QUEUED: _State.ValueType  # 1
     """Durably stored, waiting for a worker."""
+    STATE_SCHEDULED: _State.ValueType  # 2
+    """Durably stored, waiting for a time to come: its not_before, or the delay
+    before another attempt. Then it is QUEUED, in the place it always had.
+    """
     STATE_PROCESSING: _State.ValueType  # 3
     """In the hands of a worker."""
     STATE_SUCCEEDED: _State.ValueType  # 4
     """Ended: the handler returned. Final."""
     STATE_FAILED: _State.ValueType  # 5
-    """Ended: the handler raised. Final."""
+    """Ended: the last attempt it was given failed. Final."""
+    STATE_CANCELLED: _State.ValueType  # 6
+    """Ended: it was cancelled before it started, or its handler heeded the
+    request to stop. Final.
+    """
+    STATE_EXPIRED: _State.ValueType  # 7
+    """Ended: its expire_time came while it waited. Final."""
 
 class State(_State, metaclass=_StateEnumTypeWrapper):
-    """Where an order stands in its life. It moves from QUEUED to PROCESSING to
-    SUCCEEDED or FAILED; only an interrupted attempt moves it back to QUEUED.
+    """Where an order stands in its life. It waits (QUEUED or SCHEDULED), is
+    processed, perhaps waits again for another attempt, and ends once, in one of
+    the four last states.
     """
 
 STATE_UNSPECIFIED: State.ValueType  # 0
 """Never sent by the server."""
 STATE_QUEUED: State.ValueType  # 1
 """Durably stored, waiting for a worker."""
+STATE_SCHEDULED: State.ValueType  # 2
+"""Durably stored, waiting for a time to come: its not_before, or the delay
+before another attempt. Then it is QUEUED, in the place it always had.
+"""
 STATE_PROCESSING: State.ValueType  # 3
 """In the hands of a worker."""
 STATE_SUCCEEDED: State.ValueType  # 4
 """Ended: the handler returned. Final."""
 STATE_FAILED: State.ValueType  # 5
-"""Ended: the handler raised. Final."""
+"""Ended: the last attempt it was given failed. Final."""
+STATE_CANCELLED: State.ValueType  # 6
+"""Ended: it was cancelled before it started, or its handler heeded the
+request to stop. Final.
+"""
+STATE_EXPIRED: State.ValueType  # 7
+"""Ended: its expire_time came while it waited. Final."""
 Global___State: _TypeAlias = State  # noqa: Y015
 
 @_typing.final
@@ -146,6 +167,9 @@ class Order(_message.Message):
     ACCEPT_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    REDRIVE_OF_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order's name, given by the service. Ids of one service compare, as
     plain strings, in the order the orders were accepted.
@@ -162,12 +186,14 @@ class Order(_message.Message):
     """
     start_sequence: _builtins.int
     """The number of its latest start among all starts: 1, 2, 3 … without a hole,
-    in the order the starts happened. 0 until it started.
+    in the order the starts happened. 0 while it waits.
     """
     attempt_count: _builtins.int
     """How many attempts to process it have begun. An attempt that a shutdown
     interrupted is not counted; one that a crash interrupted is.
     """
+    redrive_of: _builtins.str
+    """The order_id of the failed order that this one is a copy of, if it is one."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderLine]:
         """What was ordered, as its caller said."""
@@ -186,11 +212,19 @@ class Order(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When its latest attempt began; unset until it started."""
+        """When its latest attempt began; unset while it waits."""
 
     @_builtins.property
     def complete_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended; unset until then."""
+
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """The earliest time it may start, as its caller said."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """The time from which it will not start any more, as its caller said."""
 
     def __init__(
         self,
@@ -208,10 +242,13 @@ class Order(_message.Message):
         accept_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         complete_time: _timestamp_pb2.Timestamp | None = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        redrive_of: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "complete_time", b"complete_time", "payload", b"payload", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "complete_time", b"complete_time", "expire_time", b"expire_time", "not_before", b"not_before", "payload", b"payload", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_sequence", b"accept_sequence", "accept_time", b"accept_time", "attempt_count", b"attempt_count", "complete_time", b"complete_time", "customer_id", b"customer_id", "labels", b"labels", "lines", b"lines", "order_id", b"order_id", "payload", b"payload", "start_sequence", b"start_sequence", "start_time", b"start_time", "state", b"state", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_sequence", b"accept_sequence", "accept_time", b"accept_time", "attempt_count", b"attempt_count", "complete_time", b"complete_time", "customer_id", b"customer_id", "expire_time", b"expire_time", "labels", b"labels", "lines", b"lines", "not_before", b"not_before", "order_id", b"order_id", "payload", b"payload", "redrive_of", b"redrive_of", "start_sequence", b"start_sequence", "start_time", b"start_time", "state", b"state", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -227,7 +264,10 @@ class Failure(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """What kind of failure it is, for programs. "HANDLER_ERROR": the handler
-    raised. "RESULT_INVALID": what the handler returned cannot be stored.
+    raised. "ATTEMPT_TIMEOUT": it took too long. "RESULT_INVALID": what it
+    returned cannot be stored. "QUARANTINED": the process died during its
+    attempts, once too often. Or the handler's own code, when it rejected the
+    order.
     """
     message: _builtins.str
     """What happened, for people: the exception's type and text, cut at 1024

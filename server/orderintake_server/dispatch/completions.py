@@ -38,11 +38,12 @@ class Delivery:
 class Completions:
     """The head of the completion log, and all who wait for it to move."""
 
-    def __init__(self, store: Store, *, head: int) -> None:
-        """Begin with the log as it was found, its newest completion being `head`."""
+    def __init__(self, store: Store, *, head: int, earliest: int) -> None:
+        """Begin with the log as it was found: from behind `earliest` to `head`."""
         self._store = store
         self._moved = asyncio.Event()
         self.head = head
+        self.earliest = earliest
         self.is_closed = False
 
     def publish(self, head: int) -> None:

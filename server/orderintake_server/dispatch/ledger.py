@@ -3,72 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import structlog
 
-from orderintake_server.domain import Waiting, rank
+from orderintake_server.dispatch.inbox import Ask, Inbox
+from orderintake_server.domain import CancelOutcome
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreBroken, StoreFull
-from orderintake_server.store.base import Changes, Lease, NoRoom, Settlement
+from orderintake_server.store.base import NoRoom, Settlement
 
 if TYPE_CHECKING:
-    from orderintake_server.dispatch.completions import Completions
-    from orderintake_server.dispatch.ready import ReadyQueue
-    from orderintake_server.dispatch.room import WaitingRoom
-    from orderintake_server.domain import Ending, NewOrder, Receipt
-    from orderintake_server.store.base import Committed, Page, Store
+    from collections.abc import Callable
 
-COMMIT_ORDERS = 1_024
-"""Orders accepted by one commit, about 20 ms of work: claims and completions share its time."""
+    from orderintake_server.dispatch.attempts import Attempts
+    from orderintake_server.dispatch.completions import Completions
+    from orderintake_server.dispatch.flow import Flow
+    from orderintake_server.dispatch.ready import ReadyQueue
+    from orderintake_server.dispatch.retention import Retention
+    from orderintake_server.dispatch.room import WaitingRoom
+    from orderintake_server.dispatch.slots import Slots
+    from orderintake_server.domain import Cancelled, Ending, NewOrder, Receipt, Tier
+    from orderintake_server.errors import Refusal, RequestIdReused
+    from orderintake_server.store.base import Committed, Lease, Store
+
 PENDING_ORDERS = 10_000
 """Orders that may wait for their commit: about 200 ms of it, a bound on memory."""
 FULL_RETRY_SECONDS = 0.25
 """How long a full disk is left alone before the service's own changes are tried again."""
 
 log = structlog.get_logger()
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Accept:
-    """A group of orders to be accepted, and who waits for the receipts."""
-
-    group: tuple[NewOrder, ...]
-    answer: asyncio.Future[tuple[Receipt, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """An order to be started, and the worker that waits for the lease."""
-
-    waiting: Waiting
-    answer: asyncio.Future[Lease | None]
-
-
-@dataclass(slots=True)
-class _Inbox:
-    """What was asked and is not yet durable."""
-
-    settles: list[Settlement] = field(default_factory=list)
-    returns: list[Lease] = field(default_factory=list)
-    claims: list[_Claim] = field(default_factory=list)
-    accepts: deque[_Accept] = field(default_factory=deque)
-    page: Page | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.settles or self.returns or self.claims or self.accepts or self.page)
-
-    def take(self) -> _Inbox:
-        """Move everything out, but of the accepts only as many as one commit should hold."""
-        taken = _Inbox(self.settles, self.returns, self.claims, page=self.page)
-        self.settles, self.returns, self.claims, self.page = [], [], [], None
-        orders = 0
-        while self.accepts and orders < COMMIT_ORDERS:
-            taken.accepts.append(self.accepts.popleft())
-            orders += len(taken.accepts[-1].group)
-        return taken
 
 
 class Ledger:
@@ -77,21 +41,35 @@ class Ledger:
     Who asks and leaves loses the answer only: what is in the inbox will be done.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it owns them all
         self,
         *,
         store: Store,
         ready: ReadyQueue,
+        slots: Slots,
         completions: Completions,
         room: WaitingRoom,
+        attempts: Attempts,
+        flow: Flow,
+        retention: Retention,
+        clock: Callable[[], int],
     ) -> None:
-        """Own the changes of `store`, and of what is kept in memory of it."""
+        """Own the changes of `store`, and of what is kept in memory of it.
+
+        `clock` tells the time in microseconds since 1970.
+        """
         self._store = store
         self._ready = ready
+        self._slots = slots
         self._completions = completions
         self._room = room
-        self._inbox = _Inbox()
+        self._attempts = attempts
+        self._flow = flow
+        self._retention = retention
+        self._clock = clock
+        self._inbox = Inbox()
         self._pending_orders = 0
+        self._next_due: int | None = 0  # look at once
         self._wake = asyncio.Event()
         self._is_closing = self._is_full = False
         self.is_broken = False
@@ -99,31 +77,54 @@ class Ledger:
     def accept(self, group: tuple[NewOrder, ...]) -> asyncio.Future[tuple[Receipt, ...]]:
         """Ask for a group of orders to be accepted, all or none.
 
-        The answer is the receipts, or a RequestIdReused, QueueFull or StorageUnavailable.
-        Raises QueueFull when too many orders wait for the disk, StorageUnavailable when it broke.
+        The answer is the receipts, or RequestIdReused, QueueFull, CustomerQuota or
+        StorageUnavailable. Raises QueueFull when too many orders wait for the disk,
+        StorageUnavailable when it broke.
         """
-        if self.is_broken:
-            raise _broken()
+        self._refuse_if_broken()
         if self._pending_orders + len(group) > PENDING_ORDERS:
             raise QueueFull("too many orders are being stored at this moment", retry_after=0.1)
         self._pending_orders += len(group)
-        ask = _Accept(group, asyncio.get_running_loop().create_future())
+        ask: Ask[tuple[NewOrder, ...], tuple[Receipt, ...]] = Ask(group)
         self._inbox.accepts.append(ask)
         self._wake.set()
         return ask.answer
 
-    def claim(self, waiting: Waiting) -> asyncio.Future[Lease | None]:
-        """Ask to start an order: the answer is its lease, or None if it waits no longer.
+    def cancel(self, accept_sequence: int) -> asyncio.Future[Cancelled | None]:
+        """Ask for an order to be cancelled: the answer tells what became of it, None if unknown.
 
-        Starts are numbered in the order of these calls.
+        The answer may be StorageUnavailable, which is raised when the store broke.
         """
-        ask = _Claim(waiting, asyncio.get_running_loop().create_future())
-        self._inbox.claims.append(ask)
+        self._refuse_if_broken()
+        ask: Ask[int, Cancelled | None] = Ask(accept_sequence)
+        self._inbox.cancels.append(ask)
+        self._wake.set()
+        return ask.answer
+
+    def pause(self, tier: Tier, *, is_paused: bool) -> asyncio.Future[None]:
+        """Ask for a tier to be paused or resumed.
+
+        The answer may be StorageUnavailable, which is raised when the store broke.
+        """
+        self._refuse_if_broken()
+        ask: Ask[tuple[Tier, bool], None] = Ask((tier, is_paused))
+        self._inbox.pauses.append(ask)
+        self._wake.set()
+        return ask.answer
+
+    def next_order(self) -> asyncio.Future[Lease]:
+        """Ask for the most urgent order; the answer is its lease, once there is one.
+
+        Who is given which order is decided when the commit that starts it begins: no order accepted
+        by an earlier commit is more urgent. Not to be called once no order is given out any more.
+        """
+        ask: Ask[None, Lease] = Ask(None)
+        self._slots.add(ask)
         self._wake.set()
         return ask.answer
 
     def settle(self, lease: Lease, ending: Ending) -> None:
-        """Ask for an attempt's end to be written in the log, before anything asked later."""
+        """Ask for what came of an attempt to be written down, before anything asked later."""
         self._inbox.settles.append(Settlement(lease=lease, ending=ending))
         self._wake.set()
 
@@ -132,20 +133,28 @@ class Ledger:
         self._inbox.returns.append(lease)
         self._wake.set()
 
+    def look_at_clock(self) -> None:
+        """Do what is due: somebody turned the clock."""
+        self._wake.set()
+
     def close(self) -> None:
         """Let `run` return when all that was asked is durable, or cannot become so."""
         self._is_closing = True
         self._wake.set()
 
+    def _refuse_if_broken(self) -> None:
+        if self.is_broken:
+            raise StorageUnavailable("the store is broken; the service is ending")
+
     async def run(self) -> None:
-        """Commit what is asked until closed.
+        """Commit what is asked, and what falls due, until closed.
 
         Raises StoreBroken when the store cannot go on; whoever waits has then been answered.
         """
         while await self._has_work():
             taken = self._inbox.take()
             try:
-                committed = await self._store.commit(self._changes(taken))
+                committed = await self._store.commit(taken.changes(self._room.left()))
             except StoreFull as full:
                 self._refuse(taken, StorageUnavailable("the disk is full", retry_after=1.0))
                 await self._wait_for_room(taken, full)
@@ -161,61 +170,83 @@ class Ledger:
     async def _has_work(self) -> bool:
         """Wait for something to do; False when closed and nothing is left."""
         while True:
+            self._inbox.claims += self._slots.match()
             self._inbox.page = None if self._is_closing else self._ready.missing()
+            self._inbox.prune = None if self._is_closing else self._retention.due()
             if self._inbox or self._is_closing:
                 return bool(self._inbox)
+            seconds = self._seconds_to_due()
+            if seconds == 0:
+                return True
             self._wake.clear()
-            await self._wake.wait()
+            await self._woken(seconds)
 
-    def _changes(self, taken: _Inbox) -> Changes:
-        return Changes(
-            settles=taken.settles,
-            returns=taken.returns,
-            accepts=[ask.group for ask in taken.accepts],
-            room=self._room.left,
-            claims=[ask.waiting for ask in taken.claims],
-            page=taken.page,
-        )
+    def _seconds_to_due(self) -> float | None:
+        """Tell how long nothing falls due or expires; None: nothing ever will."""
+        times = [time for time in (self._next_due, self._retention.next_time) if time is not None]
+        return max(min(times) - self._clock(), 0) / 1e6 if times else None
+
+    async def _woken(self, seconds: float | None) -> None:
+        """Wait until somebody asks for something, or the time is up."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     # A commit succeeded
 
-    def _queue(self, taken: _Inbox, committed: Committed) -> None:
-        """Bring the queue in memory to what the store's queue is now."""
-        fresh = [
-            Waiting(rank(order.tier, order.accept_sequence), order.accept_sequence, 0)
-            for outcome in committed.accepted
-            if isinstance(outcome, tuple)
-            for order in (receipt.order for receipt in outcome if not receipt.replayed)
-        ]
-        back = [place for place in committed.returned if place is not None]
-        for place in fresh + back:
+    def _queue(self, taken: Inbox, committed: Committed) -> None:
+        """Bring what is kept in memory to what the store holds now."""
+        self._ready.pause(committed.paused)
+        for place in committed.queued:
             self._ready.push(place)
         if taken.page:
             self._ready.fill(taken.page, committed.page)
+        over = [*taken.returns, *(settle.lease for settle in taken.settles)]
+        for lease in over:
+            self._attempts.end(lease.order.accept_sequence)
+        self._slots.release(orders=len(over))
         started = sum(lease is not None for lease in committed.claimed)
-        self._room.count(came=len(fresh) + len(back), started=started)
+        self._room.count(committed.tallies, started=started)
+        self._flow.note(committed)
+        self._completions.earliest = committed.earliest
+        self._retention.note(taken.prune, committed.pruned)
+        self._next_due = committed.next_due
 
-    def _answer(self, taken: _Inbox, committed: Committed) -> None:
+    def _answer(self, taken: Inbox, committed: Committed) -> None:
         """Tell everybody who still waits what became of what they asked."""
         for accept, outcome in zip(taken.accepts, committed.accepted, strict=True):
-            self._pending_orders -= len(accept.group)
-            if isinstance(outcome, NoRoom):
-                _tell(accept.answer, self._room.refusal(outcome.orders))
+            self._pending_orders -= len(accept.what)
+            if isinstance(outcome, tuple):
+                accept.tell(outcome)
             else:
-                _tell(accept.answer, outcome)
-        for claim, lease in zip(taken.claims, committed.claimed, strict=True):
-            if not _tell(claim.answer, lease) and lease is not None:
+                accept.refuse(self._refusal(outcome))
+        for (_, worker), lease in zip(taken.claims, committed.claimed, strict=True):
+            if lease is None:  # the order waited no longer
+                self._slots.release(orders=1)
+                self._slots.add(worker)
+            elif not worker.tell(lease):
                 self.give_back(lease)  # the worker was stopped meanwhile
+        for cancel, cancelled in zip(taken.cancels, committed.cancelled, strict=True):
+            if cancelled and cancelled.outcome is CancelOutcome.CANCEL_REQUESTED:
+                self._attempts.stop(cancel.what)
+            cancel.tell(cancelled)
+        for pause in taken.pauses:
+            pause.tell(None)
+
+    def _refusal(self, outcome: RequestIdReused | NoRoom) -> Refusal:
+        return self._room.refusal(outcome) if isinstance(outcome, NoRoom) else outcome
 
     # A commit failed
 
-    def _refuse(self, taken: _Inbox, refusal: StorageUnavailable) -> None:
-        """Tell the callers; their orders are not stored."""
-        for ask in taken.accepts:
-            self._pending_orders -= len(ask.group)
-            _tell(ask.answer, refusal)
+    def _refuse(self, taken: Inbox, refusal: StorageUnavailable) -> None:
+        """Tell the callers; nothing that they asked is stored."""
+        for accept in taken.accepts:
+            self._pending_orders -= len(accept.what)
+            accept.refuse(refusal)
+        for ask in taken.callers():
+            ask.refuse(refusal)
 
-    async def _wait_for_room(self, taken: _Inbox, full: StoreFull) -> None:
+    async def _wait_for_room(self, taken: Inbox, full: StoreFull) -> None:
         """Keep the service's own changes, ahead of later ones, until the disk has room."""
         if not self._is_full:
             self._is_full = True
@@ -223,39 +254,19 @@ class Ledger:
         if self._is_closing:
             log.error("the disk is still full; what was in process will be processed again")
             return
-        inbox = self._inbox
-        inbox.settles[:0], inbox.returns[:0] = taken.settles, taken.returns
-        inbox.claims[:0] = taken.claims
-        if not inbox.accepts:
+        self._inbox.put_back(taken)
+        if not self._inbox.accepts and not any(self._inbox.callers()):
             self._wake.clear()
-            try:
-                async with asyncio.timeout(FULL_RETRY_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await self._woken(FULL_RETRY_SECONDS)
 
     def _note_room(self) -> None:
         if self._is_full:
             self._is_full = False
             log.info("the disk has room again; orders are accepted")
 
-    def _break(self, taken: _Inbox) -> None:
+    def _break(self, taken: Inbox) -> None:
         """Refuse every caller, now and later: nothing can be stored any more."""
         self.is_broken = True
+        broken = StorageUnavailable("the store is broken; the service is ending")
         for inbox in (taken, self._inbox):
-            self._refuse(inbox, _broken())
-
-
-def _broken() -> StorageUnavailable:
-    return StorageUnavailable("the store is broken; the service is ending")
-
-
-def _tell(answer: asyncio.Future[_T], outcome: _T | Exception) -> bool:
-    """Resolve an answer that somebody still waits for; False when nobody does."""
-    if answer.done():
-        return False
-    if isinstance(outcome, Exception):
-        answer.set_exception(outcome)
-    else:
-        answer.set_result(outcome)
-    return True
+            self._refuse(inbox, broken)

@@ -2,36 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orderintake_server.errors import QueueFull
+from orderintake_server.errors import CustomerQuota, QueueFull, Unavailable
+from orderintake_server.store.base import Room
 
 if TYPE_CHECKING:
     from orderintake_server.dispatch.drain import DrainRate
+    from orderintake_server.store.base import NoRoom, Tallies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many orders may wait."""
+
+    queue: int = 1_000_000
+    vip_reserve: int = 0
+    """Places that regular orders leave free for VIP ones."""
+    per_customer: int | None = None
 
 
 class WaitingRoom:
-    """The count of waiting orders against its limit, exact after every commit."""
+    """The count of waiting orders against its limits, exact after every commit."""
 
-    def __init__(self, *, limit: int, waiting: int, drain: DrainRate) -> None:
-        """Begin with `waiting` orders, which may be more than `limit` after it was lowered."""
-        self._limit = limit
-        self._waiting = waiting
+    def __init__(self, limits: Limits, *, tallies: Tallies, drain: DrainRate) -> None:
+        """Begin with what waits, which may be more than the limits after they were lowered."""
+        self._limits = limits
         self._drain = drain
+        self.count(tallies, started=0)
 
-    @property
-    def left(self) -> int:
-        """How many more orders may wait; less than none after the limit was lowered."""
-        return self._limit - self._waiting
+    def left(self) -> Room:
+        """Tell how many more orders may wait; less than none after a limit was lowered."""
+        total = self._limits.queue - self._waiting
+        return Room(
+            total=total,
+            regular=total - self._limits.vip_reserve,
+            per_customer=self._limits.per_customer,
+        )
 
-    def count(self, *, came: int, started: int) -> None:
-        """Count orders that wait now, and orders that wait no longer because they started."""
-        self._waiting += came - started
+    def count(self, tallies: Tallies, *, started: int) -> None:
+        """Take note of what waits after a commit, in which so many orders started."""
+        self._waiting = sum(tally.queued + tally.scheduled for tally in tallies.values())
         self._drain.add(started)
 
-    def refusal(self, orders: int) -> QueueFull:
+    def refusal(self, no_room: NoRoom) -> Unavailable | CustomerQuota:
         """Tell why there is no room for so many orders, and when there may be."""
+        seconds = self._drain.seconds_for(no_room.orders)
+        if no_room.customer_id is not None:
+            return CustomerQuota(
+                f"{self._limits.per_customer} orders of one customer may wait",
+                subject=no_room.customer_id,
+                retry_after=seconds,
+            )
         return QueueFull(
-            f"{self._waiting} orders wait, of {self._limit} that may",
-            retry_after=self._drain.seconds_for(orders),
+            f"{self._waiting} orders wait; {self._limits.queue} may, of which"
+            f" {self._limits.vip_reserve} places are kept for VIP orders",
+            retry_after=seconds,
         )

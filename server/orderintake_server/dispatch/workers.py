@@ -3,56 +3,91 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import traceback
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 
-from orderintake_server.domain import Ending, Failure
+from orderintake_server.dispatch.retries import RetryPolicy
+from orderintake_server.domain import LONGEST_SECONDS, Ending, Event, Failure
 
 if TYPE_CHECKING:
+    from orderintake_server.dispatch.attempts import Attempts, StopSignal
+    from orderintake_server.dispatch.estimate import ServiceTimes
     from orderintake_server.dispatch.ledger import Ledger
-    from orderintake_server.dispatch.ready import ReadyQueue
     from orderintake_server.store.base import Lease
 
-Handler = Callable[["Lease"], Awaitable["bytes | None"]]
+Handler = Callable[["Lease", "StopSignal"], Awaitable["bytes | None"]]
 """Processes one attempt: returns its result (an encoded Any) or none, or raises."""
 
+HANDLER_ERROR = "HANDLER_ERROR"
+"""The code of a failure that the handler gave no code of its own."""
 MESSAGE_CHARACTERS = 1_024
 """A failure's message is cut here: the log keeps it for ever."""
-
 INTERRUPT_SECONDS = 2.0
 """How long a cancelled handler may tidy up."""
 
 log = structlog.get_logger()
 
 
-class HandlerFault(Exception):
-    """The handler broke its own contract; `code` says how."""
+class Reject(Exception):
+    """Raised by a handler: the order has failed, and no further attempt would help."""
 
-    def __init__(self, code: str, text: str) -> None:
-        """Fail the attempt with this code and text."""
-        super().__init__(text)
+    def __init__(self, code: str, message: str) -> None:
+        """Fail the order with this code, for programs, and message, for people."""
+        super().__init__(message)
         self.code = code
+
+
+class Retry(Exception):
+    """Raised by a handler: try again after so long; it counts as an attempt."""
+
+    def __init__(self, *, after: float) -> None:
+        """Try again in `after` seconds, from 0 to a hundred years of them."""
+        if not 0 <= after <= LONGEST_SECONDS:
+            raise ValueError(f"after is {after}; it must be 0 to {LONGEST_SECONDS} seconds")
+        super().__init__(f"the handler asked for another attempt after {after} s")
+        self.after = after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkPolicy:
+    """How orders are attempted."""
+
+    workers: int = 8
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    attempt_seconds: float | None = None
+    """How long one attempt may take; None: as long as it likes."""
 
 
 class Workers:
     """A fixed number of workers. An order is taken only when a worker is free for it."""
 
-    def __init__(self, *, count: int, ready: ReadyQueue, ledger: Ledger, handler: Handler) -> None:
-        """Prepare `count` workers that run `handler`; none means that orders only wait."""
-        self._count = count
-        self._ready = ready
+    def __init__(
+        self,
+        policy: WorkPolicy,
+        *,
+        ledger: Ledger,
+        attempts: Attempts,
+        handler: Handler,
+        times: ServiceTimes,
+    ) -> None:
+        """Prepare workers that run `handler`; none means that orders only wait."""
+        self._policy = policy
         self._ledger = ledger
+        self._attempts = attempts
         self._handler = handler
+        self._times = times
         self._idle: set[asyncio.Task[None]] = set()
         self._all: set[asyncio.Task[None]] = set()
         self._is_draining = False
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start every worker as a child of `tasks`."""
-        for number in range(1, self._count + 1):
+        for number in range(1, self._policy.workers + 1):
             self._all.add(tasks.create_task(self._work(), name=f"worker-{number}"))
 
     async def drain(self, seconds: float) -> None:
@@ -75,56 +110,100 @@ class Workers:
         """Take and process one order after the other."""
         while not self._is_draining:
             lease = await self._take()
-            if lease is None:
-                continue
             if self._is_draining:
                 self._ledger.give_back(lease)
                 return
-            # Not awaited: the next claim stands behind it, so both cost one flush together.
-            self._ledger.settle(lease, await self._attempt(lease))
+            began = self._times.now()
+            ending = await self._attempt(lease)
+            self._times.add(began)
+            # Not awaited: the next order's start stands behind it, so both cost one flush together.
+            self._ledger.settle(lease, ending)
 
-    async def _take(self) -> Lease | None:
-        """Wait for the most urgent order and start it; None if it was gone."""
+    async def _take(self) -> Lease:
+        """Wait for the most urgent order; while it waits, a worker may be stopped at any moment."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we run in a task; mypy cannot know
         self._idle.add(task)
+        ask = self._ledger.next_order()
         try:
-            waiting = await self._ready.pop()
+            return await ask
+        except asyncio.CancelledError:
+            if not ask.cancelled():  # it was given an order at this very moment
+                self._ledger.give_back(ask.result())
+            raise
         finally:
             self._idle.remove(task)
-        return await self._ledger.claim(waiting)
 
     async def _attempt(self, lease: Lease) -> Ending:
-        """Run the handler; whatever it raises is the order's failure, not ours."""
+        """Make one attempt, in a task of its own, which can be told to stop without its worker."""
+        signal = self._attempts.begin(lease.order.accept_sequence)
+        outcome = self._outcome(lease, signal)
+        work = asyncio.create_task(outcome, name=f"attempt-{lease.order.start_sequence}")
         try:
-            return Ending(result=await self._handler(lease))
+            async with asyncio.timeout(self._policy.attempt_seconds):
+                return await work
+        except TimeoutError as error:
+            return self._failed(lease, error, self._too_long())
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if _is_being_stopped():
                 self._ledger.give_back(lease)
                 raise
-            return _failed(lease, error)  # the handler awaited something that was cancelled
+            if signal.is_requested:
+                return Ending(event=Event.FAIL, failure=_CANCELLED)
+            return self._failed(lease, error, _failure(error))  # it cancelled itself
+
+    async def _outcome(self, lease: Lease, signal: StopSignal) -> Ending:
+        """Run the handler; whatever it raises is the order's failure, not ours."""
+        try:
+            return Ending(result=await self._handler(lease, signal))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
-            return _failed(lease, error)
+            return self._failed(lease, error, _failure(error))
+
+    def _failed(self, lease: Lease, error: BaseException, failure: Failure) -> Ending:
+        """Tell what a failed attempt means: another one later, or the end."""
+        delay = self._delay_seconds(lease.tries, error)
+        log.warning(
+            "attempt failed",
+            accept_sequence=lease.order.accept_sequence,
+            attempt=lease.order.attempt_count,
+            code=failure.code,
+            retry_after=delay,
+            exc_info=error if failure.code == HANDLER_ERROR else None,
+        )
+        if delay is None:
+            return Ending(event=Event.FAIL, failure=failure)
+        return Ending(event=Event.RETRY, failure=failure, retry_after=round(delay * 1e6))
+
+    def _too_long(self) -> Failure:
+        return Failure(
+            code="ATTEMPT_TIMEOUT",
+            message=f"the attempt took longer than {self._policy.attempt_seconds} s",
+        )
+
+    def _delay_seconds(self, tries: int, error: BaseException) -> float | None:
+        retries = self._policy.retries
+        if isinstance(error, Reject):
+            return None
+        if isinstance(error, Retry):
+            return error.after if tries < retries.max_attempts else None
+        return retries.delay_seconds(tries, random.random)
 
 
-def _failed(lease: Lease, error: BaseException) -> Ending:
-    """Tell the failure that an exception means."""
-    code = error.code if isinstance(error, HandlerFault) else "HANDLER_ERROR"
-    log.warning(
-        "handler failed",
-        accept_sequence=lease.order.accept_sequence,
-        attempt=lease.order.attempt_count,
-        code=code,
-        exc_info=None if isinstance(error, HandlerFault) else error,
-    )
-    return Ending(failure=Failure(code=code, message=_message(error)))
+_CANCELLED = Failure(code="CANCELLED", message="the order was cancelled")
+"""What a handler that heeded the request comes to; the store knows that it was asked."""
 
 
-def _message(error: BaseException) -> str:
-    """Tell what happened, whatever the exception is: it may have no text, or one beyond Unicode."""
-    if isinstance(error, HandlerFault):
+def _is_being_stopped() -> bool:
+    """Tell a worker that is being stopped from one whose handler ended by a cancellation."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _failure(error: BaseException) -> Failure:
+    """Tell why an attempt failed, whatever the exception is: its text may be beyond Unicode."""
+    code = error.code if isinstance(error, Reject) else HANDLER_ERROR
+    if isinstance(error, Reject):
         text = str(error)
     else:
         text = "".join(traceback.format_exception_only(error)).strip()
-    return text.encode(errors="replace").decode()[:MESSAGE_CHARACTERS]
+    return Failure(code=code, message=text.encode(errors="replace").decode()[:MESSAGE_CHARACTERS])

@@ -2,58 +2,97 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from google.protobuf import any_pb2
 
+from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server import domain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from orderintake_server.dispatch.completions import Delivery
+    from orderintake_server.dispatch.estimate import Wait
+    from orderintake_server.dispatch.flow import TierFlow
+    from orderintake_server.intake import Standing
     from orderintake_server.names import Names
+    from orderintake_server.store.base import LogPage
 
 
 class Codec:
     """Builds the contract's answers, with the names of one log."""
 
-    def __init__(self, names: Names) -> None:
-        """Name orders and places by `names`."""
+    def __init__(self, names: Names, clock: Callable[[], int]) -> None:
+        """Name orders and places by `names`; `clock` tells microseconds since 1970."""
         self._names = names
+        self._clock = clock
 
-    def receipt(self, receipt: domain.Receipt) -> api.PlaceOrderResponse:
-        """Tell a caller that its order is stored."""
+    def receipt(self, receipt: domain.Receipt, wait: Wait | None) -> api.PlaceOrderResponse:
+        """Tell a caller that its order is stored, and how long it will wait, if one can say."""
         response = api.PlaceOrderResponse(
             replayed=receipt.replayed,
             durability=api.DURABILITY_FSYNC,
             cursor=self._names.cursor(receipt.behind),
+            position=receipt.position,
         )
         self._fill(response.order, receipt.order)
+        if wait is not None:
+            _set(response.estimated_start_time, self._from_now(wait.mean))
         return response
 
-    def standing(self, found: domain.Order | domain.Completion) -> api.GetOrderResponse:
+    def standing(self, standing: Standing) -> api.GetOrderResponse:
         """Tell how an order stands."""
-        response = api.GetOrderResponse()
-        if isinstance(found, domain.Completion):
-            response.completion.CopyFrom(self.completion(found))
-            found = found.order
-        self._fill(response.order, found)
+        response = api.GetOrderResponse(position=standing.position)
+        self._fill_stands(response, standing.found)
+        if standing.reason is not None:
+            response.wait_reason = api.WaitReason.ValueType(standing.reason)
+        if standing.wait is not None:
+            _set(response.estimated_start_time, self._from_now(standing.wait.mean))
+            _set(response.earliest_start_time, self._from_now(standing.wait.least))
+            _set(response.latest_start_time, self._from_now(standing.wait.most))
         return response
 
-    def page(
-        self, page: list[domain.Completion], *, after: int, goes_on: bool
-    ) -> api.ListCompletionsResponse:
-        """Tell a page of the log that was read behind place `after`."""
-        cursor = self._names.cursor(page[-1].sequence if page else after)
+    def cancelled(self, cancelled: domain.Cancelled) -> api.CancelOrderResponse:
+        """Tell what became of a request to cancel."""
+        response = api.CancelOrderResponse(outcome=api.CancelOutcome.ValueType(cancelled.outcome))
+        self._fill_stands(response, cancelled.stands)
+        return response
+
+    def orders(self, orders: list[domain.Order], goes_on: int | None) -> api.ListOrdersResponse:
+        """Tell a page of orders."""
+        return api.ListOrdersResponse(
+            orders=map(self.order, orders),
+            next_page_token="" if goes_on is None else self._names.page_token(goes_on),
+        )
+
+    def page(self, page: LogPage) -> api.ListCompletionsResponse:
+        """Tell a page of the log."""
+        cursor = self._names.cursor(page.end)
         return api.ListCompletionsResponse(
-            completions=map(self.completion, page),
-            next_page_token=cursor if goes_on else "",
+            completions=map(self.completion, page.completions),
+            next_page_token=cursor if page.goes_on else "",
             cursor=cursor,
         )
+
+    def tier(self, tier: domain.Tier, flow: TierFlow, *, oldest: int | None) -> admin.TierStats:
+        """Tell how a tier stands; `oldest` is when its oldest queued order was accepted."""
+        stats = admin.TierStats(
+            tier=order_pb2.Tier.ValueType(tier),
+            queued=flow.tally.queued,
+            scheduled=flow.tally.scheduled,
+            processing=flow.tally.processing,
+            accept_rate=flow.accept_rate,
+            completion_rate=flow.completion_rate,
+            paused=flow.is_paused,
+        )
+        if oldest is not None:
+            stats.oldest_waiting_age.FromMicroseconds(max(self._clock() - oldest, 0))
+        return stats
 
     def delivery(self, delivery: Delivery) -> api.StreamCompletionsResponse:
         """Tell a subscriber what there is to tell."""
@@ -63,7 +102,7 @@ class Codec:
             signal=api.Signal.ValueType(delivery.signal.value),
             head_sequence=delivery.head,
         )
-        _set(response.send_time, time.time_ns() // 1000)
+        _set(response.send_time, self._clock())
         return response
 
     def completion(self, completion: domain.Completion) -> order_pb2.Completion:
@@ -72,13 +111,30 @@ class Codec:
             sequence=completion.sequence, cursor=self._names.cursor(completion.sequence)
         )
         self._fill(message.order, completion.order)
-        failure, result = completion.ending.failure, completion.ending.result
+        failure, result = completion.failure, completion.result
         if failure is not None:
             message.failure.code = failure.code
             message.failure.message = failure.message
         if result is not None:
             message.result.CopyFrom(any_pb2.Any.FromString(result))
         return message
+
+    def order(self, order: domain.Order) -> order_pb2.Order:
+        """Tell an order as it stands."""
+        message = order_pb2.Order()
+        self._fill(message, order)
+        return message
+
+    def _fill_stands(
+        self,
+        response: api.GetOrderResponse | api.CancelOrderResponse,
+        stands: domain.Order | domain.Completion,
+    ) -> None:
+        """Tell an order as it stands, and its completion if it ended."""
+        if isinstance(stands, domain.Completion):
+            response.completion.CopyFrom(self.completion(stands))
+            stands = stands.order
+        self._fill(response.order, stands)
 
     def _fill(self, message: order_pb2.Order, order: domain.Order) -> None:
         """Add what the service knows to what the caller said."""
@@ -91,8 +147,15 @@ class Codec:
         _set(message.accept_time, order.accept_time)
         if order.start_time:
             _set(message.start_time, order.start_time)
-        if order.complete_time:
-            _set(message.complete_time, order.complete_time)
+        for field in ("complete_time", "not_before", "expire_time"):
+            if microseconds := getattr(order, field):
+                _set(getattr(message, field), microseconds)
+        if order.redrive_of:
+            message.redrive_of = self._names.order_id(order.redrive_of)
+
+    def _from_now(self, seconds: float) -> int:
+        """Tell the time that is so many seconds from now, in microseconds since 1970."""
+        return self._clock() + round(seconds * 1e6)
 
 
 def _set(timestamp: Timestamp, microseconds: int) -> None:

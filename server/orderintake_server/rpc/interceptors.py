@@ -76,13 +76,15 @@ class Guard(grpc.aio.ServerInterceptor):
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
                     raise
-                await context.abort(*self._status(method, error))
+                await context.abort(*self._status(method, error, context.time_remaining()))
 
         return guarded
 
-    def _status(self, method: str, error: BaseException) -> tuple[grpc.StatusCode, str, Metadata]:
+    def _status(
+        self, method: str, error: BaseException, seconds_left: float | None
+    ) -> tuple[grpc.StatusCode, str, Metadata]:
         if isinstance(error, Refusal):
-            return self._statuses.of(error)
+            return self._statuses.of(error, seconds_left=seconds_left)
         if isinstance(error, (StoreFull, StoreBroken)):
             log.error("the store cannot be read", method=method, error=str(error))
             return self._statuses.of(StorageUnavailable("the store cannot be read"))

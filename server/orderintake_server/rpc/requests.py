@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.domain import NewOrder, Tier
+from orderintake_server.domain import NewOrder, State, Tier
 from orderintake_server.errors import FieldViolation, InvalidOrder
+from orderintake_server.intake import Place, Start
+from orderintake_server.store.base import OrderFilter
 
 if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from orderintake_server.names import Names
 
 TEXT_CHARACTERS = 128
@@ -26,6 +31,8 @@ VIOLATIONS = 50
 
 PAGE_DEFAULT, PAGE_MOST = 100, 1_000
 HEARTBEAT_DEFAULT, HEARTBEAT_LEAST, HEARTBEAT_MOST = 5.0, 1.0, 60.0
+LAST_SECOND, NANOS = 253_402_300_799, 1_000_000_000
+"""The last second of the year 9999, where protobuf's Timestamp ends."""
 DURATION_SECONDS = 315_576_000_000
 """The longest Duration that protobuf allows: 10,000 years."""
 
@@ -68,7 +75,10 @@ def new_order(request: api.PlaceOrderRequest) -> NewOrder:
 
 
 def new_orders(request: api.BatchPlaceOrdersRequest) -> tuple[NewOrder, ...]:
-    """Read a batch of orders. Raises InvalidOrder for the bad fields of all of them."""
+    """Read a batch of orders, as `new_order` does each.
+
+    Raises InvalidOrder for the bad fields of all of them.
+    """
     count = len(request.requests)
     if not 1 <= count <= BATCH_ORDERS:
         raise _invalid("requests", f"has {count} orders; 1 to {BATCH_ORDERS} are allowed")
@@ -99,6 +109,8 @@ def _read(
         violations.add("tier", f"{request.tier} is no tier of this version")
     _check_lines(request, violations)
     _check_labels(request, violations)
+    if request.HasField("not_before") or request.HasField("expire_time"):
+        _check_times(request, violations)
     if request.HasField("payload") and not request.payload.type_url:
         violations.add("payload.type_url", "is required in a payload")
     size = request.ByteSize()
@@ -131,28 +143,51 @@ def _check_labels(request: api.PlaceOrderRequest, violations: _Violations) -> No
             )
 
 
+def _check_times(request: api.PlaceOrderRequest, violations: _Violations) -> None:
+    for field in ("not_before", "expire_time"):
+        if request.HasField(field) and not _is_time(getattr(request, field)):
+            violations.add(field, "is no time from 1970 to 9999")
+            return
+    if request.HasField("expire_time"):
+        expire_time = _microseconds(request.expire_time)
+        if request.HasField("not_before") and expire_time <= _microseconds(request.not_before):
+            violations.add("expire_time", "is not after not_before")
+
+
+def _is_time(timestamp: Timestamp) -> bool:
+    return 0 <= timestamp.seconds <= LAST_SECOND and 0 <= timestamp.nanos < NANOS
+
+
+def _microseconds(timestamp: Timestamp) -> int:
+    return timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000
+
+
 def _accepted(request: api.PlaceOrderRequest) -> NewOrder:
     """Take the order out of its request, whose fields have their numbers in Order too.
 
     What this version does not know is dropped, or a later field could pass for one of Order's.
     """
     request_id, tier = request.request_id, _TIERS[request.tier]
+    not_before, expire_time = _microseconds(request.not_before), _microseconds(request.expire_time)
     request.DiscardUnknownFields()
-    request.ClearField("request_id")
+    for field in ("request_id", "not_before", "expire_time"):
+        request.ClearField(field)
     request.tier = order_pb2.TIER_VIP if tier is Tier.VIP else order_pb2.TIER_REGULAR
     return NewOrder(
         customer_id=request.customer_id,
         request_id=request_id or None,
         tier=tier,
         content=request.SerializeToString(deterministic=True),
+        not_before=not_before,
+        expire_time=expire_time,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribe:
-    """Where a subscriber wants to begin (None: at the head), and its pace."""
+    """Where a subscriber wants to begin, and its pace."""
 
-    after: int | None
+    start: Place
     limit: int
     heartbeat_seconds: float
 
@@ -172,26 +207,69 @@ def subscribe(request: api.StreamCompletionsRequest, names: Names) -> Subscribe:
         violations.add("start_at", f"{request.start_at} is no start of this version")
     if violations.found:
         raise InvalidOrder(tuple(violations.found))
-    is_latest = request.start_at == api.START_AT_LATEST
     return Subscribe(
-        after=None if is_latest else names.sequence(request.after_cursor),
+        start=(
+            Start.LATEST
+            if request.start_at == api.START_AT_LATEST
+            else place(request.after_cursor, names)
+        ),
         limit=request.max_batch_size or PAGE_DEFAULT,
         heartbeat_seconds=min(max(seconds or HEARTBEAT_DEFAULT, HEARTBEAT_LEAST), HEARTBEAT_MOST),
     )
 
 
-def page_size(request: api.ListCompletionsRequest) -> int:
+def place(cursor: str, names: Names) -> Place:
+    """Read a place in the log: the empty cursor is its beginning, wherever that is by now.
+
+    Raises CursorInvalid or CursorOtherLog.
+    """
+    return names.sequence(cursor) if cursor else Start.EARLIEST
+
+
+def page_size(request: api.ListCompletionsRequest | api.ListOrdersRequest) -> int:
     """Read how long a page may be. Raises InvalidOrder."""
     if request.page_size < 0:
         raise _invalid("page_size", f"is {request.page_size}; it must not be negative")
     return min(request.page_size or PAGE_DEFAULT, PAGE_MOST)
 
 
-def order_id(request: api.GetOrderRequest) -> str:
+def order_id(
+    request: api.GetOrderRequest | api.CancelOrderRequest | admin.RedriveOrderRequest,
+) -> str:
     """Read which order is meant. Raises InvalidOrder."""
     if not request.order_id:
         raise _invalid("order_id", "is required")
     return request.order_id
+
+
+def completion_filter(request: api.ListCompletionsRequest) -> OrderFilter:
+    """Read which completions are wanted. Raises InvalidOrder."""
+    return OrderFilter(customer_id=request.customer_id or None, tier=_wanted_tier(request.tier))
+
+
+def order_filter(request: api.ListOrdersRequest) -> OrderFilter:
+    """Read which orders are wanted. Raises InvalidOrder."""
+    if request.state not in order_pb2.State.values():
+        raise _invalid("state", f"{request.state} is no state of this version")
+    return OrderFilter(
+        customer_id=request.customer_id or None,
+        tier=_wanted_tier(request.tier),
+        state=State(request.state) if request.state else None,
+    )
+
+
+def _wanted_tier(number: int) -> Tier | None:
+    if number not in _TIERS:
+        raise _invalid("tier", f"{number} is no tier of this version")
+    return Tier(number) if number else None
+
+
+def tier(request: admin.PauseTierRequest | admin.ResumeTierRequest) -> Tier:
+    """Read which tier is meant. Raises InvalidOrder."""
+    wanted = _wanted_tier(request.tier)
+    if wanted is None:
+        raise _invalid("tier", "is required")
+    return wanted
 
 
 def _invalid(field: str, description: str) -> InvalidOrder:

@@ -10,9 +10,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from orderintake.v1 import order_admin_service_pb2 as admin
+from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake_server.errors import StartupFailed
+from orderintake_server.rpc.admin import OrderAdminServicer
 from orderintake_server.rpc.codec import Codec
 from orderintake_server.rpc.health import Health
 from orderintake_server.rpc.hold import Hold
@@ -21,12 +24,15 @@ from orderintake_server.rpc.servicer import OrderIntakeServicer
 from orderintake_server.rpc.status import Statuses
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from orderintake_server.intake import Intake
     from orderintake_server.names import Names
 
-SERVICE = api.DESCRIPTOR.services_by_name["OrderIntakeService"].full_name
+SERVICES = (
+    api.DESCRIPTOR.services_by_name["OrderIntakeService"].full_name,
+    admin.DESCRIPTOR.services_by_name["OrderAdminService"].full_name,
+)
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a second server would take the same port in silence
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients may ping so often
@@ -68,21 +74,29 @@ class RpcServer:
 
 
 @asynccontextmanager
-async def rpc_server(intake: Intake, *, names: Names, listen: str) -> AsyncIterator[RpcServer]:
+async def rpc_server(
+    intake: Intake, *, names: Names, listen: str, workers: int, clock: Callable[[], int]
+) -> AsyncIterator[RpcServer]:
     """Serve the intake on `listen` (HOST:PORT, port 0 for a free one) while inside.
+
+    `workers` is how many there are, `clock` tells the time in microseconds since 1970.
 
     Raises StartupFailed when the address cannot be served on.
     """
     hold = Hold()
     server = grpc.aio.server(interceptors=[Guard(Statuses(names), hold)], options=OPTIONS)
     plain: Any = _GenericHandlersOnly(server)
+    codec = Codec(names, clock)
     api_grpc.add_OrderIntakeServiceServicer_to_server(
-        OrderIntakeServicer(intake, codec=Codec(names), names=names), plain
+        OrderIntakeServicer(intake, codec=codec, names=names), plain
     )
-    checks = Health(SERVICE)
+    admin_grpc.add_OrderAdminServiceServicer_to_server(
+        OrderAdminServicer(intake, codec=codec, names=names, workers=workers), plain
+    )
+    checks = Health(*SERVICES)
     health_pb2_grpc.add_HealthServicer_to_server(checks, plain)
     reflection.enable_server_reflection(
-        (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     try:
         port = server.add_insecure_port(listen)

@@ -1,4 +1,4 @@
-"""Each RPC of the contract: read the request, ask the intake, write the answer."""
+"""Each RPC of OrderIntakeService: read the request, ask the intake, write the answer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from grpc.aio import ServicerContext
 
+    from orderintake_server.domain import Receipt
     from orderintake_server.intake import Intake
     from orderintake_server.names import Names
     from orderintake_server.rpc.codec import Codec
@@ -33,15 +34,20 @@ class OrderIntakeServicer(api_grpc.OrderIntakeServiceServicer):
         self, request: api.PlaceOrderRequest, context: ServicerContext[Any, Any]
     ) -> api.PlaceOrderResponse:
         """Accept one order."""
-        (receipt,) = await self._intake.place((requests.new_order(request),))
-        return self._codec.receipt(receipt)
+        order = requests.new_order(request)
+        (receipt,) = await self._intake.place((order,))
+        return self._receipt(receipt)
 
     async def BatchPlaceOrders(
         self, request: api.BatchPlaceOrdersRequest, context: ServicerContext[Any, Any]
     ) -> api.BatchPlaceOrdersResponse:
         """Accept several orders, all or none."""
-        receipts = await self._intake.place(requests.new_orders(request))
-        return api.BatchPlaceOrdersResponse(receipts=map(self._codec.receipt, receipts))
+        orders = requests.new_orders(request)
+        receipts = await self._intake.place(orders)
+        return api.BatchPlaceOrdersResponse(receipts=map(self._receipt, receipts))
+
+    def _receipt(self, receipt: Receipt) -> api.PlaceOrderResponse:
+        return self._codec.receipt(receipt, self._intake.wait(receipt.position))
 
     async def GetOrder(
         self, request: api.GetOrderRequest, context: ServicerContext[Any, Any]
@@ -50,14 +56,30 @@ class OrderIntakeServicer(api_grpc.OrderIntakeServiceServicer):
         sequence = self._names.accept_sequence(requests.order_id(request))
         return self._codec.standing(await self._intake.get(sequence))
 
+    async def ListOrders(
+        self, request: api.ListOrdersRequest, context: ServicerContext[Any, Any]
+    ) -> api.ListOrdersResponse:
+        """List a page of orders."""
+        wanted, limit = requests.order_filter(request), requests.page_size(request)
+        after = self._names.listed(request.page_token)
+        orders, goes_on = await self._intake.list_orders(wanted, after=after, limit=limit)
+        return self._codec.orders(orders, goes_on)
+
+    async def CancelOrder(
+        self, request: api.CancelOrderRequest, context: ServicerContext[Any, Any]
+    ) -> api.CancelOrderResponse:
+        """Cancel one order."""
+        sequence = self._names.accept_sequence(requests.order_id(request))
+        return self._codec.cancelled(await self._intake.cancel(sequence))
+
     async def ListCompletions(
         self, request: api.ListCompletionsRequest, context: ServicerContext[Any, Any]
     ) -> api.ListCompletionsResponse:
         """Read a page of the completion log."""
-        limit = requests.page_size(request)
-        after = self._names.sequence(request.page_token)
-        page, goes_on = await self._intake.page(after=after, limit=limit)
-        return self._codec.page(page, after=after, goes_on=goes_on)
+        wanted, limit = requests.completion_filter(request), requests.page_size(request)
+        start = requests.place(request.page_token, self._names)
+        page = await self._intake.page(wanted, start=start, limit=limit)
+        return self._codec.page(page)
 
     async def StreamCompletions(  # type: ignore[override] # a coroutine that writes is faster
         self, request: api.StreamCompletionsRequest, context: ServicerContext[Any, Any]
@@ -68,7 +90,7 @@ class OrderIntakeServicer(api_grpc.OrderIntakeServiceServicer):
         """
         ask = requests.subscribe(request, self._names)
         subscription = self._intake.subscribe(
-            after=ask.after, limit=ask.limit, heartbeat_seconds=ask.heartbeat_seconds
+            start=ask.start, limit=ask.limit, heartbeat_seconds=ask.heartbeat_seconds
         )
         while True:
             delivery = await subscription.next()

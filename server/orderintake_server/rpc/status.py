@@ -29,6 +29,9 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.QUEUE_FULL: grpc.StatusCode.UNAVAILABLE,
     Reason.DRAINING: grpc.StatusCode.UNAVAILABLE,
     Reason.STORAGE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    Reason.CUSTOMER_QUOTA: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.ORDER_NOT_REDRIVABLE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.CURSOR_EXPIRED: grpc.StatusCode.OUT_OF_RANGE,
     Reason.ORDER_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.CURSOR_AHEAD: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.CURSOR_OTHER_LOG: grpc.StatusCode.FAILED_PRECONDITION,
@@ -46,20 +49,31 @@ class Statuses:
         """Name orders by `names`."""
         self._names = names
 
-    def of(self, refusal: errors.Refusal) -> tuple[grpc.StatusCode, str, Metadata]:
-        """Tell the code, text and trailing metadata that a refusal is sent as."""
+    def of(
+        self, refusal: errors.Refusal, *, seconds_left: float | None = None
+    ) -> tuple[grpc.StatusCode, str, Metadata]:
+        """Tell the code, text and trailing metadata that a refusal is sent as.
+
+        `seconds_left` is what the caller's deadline leaves. Where it ends before a retry may begin,
+        gRPC's own retries are told to give up, or the caller would see a deadline and no reason.
+        """
         metadata = {}
         if isinstance(refusal, errors.RequestIdReused):
             metadata["order_id"] = self._names.order_id(refusal.accept_sequence)
+        if isinstance(refusal, errors.CursorExpired):
+            metadata["earliest_cursor"] = self._names.cursor(refusal.earliest)
         status = _status(refusal.reason, refusal.text, metadata)
         trailing: Metadata = ()
         if isinstance(refusal, errors.InvalidOrder):
             most_bytes = DETAIL_BYTES - status.ByteSize() - WRAPPING_BYTES
             _add(status, _bad_request(refusal, most_bytes))
-        if isinstance(refusal, errors.Unavailable):
-            milliseconds = max(round(refusal.retry_after * 1000), 1)
+        if isinstance(refusal, errors.CustomerQuota):
+            _add(status, _quota_failure(refusal))
+        if isinstance(refusal, errors.Unavailable | errors.CustomerQuota):
+            milliseconds = max(round(refusal.retry_after * 1000), 1)  # on 0 a call hangs in gRPC
             _add(status, _retry_info(milliseconds))
-            trailing = (("grpc-retry-pushback-ms", str(milliseconds)),)
+            is_too_late = seconds_left is not None and seconds_left <= refusal.retry_after
+            trailing = (("grpc-retry-pushback-ms", str(-1 if is_too_late else milliseconds)),)
         return _sent(refusal.reason, status, trailing)
 
 
@@ -92,6 +106,12 @@ def _bad_request(refusal: errors.InvalidOrder, most_bytes: int) -> error_details
         if detail.ByteSize() > most_bytes:
             detail.field_violations.pop()
             break
+    return detail
+
+
+def _quota_failure(refusal: errors.CustomerQuota) -> error_details_pb2.QuotaFailure:
+    detail = error_details_pb2.QuotaFailure()
+    detail.violations.add(subject=f"customer:{refusal.subject}", description=refusal.text)
     return detail
 
 

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreFull
 from orderintake_server.store import sqlite_file, sqlite_rows
+from orderintake_server.store.base import Policy
 from orderintake_server.store.sqlite_changes import Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from orderintake_server.domain import Completion, Order
-    from orderintake_server.store.base import Changes, Committed, Found
+    from orderintake_server.domain import Completion, Order, Tier
+    from orderintake_server.store.base import Changes, Committed, Found, LogPage, OrderFilter
 
 _T = TypeVar("_T")
 
@@ -53,6 +54,31 @@ class SqliteStore:
             self._reading, lambda: sqlite_rows.find(self._reader(), accept_sequence)
         )
 
+    async def position(self, accept_sequence: int) -> int:
+        """Keep `Store.position`."""
+        return await _in_thread(self._writing, lambda: self._writer.position(accept_sequence))
+
+    async def list_orders(
+        self, wanted: OrderFilter, *, after: int, limit: int
+    ) -> tuple[list[Order], int | None]:
+        """Keep `Store.list_orders`."""
+        return await _in_thread(
+            self._reading, lambda: sqlite_rows.list_orders(self._reader(), wanted, after, limit)
+        )
+
+    async def search_log(
+        self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
+    ) -> LogPage:
+        """Keep `Store.search_log`."""
+        return await _in_thread(
+            self._reading,
+            lambda: sqlite_rows.search_log(self._reader(), wanted, after, limit, max_bytes),
+        )
+
+    async def oldest_waiting(self) -> dict[Tier, int]:
+        """Keep `Store.oldest_waiting`."""
+        return await _in_thread(self._reading, lambda: sqlite_rows.oldest_waiting(self._reader()))
+
     async def read_log(self, *, after: int, limit: int, max_bytes: int) -> list[Completion]:
         """Keep `Store.read_log`."""
         return await _in_thread(
@@ -81,7 +107,9 @@ _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 
 @asynccontextmanager
-async def sqlite_store(directory: Path, *, clock: Callable[[], int]) -> AsyncIterator[SqliteStore]:
+async def sqlite_store(
+    directory: Path, *, clock: Callable[[], int], policy: Policy | None = None
+) -> AsyncIterator[SqliteStore]:
     """Open the store in `directory`, making it if there is none; inside, nobody else can.
 
     On entry everything that was in process is waiting again. `clock` tells the time in
@@ -91,21 +119,23 @@ async def sqlite_store(directory: Path, *, clock: Callable[[], int]) -> AsyncIte
     version or is no store, or when it cannot be written.
     """
     with ExitStack() as files:
-        store = await asyncio.to_thread(_opened, directory, clock, files)
+        store = await asyncio.to_thread(_opened, directory, clock, policy or Policy(), files)
         try:
             yield store
         finally:
             await asyncio.to_thread(files.close)
 
 
-def _opened(directory: Path, clock: Callable[[], int], files: ExitStack) -> SqliteStore:
+def _opened(
+    directory: Path, clock: Callable[[], int], policy: Policy, files: ExitStack
+) -> SqliteStore:
     """Open lock, database and store, each to be closed by `files`."""
     files.enter_context(sqlite_file.locked(directory))
     path = directory / sqlite_file.NAME
     try:
         connection = files.enter_context(closing(sqlite_file.connect(path)))
         sqlite_file.prepare(connection, path)
-        return files.enter_context(closing(SqliteStore(path, Writer(connection, clock))))
+        return files.enter_context(closing(SqliteStore(path, Writer(connection, clock, policy))))
     except sqlite3.Error as error:
         raise StartupFailed(f"cannot open the store {path}: {error}") from error
 

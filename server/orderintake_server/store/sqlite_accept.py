@@ -3,46 +3,52 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from orderintake_server.domain import Completion, Order, Receipt, State, rank
+from orderintake_server.domain import Completion, Order, Receipt, State, Tier
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.base import NoRoom
+from orderintake_server.store.sqlite_books import Mover
 from orderintake_server.store.sqlite_rows import insert, standing
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from orderintake_server.domain import NewOrder
+    from orderintake_server.domain import NewOrder, Waiting
+    from orderintake_server.store.base import Room
+    from orderintake_server.store.sqlite_books import Books
+
+Decision = list[int] | RequestIdReused | NoRoom
 
 
 class _Held(NamedTuple):
-    """The order that a customer's request_id names."""
+    """The order that a customer's request_id names, and what it came to if it was pruned."""
 
     accept_sequence: int
     digest: bytes
+    outcome: int = 0
+    accept_time: int = 0
+    complete_time: int = 0
 
 
 class Acceptance:
-    """The orders that one transaction accepts, on top of the `last` accept sequence so far."""
+    """The orders that one transaction accepts, within the room there is."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, groups: Sequence[Sequence[NewOrder]], *, last: int
-    ) -> None:
+    def __init__(self, books: Books, groups: Sequence[Sequence[NewOrder]], room: Room) -> None:
         """Look up which request_ids of the groups are taken."""
-        self._connection = connection
-        self._held = _held(connection, groups)
+        self._books = books
+        self._room = room
+        self._held = _held(books.connection, groups)
         self._fresh: dict[int, NewOrder] = {}
-        self._last = last
+        self._orders: list[Order] = []
+        self._customers: Counter[str] = Counter()
+        self._pruned: dict[int, tuple[NewOrder, _Held]] = {}
 
-    def decide(
-        self, group: Sequence[NewOrder], *, room: int
-    ) -> list[int] | RequestIdReused | NoRoom:
-        """Give each order of the group its number, new or held; or refuse it, changing nothing.
-
-        `room` is how many orders this transaction may accept in all.
-        """
+    def decide(self, group: Sequence[NewOrder]) -> Decision:
+        """Give each order of the group its number, new or held; or refuse it, changing nothing."""
         numbers: list[int] = []
         fresh: dict[int, NewOrder] = {}
         named: dict[tuple[str, str], _Held] = {}
@@ -50,78 +56,168 @@ class Acceptance:
             key = (order.customer_id, order.request_id or "")
             held = self._held.get(key) or named.get(key)
             if held is None:
-                held = _Held(self._last + len(self._fresh) + len(fresh) + 1, order.digest)
+                held = _Held(self._next_number(len(fresh)), order.digest)
                 fresh[held.accept_sequence] = order
                 if order.request_id:
                     named[key] = held
             elif held.digest != order.digest:
-                return RequestIdReused(request_id=key[1], accept_sequence=held.accept_sequence)
+                return RequestIdReused(
+                    request_id=order.request_id or "", accept_sequence=held.accept_sequence
+                )
+            elif held.outcome:
+                self._pruned[held.accept_sequence] = (order, held)
             numbers.append(held.accept_sequence)
-        if fresh and len(self._fresh) + len(fresh) > room:
-            return NoRoom(len(fresh))
+        refusal = self._no_room(fresh.values())
+        if refusal is not None:
+            return refusal
         self._fresh |= fresh
         self._held |= named
+        self._customers.update(order.customer_id for order in fresh.values())
         return numbers
 
-    def store(self, *, now: int) -> int:
-        """Insert what is new, in a few statements; return the last accept sequence given."""
-        fresh = self._fresh.items()
-        ranked = [(rank(order.tier, number), number, order) for number, order in fresh]
+    def _next_number(self, ahead: int) -> int:
+        return self._books.counters.accepted + len(self._fresh) + ahead + 1
+
+    def _no_room(self, fresh: Iterable[NewOrder]) -> NoRoom | None:
+        """Tell what limit so many new orders would pass, if any."""
+        orders = list(fresh)
+        total = len(self._fresh) + len(orders)
+        has_regular = any(order.tier is Tier.REGULAR for order in orders)
+        if orders and total > (self._room.regular if has_regular else self._room.total):
+            return NoRoom(len(orders))
+        if self._room.per_customer is None:
+            return None
+        for customer_id, count in Counter(order.customer_id for order in orders).items():
+            waiting = self._books.backlog.waiting_of(customer_id) + self._customers[customer_id]
+            if waiting + count > self._room.per_customer:
+                return NoRoom(count, customer_id)
+        return None
+
+    def store(self) -> None:
+        """Insert what is new, in a few statements."""
+        books = self._books
+        counters = books.counters
+        counters.accepted += len(self._fresh)
+        if self._fresh:
+            counters.accept_time = max(books.now, counters.accept_time)
+        books.came.update(new.tier for new in self._fresh.values())
+        self._orders = [self._order(number, new) for number, new in self._fresh.items()]
+        movers = [Mover(order, 0) for order in self._orders]
         insert(
-            self._connection,
+            books.connection,
             "orders",
-            [(n, o.customer_id, o.tier, key, now, o.content) for key, n, o in ranked],
+            [
+                (
+                    *(order.accept_sequence, order.customer_id, order.tier, place.rank),
+                    *(
+                        order.accept_time,
+                        order.content,
+                        self._fresh[order.accept_sequence].request_id,
+                    ),
+                    *(order.not_before, order.expire_time, order.redrive_of),
+                )
+                for order, place in ((mover.order, books.waiting(mover)) for mover in movers)
+            ],
         )
-        insert(self._connection, "ready", [(key, n, 0) for key, n, _ in ranked])
         insert(
-            self._connection,
+            books.connection,
             "requests",
-            [(o.customer_id, o.request_id, n, o.digest) for n, o in fresh if o.request_id],
+            [
+                (new.customer_id, new.request_id, number, new.digest, 0, 0, 0)
+                for number, new in self._fresh.items()
+                if new.request_id
+            ],
         )
-        return self._last + len(fresh)
+        later = [mover for mover in movers if mover.order.state is State.SCHEDULED]
+        books.enqueue([mover for mover in movers if mover.order.state is State.QUEUED])
+        if later:
+            books.schedule(later, [mover.order.not_before for mover in later])
+
+    def _order(self, number: int, new: NewOrder) -> Order:
+        is_later = new.not_before > self._books.now
+        return Order(
+            accept_sequence=number,
+            customer_id=new.customer_id,
+            tier=new.tier,
+            content=new.content,
+            accept_time=self._books.counters.accept_time,
+            state=State.SCHEDULED if is_later else State.QUEUED,
+            not_before=new.not_before,
+            expire_time=new.expire_time,
+            redrive_of=new.redrive_of,
+        )
 
     def receipts(
-        self, decisions: list[list[int] | RequestIdReused | NoRoom], *, now: int, head: int
+        self, decisions: Sequence[Decision], before: Callable[[Waiting], int]
     ) -> list[tuple[Receipt, ...] | RequestIdReused | NoRoom]:
-        """Write the receipts of every group that was accepted, once its orders are stored."""
-        accepted = [numbers for numbers in decisions if isinstance(numbers, list)]
-        replayed = {n for numbers in accepted for n in numbers if n not in self._fresh}
-        stands = standing(self._connection, replayed) if replayed else {}
+        """Write the receipts of every group that was accepted, once its orders are stored.
+
+        `before` counts the orders ahead of a place in the queue.
+        """
+        numbers = {n for group in decisions if isinstance(group, list) for n in group}
+        old = numbers - self._fresh.keys()
+        stands = standing(self._books.connection, old) if old else {}
+        again = [self._again(number, stands.get(number), before) for number in old]
+        first = self._first_receipts(before)
+        written = {receipt.order.accept_sequence: receipt for receipt in again + first}
+
         issued: set[int] = set()
 
         def receipt(number: int) -> Receipt:
-            if number in stands:
-                return _again(stands[number], head=head)
-            repeated = number in issued
+            found = written[number]
+            is_repeat = number in issued and not found.replayed
             issued.add(number)
-            order = _accepted(number, self._fresh[number], now)
-            return Receipt(order=order, replayed=repeated, behind=head)
+            return replace(found, replayed=True) if is_repeat else found
 
         return [
-            tuple(map(receipt, numbers)) if isinstance(numbers, list) else numbers
-            for numbers in decisions
+            tuple(map(receipt, group)) if isinstance(group, list) else group for group in decisions
         ]
 
+    def _first_receipts(self, before: Callable[[Waiting], int]) -> list[Receipt]:
+        """Write the receipts of what is new, which in each tier stands one behind another."""
+        receipts = []
+        ahead: dict[Tier, int] = {}
+        for order in self._orders:
+            position = 0
+            if order.state is State.QUEUED:
+                if order.tier not in ahead:
+                    ahead[order.tier] = before(self._books.waiting(Mover(order, 0)))
+                ahead[order.tier] = position = ahead[order.tier] + 1
+            head = self._books.counters.completed
+            receipts.append(Receipt(order=order, replayed=False, behind=head, position=position))
+        return receipts
 
-def _accepted(number: int, order: NewOrder, now: int) -> Order:
-    return Order(
-        accept_sequence=number,
-        tier=order.tier,
-        content=order.content,
-        accept_time=now,
-        state=State.QUEUED,
-    )
+    def _again(
+        self, number: int, stands: Order | Completion | None, before: Callable[[Waiting], int]
+    ) -> Receipt:
+        """Write the receipt of an order accepted earlier; its completion may be long past."""
+        if isinstance(stands, Completion):
+            return Receipt(order=stands.order, replayed=True, behind=stands.sequence - 1)
+        order = stands or self._as_pruned(number)
+        is_queued = order.state is State.QUEUED
+        position = before(self._books.waiting(Mover(order, 0))) + 1 if is_queued else 0
+        head = self._books.counters.completed
+        return Receipt(order=order, replayed=True, behind=head, position=position)
 
-
-def _again(stands: Order | Completion, *, head: int) -> Receipt:
-    """Write the receipt of an order accepted earlier; its completion may be long past."""
-    if isinstance(stands, Completion):
-        return Receipt(order=stands.order, replayed=True, behind=stands.sequence - 1)
-    return Receipt(order=stands, replayed=True, behind=head)
+    def _as_pruned(self, number: int) -> Order:
+        """Tell an order whose rows are gone; the repeat's equal content says what it was."""
+        repeat, held = self._pruned[number]
+        return Order(
+            accept_sequence=number,
+            customer_id=repeat.customer_id,
+            tier=repeat.tier,
+            content=repeat.content,
+            accept_time=held.accept_time,
+            state=State(held.outcome),
+            not_before=repeat.not_before,
+            expire_time=repeat.expire_time,
+            complete_time=held.complete_time,
+        )
 
 
 _HELD = """
-SELECT q.customer_id, q.request_id, q.accept_sequence, q.digest
+SELECT q.customer_id, q.request_id, q.accept_sequence, q.digest,
+  q.outcome, q.accept_time, q.complete_time
 FROM json_each(?) k CROSS JOIN requests q
   ON q.customer_id = json_extract(k.value, '$[0]') AND q.request_id = json_extract(k.value, '$[1]')
 """

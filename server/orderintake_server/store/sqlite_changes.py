@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from orderintake_server.domain import LIFE, Event, Order, State, Tier, Waiting
-from orderintake_server.store.base import Committed, Found, Lease
+from orderintake_server.domain import Order, State, Tier, Waiting
+from orderintake_server.store import sqlite_due, sqlite_prune, sqlite_work
+from orderintake_server.store.base import Committed, Found
 from orderintake_server.store.sqlite_accept import Acceptance
-from orderintake_server.store.sqlite_rows import as_json, insert
+from orderintake_server.store.sqlite_books import Books, Mover
+from orderintake_server.store.sqlite_rows import find
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orderintake_server.domain import NewOrder, Receipt
     from orderintake_server.errors import RequestIdReused
-    from orderintake_server.store.base import Changes, NoRoom, Page, Settlement
+    from orderintake_server.store.base import Changes, NoRoom, Page, Policy, Room
 
 _T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class _Counters:
-    """The last number given of each kind."""
-
-    accepted: int
-    started: int
-    completed: int
 
 
 class Writer:
@@ -36,183 +30,141 @@ class Writer:
     Used by one thread at a time. SQLite's errors leave as they are, with nothing done.
     """
 
-    def __init__(self, connection: sqlite3.Connection, clock: Callable[[], int]) -> None:
-        """Take over an open database: whatever was in process waits again."""
+    def __init__(
+        self, connection: sqlite3.Connection, clock: Callable[[], int], policy: Policy
+    ) -> None:
+        """Take over an open database: whatever was in process waits again, or has ended."""
         self._connection = connection
         self._clock = clock
-        self._counters = _Counters(*connection.execute("SELECT * FROM counters").fetchone())
-        self.found = self._transact(self._recover)
+        self._books = Books(connection, policy)
+        self._paused = self._read_paused()
+        self.found = self._transact(lambda: self._take_over(policy))
 
     def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
         return self._transact(lambda: self._apply(changes))
 
+    def position(self, accept_sequence: int) -> int:
+        """Keep `Store.position`; here, for the counts are the writer's."""
+        order = find(self._connection, accept_sequence)
+        if not isinstance(order, Order) or order.state is not State.QUEUED:
+            return 0
+        return self._before(self._books.waiting(Mover(order, 0))) + 1
+
     def _transact(self, work: Callable[[], _T]) -> _T:
-        """Run `work` as one transaction, the counters in step with it."""
-        before = replace(self._counters)
+        """Run `work` as one transaction, the books in step with it."""
+        books, paused = self._books, self._paused
+        books.begin(self._clock())
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             outcome = work()
-            if self._counters != before:
-                self._keep_counters()
+            books.write()
             self._connection.execute("COMMIT")
         except BaseException:
-            self._counters = before
+            books.take_back()
+            self._paused = paused
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+        books.keep()
         return outcome
 
-    def _keep_counters(self) -> None:
-        self._connection.execute(
-            "UPDATE counters SET accepted = ?, started = ?, completed = ?",
-            (self._counters.accepted, self._counters.started, self._counters.completed),
+    def _take_over(self, policy: Policy) -> Found:
+        """Bring everything to where it belongs when nothing is in process, and take stock."""
+        books = self._books
+        books.rerank()
+        books.load()
+        recovered, quarantined = sqlite_work.recover(books, policy.max_crashes)
+        (log_id,) = self._connection.execute("SELECT log_id FROM identity").fetchone()
+        return Found(
+            log_id=log_id,
+            tallies=books.backlog.tallies(),
+            recovered=recovered,
+            quarantined=quarantined,
+            head=books.counters.completed,
+            earliest=self._earliest(),
+            paused=self._paused,
         )
 
-    def _recover(self) -> Found:
-        """Put back in the queue what was in process, and take stock."""
-        execute = self._connection.execute
-        recovered = execute(
-            "INSERT INTO ready SELECT o.rank, l.accept_sequence, l.attempt_count"
-            " FROM leases l JOIN orders o ON o.accept_sequence = l.accept_sequence"
-        ).rowcount
-        execute("DELETE FROM leases")
-        (log_id,) = execute("SELECT log_id FROM identity").fetchone()
-        (waiting,) = execute("SELECT count(*) FROM ready").fetchone()
-        head = self._counters.completed
-        return Found(log_id=log_id, waiting=waiting, recovered=recovered, head=head)
-
     def _apply(self, changes: Changes) -> Committed:
-        now = self._clock()
-        settled = self._settle(changes.settles, now) if changes.settles else []
-        returned = self._give_back(changes.returns) if changes.returns else []
-        accepted = self._accept(changes.accepts, changes.room, now) if changes.accepts else []
-        claimed = self._claim(changes.claims, now) if changes.claims else []
+        books = self._books
+        sqlite_due.sweep(books)
+        settled = sqlite_work.settle(books, changes.settles) if changes.settles else []
+        returned = sqlite_work.give_back(books, changes.returns) if changes.returns else []
+        cancelled = sqlite_due.cancel(books, changes.cancels) if changes.cancels else []
+        self._pause(changes.pauses)
+        accepted = self._accept(changes.accepts, changes.room) if changes.accepts else []
+        claimed = sqlite_work.claim(books, changes.claims) if changes.claims else []
+        pruned = sqlite_prune.prune(books, changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
             returned=returned,
+            cancelled=cancelled,
             accepted=accepted,
             claimed=claimed,
+            queued=books.queued,
             page=self._page(changes.page) if changes.page else [],
-            head=self._counters.completed,
+            tallies=books.backlog.tallies(),
+            came=books.came,
+            ended=books.ended,
+            paused=self._paused,
+            next_due=books.next_due,
+            head=books.counters.completed,
+            earliest=self._earliest(),
+            pruned=pruned,
         )
+
+    def _earliest(self) -> int:
+        (earliest,) = self._connection.execute("SELECT sequence FROM pruned").fetchone()
+        return int(earliest)
 
     def _accept(
-        self, groups: Sequence[Sequence[NewOrder]], room: int, now: int
+        self, groups: Sequence[Sequence[NewOrder]], room: Room
     ) -> list[tuple[Receipt, ...] | RequestIdReused | NoRoom]:
-        acceptance = Acceptance(self._connection, groups, last=self._counters.accepted)
-        decisions = [acceptance.decide(group, room=room) for group in groups]
-        self._counters.accepted = acceptance.store(now=now)
-        return acceptance.receipts(decisions, now=now, head=self._counters.completed)
+        acceptance = Acceptance(self._books, groups, room)
+        decisions = [acceptance.decide(group) for group in groups]
+        acceptance.store()
+        return acceptance.receipts(decisions, self._before)
 
-    def _claim(self, claims: Sequence[Waiting], now: int) -> list[Lease | None]:
-        """Move orders from the queue into a worker's hands, in the order given."""
-        contents = self._take_from_queue(claims)
-        leases: list[Lease | None] = []
-        for claim in claims:
-            known = contents.pop(claim.accept_sequence, None)
-            if known is None:
-                leases.append(None)
-                continue
-            self._counters.started += 1
-            order = Order(
-                accept_sequence=claim.accept_sequence,
-                tier=Tier(known[0]),
-                accept_time=known[1],
-                content=known[2],
-                state=LIFE[State.QUEUED, Event.CLAIM],
-                attempt_count=claim.attempt_count + 1,
-                start_sequence=self._counters.started,
-                start_time=now,
-            )
-            leases.append(Lease(order=order, rank=claim.rank))
-        orders = [lease.order for lease in leases if lease]
-        insert(
-            self._connection,
-            "leases",
-            [(o.accept_sequence, o.attempt_count, o.start_sequence, now) for o in orders],
-        )
-        return leases
-
-    def _take_from_queue(self, claims: Sequence[Waiting]) -> dict[int, tuple[int, int, bytes]]:
-        """Delete the claimed rows that are there, and read what is known of their orders."""
-        taken = self._connection.execute(
-            "DELETE FROM ready WHERE rank IN (SELECT value FROM json_each(?))"
-            " AND +accept_sequence IN (SELECT value FROM json_each(?)) RETURNING accept_sequence",
-            (
-                as_json(claim.rank for claim in claims),
-                as_json(claim.accept_sequence for claim in claims),
-            ),
-        ).fetchall()
-        rows = self._connection.execute(
-            "SELECT o.accept_sequence, o.tier, o.accept_time, o.content"
-            " FROM json_each(?) k CROSS JOIN orders o ON o.accept_sequence = k.value",
-            (as_json(number for (number,) in taken),),
-        )
-        return {number: (tier, time, content) for number, tier, time, content in rows}
-
-    def _settle(self, settles: Sequence[Settlement], now: int) -> list[int | None]:
-        """Append to the log what came of attempts whose lease is still good."""
-        good = self._end_leases(settle.lease for settle in settles)
-        rows, sequences = [], list[int | None]()
-        for settle in settles:
-            order, ending = settle.lease.order, settle.ending
-            if order.start_sequence not in good:
-                sequences.append(None)
-                continue
-            good.remove(order.start_sequence)
-            self._counters.completed += 1
-            sequences.append(self._counters.completed)
-            rows.append(
-                (
-                    self._counters.completed,
-                    order.accept_sequence,
-                    LIFE[State.PROCESSING, ending.event],
-                    order.attempt_count,
-                    order.start_sequence,
-                    order.start_time,
-                    now,
-                    ending.failure and ending.failure.code,
-                    ending.failure and ending.failure.message,
-                    ending.result,
+    def _pause(self, pauses: Mapping[Tier, bool]) -> None:
+        """Note which tiers may not start, and since when."""
+        for tier, is_paused in pauses.items():
+            if is_paused != (tier in self._paused):
+                self._connection.execute(
+                    "INSERT INTO pauses VALUES (?, ?, ?)", (tier, self._books.now, is_paused)
                 )
-            )
-        insert(self._connection, "log", rows)
-        return sequences
+        self._paused = self._read_paused() if pauses else self._paused
 
-    def _give_back(self, leases: Sequence[Lease]) -> list[Waiting | None]:
-        """Put orders back in their places in the queue, the attempt not counted."""
-        good = self._end_leases(leases)
-        places: list[Waiting | None] = []
-        for lease in leases:
-            order, is_good = lease.order, lease.order.start_sequence in good
-            good.discard(order.start_sequence)
-            place = Waiting(lease.rank, order.accept_sequence, order.attempt_count - 1)
-            places.append(place if is_good else None)
-        insert(self._connection, "ready", [place for place in places if place])
-        return places
-
-    def _end_leases(self, leases: Iterable[Lease]) -> set[int]:
-        """Delete the leases that are still good, and tell which starts they were of.
-
-        A start sequence is one attempt's alone, so an older attempt's lease finds nothing.
-        """
-        orders = [lease.order for lease in leases]
-        ended = self._connection.execute(
-            "DELETE FROM leases WHERE accept_sequence IN (SELECT value FROM json_each(?))"
-            " AND +start_sequence IN (SELECT value FROM json_each(?)) RETURNING start_sequence",
-            (
-                as_json(order.accept_sequence for order in orders),
-                as_json(order.start_sequence for order in orders),
-            ),
-        ).fetchall()
-        return {number for (number,) in ended}
+    def _read_paused(self) -> frozenset[Tier]:
+        rows = self._connection.execute(
+            "SELECT tier FROM pauses WHERE rowid IN (SELECT max(rowid) FROM pauses GROUP BY tier)"
+            " AND is_paused"
+        )
+        return frozenset(Tier(tier) for (tier,) in rows)
 
     def _page(self, page: Page) -> list[Waiting]:
-        """Read the most urgent waiting orders behind a place in the queue."""
+        """Read the most urgent waiting orders behind a place in the queue, of tiers not paused."""
+        tiers = [self._waiting(tier, page) for tier in Tier if tier not in self._paused]
+        return list(islice(merge(*tiers), page.limit))
+
+    def _waiting(self, tier: Tier, page: Page) -> list[Waiting]:
         rows = self._connection.execute(
-            "SELECT rank, accept_sequence, attempt_count FROM ready"
-            " WHERE (rank, accept_sequence) > (?, ?) ORDER BY rank, accept_sequence LIMIT ?",
-            (page.after.rank, page.after.accept_sequence, page.limit),
-        ).fetchall()
-        return [Waiting(*row) for row in rows]
+            "SELECT rank, accept_sequence, crash_count FROM ready"
+            " WHERE tier = ? AND (rank, accept_sequence) > (?, ?)"
+            " ORDER BY rank, accept_sequence LIMIT ?",
+            (tier, page.after.rank, page.after.accept_sequence, page.limit),
+        )
+        return [Waiting(rank, number, tier, crashes) for rank, number, crashes in rows]
+
+    def _before(self, place: Waiting) -> int:
+        """Count the orders that are ahead of a place in the queue."""
+        blocks = self._books.backlog.blocks
+        start = place.rank >> blocks.bits << blocks.bits
+        (rest,) = self._connection.execute(
+            "SELECT sum(count) FROM (SELECT count(*) AS count FROM ready WHERE tier = 1"
+            " AND (rank, accept_sequence) >= (?1, 0) AND (rank, accept_sequence) < (?2, ?3)"
+            " UNION ALL SELECT count(*) FROM ready WHERE tier = 2"
+            " AND (rank, accept_sequence) >= (?1, 0) AND (rank, accept_sequence) < (?2, ?3))",
+            (start, place.rank, place.accept_sequence),
+        ).fetchone()
+        return blocks.before(place.rank) + int(rest)

@@ -13,6 +13,7 @@ from orderintake_server.errors import StartupFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
     from pathlib import Path
 
 NAME = "orders.db"
@@ -77,15 +78,35 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     database is of a newer version.
     """
     connection.execute("PRAGMA journal_mode = WAL")
-    scripts = resources.files(__package__).joinpath("sql").iterdir()
-    steps = sorted(scripts, key=lambda script: script.name)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(steps):
-        raise StartupFailed(
-            f"the store {path} is of schema {version}, newer than {len(steps)}, the newest that "
-            "this server knows; start a newer orderintake-server"
-        )
+    steps = _migrations()
+    version = _version(connection, path)
     for number, step in enumerate(steps[version:], start=version + 1):
         connection.executescript(
             f"BEGIN IMMEDIATE; {step.read_text()}; PRAGMA user_version = {number}; COMMIT;"
         )
+
+
+def refuse_other_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StartupFailed when the database is not of this version's schema."""
+    if _version(connection, path) < len(_migrations()):
+        raise StartupFailed(
+            f"the store {path} is of an older schema; start orderintake-server on it once"
+        )
+
+
+def _migrations() -> list[Traversable]:
+    """Give the numbered migrations in their order."""
+    scripts = resources.files(__package__).joinpath("sql").iterdir()
+    return sorted(scripts, key=lambda script: script.name)
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Read how many migrations the database has seen; StartupFailed if more than there are."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    newest = len(_migrations())
+    if version > newest:
+        raise StartupFailed(
+            f"the store {path} is of schema {version}, newer than {newest}, the newest that "
+            "this server knows; start a newer orderintake-server"
+        )
+    return int(version)

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import Completion, Ending, Failure, Order, State, Tier
-from orderintake_server.store.base import COMPLETION_BYTES
+from orderintake_server.domain import Completion, Failure, Order, State, Tier
+from orderintake_server.errors import CursorExpired
+from orderintake_server.store.base import COMPLETION_BYTES, LogPage
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
+    from orderintake_server.store.base import OrderFilter
+
 MAX_ROWS = 256
 """Rows of one INSERT: 2560 values at the most, where SQLite takes 32,766."""
+SCAN_ROWS = 10_000
+"""Rows that one page of a filtered list reads at the most: some 20 ms."""
 
-_STANDING = """
-SELECT o.accept_sequence, o.tier, o.content, o.accept_time,
-       r.attempt_count,
-       l.attempt_count, l.start_sequence, l.start_time,
-       g.sequence, g.outcome, g.attempt_count, g.start_sequence, g.start_time, g.complete_time,
-       g.failure_code, g.failure_message, g.result
-FROM orders o
-LEFT JOIN ready  r ON r.rank = o.rank AND r.accept_sequence = o.accept_sequence
-LEFT JOIN leases l ON l.accept_sequence = o.accept_sequence
-LEFT JOIN log    g ON g.accept_sequence = o.accept_sequence
-WHERE o.accept_sequence IN (SELECT value FROM json_each(?))
+ACCEPTED = (
+    "o.accept_sequence, o.customer_id, o.tier, o.content, o.accept_time,"
+    " o.not_before, o.expire_time, o.redrive_of"
+)
+_LOGGED = (
+    "g.sequence, g.outcome, g.attempt_count, g.start_sequence, g.start_time, g.complete_time,"
+    " g.failure_code, g.failure_message, g.result"
+)
+_STANDING = f"""
+SELECT {ACCEPTED}, r.attempt_count, s.attempt_count,
+  l.attempt_count, l.start_sequence, l.start_time, {_LOGGED}
+FROM %s
+LEFT JOIN ready     r ON r.tier = o.tier AND r.rank = o.rank
+                     AND r.accept_sequence = o.accept_sequence
+LEFT JOIN scheduled s ON s.accept_sequence = o.accept_sequence
+LEFT JOIN leases    l ON l.accept_sequence = o.accept_sequence
+LEFT JOIN log       g ON g.accept_sequence = o.accept_sequence
 """
 
 
@@ -34,48 +46,124 @@ def find(connection: sqlite3.Connection, accept_sequence: int) -> Order | Comple
     return standing(connection, [accept_sequence]).get(accept_sequence)
 
 
+_SOME = _STANDING % "json_each(?) k CROSS JOIN orders o ON o.accept_sequence = k.value"
+
+
 def standing(
     connection: sqlite3.Connection, accept_sequences: Iterable[int]
 ) -> dict[int, Order | Completion]:
     """Read how some orders stand, by accept sequence."""
-    rows = connection.execute(_STANDING, (as_json(accept_sequences),))
+    rows = connection.execute(_SOME, (as_json(accept_sequences),))
     return {row[0]: _standing(row) for row in rows}
 
 
 def _standing(row: Sequence[Any]) -> Order | Completion:
     """Tell where an order's row is, and so its state."""
-    accepted, waiting, leased, logged = row[:4], row[4], row[5:8], row[8:]
+    accepted, queued, scheduled, leased, logged = row[:8], row[8], row[9], row[10:13], row[13:]
     if logged[0] is not None:
         return _completion(accepted, logged)
     if leased[0] is not None:
-        return _order(accepted, State.PROCESSING, leased)
-    return _order(accepted, State.QUEUED, (waiting, 0, 0))
+        return order_of(accepted, State.PROCESSING, leased)
+    if scheduled is not None:
+        return order_of(accepted, State.SCHEDULED, (scheduled, 0, 0))
+    return order_of(accepted, State.QUEUED, (queued, 0, 0))
 
 
-_LOG = """
-SELECT o.accept_sequence, o.tier, o.content, o.accept_time,
-       g.sequence, g.outcome, g.attempt_count, g.start_sequence, g.start_time, g.complete_time,
-       g.failure_code, g.failure_message, g.result
+_LISTED = _STANDING % (
+    "(SELECT * FROM orders WHERE accept_sequence > :after{of_customer}"
+    " ORDER BY accept_sequence LIMIT :scan) o"
+)
+
+
+def list_orders(
+    connection: sqlite3.Connection, wanted: OrderFilter, after: int, limit: int
+) -> tuple[list[Order], int | None]:
+    """Keep `Store.list_orders`."""
+    of_customer = " AND customer_id = :customer_id" if wanted.customer_id else ""
+    scan = limit + 1 if wanted.tier is None and wanted.state is None else SCAN_ROWS
+    rows = connection.execute(
+        _LISTED.format(of_customer=of_customer) + " ORDER BY o.accept_sequence",
+        {"after": after, "scan": scan, "customer_id": wanted.customer_id},
+    ).fetchall()
+    stands = map(_standing, rows)
+    orders = [found.order if isinstance(found, Completion) else found for found in stands]
+    found = [order for order in orders if wanted.wants(order)]
+    if len(found) > limit:
+        return found[:limit], found[limit - 1].accept_sequence
+    return found, rows[-1][0] if len(rows) == scan else None
+
+
+_LOG = f"""
+SELECT {ACCEPTED}, {_LOGGED}
 FROM log g JOIN orders o ON o.accept_sequence = g.accept_sequence
-WHERE g.sequence > ? ORDER BY g.sequence LIMIT ?
+WHERE g.sequence > :after ORDER BY g.sequence LIMIT :limit
 """
 
 
 def read_log(
     connection: sqlite3.Connection, after: int, limit: int, max_bytes: int
 ) -> list[Completion]:
-    """Read the log behind `after`: at most `limit`, and `max_bytes`, but at least one."""
-    rows = connection.execute(_LOG, (after, limit))
+    """Keep `Store.read_log`."""
+    with _log_behind(connection, after):
+        rows = connection.execute(_LOG, {"after": after, "limit": limit})
+        found = [_completion(row[:8], row[8:]) for row in _within(rows, max_bytes)]
+        rows.close()
+    return found
+
+
+@contextmanager
+def _log_behind(connection: sqlite3.Connection, after: int) -> Iterator[None]:
+    """See one state of the log inside, in which nothing behind `after` was forgotten."""
+    connection.execute("BEGIN")
     try:
-        return [_completion(row[:4], row[4:]) for row in _within(rows, max_bytes)]
+        (earliest,) = connection.execute("SELECT sequence FROM pruned").fetchone()
+        if after < earliest:
+            raise CursorExpired(earliest=earliest)
+        yield
     finally:
-        rows.close()  # an open cursor would hold this snapshot, and with it the log's file
+        connection.execute("ROLLBACK")  # it only read; an open snapshot would hold the log's file
+
+
+_SEARCHED = f"""
+SELECT {ACCEPTED}, {_LOGGED}
+FROM (SELECT * FROM log WHERE sequence > :after ORDER BY sequence LIMIT :scan) g
+JOIN orders o ON o.accept_sequence = g.accept_sequence
+WHERE (:customer_id IS NULL OR o.customer_id = :customer_id) AND (:tier IS NULL OR o.tier = :tier)
+  AND (:state IS NULL OR g.outcome = :state)
+ORDER BY g.sequence LIMIT :limit
+"""
+
+
+def search_log(
+    connection: sqlite3.Connection, wanted: OrderFilter, after: int, limit: int, max_bytes: int
+) -> LogPage:
+    """Keep `Store.search_log`."""
+    bounds = {"after": after, "scan": SCAN_ROWS, "limit": limit}
+    values = bounds | {field: getattr(wanted, field) for field in wanted.__slots__}
+    with _log_behind(connection, after):
+        rows = connection.execute(_SEARCHED, values).fetchall()
+        (head,) = connection.execute("SELECT completed FROM counters").fetchone()
+    found = [_completion(row[:8], row[8:]) for row in _within(rows, max_bytes)]
+    is_cut = len(found) == limit or len(found) < len(rows)
+    end = found[-1].sequence if is_cut else min(after + SCAN_ROWS, head)
+    return LogPage(completions=found, end=end, goes_on=end < head)
+
+
+def oldest_waiting(connection: sqlite3.Connection) -> dict[Tier, int]:
+    """Keep `Store.oldest_waiting`."""
+    rows = connection.execute(
+        "SELECT r.tier, o.accept_time FROM ("
+        " SELECT tier, min(rank) AS rank FROM ready GROUP BY tier) m"
+        " JOIN ready r ON r.tier = m.tier AND r.rank = m.rank"
+        " JOIN orders o ON o.accept_sequence = r.accept_sequence"
+    )
+    return {Tier(tier): accept_time for tier, accept_time in rows}
 
 
 def _within(rows: Iterable[Sequence[Any]], max_bytes: int) -> Iterator[Sequence[Any]]:
     """Pass rows on until, as completions, they exceed `max_bytes`."""
     for count, row in enumerate(rows):
-        content, failure_message, result = row[2], row[11] or "", row[12] or b""
+        content, failure_message, result = row[3], row[15] or "", row[16] or b""
         max_bytes -= COMPLETION_BYTES + len(content) + len(failure_message.encode()) + len(result)
         if max_bytes < 0 and count:
             return
@@ -84,33 +172,32 @@ def _within(rows: Iterable[Sequence[Any]], max_bytes: int) -> Iterator[Sequence[
 
 def _completion(accepted: Sequence[Any], logged: Sequence[Any]) -> Completion:
     """Make a completion of an order's row and its row in the log."""
-    sequence, outcome, attempts, start_sequence, start_time, complete_time = logged[:6]
-    failure_code, failure_message, result = logged[6:]
-    failed = failure_code is not None
+    sequence, outcome, *attempt, complete_time, code, message, result = logged
     return Completion(
         sequence=sequence,
-        order=_order(
-            accepted, State(outcome), (attempts, start_sequence, start_time), complete_time
-        ),
-        ending=Ending(
-            failure=Failure(code=failure_code, message=failure_message) if failed else None,
-            result=result,
-        ),
+        order=order_of(accepted, State(outcome), attempt, complete_time),
+        failure=None if code is None else Failure(code=code, message=message),
+        result=result,
     )
 
 
-def _order(
+def order_of(
     accepted: Sequence[Any], state: State, attempt: Sequence[int], complete_time: int = 0
 ) -> Order:
     """Make an order of its own row and of what is known of its latest attempt."""
-    accept_sequence, tier, content, accept_time = accepted
+    accept_sequence, customer_id, tier, content, accept_time, *given = accepted
+    not_before, expire_time, redrive_of = given
     attempt_count, start_sequence, start_time = attempt
     return Order(
         accept_sequence=accept_sequence,
+        customer_id=customer_id,
         tier=Tier(tier),
         content=content,
         accept_time=accept_time,
         state=state,
+        not_before=not_before,
+        expire_time=expire_time,
+        redrive_of=redrive_of,
         attempt_count=attempt_count,
         start_sequence=start_sequence,
         start_time=start_time,
@@ -123,7 +210,13 @@ def as_json(numbers: Iterable[int]) -> str:
     return f"[{','.join(map(str, numbers))}]"
 
 
-def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Sequence[Any]]) -> None:
+def insert(
+    connection: sqlite3.Connection,
+    table: str,
+    rows: Sequence[Sequence[Any]],
+    *,
+    verb: str = "INSERT",
+) -> None:
     """Insert rows, many by one statement: row by row, Python's lock would change hands each time.
 
     The counts of rows are powers of two, so that few different statements are ever prepared.
@@ -134,7 +227,7 @@ def insert(connection: sqlite3.Connection, table: str, rows: Sequence[Sequence[A
         chunk = rows[start : start + count]
         places = f"({','.join('?' * len(chunk[0]))})"
         connection.execute(
-            f"INSERT INTO {table} VALUES {','.join([places] * count)}",  # noqa: S608 - our own names
+            f"{verb} INTO {table} VALUES {','.join([places] * count)}",
             [value for row in chunk for value in row],
         )
         start += count

@@ -1,0 +1,61 @@
+"""How orders flow through each tier: how many stand where, and at what rates they come and go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orderintake_server.dispatch.rate import Rate
+from orderintake_server.domain import Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orderintake_server.store.base import Committed, Found, Tally
+
+MEMORY_SECONDS = 60.0
+"""Rates for people to read: a minute or so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierFlow:
+    """How one tier stands; rates are per second."""
+
+    tally: Tally
+    accept_rate: float
+    completion_rate: float
+    is_paused: bool
+
+
+class Flow:
+    """What the latest commit left, and the rates of the last minute."""
+
+    def __init__(self, found: Found, clock: Callable[[], float]) -> None:
+        """Begin with what the store held; measure by `clock`, in seconds that never go back."""
+        self._tallies = found.tallies
+        self._paused = found.paused
+        self._came = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
+        self._ended = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
+
+    def note(self, committed: Committed) -> None:
+        """Take note of a commit."""
+        self._tallies = committed.tallies
+        self._paused = committed.paused
+        for tier in Tier:
+            if committed.came[tier]:
+                self._came[tier].add(committed.came[tier])
+            if committed.ended[tier]:
+                self._ended[tier].add(committed.ended[tier])
+
+    def is_paused(self, tier: Tier) -> bool:
+        """Tell whether an operator paused a tier."""
+        return tier in self._paused
+
+    def of(self, tier: Tier) -> TierFlow:
+        """Tell how a tier stands."""
+        return TierFlow(
+            tally=self._tallies[tier],
+            accept_rate=self._came[tier].per_second(),
+            completion_rate=self._ended[tier].per_second(),
+            is_paused=tier in self._paused,
+        )

@@ -1,0 +1,50 @@
+"""How many orders a second one customer may place: a token bucket for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orderintake_server.errors import CustomerQuota
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MOST_CUSTOMERS = 100_000
+"""Buckets kept: past this, those that are full again are forgotten, for they say nothing."""
+
+
+class CustomerRate:
+    """Lets every customer place `per_second` orders a second, and `burst` at once."""
+
+    def __init__(self, *, per_second: float | None, burst: int, clock: Callable[[], float]) -> None:
+        """Measure by `clock`, in seconds that never go back; None: no limit."""
+        self._per_second = per_second
+        self._burst = burst
+        self._clock = clock
+        self._full_at: dict[str, float] = {}
+        """When each customer's bucket will be full again, by the clock."""
+
+    def take(self, customers: Iterable[tuple[str, int]]) -> None:
+        """Take so many orders out of each customer's bucket, of all or of none.
+
+        Raises CustomerQuota, with the time after which there are enough.
+        """
+        if self._per_second is None:
+            return
+        now = self._clock()
+        taken = {}
+        for customer_id, orders in customers:
+            was_full_at = max(self._full_at.get(customer_id, now), now)
+            full_at = was_full_at + orders / self._per_second
+            seconds = full_at - now - self._burst / self._per_second
+            if seconds > 0 and was_full_at > now:  # a full bucket lets even a large batch pass
+                raise CustomerQuota(
+                    f"a customer may place {self._per_second:g} orders a second, "
+                    f"{self._burst} at once",
+                    subject=customer_id,
+                    retry_after=min(seconds, was_full_at - now),
+                )
+            taken[customer_id] = full_at
+        self._full_at |= taken
+        if len(self._full_at) > MOST_CUSTOMERS:
+            self._full_at = {who: full for who, full in self._full_at.items() if full > now}

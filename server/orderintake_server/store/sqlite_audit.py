@@ -1,0 +1,213 @@
+"""Whether a store keeps its promises: every rule is a query that finds what breaks it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from contextlib import closing
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
+
+from orderintake_server.domain import Tier
+from orderintake_server.errors import StartupFailed
+from orderintake_server.store import sqlite_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SHOWN = 5
+"""Examples told of what breaks one rule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A rule that the store breaks: how often, and where for example."""
+
+    rule: str
+    count: int
+    examples: tuple[str, ...]
+
+
+def audit(directory: Path) -> list[Finding]:
+    """Check the store in `directory`, which a server may be using; an empty list is a clean one.
+
+    Raises StartupFailed when there is no store, or none of this version.
+    """
+    path = directory / sqlite_file.NAME
+    if not path.is_file():
+        raise StartupFailed(f"there is no store in {directory}")
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
+            sqlite_file.refuse_other_schema(connection, path)
+            connection.execute("BEGIN")
+            damage = list(_damage(connection))  # of a damaged file nothing else can be told
+            return damage or [*_broken_rules(connection), *_overtaken(connection)]
+    except sqlite3.Error as error:
+        raise StartupFailed(f"cannot read the store {path}: {error}") from error
+
+
+def _damage(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Find what SQLite itself finds wrong with the file."""
+    found = [text for (text,) in connection.execute("PRAGMA integrity_check(100)")]
+    if found != ["ok"]:
+        yield Finding(
+            rule="the file is sound", count=len(found), examples=tuple(map(str, found[:SHOWN]))
+        )
+
+
+def _broken_rules(connection: sqlite3.Connection) -> Iterator[Finding]:
+    for rule, query in RULES.items():
+        rows = connection.execute(query).fetchall()
+        if rows:
+            examples = tuple(", ".join(map(str, row)) for row in rows[:SHOWN])
+            yield Finding(rule=rule, count=len(rows), examples=examples)
+
+
+_PLACES = """
+  SELECT accept_sequence, 'queued' AS place FROM ready
+  UNION ALL SELECT accept_sequence, 'scheduled' FROM scheduled
+  UNION ALL SELECT accept_sequence, 'processing' FROM leases
+  UNION ALL SELECT accept_sequence, 'ended' FROM log
+"""
+
+RULES: dict[str, str] = {
+    "completion sequences have no hole": """
+        SELECT 'hole behind ' || sequence FROM (
+          SELECT sequence, lead(sequence) OVER (ORDER BY sequence) AS next FROM log)
+        WHERE next <> sequence + 1""",
+    "the log begins behind what was pruned and ends at its counter": """
+        SELECT 'log ' || coalesce(min(l.sequence), '-') || ' to ' || coalesce(max(l.sequence), '-'),
+          'pruned ' || p.sequence, 'counter ' || c.completed
+        FROM counters c, pruned p LEFT JOIN log l
+        GROUP BY p.sequence, c.completed
+        HAVING coalesce(min(l.sequence), p.sequence + 1) <> p.sequence + 1
+          OR coalesce(max(l.sequence), p.sequence) <> c.completed""",
+    "every order is in exactly one place": f"""
+        SELECT 'order ' || o.accept_sequence, coalesce(group_concat(p.place, ' and '), 'nowhere')
+        FROM orders o LEFT JOIN ({_PLACES}) p ON p.accept_sequence = o.accept_sequence
+        GROUP BY o.accept_sequence HAVING count(p.place) <> 1""",
+    "nothing stands for an order that is not there": f"""
+        SELECT place, 'order ' || accept_sequence FROM ({_PLACES})
+        WHERE accept_sequence NOT IN (SELECT accept_sequence FROM orders)""",
+    "accept sequences were all given": """
+        SELECT 'order ' || accept_sequence, 'counter ' || accepted FROM orders, counters
+        WHERE accept_sequence > accepted OR accept_sequence < 1""",
+    "a number of a start is given once": """
+        SELECT 'start ' || start_sequence, 'orders ' || group_concat(accept_sequence, ' and ')
+        FROM starts GROUP BY start_sequence HAVING count(*) > 1""",
+    "what ended or runs has its start": """
+        SELECT 'order ' || accept_sequence, 'start ' || start_sequence FROM (
+          SELECT accept_sequence, start_sequence FROM log WHERE start_sequence > 0
+          UNION ALL SELECT accept_sequence, start_sequence FROM leases)
+        WHERE (accept_sequence, start_sequence) NOT IN (
+          SELECT accept_sequence, start_sequence FROM starts)""",
+    "start sequences were all given": """
+        SELECT 'start ' || start_sequence, 'counter ' || started FROM starts, counters
+        WHERE start_sequence > started OR start_sequence < 1""",
+    "an order's place in the queue is its own": """
+        SELECT 'order ' || r.accept_sequence FROM ready r
+        JOIN orders o ON o.accept_sequence = r.accept_sequence
+        WHERE r.rank <> o.rank OR r.tier <> o.tier""",
+    "ranks follow the policy": """
+        SELECT 'order ' || o.accept_sequence, 'rank ' || o.rank FROM orders o, policy
+        WHERE o.accept_sequence IN (SELECT accept_sequence FROM ready) AND o.rank <> CASE
+          WHEN vip_head_start IS NULL THEN ((o.tier = 1) << 56) | o.accept_sequence
+          ELSE o.accept_time + (o.tier = 1) * vip_head_start END""",
+    "accept times never go back": """
+        SELECT 'order ' || accept_sequence FROM (
+          SELECT accept_sequence, accept_time,
+            lag(accept_time) OVER (ORDER BY accept_sequence) AS before FROM orders)
+        WHERE accept_time < before""",
+    "a request_id names an order of its customer": """
+        SELECT 'request_id ' || q.request_id, 'order ' || q.accept_sequence FROM requests q
+        LEFT JOIN orders o ON o.accept_sequence = q.accept_sequence
+        WHERE q.outcome = 0 AND (o.customer_id IS NULL OR o.customer_id <> q.customer_id
+          OR o.request_id IS NOT q.request_id)""",
+    "a failed order has a failure, and no other has": """
+        SELECT 'completion ' || sequence FROM log
+        WHERE outcome NOT BETWEEN 4 AND 7 OR (outcome = 5) <> (failure_code IS NOT NULL)""",
+}
+"""What must be true of a store, each with the query that finds what breaks it."""
+
+
+class _Wait(NamedTuple):
+    """An order that waited in the queue, to its first start or its end; 0: not yet."""
+
+    rank: int
+    accept_sequence: int
+    tier: int
+    accept_time: int
+    start_sequence: int
+    start_time: int
+    end_time: int
+
+
+_WAITS = """
+SELECT o.rank, o.accept_sequence, o.tier, o.accept_time,
+  coalesce(s.start_sequence, 0), coalesce(s.start_time, 0), coalesce(g.complete_time, 0)
+FROM orders o
+LEFT JOIN starts s ON s.accept_sequence = o.accept_sequence AND s.start_sequence = (
+  SELECT min(start_sequence) FROM starts WHERE accept_sequence = o.accept_sequence)
+LEFT JOIN log g ON g.accept_sequence = o.accept_sequence
+WHERE o.accept_sequence > (SELECT since FROM policy) AND o.not_before = 0
+"""
+
+
+def _overtaken(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Find orders that started while a more urgent one waited.
+
+    Goes through the first starts in their order, with all that waits at that time at hand. Times
+    are those of commits: what was accepted by the commit of a start, or later, did not wait for it.
+    """
+    waits = [_Wait(*row) for row in connection.execute(_WAITS)]
+    pauses = connection.execute(
+        "SELECT time, tier, is_paused FROM pauses ORDER BY rowid"
+    ).fetchall()
+    arrivals = deque(sorted(waits, key=lambda wait: (wait.accept_time, wait.accept_sequence)))
+    starts = sorted((wait for wait in waits if wait.start_sequence), key=lambda w: w.start_sequence)
+    queues: dict[int, list[_Wait]] = {tier: [] for tier in Tier}
+    found: list[str] = []
+    for start in starts:
+        while arrivals and arrivals[0].accept_time < start.start_time:
+            arrival = arrivals.popleft()
+            heappush(queues[arrival.tier], arrival)
+        paused = _paused_at(pauses, start.start_time)
+        for tier in (tier for tier in Tier if tier not in paused):
+            first = _first_waiting(queues[tier], start)
+            if first is not None and first[:2] < start[:2]:
+                found.append(f"order {start.accept_sequence} before order {first.accept_sequence}")
+    if found:
+        yield Finding(
+            rule="no order starts while a more urgent one waits",
+            count=len(found),
+            examples=tuple(found[:SHOWN]),
+        )
+
+
+def _first_waiting(queue: list[_Wait], start: _Wait) -> _Wait | None:
+    """Give the most urgent of those that waited when another order started."""
+    while queue:
+        first = queue[0]
+        has_started = 0 < first.start_sequence <= start.start_sequence
+        has_ended = 0 < first.end_time <= start.start_time
+        if not has_started and not has_ended:
+            return first
+        heappop(queue)
+    return None
+
+
+def _paused_at(pauses: list[tuple[int, int, int]], time: int) -> set[int]:
+    """Tell which tiers were paused, or being paused or resumed, at a time."""
+    paused: set[int] = set()
+    for when, tier, is_paused in pauses:
+        if when > time:
+            break
+        if is_paused or when == time:
+            paused.add(tier)
+        else:
+            paused.discard(tier)
+    return paused

@@ -1,0 +1,263 @@
+"""What the steps of one SQLite transaction share: numbers, counts, and the moves of an order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from orderintake_server.domain import LIFE, Event, Order, State, Tier, Waiting
+from orderintake_server.store.backlog import Backlog, Move
+from orderintake_server.store.sqlite_rows import as_json, insert
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from orderintake_server.domain import Failure
+    from orderintake_server.store.base import Policy
+
+STRICT_BLOCK_BITS = 10
+"""Strict ranks are accept sequences: stretches of 1024 orders."""
+AGED_BLOCK_BITS = 22
+"""Aged ranks are microseconds: stretches of 4 seconds."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """The last number given of each kind, and the latest accept time."""
+
+    accepted: int
+    started: int
+    completed: int
+    accept_time: int
+
+
+class Mover(NamedTuple):
+    """An order that leaves one place for another, as it stood there."""
+
+    order: Order
+    crash_count: int
+
+
+class End(NamedTuple):
+    """How an order ends."""
+
+    order: Order
+    event: Event
+    failure: Failure | None = None
+    result: bytes | None = None
+
+
+class Books:
+    """One writer's numbers and counts, and the moves of orders, which keep the tables in step.
+
+    All of it follows the transaction: what was done since the last `keep` can be taken back.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, policy: Policy) -> None:
+        """Read the numbers; `load` counts, once everything is where it belongs."""
+        self.connection = connection
+        self.policy = policy
+        self.now = 0
+        numbers = connection.execute(
+            "SELECT accepted, started, completed, last_accept_time FROM counters, policy"
+        )
+        self.counters = self._kept = Counters(*numbers.fetchone())
+        is_strict = policy.ranking.vip_head_start is None
+        self.backlog = Backlog(
+            block_bits=STRICT_BLOCK_BITS if is_strict else AGED_BLOCK_BITS,
+            counts_customers=policy.counts_customers,
+        )
+        self.queued: list[Waiting] = []
+        self.came: Counter[Tier] = Counter()
+        self.ended: Counter[Tier] = Counter()
+        self.next_due: int | None = None
+        self._kept_due: int | None = None
+
+    def load(self) -> None:
+        """Count what waits."""
+        execute = self.connection.execute
+        for tier, count in execute("SELECT tier, count(*) FROM ready GROUP BY tier"):
+            self.backlog.load(Tier(tier), State.QUEUED, count)
+        blocks = execute(
+            "SELECT rank >> ?, count(*) FROM ready GROUP BY 1", (self.backlog.blocks.bits,)
+        )
+        for block, count in blocks:
+            self.backlog.blocks.add(block << self.backlog.blocks.bits, count)
+        for state, place in ((State.SCHEDULED, "scheduled"), (State.PROCESSING, "leases")):
+            counts = execute(
+                f"SELECT o.tier, count(*) FROM {place} p"
+                " JOIN orders o ON o.accept_sequence = p.accept_sequence GROUP BY o.tier"
+            )
+            for tier, count in counts:
+                self.backlog.load(Tier(tier), state, count)
+        if self.policy.counts_customers:
+            self.backlog.load_customers(execute(_CUSTOMERS))
+        self.look_ahead()
+
+    def rerank(self) -> None:
+        """Give the orders that have not ended their ranks by this server's policy."""
+        head_start = self.policy.ranking.vip_head_start
+        (kept,) = self.connection.execute("SELECT vip_head_start FROM policy").fetchone()
+        if kept == head_start:
+            return
+        self.connection.execute(_RERANK_ORDERS, {"head_start": head_start})
+        self.connection.execute(
+            "UPDATE ready SET rank = (SELECT o.rank FROM orders o"
+            " WHERE o.accept_sequence = ready.accept_sequence)"
+        )
+        self.connection.execute(
+            "UPDATE policy SET vip_head_start = ?, since = ?", (head_start, self.counters.accepted)
+        )
+
+    def begin(self, now: int) -> None:
+        """Begin a transaction at this time."""
+        self.now = max(now, self.now, self.counters.accept_time)  # no clock makes time go back
+        self._kept, self._kept_due = replace(self.counters), self.next_due
+        self.queued = []
+        self.came, self.ended = Counter(), Counter()
+
+    def write(self) -> None:
+        """Write the numbers, if they moved, into the transaction."""
+        now, kept = self.counters, self._kept
+        if now != kept:
+            self.connection.execute(
+                "UPDATE counters SET accepted = ?, started = ?, completed = ?",
+                (now.accepted, now.started, now.completed),
+            )
+        if now.accept_time != kept.accept_time:
+            self.connection.execute("UPDATE policy SET last_accept_time = ?", (now.accept_time,))
+
+    def keep(self) -> None:
+        """Let all that was done stand: the transaction is durable."""
+        self.backlog.keep()
+
+    def take_back(self) -> None:
+        """Forget all that was done: the transaction failed."""
+        self.counters, self.next_due = self._kept, self._kept_due
+        self.backlog.take_back()
+
+    def look_ahead(self) -> None:
+        """Find out when the next waiting order falls due or expires."""
+        (self.next_due,) = self.connection.execute(
+            "SELECT min(due) FROM (SELECT min(due_time) AS due FROM scheduled"
+            " UNION ALL SELECT min(expire_time) FROM expiries)"
+        ).fetchone()
+
+    # The moves of orders; each leaves its old place first
+
+    def waiting(self, mover: Mover) -> Waiting:
+        """Tell an order's place in the queue."""
+        order = mover.order
+        rank = self.policy.ranking.rank(order.tier, order.accept_sequence, order.accept_time)
+        return Waiting(rank, order.accept_sequence, order.tier, mover.crash_count)
+
+    def enqueue(self, movers: Sequence[Mover]) -> None:
+        """Let orders wait in the queue."""
+        places = [self.waiting(mover) for mover in movers]
+        insert(
+            self.connection,
+            "ready",
+            [
+                (place.tier, place.rank, place.accept_sequence, order.attempt_count, crashes)
+                for place, (order, crashes) in zip(places, movers, strict=True)
+            ],
+        )
+        self._watch_expiry(movers)
+        self._count(+1, State.QUEUED, (mover.order for mover in movers))
+        self.queued += places
+
+    def schedule(self, movers: Sequence[Mover], due_times: Sequence[int]) -> None:
+        """Let orders wait for a time to come."""
+        insert(
+            self.connection,
+            "scheduled",
+            [
+                (order.accept_sequence, due, order.attempt_count, crashes)
+                for (order, crashes), due in zip(movers, due_times, strict=True)
+            ],
+        )
+        self._watch_expiry(movers)
+        self._count(+1, State.SCHEDULED, (mover.order for mover in movers))
+        self._foresee(due_times)
+
+    def leave_queue(self, orders: Sequence[Order]) -> None:
+        """Take orders out of the queue, where they are known to be."""
+        for tier in {order.tier for order in orders}:
+            places = [self.waiting(Mover(o, 0)) for o in orders if o.tier is tier]
+            self.connection.execute(
+                "DELETE FROM ready WHERE tier = ? AND rank IN (SELECT value FROM json_each(?))"
+                " AND +accept_sequence IN (SELECT value FROM json_each(?))",
+                (
+                    tier,
+                    as_json(place.rank for place in places),
+                    as_json(place.accept_sequence for place in places),
+                ),
+            )
+        self._count(-1, State.QUEUED, orders)
+
+    def leave_schedule(self, orders: Sequence[Order]) -> None:
+        """Take orders out of the schedule, where they are known to be."""
+        self.connection.execute(
+            "DELETE FROM scheduled WHERE accept_sequence IN (SELECT value FROM json_each(?))",
+            (as_json(order.accept_sequence for order in orders),),
+        )
+        self._count(-1, State.SCHEDULED, orders)
+
+    def count_processing(self, sign: int, orders: Iterable[Order]) -> None:
+        """Count orders that start (+1) or whose attempt ends (-1)."""
+        self._count(sign, State.PROCESSING, orders)
+
+    def end(self, ends: Sequence[End]) -> list[int]:
+        """Append ends to the completion log; return their sequences."""
+        rows = []
+        for order, event, failure, result in ends:
+            self.counters.completed += 1
+            rows.append(
+                (
+                    self.counters.completed,
+                    order.accept_sequence,
+                    LIFE[order.state, event],
+                    order.attempt_count,
+                    order.start_sequence,
+                    order.start_time,
+                    self.now,
+                    failure and failure.code,
+                    failure and failure.message,
+                    result,
+                )
+            )
+        insert(self.connection, "log", rows)
+        self.ended.update(end.order.tier for end in ends)
+        return [row[0] for row in rows]
+
+    def _watch_expiry(self, movers: Sequence[Mover]) -> None:
+        """Look at the orders again when their time is over; they may wait still, or again."""
+        rows = [(o.expire_time, o.accept_sequence) for o, _ in movers if o.expire_time]
+        insert(self.connection, "expiries", rows, verb="INSERT OR IGNORE")
+        self._foresee([row[0] for row in rows])
+
+    def _foresee(self, times: Sequence[int]) -> None:
+        if times:
+            soonest = min(times)
+            self.next_due = soonest if self.next_due is None else min(self.next_due, soonest)
+
+    def _count(self, sign: int, state: State, orders: Iterable[Order]) -> None:
+        for order in orders:
+            place = self.waiting(Mover(order, 0))
+            self.backlog.move(Move(sign, state, order.tier, order.customer_id, place.rank))
+
+
+_RERANK_ORDERS = """
+UPDATE orders SET rank = CASE WHEN :head_start IS NULL
+  THEN ((tier = 1) << 56) | accept_sequence ELSE accept_time + (tier = 1) * :head_start END
+WHERE accept_sequence IN (SELECT accept_sequence FROM ready UNION ALL
+  SELECT accept_sequence FROM scheduled UNION ALL SELECT accept_sequence FROM leases)
+"""
+_CUSTOMERS = """
+SELECT o.customer_id, count(*) FROM orders o
+WHERE o.accept_sequence IN (SELECT accept_sequence FROM ready UNION ALL
+                            SELECT accept_sequence FROM scheduled)
+GROUP BY o.customer_id
+"""

@@ -1,0 +1,111 @@
+"""What happens to orders while they wait: their time comes, or is over, or they are cancelled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orderintake_server.domain import (
+    LIFE,
+    Cancelled,
+    CancelOutcome,
+    Completion,
+    Event,
+    Order,
+    State,
+)
+from orderintake_server.store.sqlite_books import End, Mover
+from orderintake_server.store.sqlite_rows import ACCEPTED, as_json, order_of, standing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orderintake_server.store.sqlite_books import Books
+
+DUE_ORDERS = 1_000
+"""Orders that fall due, and that expire, in one commit: what is left is done by the next."""
+
+
+def sweep(books: Books) -> None:
+    """Expire the waiting orders whose time is over, and queue those whose time has come."""
+    if books.next_due is None or books.next_due > books.now:
+        return
+    _expire(books)
+    _fall_due(books)
+    books.look_ahead()
+
+
+def _expire(books: Books) -> None:
+    numbers = _take(
+        books,
+        "SELECT accept_sequence FROM expiries WHERE expire_time <= ?"
+        " ORDER BY expire_time, accept_sequence LIMIT ?",
+    )
+    books.connection.execute(
+        "DELETE FROM expiries WHERE expire_time <= ?"
+        " AND +accept_sequence IN (SELECT value FROM json_each(?))",
+        (books.now, as_json(numbers)),
+    )
+    stands = standing(books.connection, numbers).values()
+    end_waiting(books, [order for order in stands if isinstance(order, Order)], Event.EXPIRE)
+
+
+def _fall_due(books: Books) -> None:
+    numbers = _take(
+        books,
+        "SELECT accept_sequence FROM scheduled WHERE due_time <= ?"
+        " ORDER BY due_time, accept_sequence LIMIT ?",
+    )
+    rows = books.connection.execute(
+        f"SELECT {ACCEPTED}, s.attempt_count, s.crash_count FROM scheduled s"
+        " JOIN orders o ON o.accept_sequence = s.accept_sequence"
+        " WHERE s.accept_sequence IN (SELECT value FROM json_each(?))",
+        (as_json(numbers),),
+    ).fetchall()
+    due = [
+        Mover(order_of(accepted, LIFE[State.SCHEDULED, Event.FALL_DUE], (attempts, 0, 0)), crashes)
+        for *accepted, attempts, crashes in rows
+    ]
+    if due:
+        books.leave_schedule([mover.order for mover in due])
+        books.enqueue(due)
+
+
+def _take(books: Books, query: str) -> list[int]:
+    rows = books.connection.execute(query, (books.now, DUE_ORDERS)).fetchall()
+    return [number for (number,) in rows]
+
+
+def end_waiting(books: Books, orders: Sequence[Order], event: Event) -> list[int]:
+    """End those of the orders that wait; return the sequences of their completions."""
+    queued = [order for order in orders if order.state is State.QUEUED]
+    scheduled = [order for order in orders if order.state is State.SCHEDULED]
+    if queued:
+        books.leave_queue(queued)
+    if scheduled:
+        books.leave_schedule(scheduled)
+    return books.end([End(order, event) for order in queued + scheduled])
+
+
+def cancel(books: Books, numbers: Sequence[int]) -> list[Cancelled | None]:
+    """Cancel what waits, ask what is processed to stop, and tell where all stand now."""
+    before = standing(books.connection, numbers)
+    found = [order for order in before.values() if isinstance(order, Order)]
+    end_waiting(books, found, Event.CANCEL)
+    processed = [o.accept_sequence for o in found if o.state is State.PROCESSING]
+    books.connection.execute(
+        "UPDATE leases SET cancel_requested = 1"
+        " WHERE accept_sequence IN (SELECT value FROM json_each(?))",
+        (as_json(processed),),
+    )
+    after = standing(books.connection, before)
+    return [_answer(after.get(number)) for number in numbers]
+
+
+def _answer(stands: Order | Completion | None) -> Cancelled | None:
+    if stands is None:
+        return None
+    outcome = CancelOutcome.CANCEL_REQUESTED
+    if isinstance(stands, Completion):
+        is_cancelled = stands.order.state is State.CANCELLED
+        outcome = CancelOutcome.CANCELLED if is_cancelled else CancelOutcome.TOO_LATE
+    return Cancelled(outcome=outcome, stands=stands)

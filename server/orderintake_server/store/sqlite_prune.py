@@ -1,0 +1,58 @@
+"""How old completions and their orders are forgotten, a few at a time."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from orderintake_server.store.sqlite_rows import as_json
+
+if TYPE_CHECKING:
+    from orderintake_server.store.base import Prune
+    from orderintake_server.store.sqlite_books import Books
+
+
+def prune(books: Books, wanted: Prune) -> int:
+    """Forget the oldest completions, their orders, and request_ids; return how many of each."""
+    looked_at = books.connection.execute(
+        "SELECT g.sequence, g.accept_sequence, g.outcome, g.complete_time, o.accept_time,"
+        " o.customer_id, o.request_id"
+        " FROM (SELECT * FROM log ORDER BY sequence LIMIT ?) g"
+        " JOIN orders o ON o.accept_sequence = g.accept_sequence"
+        " ORDER BY g.sequence",
+        (wanted.limit,),
+    ).fetchall()
+    # Times may go back with the clock: what is younger stays, and all that follows it.
+    rows = list(takewhile(lambda row: row[3] < wanted.completed_before, looked_at))
+    for _, _, outcome, complete_time, accept_time, customer_id, request_id in rows:
+        if request_id is not None:
+            books.connection.execute(
+                "UPDATE requests SET outcome = ?, accept_time = ?, complete_time = ?"
+                " WHERE customer_id = ? AND request_id = ?",
+                (outcome, accept_time, complete_time, customer_id, request_id),
+            )
+    if rows:
+        _forget(books, last=rows[-1][0], orders=[row[1] for row in rows])
+    return len(rows) + _forget_requests(books, wanted)
+
+
+def _forget(books: Books, *, last: int, orders: list[int]) -> None:
+    """Delete the oldest completions up to one, and their orders."""
+    books.connection.execute("DELETE FROM log WHERE sequence <= ?", (last,))
+    for table in ("orders", "starts"):
+        books.connection.execute(
+            f"DELETE FROM {table} WHERE accept_sequence IN (SELECT value FROM json_each(?))",
+            (as_json(orders),),
+        )
+    books.connection.execute("UPDATE pruned SET sequence = ?", (last,))
+
+
+def _forget_requests(books: Books, wanted: Prune) -> int:
+    if wanted.requests_before is None:
+        return 0
+    return books.connection.execute(
+        "DELETE FROM requests WHERE (customer_id, request_id) IN ("
+        " SELECT customer_id, request_id FROM requests"
+        " WHERE outcome <> 0 AND complete_time < ? LIMIT ?)",
+        (wanted.requests_before, wanted.limit),
+    ).rowcount

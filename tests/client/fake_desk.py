@@ -1,0 +1,90 @@
+"""The fake server's lists, cancellations and operators; see fake_server."""
+# ruff: noqa: N802 - the contract gives the methods their names
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from orderintake.v1 import order_admin_service_pb2 as admin
+from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
+from orderintake.v1 import order_pb2
+
+Context = grpc.ServicerContext
+
+ORDERS = 5
+"""How many orders are listed."""
+
+
+def page(token: str, asked: int, end: int) -> tuple[range, str]:
+    """Tell which numbers up to `end` are on a page, two unless asked, and the next one's token."""
+    first = int(token.removeprefix("c") or 0)
+    last = min(first + (asked or 2), end)
+    return range(first + 1, last + 1), f"c{last}" if last < end else ""
+
+
+def order(number: int) -> order_pb2.Order:
+    return order_pb2.Order(
+        order_id=f"order-{number}",
+        customer_id="ada",
+        tier=order_pb2.TIER_VIP,
+        state=order_pb2.STATE_QUEUED,
+        lines=[order_pb2.OrderLine(sku="tea", quantity=number)],
+    )
+
+
+class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminServiceServicer):
+    """Lists five orders, cancels as the order_id says, and obeys operators."""
+
+    def _meet(self, request: Message, context: Context) -> None:
+        raise NotImplementedError
+
+    def ListOrders(
+        self, request: api.ListOrdersRequest, context: Context
+    ) -> api.ListOrdersResponse:
+        self._meet(request, context)
+        numbers, token = page(request.page_token, request.page_size, ORDERS)
+        return api.ListOrdersResponse(orders=map(order, numbers), next_page_token=token)
+
+    def CancelOrder(
+        self, request: api.CancelOrderRequest, context: Context
+    ) -> api.CancelOrderResponse:
+        self._meet(request, context)
+        outcome = api.CancelOutcome.Value(f"CANCEL_OUTCOME_{request.order_id}")
+        return api.CancelOrderResponse(outcome=outcome, order=order(1))
+
+    def GetQueueStats(
+        self, request: admin.GetQueueStatsRequest, context: Context
+    ) -> admin.GetQueueStatsResponse:
+        self._meet(request, context)
+        vip = admin.TierStats(
+            tier=order_pb2.TIER_VIP,
+            queued=3,
+            scheduled=2,
+            oldest_waiting_age=Duration(seconds=4, nanos=250_000_000),
+            accept_rate=1.25,
+            paused=True,
+        )
+        regular = admin.TierStats(tier=order_pb2.TIER_REGULAR, processing=1, completion_rate=0.5)
+        return admin.GetQueueStatsResponse(tiers=[vip, regular], workers=8, head_sequence=7)
+
+    def PauseTier(
+        self, request: admin.PauseTierRequest, context: Context
+    ) -> admin.PauseTierResponse:
+        self._meet(request, context)
+        return admin.PauseTierResponse()
+
+    def ResumeTier(
+        self, request: admin.ResumeTierRequest, context: Context
+    ) -> admin.ResumeTierResponse:
+        self._meet(request, context)
+        return admin.ResumeTierResponse()
+
+    def RedriveOrder(
+        self, request: admin.RedriveOrderRequest, context: Context
+    ) -> admin.RedriveOrderResponse:
+        self._meet(request, context)
+        copy = order(2)
+        copy.redrive_of = request.order_id
+        return admin.RedriveOrderResponse(order=copy, replayed=request.order_id == "known")

@@ -1,0 +1,144 @@
+"""Lists come in pages, which nobody sees; and what else both clients ask."""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import grpc
+import pytest
+
+import orderintake
+from client.fake_server import UNAVAILABLE, FakeServer, Refusal
+from orderintake import REGULAR, VIP, State
+from orderintake.pages import Pages
+from orderintake.v1 import order_intake_service_pb2 as api
+
+Connect = Callable[..., Any]
+
+LATER = Refusal(code=grpc.StatusCode.UNAVAILABLE, pushback_ms=1)
+
+
+def test_orders_come_from_all_pages_with_the_same_filters(
+    server: FakeServer, connect: Connect
+) -> None:
+    with connect(server.target) as client:
+        found = list(client.orders(customer_id="ada", tier=VIP, state=State.STATE_QUEUED))
+    assert [order.order_id for order in found] == [f"order-{number}" for number in range(1, 6)]
+    asked = server.servicer.requests
+    assert [request.page_token for request in asked] == ["", "c2", "c4"]
+    for request in asked:
+        request.page_token = ""
+    assert asked == 3 * [
+        api.ListOrdersRequest(customer_id="ada", tier=VIP, state=State.STATE_QUEUED)
+    ]
+
+
+def test_a_page_is_fetched_when_it_is_needed(server: FakeServer, connect: Connect) -> None:
+    with connect(server.target) as client:
+        orders = client.orders()
+        assert server.servicer.requests == []
+        assert len(list(islice(orders, 2))) == 2
+        assert len(server.servicer.requests) == 1
+        assert next(orders).order_id == "order-3"
+    assert len(server.servicer.requests) == 2
+
+
+def test_the_size_of_a_page_can_be_chosen(server: FakeServer, connect: Connect) -> None:
+    with connect(server.target) as client:
+        assert len(list(client.orders(page_size=5))) == 5
+    assert len(server.servicer.requests) == 1
+
+
+def test_completions_so_far_are_listed_to_their_end(server: FakeServer, connect: Connect) -> None:
+    server.servicer.complete(5)
+    with connect(server.target) as client:
+        found = list(client.list_completions(after="c1", customer_id="ada", tier=REGULAR))
+    assert [completion.sequence for completion in found] == [2, 3, 4, 5]
+    assert [
+        (each.page_token, each.customer_id, each.tier) for each in server.servicer.requests
+    ] == [
+        ("c1", "ada", REGULAR),
+        ("c3", "ada", REGULAR),
+    ]
+
+
+def test_an_empty_list_ends_at_once(server: FakeServer, connect: Connect) -> None:
+    with connect(server.target) as client:
+        assert list(client.list_completions()) == []
+    assert len(server.servicer.requests) == 1
+
+
+@pytest.mark.parametrize("listing", ["orders", "list_completions"])
+def test_a_page_is_retried_and_a_refusal_is_raised_where_it_is_met(
+    server: FakeServer, connect: Connect, listing: str
+) -> None:
+    server.servicer.complete(3)
+    server.servicer.endings += [LATER, UNAVAILABLE]
+    with connect(server.target) as client:
+        items = getattr(client, listing)()
+        with pytest.raises(orderintake.Unavailable):
+            next(items)
+    assert len(server.servicer.requests) == 2
+
+
+@pytest.mark.parametrize("listing", ["orders", "list_completions"])
+def test_what_cannot_be_asked_is_said_before_anything_is(
+    server: FakeServer, connect: Connect, listing: str
+) -> None:
+    client = connect(server.target)
+    with pytest.raises(RuntimeError, match="with"):
+        _begin(client, listing)
+    with client, pytest.raises(ValueError, match="range"):
+        _begin(client, listing, page_size=2**31)
+    assert server.servicer.requests == []
+
+
+def _begin(client: Any, listing: str, **filters: Any) -> None:  # noqa: ANN401 - either client
+    getattr(client, listing)(**filters)
+
+
+def test_a_page_that_leads_to_itself_breaks_the_contract() -> None:
+    pages = Pages(api.ListOrdersRequest())
+    pages.received(api.ListOrdersResponse(next_page_token="t"))  # noqa: S106 - no password
+    with pytest.raises(orderintake.ContractBroken, match="itself"):
+        pages.received(api.ListOrdersResponse(next_page_token="t"))  # noqa: S106 - as above
+    assert not pages.ended
+
+
+def test_an_order_is_cancelled(server: FakeServer, connect: Connect) -> None:
+    with connect(server.target) as client:
+        response = client.cancel("CANCEL_REQUESTED")
+    assert response.outcome == orderintake.CancelOutcome.CANCEL_OUTCOME_CANCEL_REQUESTED
+
+
+def test_operators_are_heard_and_retried(server: FakeServer, connect: Connect) -> None:
+    with connect(server.target) as client:
+        server.servicer.endings.append(LATER)
+        assert [each.tier for each in client.queue_stats().tiers] == [VIP, REGULAR]
+        server.servicer.endings.append(LATER)
+        client.pause_tier(VIP)
+        server.servicer.endings.append(LATER)
+        client.resume_tier(REGULAR)
+        server.servicer.endings.append(LATER)
+        copy = client.redrive("order-1")
+    assert copy.order.redrive_of == "order-1"
+    asked = [type(request).__name__ for request in server.servicer.requests]
+    assert asked == [
+        name
+        for name in (
+            "GetQueueStatsRequest",
+            "PauseTierRequest",
+            "ResumeTierRequest",
+            "RedriveOrderRequest",
+        )
+        for _ in range(2)
+    ]
+    assert (server.servicer.requests[2].tier, server.servicer.requests[4].tier) == (VIP, REGULAR)
+
+
+def test_operators_need_an_open_client_too(server: FakeServer, connect: Connect) -> None:
+    client = connect(server.target)
+    with pytest.raises(RuntimeError, match="with"):
+        client.queue_stats()
+    with client:
+        assert client.queue_stats().workers == 8

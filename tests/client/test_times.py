@@ -1,0 +1,91 @@
+"""Times are taken from a program or from what one types, and are never ambiguous."""
+
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from orderintake.requests import place_order
+from orderintake.times import from_text, timestamp
+
+NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
+PARIS = timezone(timedelta(hours=1))
+
+
+class Nowhere(tzinfo):
+    """A time zone that does not know its offset."""
+
+    def utcoffset(self, _: datetime | None) -> timedelta | None:
+        return None
+
+    def dst(self, _: datetime | None) -> timedelta | None:
+        return None
+
+    def tzname(self, _: datetime | None) -> str | None:
+        return None
+
+
+def test_a_datetime_with_a_zone_is_a_time() -> None:
+    time = NOW.replace(hour=13, microsecond=5, tzinfo=PARIS)
+    found = timestamp("not_before", time, now=NOW)
+    assert found
+    assert found.ToDatetime(UTC) == NOW.replace(microsecond=5)
+
+
+def test_a_timedelta_counts_from_now() -> None:
+    found = timestamp("not_before", timedelta(minutes=10), now=NOW)
+    assert found == Timestamp(seconds=int(NOW.timestamp()) + 600)
+    assert timestamp("not_before", None, now=NOW) is None
+
+
+@pytest.mark.parametrize(
+    "time", [NOW.replace(tzinfo=None), NOW.replace(tzinfo=Nowhere())], ids=["naive", "nowhere"]
+)
+@pytest.mark.parametrize("field", ["not_before", "expire_time"])
+def test_a_datetime_without_a_zone_is_a_value_error_that_names_the_field(
+    field: str, time: datetime
+) -> None:
+    with pytest.raises(ValueError, match=f"^{field} has no time zone"):
+        place_order(customer_id="ada", lines={"tea": 1}, **{field: time})  # type: ignore[arg-type]
+
+
+def test_what_is_no_time_at_all_is_an_error_that_names_the_field() -> None:
+    with pytest.raises(ValueError, match=r"^expire_time is beyond"):
+        timestamp("expire_time", timedelta.max, now=NOW)
+    with pytest.raises(TypeError, match=r"^not_before is neither"):
+        timestamp("not_before", "noon", now=NOW)  # type: ignore[arg-type]
+
+
+def test_an_order_has_both_its_times_from_the_same_now() -> None:
+    hour = timedelta(hours=1)
+    request = place_order(customer_id="ada", lines={}, not_before=hour, expire_time=2 * hour)
+    apart = request.expire_time.ToDatetime() - request.not_before.ToDatetime()
+    assert apart == hour
+    assert not place_order(customer_id="ada", lines={}).HasField("not_before")
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2030-01-31T12:00:00Z", NOW),
+        ("2030-01-31T13:00:00+01:00", NOW),
+        ("2030-01-31 12:00:00.000001Z", NOW.replace(microsecond=1)),
+        ("+10m", timedelta(minutes=10)),
+        ("+1d2h3m4s", timedelta(days=1, hours=2, minutes=3, seconds=4)),
+        ("+0s", timedelta()),
+    ],
+)
+def test_a_time_is_read_as_one_types_it(text: str, time: datetime | timedelta) -> None:
+    assert from_text(text) == time
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "+", "10m", "+10", "+m", "+1m1h", "-5m", "+٣m", f"+{'9' * 30}d"),
+        *("noon", "2030-01-31", "2030-01-31T12:00:00", "2030-13-01T00:00:00Z"),
+    ],
+)
+def test_what_is_no_time_is_told_how_it_should_look(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is neither like 2030-01-31T12:00:00Z nor like \+1h30m"):
+        from_text(text)

@@ -1,0 +1,235 @@
+"""P12: not_before and expire_time are honoured wherever an order stands."""
+
+import pytest
+
+from orderintake_server.domain import State
+from orderintake_server.store.base import Changes
+from orderintake_server.store.sqlite_due import DUE_ORDERS
+from support.changes import (
+    again,
+    give_back,
+    log_of,
+    look,
+    new,
+    order,
+    place,
+    queue,
+    settle,
+    start,
+    state,
+    strictly,
+    waiting,
+    waits,
+    whole_log,
+)
+from support.clocks import SECOND
+from support.stores import FoundStore, Home
+
+# Scheduled
+
+
+async def test_an_order_for_later_is_scheduled(home: Home, store: FoundStore) -> None:
+    due = home.clock.later(60)
+    (receipt,) = await place(store, new(not_before=due))
+    assert receipt.order.state is State.SCHEDULED
+    assert (receipt.order.not_before, receipt.position) == (due, 0)
+    assert await store.find(1) == receipt.order
+    assert await queue(store) == []
+    assert (await look(store)).next_due == due
+
+
+async def test_an_order_for_a_time_gone_by_is_queued_at_once(home: Home, store: FoundStore) -> None:
+    (receipt,) = await place(store, new(not_before=home.clock.now))
+    assert receipt.order.state is State.QUEUED
+    assert receipt.position == 1
+
+
+async def test_an_order_falls_due_at_its_time_and_not_before(home: Home, store: FoundStore) -> None:
+    await place(store, new(not_before=home.clock.now + 4))
+    assert await queue(store) == []
+    assert await queue(store) == []
+    assert await queue(store) == [1]
+
+
+async def test_an_order_falls_due_in_the_place_of_its_accept_sequence(
+    home: Home, store: FoundStore
+) -> None:
+    due = home.clock.later(60)
+    await place(store, new(), new(not_before=due), new(vip=True, not_before=due), new())
+    home.clock.turn(61)
+    committed = await look(store)
+    assert sorted(committed.queued) == [strictly(3, vip=True), strictly(2)]
+    assert committed.next_due is None
+    assert await queue(store) == [3, 1, 2, 4]
+
+
+async def test_an_order_may_be_claimed_by_the_commit_in_which_it_falls_due(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, new(not_before=home.clock.later(60)))
+    assert (await store.commit(Changes(claims=[strictly(1)]))).claimed == [None]
+    home.clock.turn(61)
+    (lease,) = (await store.commit(Changes(claims=[strictly(1)]))).claimed
+    assert lease
+    assert lease.order.start_time >= lease.order.not_before
+
+
+async def test_a_scheduled_order_stays_so_after_a_crash(home: Home, store: FoundStore) -> None:
+    due = home.clock.later(60)
+    await place(store, new(not_before=due))
+    left = await home.crash()
+    assert left.found.recovered == 0
+    assert waits(left.found.tallies) == 1
+    assert (await look(left)).next_due == due
+    home.clock.turn(61)
+    assert await queue(await home.crash()) == [1]
+
+
+async def test_a_given_back_order_that_was_scheduled_waits_no_more_for_its_time(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, new(not_before=home.clock.later(60)))
+    home.clock.turn(61)
+    await give_back(store, *await start(store))
+    assert await state(store, 1) is State.QUEUED
+
+
+async def test_so_many_fall_due_by_one_commit_and_the_rest_by_the_next(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, *(new(not_before=home.clock.later(60)) for _ in range(DUE_ORDERS + 5)))
+    home.clock.turn(61)
+    first = await look(store)
+    assert len(first.queued) == DUE_ORDERS
+    assert first.next_due is not None
+    assert first.next_due <= home.clock.now
+    second = await look(store)
+    assert len(second.queued) == 5
+    assert second.next_due is None
+    assert await queue(store) == list(range(1, DUE_ORDERS + 6))
+
+
+# Expired
+
+
+async def test_an_order_without_expire_time_waits_for_ever(home: Home, store: FoundStore) -> None:
+    await place(store, new())
+    home.clock.turn(30 * 24 * 3600)
+    assert (await look(store)).next_due is None
+    assert await queue(store) == [1]
+
+
+async def test_a_queued_order_expires_at_its_time_and_not_before(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, new(), new(expire_time=home.clock.now + 4))
+    assert await queue(store) == [1, 2]
+    assert await queue(store) == [1, 2]
+    assert await queue(store) == [1]
+    (completion,) = await whole_log(store)
+    assert completion.order.state is State.EXPIRED
+    assert completion.order.complete_time >= completion.order.expire_time
+    assert completion.failure is None
+
+
+async def test_an_order_expires_behind_others_that_wait(home: Home, store: FoundStore) -> None:
+    await place(store, new(vip=True), new(), new(expire_time=home.clock.later(1)), new())
+    home.clock.turn(2)
+    assert await queue(store) == [1, 2, 4]
+
+
+async def test_a_scheduled_order_expires(home: Home, store: FoundStore) -> None:
+    await place(store, new(not_before=home.clock.later(60), expire_time=home.clock.later(30)))
+    home.clock.turn(31)
+    assert waits((await look(store)).tallies) == 0
+    assert await log_of(store) == [(1, State.EXPIRED)]
+
+
+async def test_an_order_whose_times_have_both_come_expires(home: Home, store: FoundStore) -> None:
+    await place(store, new(not_before=home.clock.later(1), expire_time=home.clock.later(2)))
+    home.clock.turn(60)
+    assert (await look(store)).queued == []
+    assert await log_of(store) == [(1, State.EXPIRED)]
+
+
+async def test_an_order_expires_while_it_waits_for_another_attempt(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, new(expire_time=home.clock.later(30)))
+    await settle(store, *await start(store), ending=again(60 * SECOND))
+    home.clock.turn(31)
+    await look(store)
+    ended = await order(store, 1)
+    assert (ended.state, ended.attempt_count) == (State.EXPIRED, 1)
+
+
+async def test_an_order_in_process_does_not_expire(home: Home, store: FoundStore) -> None:
+    await place(store, new(expire_time=home.clock.later(1)))
+    (lease,) = await start(store)
+    home.clock.turn(2)
+    await look(store)
+    assert await state(store, 1) is State.PROCESSING
+    assert await settle(store, lease) == [State.SUCCEEDED]
+
+
+@pytest.mark.parametrize("is_seen_while_processed", [True, False])
+async def test_an_order_given_back_after_its_time_expires(
+    home: Home, store: FoundStore, *, is_seen_while_processed: bool
+) -> None:
+    await place(store, new(expire_time=home.clock.later(1)))
+    (lease,) = await start(store)
+    if is_seen_while_processed:
+        home.clock.turn(2)
+        await look(store)
+    committed = await store.commit(Changes(returns=[lease]))
+    assert committed.returned == [State.QUEUED]
+    assert committed.next_due is not None
+    home.clock.turn(2)
+    assert await queue(store) == []
+    assert await log_of(store) == [(1, State.EXPIRED)]
+
+
+async def test_an_order_to_be_tried_again_after_its_time_expires(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, new(expire_time=home.clock.later(1)))
+    (lease,) = await start(store)
+    home.clock.turn(2)
+    await look(store)
+    await settle(store, lease, ending=again(60 * SECOND))
+    await look(store)
+    assert await log_of(store) == [(1, State.EXPIRED)]
+
+
+async def test_an_order_recovered_after_its_time_expires(home: Home, store: FoundStore) -> None:
+    await place(store, new(expire_time=home.clock.later(1)))
+    await start(store)
+    home.clock.turn(2)
+    await look(store)
+    left = await home.crash()
+    assert left.found.recovered == 1
+    await look(left)
+    assert await log_of(left) == [(1, State.EXPIRED)]
+
+
+async def test_an_order_that_expired_while_nobody_looked_cannot_start(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, new(expire_time=home.clock.later(1)), new())
+    places = await waiting(store)
+    home.clock.turn(2)
+    committed = await store.commit(Changes(claims=places))
+    assert [lease and lease.order.accept_sequence for lease in committed.claimed] == [None, 2]
+
+
+async def test_so_many_expire_by_one_commit_and_the_rest_by_the_next(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, *(new(expire_time=home.clock.later(60)) for _ in range(DUE_ORDERS + 5)))
+    home.clock.turn(61)
+    first = await look(store)
+    assert (first.head, waits(first.tallies)) == (DUE_ORDERS, 5)
+    assert first.next_due is not None
+    assert first.next_due <= home.clock.now
+    second = await look(store)
+    assert (second.head, waits(second.tallies), second.next_due) == (DUE_ORDERS + 5, 0, None)

@@ -1,0 +1,299 @@
+"""A store and its model, done to alike: the machine that Hypothesis turns."""
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+
+from orderintake_server.domain import Ending, Order, Tier
+from orderintake_server.errors import CursorExpired, RequestIdReused, StoreFull
+from orderintake_server.store.base import (
+    Changes,
+    Committed,
+    Lease,
+    OrderFilter,
+    Page,
+    Policy,
+    Prune,
+    Room,
+    Settlement,
+)
+from support.changes import FRONT, PLENTY, ROOMY, new, strictly, whole_log
+from support.store_model import StoreModel
+from support.stores import Home
+from support.strategies import (
+    ENDINGS,
+    FILTERS,
+    GROUPS,
+    NUMBERS,
+    PAUSES,
+    POLICIES,
+    ROOMS,
+    SECONDS,
+    TIERS,
+)
+
+T = TypeVar("T")
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """A store and its model, side by side. Time passes when the machine says so."""
+
+    leases = Bundle("leases")
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__()
+        self.directory = tempfile.TemporaryDirectory()
+        self.runner = asyncio.Runner()
+        self.home: Home = kind(Path(self.directory.name))
+        self.is_begun = False  # Hypothesis may change its mind before
+
+    @initialize(policy=POLICIES, groups=GROUPS)
+    def open(self, policy: Policy, groups: list[Any]) -> None:
+        self.home.policy = policy
+        self.store = self.run(self.home.open())
+        self.model = StoreModel(policy)
+        self.is_begun = True
+        self.commit(Changes(accepts=groups, room=ROOMY))
+
+    def teardown(self) -> None:
+        self.run(self.home.close())
+        self.runner.close()
+        findings = self.home.findings() if self.is_begun else []
+        self.directory.cleanup()
+        assert findings == []
+
+    # What callers and workers ask
+
+    @rule(groups=GROUPS, room=ROOMS)
+    def place(self, groups: list[Any], room: Room) -> None:
+        self.commit(Changes(accepts=groups, room=room))
+
+    @rule(target=leases, count=st.integers(1, 6))
+    def start_the_most_urgent(self, count: int) -> MultipleResults[Lease]:
+        return self.started(Changes(claims=self.model.startable()[:count]))
+
+    @rule(ended=st.lists(st.tuples(leases, ENDINGS), max_size=4))
+    def settle(self, ended: list[tuple[Lease, Ending]]) -> None:
+        self.commit(Changes(settles=_settles(ended)))
+
+    @rule(returns=st.lists(leases, max_size=3))
+    def give_back(self, returns: list[Lease]) -> None:
+        self.commit(Changes(returns=returns))
+
+    @rule(numbers=st.lists(NUMBERS, max_size=6))
+    def cancel(self, numbers: list[int]) -> None:
+        self.commit(Changes(cancels=numbers))
+
+    @rule(tier=TIERS, is_paused=st.booleans())
+    def pause(self, tier: Tier, *, is_paused: bool) -> None:
+        self.commit(Changes(pauses={tier: is_paused}))
+
+    @rule(ago=SECONDS, limit=st.integers(1, 5))
+    def prune_a_little(self, ago: int, limit: int) -> None:
+        before = self.home.clock.later(-ago)
+        self.commit(
+            Changes(prune=Prune(completed_before=before, requests_before=None, limit=limit))
+        )
+
+    @rule(ago=SECONDS)
+    def prune_all_with_request_ids(self, ago: int) -> None:
+        before = self.home.clock.later(-ago)
+        self.commit(
+            Changes(prune=Prune(completed_before=before, requests_before=before, limit=PLENTY))
+        )
+
+    @rule(
+        target=leases,
+        ended=st.lists(st.tuples(leases, ENDINGS), max_size=3),
+        returns=st.lists(leases, max_size=2),
+        cancels=st.lists(NUMBERS, max_size=4),
+        pauses=PAUSES,
+        groups=GROUPS,
+        count=st.integers(0, 3),
+        gone=st.lists(NUMBERS, max_size=3),
+        seconds=SECONDS | st.just(0),
+        is_full=st.booleans(),
+    )
+    def do_all_at_once(  # noqa: PLR0913, PLR0917 - all at once
+        self,
+        ended: list[tuple[Lease, Ending]],
+        returns: list[Lease],
+        cancels: list[int],
+        pauses: dict[Tier, bool],
+        groups: list[Any],
+        count: int,
+        gone: list[int],
+        seconds: int,
+        *,
+        is_full: bool,
+    ) -> MultipleResults[Lease]:
+        changes = Changes(
+            settles=_settles(ended),
+            returns=returns,
+            cancels=cancels,
+            pauses=pauses,
+            accepts=groups,
+            room=ROOMY,
+            claims=self.model.startable()[:count] + self.gone(gone),
+            page=Page(after=FRONT, limit=5),
+        )
+        self.home.clock.turn(seconds)
+        if is_full:
+            self.find_no_room(changes)
+        return self.started(changes)
+
+    @rule(seconds=SECONDS)
+    def turn_the_clock(self, seconds: int) -> None:
+        self.home.clock.turn(seconds)
+        self.commit(Changes())
+
+    @rule(seconds=SECONDS | st.just(0))
+    def crash(self, seconds: int) -> None:
+        self.home.clock.turn(seconds)
+        self.restarted(self.home.crash())
+
+    @rule(count=st.integers(1, 3))
+    def crash_while_processing(self, count: int) -> None:
+        self.commit(Changes(claims=self.model.startable()[:count]))
+        self.restarted(self.home.crash())
+
+    @rule(policy=POLICIES)
+    def reopen(self, policy: Policy) -> None:
+        self.restarted(self.home.reopen(policy))
+
+    # What is read
+
+    @rule(after=NUMBERS, limit=st.integers(0, 5))
+    def read_the_queue(self, after: int, limit: int) -> None:
+        held = self.model.held.get(after)
+        place = self.model.waiting(held) if held else strictly(after)
+        self.commit(Changes(page=Page(after=place, limit=limit)))
+
+    @rule(number=NUMBERS)
+    def find(self, number: int) -> None:
+        assert self.run(self.store.find(number)) == self.model.find(number)
+
+    @rule(after=st.integers(0, 20), limit=st.integers(1, 5))
+    def read_the_log(self, after: int, limit: int) -> None:
+        reading = self.store.read_log(after=after, limit=limit, max_bytes=PLENTY)
+        if after < self.model.earliest:
+            with pytest.raises(CursorExpired) as caught:
+                self.run(reading)
+            assert caught.value.earliest == self.model.earliest
+        else:
+            assert self.run(reading) == self.model.log(after)[:limit]
+
+    @rule(wanted=FILTERS, limit=st.integers(1, 5))
+    def list_the_orders(self, wanted: OrderFilter, limit: int) -> None:
+        listed: list[Order] = []
+        after: int | None = 0
+        while after is not None:
+            page, after = self.run(self.store.list_orders(wanted, after=after, limit=limit))
+            assert len(page) <= limit
+            listed += page
+        assert listed == [o for o in self.model.orders() if _is_wanted(wanted, o)]
+
+    @rule(wanted=FILTERS, limit=st.integers(1, 5))
+    def search_the_log(self, wanted: OrderFilter, limit: int) -> None:
+        found, after, goes_on = [], self.model.earliest, True
+        while goes_on:
+            page = self.run(
+                self.store.search_log(wanted, after=after, limit=limit, max_bytes=PLENTY)
+            )
+            found += page.completions
+            after, goes_on = page.end, page.goes_on
+        assert after == self.model.head
+        log = self.model.log(self.model.earliest)
+        assert found == [end for end in log if _is_wanted(wanted, end.order)]
+
+    @invariant()
+    def the_queue_and_the_log_are_the_models(self) -> None:
+        self.commit(Changes(page=Page(after=FRONT, limit=PLENTY)))
+        earliest = self.model.earliest
+        assert self.run(whole_log(self.store, after=earliest)) == self.model.log(earliest)
+
+    @invariant()
+    def every_place_in_the_queue_is_the_models(self) -> None:
+        last = len(self.model.held)
+        for number in {1, 2, last // 2, last - 1, last, last + 1}:
+            assert self.run(self.store.position(number)) == self.model.position(number)
+
+    @invariant()
+    def the_oldest_that_wait_are_the_models(self) -> None:
+        oldest: dict[Tier, int] = {}
+        for place in self.model.queue():
+            oldest.setdefault(place.tier, self.model.held[place.accept_sequence].order.accept_time)
+        assert self.run(self.store.oldest_waiting()) == oldest
+
+    def run(self, asked: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(asked)
+
+    def gone(self, numbers: Sequence[int]) -> list[Any]:
+        """Write the places of orders that do not wait in the queue now, or never were."""
+        queued = {place.accept_sequence for place in self.model.queue()}
+        last = len(self.model.held)
+        return [
+            self.model.waiting(self.model.held[number]) if number <= last else strictly(number + 99)
+            for number in numbers
+            if number not in queued
+        ]
+
+    def commit(self, changes: Changes) -> Committed:
+        committed: Committed = self.run(self.store.commit(changes))
+        said = self.model.commit(changes, self.home.clock.now)
+        if said.next_due is not None:
+            assert committed.next_due is not None
+            assert committed.next_due <= said.next_due
+        assert _comparable(committed) == _comparable(said)
+        return committed
+
+    def find_no_room(self, changes: Changes) -> None:
+        """Ask for changes when the disk is full: nothing is changed."""
+        accepts = [*changes.accepts, [new(b"x" * 90_000)]]
+        with self.home.full(), pytest.raises(StoreFull):
+            self.run(self.store.commit(replace(changes, accepts=accepts)))
+
+    def started(self, changes: Changes) -> MultipleResults[Lease]:
+        return multiple(*(lease for lease in self.commit(changes).claimed if lease))
+
+    def restarted(self, opening: Coroutine[Any, Any, Any]) -> None:
+        self.store = self.run(opening)
+        found = self.store.found
+        waits, quarantined = self.model.restart(self.home.policy, self.home.clock.now)
+        assert (found.recovered, found.quarantined) == (waits, quarantined)
+        assert found.tallies == self.model.tallies()
+        assert (found.head, found.earliest) == (self.model.head, self.model.earliest)
+        assert found.paused == self.model.paused
+
+
+def _settles(ended: list[tuple[Lease, Ending]]) -> list[Settlement]:
+    return [Settlement(lease=lease, ending=ending) for lease, ending in ended]
+
+
+def _is_wanted(wanted: OrderFilter, order: Any) -> bool:  # noqa: ANN401
+    return wanted.customer_id in (None, order.customer_id) and wanted.wants(order)
+
+
+def _comparable(committed: Committed) -> Committed:
+    """Give equal errors equal values; leave out what a promise bounds only."""
+    accepted: list[Any] = [
+        outcome.accept_sequence if isinstance(outcome, RequestIdReused) else outcome
+        for outcome in committed.accepted
+    ]
+    queued = sorted(committed.queued)
+    return replace(committed, accepted=accepted, queued=queued, next_due=None)

@@ -1,0 +1,58 @@
+"""What Hypothesis may ask of a store."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from orderintake_server.domain import Ending, NewOrder, Ranking, State, Tier
+from orderintake_server.store.base import OrderFilter, Policy, Room
+from support.changes import DONE, FAILED, PLENTY, ROOMY, again, new
+from support.clocks import SECOND, Microseconds
+
+MAX_CRASHES = 2
+BEGIN = Microseconds().now
+TIMES = st.sampled_from([*[0] * 8, *(BEGIN + seconds * SECOND for seconds in (20, 60, 200))])
+"""Of orders: few, so that orders with a request_id are often equal; most are for no time."""
+SECONDS = st.sampled_from([1, 7, 30])
+"""That the clock is turned by."""
+
+
+def _order(content: bytes, *, vip: bool, **said: Any) -> NewOrder:  # noqa: ANN401
+    """Make an order whose content tells its tier, as the contract's does."""
+    return new(content + (b" for a VIP" if vip else b""), vip=vip, **said)
+
+
+ORDERS = st.builds(
+    _order,
+    st.sampled_from([b"tea", b"cake", b"x" * 9000]),
+    vip=st.booleans(),
+    customer_id=st.sampled_from(["ada", "bob"]),
+    request_id=st.sampled_from([None, None, "1", "2", "3"]),
+    not_before=TIMES,
+    expire_time=TIMES,
+)
+GROUPS = st.lists(st.lists(ORDERS, min_size=1, max_size=4), min_size=1, max_size=4)
+COUNTS = st.one_of(st.just(PLENTY), st.integers(-1, 6))
+ROOMS = st.just(ROOMY) | st.builds(
+    Room, total=COUNTS, regular=COUNTS, per_customer=st.one_of(st.none(), st.integers(0, 9))
+)
+NUMBERS = st.integers(1, 40)
+ENDINGS = st.sampled_from(
+    [DONE, FAILED, Ending(result=b"r" * 9000), again(), again(SECOND), again(20 * SECOND)]
+)
+TIERS = st.sampled_from(Tier)
+PAUSES = st.dictionaries(TIERS, st.booleans(), max_size=1)
+POLICIES = st.builds(
+    Policy,
+    ranking=st.builds(
+        Ranking, vip_head_start=st.sampled_from([None, None, 1, 15 * SECOND, 3600 * SECOND])
+    ),
+    max_crashes=st.just(MAX_CRASHES),
+    counts_customers=st.just(True),  # noqa: FBT003 - it is a value that hypothesis passes on
+)
+FILTERS = st.builds(
+    OrderFilter,
+    customer_id=st.sampled_from([None, "ada", "bob", "eve"]),
+    tier=st.one_of(st.none(), TIERS),
+    state=st.one_of(st.none(), st.sampled_from(State)),
+)

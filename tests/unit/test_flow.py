@@ -1,0 +1,152 @@
+"""How orders flow through each tier, by a clock that the test turns; and what is old enough."""
+
+from dataclasses import replace
+
+import pytest
+
+from orderintake_server.dispatch.flow import Flow
+from orderintake_server.dispatch.rate import Rate
+from orderintake_server.dispatch.retention import (
+    LOOK_SECONDS,
+    STEP_ORDERS,
+    STEP_SECONDS,
+    Retention,
+)
+from orderintake_server.domain import Tier
+from orderintake_server.store.base import Committed, Found, Prune, Tally
+from support.clocks import Seconds
+
+NONE = dict.fromkeys(Tier, 0)
+EMPTY = {tier: Tally() for tier in Tier}
+FOUND = Found(log_id="0123abcd", tallies=EMPTY, recovered=0, quarantined=0, head=0, earliest=0)
+NOTHING = Committed(tallies=EMPTY, came=NONE, ended=NONE, head=0, earliest=0)
+
+
+# Rates
+
+
+@pytest.mark.parametrize("seconds", [1, 10, 60, 600])
+def test_a_steady_rate_is_told_from_the_first_second_on(seconds: int) -> None:
+    clock = Seconds()
+    rate = Rate(clock, memory_seconds=60)
+    for _ in range(seconds * 10):
+        clock.turn(0.1)
+        rate.add(5)
+    assert rate.per_second() == pytest.approx(50, rel=0.06)
+
+
+def test_what_is_as_old_as_the_memory_counts_a_third_or_so() -> None:
+    clock = Seconds()
+    rate = Rate(clock, memory_seconds=60)
+    for _ in range(10_000):
+        clock.turn(0.1)
+        rate.add(1)
+    clock.turn(60)
+    assert rate.per_second() == pytest.approx(10 / 2.718, rel=0.02)
+
+
+def test_before_any_time_has_passed_there_is_no_rate() -> None:
+    rate = Rate(Seconds(), memory_seconds=60)
+    rate.add(1000)
+    assert rate.per_second() == 0.0
+
+
+# Flow
+
+
+def test_at_first_the_flow_is_what_the_store_held() -> None:
+    tallies = {Tier.VIP: Tally(queued=1), Tier.REGULAR: Tally(scheduled=2)}
+    found = replace(FOUND, tallies=tallies, paused=frozenset({Tier.VIP}))
+    flow = Flow(found, Seconds())
+    assert flow.is_paused(Tier.VIP)
+    assert not flow.is_paused(Tier.REGULAR)
+    assert flow.of(Tier.VIP).tally == Tally(queued=1)
+    assert flow.of(Tier.VIP).is_paused
+    assert flow.of(Tier.REGULAR).tally == Tally(scheduled=2)
+    assert flow.of(Tier.REGULAR).accept_rate == flow.of(Tier.REGULAR).completion_rate == 0.0
+
+
+def test_each_commit_is_counted_for_its_tier() -> None:
+    clock = Seconds()
+    flow = Flow(FOUND, clock)
+    commit = replace(
+        NOTHING,
+        came={Tier.VIP: 2, Tier.REGULAR: 0},
+        ended={Tier.VIP: 0, Tier.REGULAR: 3},
+    )
+    for _ in range(100):
+        clock.turn(1)
+        flow.note(commit)
+    vip, regular = flow.of(Tier.VIP), flow.of(Tier.REGULAR)
+    assert vip.accept_rate == pytest.approx(2, rel=0.1)
+    assert regular.completion_rate == pytest.approx(3, rel=0.1)
+    assert vip.completion_rate == regular.accept_rate == 0
+
+
+def test_the_latest_commit_tells_what_stands_where_and_what_is_paused() -> None:
+    flow = Flow(FOUND, Seconds())
+    tallies = {**EMPTY, Tier.VIP: Tally(processing=9)}
+    flow.note(replace(NOTHING, tallies=tallies, paused=frozenset({Tier.REGULAR})))
+    assert flow.of(Tier.VIP).tally == Tally(processing=9)
+    assert flow.is_paused(Tier.REGULAR)
+    flow.note(NOTHING)
+    assert flow.of(Tier.VIP).tally == Tally()
+    assert not flow.is_paused(Tier.REGULAR)
+
+
+# Retention
+
+BEGIN = 1_790_000_000_000_000
+
+
+class Turned:
+    """A clock in microseconds that stands until it is turned."""
+
+    def __init__(self) -> None:
+        self.now = BEGIN
+
+    def __call__(self) -> int:
+        return self.now
+
+    def turn(self, seconds: float) -> None:
+        self.now += round(seconds * 1e6)
+
+
+def test_what_is_kept_for_ever_is_never_due() -> None:
+    retention = Retention(seconds=None, request_seconds=10.0, clock=Turned())
+    assert retention.due() is None
+    assert retention.next_time is None
+    retention.note(None, 0)
+    assert retention.next_time is None
+
+
+@pytest.mark.parametrize("request_seconds", [None, 60.0, 3600.0])
+def test_what_ended_before_its_time_is_due_from_the_start(request_seconds: float | None) -> None:
+    clock = Turned()
+    retention = Retention(seconds=60.0, request_seconds=request_seconds, clock=clock)
+    requests = None if request_seconds is None else BEGIN - round(request_seconds * 1e6)
+    assert retention.next_time == BEGIN
+    assert retention.due() == Prune(
+        completed_before=BEGIN - 60_000_000, requests_before=requests, limit=STEP_ORDERS
+    )
+
+
+@pytest.mark.parametrize(
+    ("pruned", "pause"),
+    [(0, LOOK_SECONDS), (STEP_ORDERS - 1, LOOK_SECONDS), (STEP_ORDERS, STEP_SECONDS)],
+)
+def test_it_looks_again_soon_while_there_may_be_more(pruned: int, pause: float) -> None:
+    clock = Turned()
+    retention = Retention(seconds=60.0, request_seconds=None, clock=clock)
+    retention.note(retention.due(), pruned)
+    assert retention.due() is None
+    clock.turn(pause)
+    due = retention.due()
+    assert due is not None
+    assert due.completed_before == clock.now - 60_000_000
+
+
+def test_a_commit_that_was_not_asked_to_forget_changes_nothing() -> None:
+    retention = Retention(seconds=60.0, request_seconds=None, clock=Turned())
+    retention.note(None, 0)
+    assert retention.due() is not None
