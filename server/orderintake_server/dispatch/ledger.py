@@ -10,7 +10,7 @@ import structlog
 
 from orderintake_server.dispatch.inbox import Ask, Inbox
 from orderintake_server.domain import CancelOutcome
-from orderintake_server.errors import QueueFull, StorageUnavailable, StoreBroken, StoreFull
+from orderintake_server.errors import QueueFull, StorageUnavailable, StoreFull
 from orderintake_server.store.base import NoRoom, Settlement
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Ledger:
             except StoreFull as full:
                 self._refuse(taken, StorageUnavailable("the disk is full", retry_after=1.0))
                 await self._wait_for_room(taken, full)
-            except StoreBroken:
+            except Exception:  # StoreBroken, or a bug: either way nothing is stored any more
                 self._break(taken)
                 raise
             else:
