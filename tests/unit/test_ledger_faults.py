@@ -193,6 +193,17 @@ async def test_a_broken_store_ends_the_ledger_and_refuses_everybody(store: Fault
     assert await waiting(store) == []
 
 
+async def test_a_bug_in_a_commit_ends_the_ledger_and_refuses_everybody(store: FaultyStore) -> None:
+    desk = Desk(store)
+    running = asyncio.create_task(desk.ledger.run())
+    store.fault = ZeroDivisionError("a bug")
+    answer = desk.ledger.accept((new(),))
+    with pytest.raises(StorageUnavailable):
+        await answer
+    with pytest.raises(ZeroDivisionError):
+        await running
+
+
 async def test_a_caller_who_left_a_broken_store_disturbs_nobody(store: FaultyStore) -> None:
     desk = Desk(store)
     running = asyncio.create_task(desk.ledger.run())
