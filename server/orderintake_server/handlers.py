@@ -55,10 +55,6 @@ class OrderAttempt:
         return self.signal.is_requested
 
 
-UserHandler = "Callable[[OrderAttempt], Message | None | Awaitable[Message | None]]"
-"""What the shop writes: async, or sync, which then runs in a thread of its own."""
-
-
 async def simulate(order: OrderAttempt) -> None:
     """Take as long as the label `processing_time` says ("0.2s"), no time without it.
 
