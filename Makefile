@@ -6,7 +6,7 @@ ARGS ?=
 
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 PIN = .venv/bin/uv pip compile --no-config --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	--generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make pins" $(ARGS)
 CODE = client server tests bench docs
 GENERATED = client/orderintake/v1
