@@ -37,9 +37,12 @@ test: install ## Run the tests, but for the slow ones (ARGS="-k cancel" for some
 test-slow: install ## Run every test
 	@.venv/bin/pytest --slow $(ARGS)
 
-bench: install ## Measure how fast orders are taken, and what a long backlog costs
+bench: install ## Measure what orders, a long backlog and subscribers cost
 	@.venv/bin/python bench/place_order.py $(ARGS)
 	@.venv/bin/python bench/backlog.py
+	@.venv/bin/python bench/stream.py
+	@.venv/bin/python bench/subscribers.py
+	@.venv/bin/python bench/leaks.py
 
 check: format-check lint types layers protos-fresh coverage ## Everything a change must pass
 

@@ -6,18 +6,13 @@ and told beside it.
 
 import argparse
 import asyncio
-import re
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 import load
+from servers import Server, order_server
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
@@ -29,21 +24,6 @@ from orderintake_server.store.sqlite import sqlite_store
 GROUP = 5_000
 KINDS = ("vip", "scheduled", "expiring", *["regular"] * 7)
 HOUR = 3_600_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Started:
-    """A server that was started: how long that took, on which port, and its process."""
-
-    seconds: float
-    port: int
-    pid: int
-
-    def peak_mebibytes(self) -> float:
-        """Tell the most memory it held so far."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        peak = re.search(r"VmHWM:\s+(\d+) kB", status)
-        return int(peak[1]) / 1024 if peak else 0.0
 
 
 async def fill(data: Path, orders: int) -> None:
@@ -69,27 +49,7 @@ async def fill(data: Path, orders: int) -> None:
             await store.commit(Changes(accepts=[group], room=room))
 
 
-@contextmanager
-def started(data: Path, *, workers: int) -> Iterator[Started]:
-    """Start a server and see how long it takes until its port is open."""
-    command = [
-        *(sys.executable, "-m", "orderintake_server.main"),
-        *("--listen", "127.0.0.1:0", "--data", str(data), "--workers", str(workers)),
-        *("--queue-limit", "100000000"),
-    ]
-    began = time.perf_counter()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            for line in process.stderr or ():
-                if found := re.search(r"listening .*127\.0\.0\.1:(\d+)", line):
-                    seconds = time.perf_counter() - began
-                    yield Started(seconds=seconds, port=int(found[1]), pid=process.pid)
-                    break
-        finally:
-            process.kill()
-
-
-def place_seconds(server: Started) -> float:
+def place_seconds(server: Server) -> float:
     """Place a VIP order and tell how long its receipt took, with its exact position."""
     request = api.PlaceOrderRequest()
     request.CopyFrom(load.REQUEST)
@@ -111,9 +71,9 @@ def main() -> None:
         empty, full = Path(folder) / "empty", Path(folder) / "full"
         asyncio.run(fill(full, arguments.orders))
         for name, data in (("no orders", empty), (f"{arguments.orders:,} orders", full)):
-            with started(data, workers=0) as server:
+            with order_server(data, "--workers", "0") as server:
                 receipt = place_seconds(server) * 1000
-                peak = server.peak_mebibytes()
+                peak = server.memory("VmHWM") / 2**20
                 ready = f"ready after {server.seconds:5.2f} s, a receipt in {receipt:5.2f} ms"
                 print(f"{name:18} {ready}, {peak:6.1f} MiB at the most")
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -71,5 +72,27 @@ async def _by_grpc(port: int, calls: int) -> float:
         return calls / (time.perf_counter() - began)
 
 
+def paced(port: int, *, seconds: int, per_second: int) -> subprocess.Popen[bytes]:
+    """Start to place so many orders a second, by a process of its own."""
+    arguments = (str(port), str(seconds * per_second), str(per_second))
+    return subprocess.Popen([sys.executable, __file__, *arguments])
+
+
+async def _paced(port: int, calls: int, per_second: int) -> None:
+    """Place orders at their time, whether those before are answered or not."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub: Any = api_grpc.OrderIntakeServiceStub(channel)
+        began, placed = time.monotonic(), []
+        for number in range(calls):
+            await asyncio.sleep(max(began + number / per_second - time.monotonic(), 0))
+            placed.append(stub.PlaceOrder(REQUEST))
+        for call in placed:
+            await call
+
+
 if __name__ == "__main__":
-    print(asyncio.run(_by_grpc(int(sys.argv[1]), int(sys.argv[2]))))
+    asked_port, asked_calls, *pace = map(int, sys.argv[1:])
+    if pace:
+        asyncio.run(_paced(asked_port, asked_calls, pace[0]))
+    else:
+        print(asyncio.run(_by_grpc(asked_port, asked_calls)))

@@ -4,53 +4,21 @@ Both servers run side by side and take turns under load, so that a noisy machine
 """
 
 import argparse
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
 import load
+from servers import bare_server, order_server
 
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 
-ECHO = Path(__file__).with_name("echo_server.py")
 SERVERS = {
     "PlaceOrder, orders only taken": "0",
     "PlaceOrder, orders processed too": "8",
 }
-
-
-@contextmanager
-def echo_server() -> Iterator[int]:
-    """Run the bare server; give its port."""
-    with subprocess.Popen([sys.executable, ECHO], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield int((process.stdout or sys.stdin).readline())
-        finally:
-            process.kill()
-
-
-@contextmanager
-def order_server(data: str, *, workers: str) -> Iterator[int]:
-    """Run orderintake-server on a fresh store; give its port, and see that it stored all."""
-    command = [
-        *(sys.executable, "-m", "orderintake_server.main"),
-        *("--listen", "127.0.0.1:0", "--data", data, "--workers", workers),
-        *("--queue-limit", "100000000"),
-    ]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            for line in process.stderr or ():
-                if found := re.search(r"listening .*127\.0\.0\.1:(\d+)", line):
-                    yield int(found[1])
-                    break
-        finally:
-            process.kill()
 
 
 def accepted(port: int) -> int:
@@ -68,10 +36,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=Path.cwd()))
-        ports = {"bare echo": stack.enter_context(echo_server())}
+        ports = {"bare echo": stack.enter_context(bare_server("echo_server.py")).port}
         for name, workers in SERVERS.items():
-            data = f"{folder}/{workers}"
-            ports[name] = stack.enter_context(order_server(data, workers=workers))
+            server = order_server(f"{folder}/{workers}", "--workers", workers)
+            ports[name] = stack.enter_context(server).port
         rates = measured(ports, calls=arguments.calls, turns=arguments.turns)
         expected = arguments.calls * arguments.turns + WARM_UP
         for name in SERVERS:

@@ -2,7 +2,9 @@
 
 from importlib.metadata import version
 
-from orderintake.aio import AsyncClient, AsyncCompletions
+from orderintake.aio import AsyncClient
+from orderintake.aio_completions import AsyncCompletions
+from orderintake.checkpoint import Checkpoint, FileCheckpoint
 from orderintake.errors import (
     CompletionGap,
     ContractBroken,
@@ -17,10 +19,13 @@ from orderintake.errors import (
     OrderNotFound,
     OrderNotRedrivable,
     RequestIdReused,
+    SubscriberTooSlow,
     Unavailable,
 )
 from orderintake.requests import REGULAR, VIP, NewOrder
-from orderintake.sync import Client, Completions
+from orderintake.subscription import Batch
+from orderintake.sync import Client
+from orderintake.sync_completions import Completions
 from orderintake.v1.order_admin_service_pb2 import (
     GetQueueStatsResponse,
     RedriveOrderResponse,
@@ -44,8 +49,10 @@ __all__ = [
     "VIP",
     "AsyncClient",
     "AsyncCompletions",
+    "Batch",
     "CancelOrderResponse",
     "CancelOutcome",
+    "Checkpoint",
     "Client",
     "Completion",
     "CompletionGap",
@@ -58,6 +65,7 @@ __all__ = [
     "Durability",
     "Failure",
     "FieldViolation",
+    "FileCheckpoint",
     "GetOrderResponse",
     "GetQueueStatsResponse",
     "InternalError",
@@ -73,6 +81,7 @@ __all__ = [
     "RedriveOrderResponse",
     "RequestIdReused",
     "State",
+    "SubscriberTooSlow",
     "Tier",
     "TierStats",
     "Unavailable",

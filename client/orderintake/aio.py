@@ -1,40 +1,35 @@
-"""The client for asyncio: the service's calls as coroutines, its completions as an iterator."""
+"""The client for asyncio: the service's calls as coroutines."""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import grpc
 
 from orderintake import requests
 from orderintake.aio_calls import AsyncCalls
+from orderintake.aio_completions import AsyncCompletions
 from orderintake.channel import OPTIONS, TIMEOUT_SECONDS
-from orderintake.errors import from_rpc, translated
+from orderintake.errors import translated
 from orderintake.subscription import Subscription
 from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
-from orderintake.v1.order_intake_service_pb2 import GetOrderRequest, StreamCompletionsResponse
+from orderintake.v1.order_intake_service_pb2 import GetOrderRequest
 from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Unpack
 
-    from grpc.aio import UnaryStreamCall
-
+    from orderintake.checkpoint import Checkpoint
     from orderintake.requests import NewOrder
     from orderintake.v1.order_intake_service_pb2 import (
         GetOrderResponse,
         PlaceOrderRequest,
         PlaceOrderResponse,
-        StreamCompletionsRequest,
     )
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
-    from orderintake.v1.order_pb2 import Completion
-
-    _Call = UnaryStreamCall[StreamCompletionsRequest, StreamCompletionsResponse]
+    from orderintake.v1.order_pb2 import Tier
 
 
 class AsyncClient(AsyncCalls):
@@ -130,19 +125,24 @@ class AsyncClient(AsyncCalls):
                 GetOrderRequest(order_id=order_id), timeout=self._timeout
             )
 
-    def completions(
+    def completions(  # noqa: PLR0913 - each is given by name
         self,
         *,
         after: str | None = None,
         from_latest: bool = False,
+        customer_id: str | None = None,
+        tier: Tier.ValueType | None = None,
+        checkpoint: Checkpoint | None = None,
         max_batch_size: int = 0,
         heartbeat_interval: float | None = None,
     ) -> AsyncCompletions:
         """Subscribe to completions: behind a cursor, from now on, or (neither) from the first.
 
-        `max_batch_size` bounds what one message carries (0: the server's 100; at most 1000).
-        `heartbeat_interval` is in seconds, from 1 to 60 (None: 5); after three of silence the
-        stream is opened anew. Enter what is returned by `async with`.
+        All of them, or a customer's or a tier's. `max_batch_size` bounds what one message carries
+        (0: the server's 100; at most 1000). `heartbeat_interval` is in seconds, from 1 to 60 (None:
+        5); after two of silence the stream is opened anew. With a `checkpoint` the cursor is stored
+        behind what was handled, and wins over `after` and `from_latest` once there is one: see
+        AsyncCompletions. Enter what is returned by `async with`.
 
         Raises:
             ValueError: both `after` and `from_latest` are given, or a number does not fit.
@@ -150,139 +150,10 @@ class AsyncClient(AsyncCalls):
         request = requests.stream_completions(
             after=after,
             from_latest=from_latest,
+            customer_id=customer_id,
+            tier=tier,
             max_batch_size=max_batch_size,
             heartbeat_interval=heartbeat_interval,
         )
         subscription = Subscription(request, timeout=self._timeout)
-        return AsyncCompletions(self._opened(), subscription, self._streams)
-
-
-class AsyncCompletions:
-    """Completions in the order of their sequence, without end: an iterator inside its block.
-
-    A lost connection or a server that restarts goes unseen: the stream is resumed from its cursor,
-    for as long as it takes, and each completion comes once; the logger "orderintake" tells of it.
-    One task iterates; any may close.
-    """
-
-    def __init__(
-        self,
-        stub: OrderIntakeServiceAsyncStub,
-        subscription: Subscription,
-        open_streams: set[AsyncCompletions],
-    ) -> None:
-        """See Client.completions."""
-        self._stub = stub
-        self._subscription = subscription
-        self._open_streams = open_streams
-        self._call: _Call | None = None
-        self._closed = asyncio.Event()
-
-    async def __aenter__(self) -> Self:
-        """Wait until the subscription stands: from here on no completion can be missed.
-
-        Raises:
-            CursorRejected: the server cannot go on from the cursor.
-            Unavailable: five attempts found no server.
-            DeadlineExceeded: the server did not answer within the client's `timeout`.
-            RuntimeError: it was entered before.
-        """
-        self._subscription.begin()
-        self._open_streams.add(self)
-        try:
-            while not (self._subscription.stands or self._subscription.ended):
-                await self._advance()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the server's stream at once."""
-        self.close()
-
-    @property
-    def cursor(self) -> str:
-        """The place behind what was handed out: `after` it, nothing is repeated and nothing missed.
-
-        It also moves when the server says that there was nothing to hand out.
-        """
-        return self._subscription.cursor
-
-    def __aiter__(self) -> AsyncIterator[Completion]:
-        """Return itself."""
-        return self
-
-    async def __anext__(self) -> Completion:
-        """Wait for the next completion; the iteration ends only when the stream was closed.
-
-        Raises:
-            CompletionGap: the sequence has a hole or a repeat.
-            CursorRejected: the server came back with another log, or an older one.
-            OrderIntakeError: coming back is no use for another reason.
-        """
-        while not self._subscription.ended:
-            completion = self._subscription.take()
-            if completion is not None:
-                return completion
-            await self._advance()
-        raise StopAsyncIteration
-
-    def close(self) -> None:
-        """End the stream, from any task; an iterator that waits ends too."""
-        self._subscription.end()
-        self._closed.set()
-        if self._call is not None:
-            self._call.cancel()
-        self._open_streams.discard(self)
-
-    async def _advance(self) -> None:
-        """Wait for one message of the stream, opened first if need be, or for its loss."""
-        call = self._call or await self._open()
-        if call is None:
-            return
-        try:
-            response = await self._read(call)
-        except grpc.RpcError as error:
-            self._call = None
-            self._subscription.lost(from_rpc(error))
-        else:
-            self._call = call if response else None
-            self._subscription.received(response)
-
-    async def _open(self) -> _Call | None:
-        """Open a stream when it is time; None if the subscription was closed meanwhile."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._subscription.pause):
-                await self._closed.wait()
-        if not self._subscription.ended:
-            self._call = self._stub.StreamCompletions(self._subscription.request())
-        return self._call
-
-    async def _read(self, call: _Call) -> StreamCompletionsResponse | None:
-        """Read one message; None at the stream's end, or after silence for too long.
-
-        A read that is cancelled takes its call with it, and the next read of that call would look
-        like a normal end (grpc). So the call is let go, and the stream resumed by a new one.
-        """
-        try:
-            async with asyncio.timeout(self._subscription.patience()):
-                response = await call.read()
-        except TimeoutError:
-            return None
-        except asyncio.CancelledError:
-            self._call = None
-            if self._subscription.ended and not _is_cancelled():
-                return None  # by close(): it cancelled the call, nobody this task
-            raise
-        return response if isinstance(response, StreamCompletionsResponse) else None  # else EOF
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+        return AsyncCompletions(self._opened(), subscription, self._streams, checkpoint)

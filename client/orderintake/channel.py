@@ -44,10 +44,11 @@ OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.enable_retries", 1),
     # A request larger than this buffer is not retried; grpc's 256 KiB would exclude large batches.
     ("grpc.per_rpc_retry_buffer_size", 4 * 1024**2),
-    # A peer that is gone without a word is noticed by pings while a call waits. Not
-    # keepalive_timeout_ms: grpc ignores it below a minute.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),
+    # A peer that is gone without a word is noticed by pings while a call waits, within two of a
+    # stream's default heartbeats: until then new calls go into the same dead connection. Not
+    # keepalive_timeout_ms: grpc ignores it below a minute. The server permits a ping a second.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),  # else they cease on a stream that only receives
     # Left alone, the pauses between attempts to connect grow from 1 s to 2 minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from orderintake.channel import TIMEOUT_SECONDS
 from orderintake.operating import app as operating
@@ -29,19 +25,16 @@ from orderintake.options import (
 from orderintake.placing import place_file
 from orderintake.rendering import (
     cancel_text,
-    completion_text,
     order_text,
     receipt_text,
     standing_table,
 )
 from orderintake.requests import REGULAR, VIP, NewOrder
-from orderintake.screen import INTERRUPTED, REFUSED, Screen
-from orderintake.sync import Client, Completions
+from orderintake.screen import REFUSED, Screen
+from orderintake.sync import Client
 from orderintake.v1.order_intake_service_pb2 import CANCEL_OUTCOME_TOO_LATE
 from orderintake.v1.order_pb2 import OrderLine, Tier
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from orderintake.watching import app as watching
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +43,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(operating)
+app.add_typer(watching)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - so typer calls it
@@ -86,12 +80,7 @@ File = Annotated[
     typer.FileBinaryRead | None,
     typer.Option(metavar="PATH", help="A file of orders, or - for standard input."),
 ]
-After = Annotated[str | None, typer.Option(metavar="CURSOR", help="Begin behind this cursor.")]
-FromLatest = Annotated[
-    bool, typer.Option("--from-latest", help="Begin with what comes from now on.")
-]
 _PAGE_SIZE = 1000
-Count = Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N completions.")]
 
 
 @app.callback()
@@ -240,57 +229,3 @@ def list_orders(  # noqa: PLR0913 - each is given by name
         )
         for order in islice(orders, limit):
             screen.show(order, order_text)
-
-
-@app.command()
-def watch(
-    context: typer.Context,
-    *,
-    after: After = None,
-    from_latest: FromLatest = False,
-    count: Count = None,
-    as_json: Json = False,
-) -> None:
-    """Show completions as they come, from the first of all unless told otherwise.
-
-    Goes on by itself when the connection is lost. Ctrl-C shows the cursor to go on --after.
-    """
-    if after is not None and from_latest:
-        raise typer.BadParameter("contradicts --after", param_hint="--from-latest")
-    screen = Screen(as_json=as_json)
-    with (
-        screen.failures(),
-        context.obj as client,
-        client.completions(after=after, from_latest=from_latest) as completions,
-    ):
-        _show_completions(completions, count, screen)
-
-
-def _show_completions(completions: Completions, count: int | None, screen: Screen) -> None:
-    with _ended_by_ctrl_c(completions) as is_interrupted:
-        cursor = completions.cursor
-        for completion in islice(completions, count):
-            screen.show(completion, completion_text)
-            cursor = completions.cursor
-    if is_interrupted():
-        screen.tell({"cursor": cursor}, Text(f"go on with: orderintake watch --after {cursor}"))
-        raise typer.Exit(INTERRUPTED)
-
-
-@contextmanager
-def _ended_by_ctrl_c(completions: Completions) -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C end the iteration between two completions, never inside of one.
-
-    What was shown is then exactly what the cursor is behind. A second Ctrl-C does not wait.
-    """
-    closing = threading.Thread(target=completions.close)
-
-    def close(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        closing.start()  # a thread, since the one that is interrupted may hold a lock it needs
-
-    before = signal.signal(signal.SIGINT, close)
-    try:
-        yield lambda: closing.ident is not None
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -26,6 +26,7 @@ __all__ = [
     "OrderNotFound",
     "OrderNotRedrivable",
     "RequestIdReused",
+    "SubscriberTooSlow",
     "Unavailable",
 ]
 
@@ -141,6 +142,14 @@ class CursorExpired(CursorRejected):
         return self.metadata.get("earliest_cursor", "")
 
 
+class SubscriberTooSlow(OrderIntakeError):
+    """The server gave a completion stream up: its subscriber took nothing of it for too long.
+
+    Nothing is missed: who comes back with the last cursor goes on. `completions()` does so by
+    itself, and only logs it.
+    """
+
+
 class InternalError(OrderIntakeError):
     """A bug of the service. Report it."""
 
@@ -188,6 +197,7 @@ BY_REASON: dict[str, type[OrderIntakeError]] = {
     "CURSOR_AHEAD": CursorRejected,
     "CURSOR_OTHER_LOG": CursorRejected,
     "CURSOR_INVALID": CursorRejected,
+    "SUBSCRIBER_TOO_SLOW": SubscriberTooSlow,
     "INTERNAL": InternalError,
 }
 """What each reason of the contract is raised as."""

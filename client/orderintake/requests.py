@@ -117,21 +117,30 @@ def batch_place_orders(
     return batch
 
 
-def stream_completions(
+def stream_completions(  # noqa: PLR0913 - the parts of a request, all named
     *,
     after: str | None = None,
     from_latest: bool = False,
+    customer_id: str | None = None,
+    tier: "Tier.ValueType | None" = None,
     max_batch_size: int = 0,
     heartbeat_interval: float | None = None,
 ) -> StreamCompletionsRequest:
-    """Make the request that begins a completion stream; `heartbeat_interval` is in seconds.
+    """Make the request that begins a stream of the completions that match; None matches all.
+
+    `heartbeat_interval` is in seconds.
 
     Raises:
-        ValueError: both `after` and `from_latest` are given, or a number does not fit its field.
+        ValueError: both `after` and `from_latest` are given, a number does not fit its field, or a
+            text is not Unicode.
     """
     if after is not None and from_latest:
         raise ValueError("a stream begins after a cursor or at the latest, not both")
-    request = StreamCompletionsRequest(max_batch_size=max_batch_size)
+    request = StreamCompletionsRequest(
+        customer_id=customer_id or "",
+        tier=tier or TIER_UNSPECIFIED,
+        max_batch_size=max_batch_size,
+    )
     if after is not None:
         request.after_cursor = after
     else:

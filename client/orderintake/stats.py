@@ -26,7 +26,10 @@ _COLUMNS = ("queued", "scheduled", "processing", "oldest", "accepted/s", "ended/
 
 def stats_table(stats: GetQueueStatsResponse) -> Table:
     """Return a row for each tier."""
-    caption = f"{stats.workers} workers, {stats.head_sequence} completions"
+    caption = (
+        f"{stats.workers} workers, {stats.head_sequence} completions,"
+        f" {stats.subscribers} subscribers"
+    )
     table = Table(box=None, padding=(0, 2, 0, 0), caption=caption, caption_justify="left")
     table.add_column("tier")
     for name in _COLUMNS:

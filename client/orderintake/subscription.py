@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from grpc import StatusCode
@@ -17,6 +18,7 @@ from orderintake.errors import (
     OrderIntakeError,
     Unavailable,
 )
+from orderintake.progress import Progress
 from orderintake.status import Status
 from orderintake.v1.order_intake_service_pb2 import (
     SIGNAL_GOING_AWAY,
@@ -44,13 +46,24 @@ RESUMABLE = frozenset(
 ATTEMPTS = 5
 """How often a subscription that never stood is tried."""
 
-SILENT_HEARTBEATS = 3
+SILENT_HEARTBEATS = 2
 """For how many heartbeat intervals a stream may be silent before it is taken for dead."""
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 
 _log = logging.getLogger("orderintake")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Completions that came together, at least one, and the place behind them.
+
+    `after` this cursor nothing of the batch is repeated and nothing behind it missed.
+    """
+
+    completions: tuple[Completion, ...]
+    cursor: str
 
 
 class Subscription:
@@ -64,7 +77,7 @@ class Subscription:
         stands: the server has said SIGNAL_STARTED once: from here on nothing can be missed.
         ended: the subscriber has left, or was told why it cannot go on.
         pause: how many seconds to wait before the next stream is opened.
-        cursor: the place behind what was handed out, and behind all that had nothing to hand out.
+        progress: how far the subscriber has come.
     """
 
     def __init__(
@@ -81,8 +94,9 @@ class Subscription:
         """
         self.stands = self.ended = False
         self.pause = 0.0
-        self.cursor = self._received_cursor = request.after_cursor
         self._asked = request
+        self._received_cursor = request.after_cursor
+        self._is_filtered = bool(request.customer_id or request.tier)
         self._timeout, self._clock, self._chance = timeout, clock, chance
         self._deadline: float | None = None
         self._failures = 0
@@ -90,6 +104,18 @@ class Subscription:
         self._started = self._going_away = False
         self._sequence: int | None = None
         self._waiting: deque[Completion] = deque()
+        self.progress = Progress(request.after_cursor, clock=clock)
+
+    @property
+    def cursor(self) -> str:
+        """The place behind what was handed out, and behind all that had nothing to hand out."""
+        return self.progress.cursor
+
+    def go_on(self, cursor: str) -> None:
+        """Begin behind a cursor that was stored, wherever else it was to begin."""
+        self._asked.after_cursor = self._received_cursor = cursor
+        self.progress.passed(cursor)
+        self.progress.stored(cursor)
 
     def begin(self) -> None:
         """Start the time in which the subscription has to stand.
@@ -146,11 +172,14 @@ class Subscription:
         self._waiting.extend(response.completions)
         self._received_cursor = response.cursor
         if not self._waiting:
-            self.cursor = response.cursor
+            self.progress.passed(response.cursor)
 
     def _follow(self, sequence: int) -> None:
-        if self._sequence is not None and sequence != self._sequence + 1:
-            self._end(CompletionGap(self._sequence + 1, sequence))
+        """Believe the next sequence; a filter leaves some out, and still they grow."""
+        if self._sequence is not None:
+            expected = self._sequence + 1
+            if sequence < expected or (sequence > expected and not self._is_filtered):
+                self._end(CompletionGap(expected, sequence))
         self._sequence = sequence
 
     def lost(self, error: OrderIntakeError | None = None) -> None:
@@ -189,13 +218,30 @@ class Subscription:
         Raises:
             RuntimeError: the subscription does not stand yet.
         """
-        if not self.stands:
-            raise RuntimeError("a subscription is iterated inside its `with` block only")
+        self._refuse_outside()
         if not self._waiting:
             return None
         completion = self._waiting.popleft()
-        self.cursor = completion.cursor if self._waiting else self._received_cursor
+        self.progress.handed_out(completion.cursor if self._waiting else self._received_cursor)
         return completion
+
+    def take_batch(self) -> Batch | None:
+        """Hand out all that is there, and move `cursor` behind it; None if there is nothing now.
+
+        Raises:
+            RuntimeError: the subscription does not stand yet.
+        """
+        self._refuse_outside()
+        if not self._waiting:
+            return None
+        batch = Batch(tuple(self._waiting), self._received_cursor)
+        self._waiting.clear()
+        self.progress.handed_out(batch.cursor)
+        return batch
+
+    def _refuse_outside(self) -> None:
+        if not self.stands:
+            raise RuntimeError("a subscription is iterated inside its `with` block only")
 
     def end(self) -> None:
         """End the subscription: its subscriber has left."""

@@ -1,36 +1,34 @@
-"""The client for threads: the service's calls as plain methods, its completions as an iterator."""
+"""The client for threads: the service's calls as plain methods."""
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Self
 
 import grpc
 
 from orderintake import requests
 from orderintake.channel import OPTIONS, TIMEOUT_SECONDS
-from orderintake.errors import from_rpc, translated
+from orderintake.errors import translated
 from orderintake.subscription import Subscription
 from orderintake.sync_calls import Calls
+from orderintake.sync_completions import Completions
 from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
 from orderintake.v1.order_intake_service_pb2 import GetOrderRequest
 from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Unpack
 
-    from grpc import _CallIterator
-
+    from orderintake.checkpoint import Checkpoint
     from orderintake.requests import NewOrder
     from orderintake.v1.order_intake_service_pb2 import (
         GetOrderResponse,
         PlaceOrderRequest,
         PlaceOrderResponse,
-        StreamCompletionsResponse,
     )
-    from orderintake.v1.order_pb2 import Completion
+    from orderintake.v1.order_pb2 import Tier
 
 
 class Client(Calls):
@@ -124,19 +122,24 @@ class Client(Calls):
                 GetOrderRequest(order_id=order_id), timeout=self._timeout
             )
 
-    def completions(
+    def completions(  # noqa: PLR0913 - each is given by name
         self,
         *,
         after: str | None = None,
         from_latest: bool = False,
+        customer_id: str | None = None,
+        tier: Tier.ValueType | None = None,
+        checkpoint: Checkpoint | None = None,
         max_batch_size: int = 0,
         heartbeat_interval: float | None = None,
     ) -> Completions:
         """Subscribe to completions: behind a cursor, from now on, or (neither) from the first.
 
-        `max_batch_size` bounds what one message carries (0: the server's 100; at most 1000).
-        `heartbeat_interval` is in seconds, from 1 to 60 (None: 5); after three of silence the
-        stream is opened anew. Enter what is returned by `with`.
+        All of them, or a customer's or a tier's. `max_batch_size` bounds what one message carries
+        (0: the server's 100; at most 1000). `heartbeat_interval` is in seconds, from 1 to 60 (None:
+        5); after two of silence the stream is opened anew. With a `checkpoint` the cursor is stored
+        behind what was handled, and wins over `after` and `from_latest` once there is one: see
+        Completions. Enter what is returned by `with`.
 
         Raises:
             ValueError: both `after` and `from_latest` are given, or a number does not fit.
@@ -144,135 +147,10 @@ class Client(Calls):
         request = requests.stream_completions(
             after=after,
             from_latest=from_latest,
+            customer_id=customer_id,
+            tier=tier,
             max_batch_size=max_batch_size,
             heartbeat_interval=heartbeat_interval,
         )
         subscription = Subscription(request, timeout=self._timeout)
-        return Completions(self._opened(), subscription, self._streams)
-
-
-class Completions:
-    """Completions in the order of their sequence, without end: an iterator inside its block.
-
-    A lost connection or a server that restarts goes unseen: the stream is resumed from its cursor,
-    for as long as it takes, and each completion comes once; the logger "orderintake" tells of it.
-    One thread iterates; any may close.
-    """
-
-    def __init__(
-        self,
-        stub: OrderIntakeServiceStub,
-        subscription: Subscription,
-        open_streams: set[Completions],
-    ) -> None:
-        """See Client.completions."""
-        self._stub = stub
-        self._subscription = subscription
-        self._open_streams = open_streams
-        self._call: _CallIterator[StreamCompletionsResponse] | None = None
-        self._opening = threading.Lock()
-        self._closed = threading.Event()
-
-    def __enter__(self) -> Self:
-        """Wait until the subscription stands: from here on no completion can be missed.
-
-        Raises:
-            CursorRejected: the server cannot go on from the cursor.
-            Unavailable: five attempts found no server.
-            DeadlineExceeded: the server did not answer within the client's `timeout`.
-            RuntimeError: it was entered before.
-        """
-        self._subscription.begin()
-        self._open_streams.add(self)
-        try:
-            while not (self._subscription.stands or self._subscription.ended):
-                self._advance()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End the server's stream at once."""
-        self.close()
-
-    @property
-    def cursor(self) -> str:
-        """The place behind what was handed out: `after` it, nothing is repeated and nothing missed.
-
-        It also moves when the server says that there was nothing to hand out.
-        """
-        return self._subscription.cursor
-
-    def __iter__(self) -> Iterator[Completion]:
-        """Return itself."""
-        return self
-
-    def __next__(self) -> Completion:
-        """Wait for the next completion; the iteration ends only when the stream was closed.
-
-        Raises:
-            CompletionGap: the sequence has a hole or a repeat.
-            CursorRejected: the server came back with another log, or an older one.
-            OrderIntakeError: coming back is no use for another reason.
-        """
-        while not self._subscription.ended:
-            completion = self._subscription.take()
-            if completion is not None:
-                return completion
-            self._advance()
-        raise StopIteration
-
-    def close(self) -> None:
-        """End the stream, from any thread; an iterator that waits ends too."""
-        with self._opening:
-            self._subscription.end()
-            self._closed.set()
-            if self._call is not None:
-                self._call.cancel()
-        self._open_streams.discard(self)
-
-    def _advance(self) -> None:
-        """Wait for one message of the stream, opened first if need be, or for its loss."""
-        call = self._call or self._open()
-        if call is None:
-            return
-        try:
-            response = self._read(call)
-        except grpc.RpcError as error:
-            self._call = None
-            self._subscription.lost(from_rpc(error))
-        else:
-            self._call = call if response else None
-            self._subscription.received(response)
-
-    def _open(self) -> _CallIterator[StreamCompletionsResponse] | None:
-        """Open a stream when it is time; None if the subscription was closed meanwhile."""
-        self._closed.wait(self._subscription.pause)
-        with self._opening:
-            if not self._subscription.ended:
-                self._call = self._stub.StreamCompletions(self._subscription.request())
-        return self._call
-
-    def _read(
-        self, call: _CallIterator[StreamCompletionsResponse]
-    ) -> StreamCompletionsResponse | None:
-        """Read one message; silence for too long cancels the call, which makes grpc raise.
-
-        A read that is interrupted, as by Ctrl-C, takes its call with it; the next one resumes.
-        """
-        alarm = threading.Timer(self._subscription.patience(), call.cancel)
-        alarm.daemon = True  # if Ctrl-C comes while it starts, nobody is to wait for it
-        try:
-            alarm.start()
-            return next(call, None)
-        except BaseException:
-            call.cancel()
-            raise
-        finally:
-            alarm.cancel()
+        return Completions(self._opened(), subscription, self._streams, checkpoint)

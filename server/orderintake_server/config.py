@@ -159,6 +159,22 @@ class Settings(BaseSettings):
         description="seconds after its end that an order's request_id is known; 0 for ever, else "
         "no shorter than retention",
     )
+    subscriber_timeout: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="seconds that a completion stream waits for a reader that takes nothing, then "
+        "it ends with SUBSCRIBER_TOO_SLOW; the reader comes back with its cursor",
+    )
+    max_connection_age: float = Field(
+        default=0.0,
+        ge=0,
+        le=LONGEST_SECONDS / 1000,
+        allow_inf_nan=False,
+        description="seconds, 10 % more or less, after which a client's connection is closed, so "
+        "that it looks for a server anew; 0 for never",
+    )
     drain_timeout: float = Field(
         default=20.0,
         ge=0,

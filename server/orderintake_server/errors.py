@@ -21,6 +21,7 @@ class Reason(Enum):
     CURSOR_AHEAD = "CURSOR_AHEAD"
     CURSOR_OTHER_LOG = "CURSOR_OTHER_LOG"
     CURSOR_INVALID = "CURSOR_INVALID"
+    SUBSCRIBER_TOO_SLOW = "SUBSCRIBER_TOO_SLOW"
     INTERNAL = "INTERNAL"
 
 
@@ -145,6 +146,12 @@ class CursorInvalid(Refusal):
     """The text is no cursor."""
 
     reason = Reason.CURSOR_INVALID
+
+
+class SubscriberTooSlow(Refusal):
+    """The subscriber takes nothing of its stream any more."""
+
+    reason = Reason.SUBSCRIBER_TOO_SLOW
 
 
 class StoreFull(Exception):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from orderintake_server.dispatch.completions import MESSAGE_BYTES, Subscription
+from orderintake_server.dispatch.subscription import Subscription
 from orderintake_server.domain import (
     REDRIVABLE,
     Completion,
@@ -26,6 +27,8 @@ from orderintake_server.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orderintake_server.dispatch.completions import Completions
     from orderintake_server.dispatch.estimate import ServiceTimes, Wait
     from orderintake_server.dispatch.flow import Flow, TierFlow
@@ -135,23 +138,26 @@ class Intake:
         Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
         been forgotten.
         """
-        after = self._place(start)
-        page = await self._store.search_log(
-            wanted, after=after, limit=limit, max_bytes=MESSAGE_BYTES
-        )
-        self._completions.publish(page.end)  # its cursor must be good from now on
-        return page
+        return await self._completions.read(wanted, after=self._place(start), limit=limit)
 
-    def subscribe(self, *, start: Place, limit: int, heartbeat_seconds: float) -> Subscription:
-        """Begin a subscription behind a place in the log.
+    @contextmanager
+    def subscribe(
+        self, wanted: OrderFilter, *, start: Place, limit: int, heartbeat_seconds: float
+    ) -> Iterator[Subscription]:
+        """Subscribe to what is wanted behind a place in the log, while inside.
 
         Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
         been forgotten.
         """
         after = self._place(start)
-        return Subscription(
-            self._completions, after=after, limit=limit, heartbeat_seconds=heartbeat_seconds
-        )
+        with self._completions.subscriber():
+            yield Subscription(
+                self._completions,
+                wanted,
+                after=after,
+                limit=limit,
+                heartbeat_seconds=heartbeat_seconds,
+            )
 
     # An operator's
 
@@ -191,6 +197,11 @@ class Intake:
     def head(self) -> int:
         """The sequence of the newest completion."""
         return self._completions.head
+
+    @property
+    def subscribers(self) -> int:
+        """How many completion streams are open."""
+        return self._completions.subscribers
 
     def refuse_orders(self) -> None:
         """Take no new order from now on."""

@@ -27,7 +27,8 @@ from orderintake_server.dispatch.workers import Workers, WorkPolicy
 from orderintake_server.domain import Ranking
 from orderintake_server.intake import Intake
 from orderintake_server.names import Names
-from orderintake_server.rpc.server import rpc_server
+from orderintake_server.rpc.codec import Codec
+from orderintake_server.rpc.server import RpcSettings, rpc_server
 from orderintake_server.store.base import Policy
 from orderintake_server.store.sqlite import sqlite_store
 
@@ -60,14 +61,21 @@ class Service:
     """The parts between the store and the port, made, started and drained together."""
 
     def __init__(
-        self, store: SqliteStore, settings: Settings, handler: Handler, clock: Callable[[], int]
+        self,
+        store: SqliteStore,
+        settings: Settings,
+        handler: Handler,
+        codec: Codec,
+        clock: Callable[[], int],
     ) -> None:
         """Prepare to serve from an open store."""
         found = store.found
         attempts = Attempts()
         times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
         flow = Flow(found, time.monotonic)
-        self.completions = Completions(store, head=found.head, earliest=found.earliest)
+        self.completions = Completions(
+            store, codec.delivered, head=found.head, earliest=found.earliest
+        )
         self.ledger = _ledger(store, settings, self.completions, attempts, flow, clock)
         self.workers = Workers(
             _work_policy(settings),
@@ -89,6 +97,7 @@ class Service:
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start to commit and to process, as children of `tasks`."""
         self._committing = tasks.create_task(self.ledger.run(), name="ledger")
+        tasks.create_task(self.completions.run(), name="completions")
         self.workers.start(tasks)
 
     async def drain(self, seconds: float) -> None:
@@ -131,14 +140,11 @@ async def running(
         with handlers.HandlerCalls(
             handler, names=names, threads=settings.workers, before=before
         ) as calls:
-            service = Service(store, settings, calls, clock)
+            codec = Codec(names, clock)
+            service = Service(store, settings, calls, codec, clock)
             async with (
                 rpc_server(
-                    service.intake,
-                    names=names,
-                    listen=settings.listen,
-                    workers=settings.workers,
-                    clock=clock,
+                    service.intake, _rpc_settings(settings), names=names, codec=codec
                 ) as server,
                 _plain_errors(),
                 asyncio.TaskGroup() as tasks,
@@ -218,6 +224,15 @@ def _store_policy(settings: Settings) -> Policy:
         ranking=Ranking(vip_head_start=head_start or None),
         max_crashes=settings.max_crashes,
         counts_customers=settings.customer_queue_limit > 0,
+    )
+
+
+def _rpc_settings(settings: Settings) -> RpcSettings:
+    return RpcSettings(
+        listen=settings.listen,
+        workers=settings.workers,
+        subscriber_seconds=settings.subscriber_timeout,
+        connection_seconds=settings.max_connection_age or None,
     )
 
 

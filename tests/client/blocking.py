@@ -10,6 +10,7 @@ import grpc
 from orderintake import (
     AsyncClient,
     AsyncCompletions,
+    Batch,
     CancelOrderResponse,
     Completion,
     GetOrderResponse,
@@ -94,21 +95,8 @@ class BlockingClient:
     def redrive(self, order_id: str) -> RedriveOrderResponse:
         return self._runner.run(self._client.redrive(order_id))
 
-    def completions(
-        self,
-        *,
-        after: str | None = None,
-        from_latest: bool = False,
-        max_batch_size: int = 0,
-        heartbeat_interval: float | None = None,
-    ) -> "BlockingCompletions":
-        completions = self._client.completions(
-            after=after,
-            from_latest=from_latest,
-            max_batch_size=max_batch_size,
-            heartbeat_interval=heartbeat_interval,
-        )
-        return BlockingCompletions(self._runner, completions)
+    def completions(self, **options: Any) -> "BlockingCompletions":  # noqa: ANN401 - as above
+        return BlockingCompletions(self._runner, self._client.completions(**options))
 
 
 class BlockingCompletions:
@@ -145,6 +133,15 @@ class BlockingCompletions:
 
     async def _next(self) -> Completion | None:
         return await anext(self._completions, None)
+
+    def batches(self) -> Iterator[Batch]:
+        batches = self._completions.batches()
+
+        async def following() -> Batch | None:
+            return await anext(batches, None)
+
+        while (batch := self._runner.run(following())) is not None:
+            yield batch
 
     def close(self) -> None:
         self._completions.close()

@@ -67,7 +67,9 @@ class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminService
             paused=True,
         )
         regular = admin.TierStats(tier=order_pb2.TIER_REGULAR, processing=1, completion_rate=0.5)
-        return admin.GetQueueStatsResponse(tiers=[vip, regular], workers=8, head_sequence=7)
+        return admin.GetQueueStatsResponse(
+            tiers=[vip, regular], workers=8, head_sequence=7, subscribers=2
+        )
 
     def PauseTier(
         self, request: admin.PauseTierRequest, context: Context

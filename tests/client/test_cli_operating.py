@@ -29,7 +29,7 @@ def test_stats_shows_a_table(server: FakeServer) -> None:
     assert head[:4] == ["tier", "queued", "scheduled", "processing"]
     assert vip == ["VIP", "3", "2", "0", "4.2", "s", "1.2", "0.0", "paused"]
     assert regular == ["regular", "0", "0", "1", "0.0", "0.5"]
-    assert caption == ["8", "workers,", "7", "completions"]
+    assert caption == ["8", "workers,", "7", "completions,", "2", "subscribers"]
 
 
 def test_stats_as_json_is_one_line(server: FakeServer) -> None:

@@ -3,11 +3,13 @@
 import json
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
 from client.command import lines_of, run, watching
 from client.fake_server import UNAVAILABLE, Context, FakeServer, Messages, Silence, started
+from orderintake import VIP
 
 
 def test_watch_shows_completions_from_the_first_on(server: FakeServer) -> None:
@@ -92,3 +94,25 @@ def test_watch_ends_quietly_when_nobody_reads_on(server: FakeServer, form: tuple
         server.servicer.complete(1)
         assert watch.wait(10) == 141
         assert err.read() == ""
+
+
+def test_watch_goes_on_from_its_checkpoint(server: FakeServer, tmp_path: Path) -> None:
+    server.servicer.complete(4)
+    command = ("watch", "--count", "2", "--json", "--checkpoint", str(tmp_path / "cursor"))
+    found = [lines_of(run(server, *command).stdout) for _ in range(2)]
+    assert [[line["sequence"] for line in lines] for lines in found] == [["1", "2"], ["3", "4"]]
+
+
+def test_watch_refuses_a_garbled_checkpoint(server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "cursor").write_text("")
+    result = run(server, "watch", "--checkpoint", str(tmp_path / "cursor"))
+    assert result.exit_code == 2
+    assert "is no" in result.stderr
+
+
+def test_watch_asks_for_a_customers_and_a_tiers_only(server: FakeServer) -> None:
+    server.servicer.complete(1)
+    result = run(server, "watch", "--count", "1", "--customer", "ada", "--tier", "vip")
+    assert result.exit_code == 0
+    (request,) = server.servicer.requests
+    assert (request.customer_id, request.tier) == ("ada", VIP)

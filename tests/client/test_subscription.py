@@ -15,7 +15,7 @@ from orderintake.errors import (
     ContractBroken,
     Unavailable,
 )
-from orderintake.requests import stream_completions
+from orderintake.requests import VIP, stream_completions
 from orderintake.subscription import Subscription
 from orderintake.v1 import order_intake_service_pb2 as api
 
@@ -144,3 +144,47 @@ def test_a_hole_or_a_repeat_between_two_streams_is_a_gap(sequence: int) -> None:
     subscription.received(started("c2"))
     with pytest.raises(CompletionGap):
         subscription.received(message(sequence))
+
+
+def test_with_a_filter_a_hole_is_no_gap_but_a_repeat_is() -> None:
+    for wanted in (stream_completions(customer_id="ada"), stream_completions(tier=VIP)):
+        subscription = standing(wanted)
+        subscription.received(message(2, 5))
+        subscription.received(message(9))
+        assert list(taken(subscription)) == [2, 5, 9]
+        with pytest.raises(CompletionGap):
+            subscription.received(message(9))
+
+
+def test_a_filter_holds_when_it_comes_back() -> None:
+    subscription = standing(stream_completions(customer_id="ada", tier=VIP))
+    subscription.lost()
+    again = subscription.request()
+    assert (again.customer_id, again.tier, again.after_cursor) == ("ada", VIP, "c0")
+
+
+def test_a_batch_is_all_that_is_there_with_the_cursor_behind_it() -> None:
+    subscription = standing()
+    assert subscription.take_batch() is None
+    subscription.received(message(1, 2, cursor="c2+"))
+    subscription.received(message(3, cursor="c3+"))
+    assert subscription.take()
+    batch = subscription.take_batch()
+    assert batch is not None
+    assert [completion.sequence for completion in batch.completions] == [2, 3]
+    assert batch.cursor == subscription.cursor == "c3+"
+    assert subscription.take_batch() is None
+
+
+def test_batches_are_taken_from_a_subscription_that_stands() -> None:
+    with pytest.raises(RuntimeError):
+        subscribed().take_batch()
+
+
+def test_a_stored_cursor_wins_over_where_it_was_to_begin() -> None:
+    subscription = subscribed(stream_completions(from_latest=True))
+    subscription.go_on("c7")
+    request = subscription.request()
+    assert (request.WhichOneof("start"), request.after_cursor) == ("after_cursor", "c7")
+    assert subscription.cursor == "c7"
+    assert subscription.progress.last(failed=False) is None

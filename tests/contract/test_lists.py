@@ -1,5 +1,7 @@
 """Orders and completions are listed by pages, whoever moves meanwhile, with bounded work."""
 
+from dataclasses import replace
+
 import pytest
 
 from orderintake_server.domain import Completion, Order, State, Tier
@@ -98,7 +100,7 @@ async def test_a_page_shows_orders_as_they_stand_now(store: FoundStore, shop: li
 
 async def test_of_an_empty_store_nothing_is_listed(store: FoundStore) -> None:
     assert await store.list_orders(ALL, after=0, limit=5) == ([], None)
-    page = await store.search_log(ALL, after=0, limit=5, max_bytes=PLENTY)
+    page = await store.read_log(ALL, after=0, limit=5, max_bytes=PLENTY)
     assert (page.completions, page.end, page.goes_on) == ([], 0, False)
 
 
@@ -136,37 +138,64 @@ async def test_a_customers_list_looks_at_that_customers_rows_only(
     assert (order.accept_sequence, after) == (31, None)
 
 
+FAILURES = OrderFilter(state=State.FAILED)
+
+
+@pytest.mark.parametrize("wanted", [FAILURES, replace(FAILURES, tier=Tier.REGULAR)])
 async def test_a_search_looks_at_so_many_rows_and_tells_where_to_go_on(
-    store: FoundStore, short_scans: int
+    store: FoundStore, short_scans: int, wanted: OrderFilter
 ) -> None:
     await complete(store, *(new() for _ in range(2 * short_scans)))
-    await complete(store, new(vip=True), new())
-    pages, after, goes_on = [], 0, True
+    await place(store, new(), new())
+    first, second = await start(store, 2)
+    await settle(store, first, ending=FAILED)
+    await settle(store, second)
+    assert await _ends(store, wanted) == [([], 10), ([], 20), ([21], 22)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "others"),
+    [
+        (OrderFilter(customer_id="bob"), OrderFilter(customer_id="eve")),
+        (VIPS, OrderFilter(customer_id="eve", tier=Tier.VIP)),
+    ],
+)
+async def test_a_search_for_a_customer_or_a_tier_looks_at_no_others_rows(
+    store: FoundStore, short_scans: int, wanted: OrderFilter, others: OrderFilter
+) -> None:
+    await complete(store, *(new() for _ in range(3 * short_scans)))
+    await complete(store, new(customer_id="bob", vip=True), new())
+    assert await _ends(store, wanted) == [([31], 32)]
+    assert await _ends(store, others) == [([], 32)]
+
+
+async def _ends(store: FoundStore, wanted: OrderFilter) -> list[tuple[list[int], int]]:
+    """Read the log by pages of five; tell of each what it holds, and its end."""
+    pages: list[tuple[list[int], int]] = []
+    after, goes_on = 0, True
     while goes_on:
-        page = await store.search_log(VIPS, after=after, limit=5, max_bytes=PLENTY)
+        page = await store.read_log(wanted, after=after, limit=5, max_bytes=PLENTY)
         after, goes_on = page.end, page.goes_on
         pages.append(([end.sequence for end in page.completions], page.end))
-    assert pages == [([], 10), ([], 20), ([21], 22)]
+    return pages
 
 
 async def test_a_search_that_found_enough_ends_at_what_it_found(store: FoundStore) -> None:
     await complete(store, *(new(vip=n in (2, 4), customer_id=str(n)) for n in range(1, 6)))
-    page = await store.search_log(VIPS, after=0, limit=1, max_bytes=PLENTY)
+    page = await store.read_log(VIPS, after=0, limit=1, max_bytes=PLENTY)
     assert (page.end, page.goes_on) == (1, True)
-    page = await store.search_log(VIPS, after=0, limit=2, max_bytes=PLENTY)
+    page = await store.read_log(VIPS, after=0, limit=2, max_bytes=PLENTY)
     assert (page.end, page.goes_on) == (2, True)
-    page = await store.search_log(VIPS, after=2, limit=2, max_bytes=PLENTY)
+    page = await store.read_log(VIPS, after=2, limit=2, max_bytes=PLENTY)
     assert (page.completions, page.end, page.goes_on) == ([], 5, False)
 
 
 async def test_a_search_holds_no_more_than_the_bytes_asked_for(store: FoundStore) -> None:
     await complete(store, *(new(b"x" * 1000) for _ in range(5)))
-    page = await store.search_log(
-        ADAS, after=0, limit=9, max_bytes=3 * (1000 + COMPLETION_BYTES) - 1
-    )
+    page = await store.read_log(ADAS, after=0, limit=9, max_bytes=3 * (1000 + COMPLETION_BYTES) - 1)
     assert ([end.sequence for end in page.completions], page.end) == ([1, 2], 2)
     assert page.goes_on
-    page = await store.search_log(ADAS, after=2, limit=9, max_bytes=1)
+    page = await store.read_log(ADAS, after=2, limit=9, max_bytes=1)
     assert ([end.sequence for end in page.completions], page.end) == ([3], 3)
 
 
@@ -184,7 +213,7 @@ async def _searched(store: FoundStore, wanted: OrderFilter, limit: int) -> list[
     found: list[Completion] = []
     after, goes_on = 0, True
     while goes_on:
-        page = await store.search_log(wanted, after=after, limit=limit, max_bytes=PLENTY)
+        page = await store.read_log(wanted, after=after, limit=limit, max_bytes=PLENTY)
         assert len(page.completions) <= limit
         after, goes_on = page.end, page.goes_on
         found += page.completions

@@ -166,7 +166,7 @@ async def test_its_orders_are_listed_by_customer(home: SqliteHome) -> None:
     store = await home.open()
     orders, _ = await store.list_orders(OrderFilter(customer_id="bob"), after=0, limit=9)
     assert [order.accept_sequence for order in orders] == [2, 5, 6]
-    page = await store.search_log(OrderFilter(tier=Tier.VIP), after=0, limit=9, max_bytes=9999)
+    page = await store.read_log(OrderFilter(tier=Tier.VIP), after=0, limit=9, max_bytes=9999)
     assert [end.sequence for end in page.completions] == [1]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from orderintake_server.domain import Order, State, Tier
 from orderintake_server.errors import CursorExpired, RequestIdReused
-from orderintake_server.store.base import Changes, OrderFilter, Prune
+from orderintake_server.store.base import EVERY_ORDER, Changes, OrderFilter, Prune
 from support.changes import (
     FAILED,
     PLENTY,
@@ -70,9 +70,9 @@ async def test_a_place_before_what_was_forgotten_has_expired(home: Home, store: 
     await prune(store, home.clock.now, limit=3)
     for after in range(3):
         with pytest.raises(CursorExpired) as read:
-            await store.read_log(after=after, limit=9, max_bytes=PLENTY)
+            await store.read_log(EVERY_ORDER, after=after, limit=9, max_bytes=PLENTY)
         with pytest.raises(CursorExpired) as searched:
-            await store.search_log(NOBODY, after=after, limit=9, max_bytes=PLENTY)
+            await store.read_log(NOBODY, after=after, limit=9, max_bytes=PLENTY)
         assert read.value.earliest == searched.value.earliest == 3
     assert [end.sequence for end in await whole_log(store, after=3)] == [4, 5]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from orderintake_server.domain import Completion, Ending, Event, Failure, Order, State
-from orderintake_server.store.base import COMPLETION_BYTES
+from orderintake_server.store.base import COMPLETION_BYTES, EVERY_ORDER
 from support.changes import FAILED, PLENTY, new, place, settle, start, waiting, whole_log
 from support.stores import FoundStore
 
@@ -65,19 +65,23 @@ async def test_the_log_is_read_whole_and_in_order(store: FoundStore, log: list[C
 async def test_a_page_of_the_log_goes_on_without_a_hole(
     store: FoundStore, log: list[Completion], after: int, limit: int
 ) -> None:
-    page = await store.read_log(after=after, limit=limit, max_bytes=PLENTY)
-    assert page == log[after : after + limit]
+    page = await store.read_log(EVERY_ORDER, after=after, limit=limit, max_bytes=PLENTY)
+    assert page.completions == log[after : after + limit]
+    assert page.goes_on == (after + limit < 300)
+    assert page.end == min(after + limit, 300)
 
 
 @pytest.mark.parametrize("after", [300, 301, PLENTY])
 async def test_behind_the_head_of_the_log_there_is_nothing(
     store: FoundStore, log: list[Completion], after: int
 ) -> None:
-    assert await store.read_log(after=after, limit=10, max_bytes=PLENTY) == []
+    page = await store.read_log(EVERY_ORDER, after=after, limit=10, max_bytes=PLENTY)
+    assert (page.completions, page.goes_on) == ([], False)
 
 
 async def test_a_limit_of_none_reads_none(store: FoundStore, log: list[Completion]) -> None:
-    assert await store.read_log(after=0, limit=0, max_bytes=PLENTY) == []
+    page = await store.read_log(EVERY_ORDER, after=7, limit=0, max_bytes=PLENTY)
+    assert (page.completions, page.end, page.goes_on) == ([], 7, True)
 
 
 PARTS = {
@@ -95,7 +99,9 @@ async def test_a_page_of_the_log_holds_no_more_than_the_bytes_asked_for(
     await settle(store, *await start(store, 10), ending=ending)
 
     async def count(max_bytes: int) -> int:
-        return len(await store.read_log(after=0, limit=10, max_bytes=max_bytes))
+        page = await store.read_log(EVERY_ORDER, after=0, limit=10, max_bytes=max_bytes)
+        assert page.end == len(page.completions)
+        return page.end
 
     each = 1000 + COMPLETION_BYTES
     assert await count(3 * each) == 3
@@ -107,5 +113,5 @@ async def test_a_page_of_the_log_holds_at_least_one(store: FoundStore) -> None:
     await place(store, new(b"x" * 60_000), new(b"y"))
     await settle(store, *await start(store, 2))
     for max_bytes in (1, 0, -1):
-        (first,) = await store.read_log(after=0, limit=10, max_bytes=max_bytes)
-        assert first.sequence == 1
+        page = await store.read_log(EVERY_ORDER, after=0, limit=10, max_bytes=max_bytes)
+        assert [end.sequence for end in page.completions] == [1]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from orderintake_server.domain import Ending, State
 from orderintake_server.errors import RequestIdReused
-from orderintake_server.store.base import Changes, NoRoom, Settlement
+from orderintake_server.store.base import EVERY_ORDER, Changes, NoRoom, Settlement
 from support.changes import DONE, FAILED, accept, new, place, settle, start, waiting
 from support.stores import FoundStore, Home
 
@@ -105,7 +105,8 @@ async def test_a_replay_of_an_ended_order_is_behind_its_completion(
     assert len(await settle(store, *leases, ending=ending)) == 3
     left = await home.crash()
     (again,) = await place(left, TEA)
-    (completion,) = await left.read_log(after=again.behind, limit=1, max_bytes=1)
+    page = await left.read_log(EVERY_ORDER, after=again.behind, limit=1, max_bytes=1)
+    (completion,) = page.completions
     assert again.replayed
     assert again.order == completion.order
     assert again.order.state in (State.SUCCEEDED, State.FAILED)

@@ -11,7 +11,7 @@ import pytest
 
 from orderintake_server.domain import Ending, Event, Failure, State
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.base import Changes, Settlement
+from orderintake_server.store.base import EVERY_ORDER, Changes, Settlement
 from orderintake_server.store.sqlite_file import LOCK_NAME, NAME
 from support.changes import DONE, new, place, settle, start, waiting, whole_log
 from support.stores import SqliteHome
@@ -168,7 +168,7 @@ async def test_reading_changes_nothing(home: SqliteHome) -> None:
 async def test_an_open_page_of_the_log_holds_no_snapshot(home: SqliteHome) -> None:
     store = await home.open()
     await place(store, new(), new())
-    await store.read_log(after=0, limit=1, max_bytes=1)
+    await store.read_log(EVERY_ORDER, after=0, limit=1, max_bytes=1)
     assert not any(reader.in_transaction for reader in store._readers)  # noqa: SLF001
     with closing(sqlite3.connect(home.directory / NAME)) as connection:
         busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

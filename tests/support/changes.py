@@ -18,6 +18,7 @@ from orderintake_server.domain import (
 )
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.base import (
+    EVERY_ORDER,
     Changes,
     Committed,
     Lease,
@@ -152,7 +153,8 @@ async def look(store: Store) -> Committed:
 
 async def whole_log(store: Store, *, after: int = 0) -> list[Completion]:
     """Read every completion there is behind a place."""
-    return await store.read_log(after=after, limit=PLENTY, max_bytes=PLENTY * 1000)
+    page = await store.read_log(EVERY_ORDER, after=after, limit=PLENTY, max_bytes=PLENTY * 1000)
+    return page.completions
 
 
 async def log_of(store: Store) -> list[tuple[int, State]]:

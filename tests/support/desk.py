@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from orderintake_server.dispatch.attempts import Attempts
-from orderintake_server.dispatch.completions import Completions
 from orderintake_server.dispatch.drain import DrainRate
 from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.flow import Flow
@@ -19,6 +18,7 @@ from orderintake_server.domain import NewOrder, Receipt, Tier
 from orderintake_server.intake import Intake
 from orderintake_server.store.base import Lease, Tally
 from support.clocks import Seconds
+from support.completed import AwaitedCompletions, encode
 from support.faulty import FaultyStore
 
 
@@ -41,7 +41,9 @@ class Desk:
         self.ready = ReadyQueue(window=window)
         self.attempts = Attempts()
         self.flow = Flow(store.found, self.clock)
-        self.completions = Completions(store, head=store.found.head, earliest=store.found.earliest)
+        self.completions = AwaitedCompletions(
+            store, encode, head=store.found.head, earliest=store.found.earliest
+        )
         tallies = {Tier.VIP: Tally(), Tier.REGULAR: Tally(queued=waiting)}
         self.ledger = Ledger(
             store=store,

@@ -34,6 +34,22 @@ async def serving(
     **settings: Any,  # noqa: ANN401 - whatever Settings take
 ) -> AsyncIterator[Stub]:
     """Run a server on the data directory; give a stub that talks to it over a real channel."""
+    async with listening(
+        data, handler=handler, workers=workers, max_attempts=max_attempts, **settings
+    ) as (_, stub):
+        yield stub
+
+
+@asynccontextmanager
+async def listening(
+    data: Path,
+    *,
+    handler: Callable[[OrderAttempt], Any] = simulate,
+    workers: int = 1,
+    max_attempts: int = 1,
+    **settings: Any,  # noqa: ANN401 - whatever Settings take
+) -> AsyncIterator[tuple[str, Stub]]:
+    """Run a server as `serving` does; give its address too."""
     chosen = Settings(
         listen="127.0.0.1:0",
         data=data,
@@ -45,7 +61,7 @@ async def serving(
         running(chosen, handler=handler) as service,
         grpc.aio.insecure_channel(f"127.0.0.1:{service.port}") as channel,
     ):
-        yield api_grpc.OrderIntakeServiceStub(channel)
+        yield f"127.0.0.1:{service.port}", api_grpc.OrderIntakeServiceStub(channel)
 
 
 async def completions(stub: Stub, count: int, *, after: str = "") -> list[order_pb2.Completion]:

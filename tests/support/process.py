@@ -35,14 +35,16 @@ class ServerProcess:
         *arguments: str,
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
+        prefix: tuple[str, ...] = (),
     ) -> None:
-        """Start it on a free port."""
+        """Start it on a free port; `prefix` is what the command begins with."""
         self.log: list[Entry] = []
         self._read = 0
         self._grown = threading.Condition()
         self._is_over = False
         self._process = subprocess.Popen(
             [
+                *prefix,
                 *_COMMAND,
                 *("--data", str(data), "--listen", "127.0.0.1:0", "--log-format", "json"),
                 *arguments,
@@ -140,10 +142,11 @@ def server_process(
     *arguments: str,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
+    prefix: tuple[str, ...] = (),
     waits: bool = True,
 ) -> Iterator[ServerProcess]:
     """Run a server process that listens, if it shall be waited for; kill it at the end."""
-    process = ServerProcess(data, *arguments, env=env, cwd=cwd)
+    process = ServerProcess(data, *arguments, env=env, cwd=cwd, prefix=prefix)
     try:
         if waits:
             assert process.address

@@ -9,9 +9,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.dispatch.completions import MESSAGE_BYTES, Delivery, Signal
 from orderintake_server.dispatch.estimate import Wait
 from orderintake_server.dispatch.flow import TierFlow
+from orderintake_server.dispatch.ring import MESSAGE_BYTES
+from orderintake_server.dispatch.subscription import Delivery, Signal
 from orderintake_server.domain import (
     Cancelled,
     CancelOutcome,
@@ -28,6 +29,7 @@ from orderintake_server.names import Names
 from orderintake_server.rpc.codec import Codec
 from orderintake_server.store.base import COMPLETION_BYTES, LogPage, Tally
 from support.changes import FAILURE
+from support.clocks import Microseconds
 
 NAMES = Names("0123abcd")
 NOW = 1_790_000_100_000_000
@@ -247,9 +249,25 @@ def test_the_signals_are_the_contracts() -> None:
     assert {(signal.name, signal.value) for signal in Signal} == contract
 
 
+def _told(delivery: Delivery, codec: Codec = CODEC) -> api.StreamCompletionsResponse:
+    return api.StreamCompletionsResponse.FromString(codec.delivery(delivery))
+
+
+def test_a_delivery_told_again_at_the_same_moment_is_not_made_again() -> None:
+    clock = Microseconds()
+    codec = Codec(NAMES, clock)
+    delivery = Delivery(Signal.UNSPECIFIED, 5, 8, CODEC.delivered(SUCCESS))
+    first = codec.delivery(delivery)
+    assert codec.delivery(delivery) is first
+    assert codec.delivery(delivery._replace(head=9)) is not first
+    for seconds in (1, -2):
+        clock.turn(seconds)
+        assert _told(delivery, codec).send_time.ToMicroseconds() == clock.now
+
+
 @pytest.mark.parametrize("signal", Signal)
 def test_a_delivery_tells_signal_place_head_and_time(signal: Signal) -> None:
-    told = CODEC.delivery(Delivery(completions=PAGE, signal=signal, position=5, head=8))
+    told = _told(Delivery(signal, 5, 8, b"".join(map(CODEC.delivered, PAGE))))
     assert told.signal == signal.value
     assert NAMES.sequence(told.cursor) == 5
     assert told.head_sequence == 8
@@ -285,8 +303,9 @@ def test_a_page_within_its_bytes_fits_in_a_message_of_256_kib(size: int) -> None
     )
     counted = len(content) + len(failure.message.encode()) + COMPLETION_BYTES
     page = [completion] * min(MESSAGE_BYTES // counted, 1000)
-    delivery = Delivery(completions=page, signal=Signal.UNSPECIFIED, position=2**48, head=2**48)
-    assert CODEC.delivery(delivery).ByteSize() <= 256 * 1024
+    encoded = b"".join(map(CODEC.delivered, page))
+    delivery = Delivery(Signal.UNSPECIFIED, 2**48, 2**48, encoded)
+    assert len(CODEC.delivery(delivery)) <= 256 * 1024
     assert CODEC.page(LogPage(completions=page, end=2**48, goes_on=True)).ByteSize() <= 256 * 1024
 
 

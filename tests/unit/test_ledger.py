@@ -11,6 +11,7 @@ from orderintake_server.dispatch.completions import Completions
 from orderintake_server.domain import CancelOutcome, Order, Receipt, State
 from orderintake_server.errors import QueueFull, RequestIdReused
 from support.changes import DONE, new, place, strictly, waiting
+from support.completed import encode
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 
@@ -51,7 +52,7 @@ class Witness(Completions):
 
 async def test_first_queued_then_published_then_answered(store: FaultyStore) -> None:
     desk = Desk(store)
-    witness = Witness(store, head=0, earliest=0)
+    witness = Witness(store, encode, head=0, earliest=0)
     desk.ledger._completions = witness  # noqa: SLF001 - only a part of it can see the order
     witness.desk, witness.answer = desk, desk.ledger.accept((new(),))
     async with working(desk):
@@ -172,7 +173,7 @@ async def test_what_is_gone_cannot_start_and_its_worker_takes_the_next(
 async def test_a_settle_moves_the_head(desk: Desk) -> None:
     await desk.place(new())
     desk.ledger.settle(await desk.start(), DONE)
-    await desk.completions.wait_beyond(0, seconds=3600)
+    await desk.completions.head_beyond(0)
     assert desk.completions.head == 1
 
 

@@ -97,7 +97,7 @@ async def test_what_was_asked_first_is_tried_first(store: FaultyStore, desk: Des
     assert [settle.lease for settle in tried.settles] == [leases[0], leases[2]]
     assert list(tried.returns) == [leases[1], leases[3]]
     store.repair()
-    await desk.completions.wait_beyond(1, seconds=FOREVER)
+    await desk.completions.head_beyond(1)
     log = await whole_log(store)
     assert [completion.order.accept_sequence for completion in log] == [1, 3]
 

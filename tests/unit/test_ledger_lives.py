@@ -12,7 +12,6 @@ from support.changes import DONE, again, log_of, new, state, strictly
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 
-FOREVER = 3600.0
 HOUR = 3600.0
 
 
@@ -125,7 +124,7 @@ async def test_p12_what_falls_due_by_itself_needs_nobody_to_ask(
 async def test_p12_an_order_expires_without_anybody_asking(desk: Desk) -> None:
     await desk.place(new(expire_time=desk.store.clock.later(HOUR)))
     desk.turn(HOUR)
-    await desk.completions.wait_beyond(0, seconds=FOREVER)
+    await desk.completions.head_beyond(0)
     assert await log_of(desk.store) == [(1, State.EXPIRED)]
 
 
@@ -134,14 +133,14 @@ async def test_p12_an_order_that_runs_does_not_expire(desk: Desk) -> None:
     lease = await desk.start()
     desk.turn(2 * HOUR)
     desk.ledger.settle(lease, DONE)
-    await desk.completions.wait_beyond(0, seconds=FOREVER)
+    await desk.completions.head_beyond(0)
     assert await log_of(desk.store) == [(1, State.SUCCEEDED)]
 
 
 async def test_p12_an_expired_order_makes_room(desk: Desk) -> None:
     await desk.place(new(expire_time=desk.store.clock.later(HOUR)), new())
     desk.turn(HOUR)
-    await desk.completions.wait_beyond(0, seconds=FOREVER)
+    await desk.completions.head_beyond(0)
     assert desk.flow.of(Tier.REGULAR).tally.queued == 1
     assert (await desk.start()).order.accept_sequence == 2
 
@@ -151,7 +150,7 @@ async def test_what_was_due_before_the_ledger_began_is_done_at_once(store: Fault
         await first.place(new(expire_time=store.clock.later(HOUR)))
     store.clock.turn(HOUR)
     async with working(Desk(store)) as second:
-        await second.completions.wait_beyond(0, seconds=FOREVER)
+        await second.completions.head_beyond(0)
     assert await state(store, 1) is State.EXPIRED
 
 
@@ -252,7 +251,7 @@ async def test_p18_what_ended_long_ago_is_forgotten_step_by_step(
         await desk.place(*[new()] * 5)
         for lease in await desk.starts(5):
             desk.ledger.settle(lease, DONE)
-        await desk.completions.wait_beyond(4, seconds=FOREVER)
+        await desk.completions.head_beyond(4)
         while not store.begun.empty():
             store.begun.get_nowait()
         desk.turn(HOUR / 2)

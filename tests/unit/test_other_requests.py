@@ -96,7 +96,7 @@ def _subscribe(request: api.StreamCompletionsRequest) -> Subscribe:
 
 def test_a_subscription_begins_at_the_earliest_unless_told_otherwise() -> None:
     assert _subscribe(api.StreamCompletionsRequest()) == Subscribe(
-        start=Start.EARLIEST, limit=100, heartbeat_seconds=5.0
+        wanted=OrderFilter(), start=Start.EARLIEST, limit=100, heartbeat_seconds=5.0
     )
 
 

@@ -36,6 +36,7 @@ def test_every_reason_has_the_contracts_code() -> None:
         "ORDER_NOT_REDRIVABLE": "FAILED_PRECONDITION",
         "CURSOR_EXPIRED": "OUT_OF_RANGE",
         "CURSOR_INVALID": "INVALID_ARGUMENT",
+        "SUBSCRIBER_TOO_SLOW": "ABORTED",
         "INTERNAL": "INTERNAL",
     }
     assert set(CODES) == set(Reason)

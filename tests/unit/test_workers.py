@@ -28,7 +28,7 @@ async def endings(
     """Let one worker process `count` orders; tell how they ended."""
     async with at_work(desk, handler):
         await desk.place(*[new()] * count)
-        await desk.completions.wait_beyond(count - 1, seconds=FOREVER)
+        await desk.completions.head_beyond(count - 1)
     return await whole_log(store)
 
 
@@ -41,7 +41,7 @@ async def test_p6_a_free_worker_takes_the_most_urgent_order(desk: Desk, store: F
         assert hand.started.empty()
         hand.let_go.set()
         assert await hand.starts(4) == [3, 5, 2, 4]
-        await desk.completions.wait_beyond(4, seconds=FOREVER)
+        await desk.completions.head_beyond(4)
     log = await whole_log(store)
     assert [completion.order.start_sequence for completion in log] == [1, 2, 3, 4, 5]
 

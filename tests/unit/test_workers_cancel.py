@@ -16,7 +16,7 @@ from orderintake_server.store.base import Lease
 from support.changes import log_of, new, order, state
 from support.desk import Desk, working
 from support.faulty import FaultyStore
-from support.hands import FOREVER, Hand, at_work
+from support.hands import Hand, at_work
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ PLAIN = new(b"")
 
 async def ends(desk: Desk, count: int) -> list[tuple[int, State]]:
     """Wait until so many orders have ended; tell which, and how."""
-    await desk.completions.wait_beyond(count - 1, seconds=FOREVER)
+    await desk.completions.head_beyond(count - 1)
     return await log_of(desk.store)
 
 

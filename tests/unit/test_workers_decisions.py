@@ -54,7 +54,7 @@ async def the_end(desk: Desk, handler: Handler, retries: RetryPolicy) -> Complet
     """Let a worker process one order; tell how it ended."""
     async with at_work(desk, handler, retries=retries):
         await desk.place(new())
-        await desk.completions.wait_beyond(0, seconds=FOREVER)
+        await desk.completions.head_beyond(0)
     (end,) = await whole_log(desk.store)
     return end
 
@@ -95,7 +95,7 @@ async def test_p11_the_delay_is_random_up_to_the_policys(
                 await desk.place()
             await waits_for_its_time(desk)
             desk.turn(FOREVER)
-        await desk.completions.wait_beyond(0, seconds=FOREVER)
+        await desk.completions.head_beyond(0)
     assert retries_in(store) == [30_000_000, 60_000_000]
 
 
@@ -107,7 +107,7 @@ async def test_p11_a_handler_may_say_when_to_try_again(desk: Desk, store: Faulty
         await desk.place()
         assert (await order(store, 1)).state is State.SCHEDULED
         desk.turn(1)
-        await desk.completions.wait_beyond(0, seconds=FOREVER)
+        await desk.completions.head_beyond(0)
     assert retries_in(store) == [90_500_000, 0]
     assert (await order(store, 1)).attempt_count == 3
 
@@ -140,7 +140,7 @@ async def test_p10_attempts_that_died_with_the_process_are_not_the_handlers(desk
 async def test_an_attempt_that_takes_too_long_has_failed(desk: Desk) -> None:
     async with at_work(desk, Hand(), attempt_seconds=0.0):
         await desk.place(new())
-        await desk.completions.wait_beyond(0, seconds=FOREVER)
+        await desk.completions.head_beyond(0)
     (end,) = await whole_log(desk.store)
     assert end.failure == Failure(
         code="ATTEMPT_TIMEOUT", message="the attempt took longer than 0.0 s"
@@ -150,7 +150,7 @@ async def test_an_attempt_that_takes_too_long_has_failed(desk: Desk) -> None:
 async def test_an_attempt_that_took_too_long_is_tried_again(desk: Desk) -> None:
     async with at_work(desk, Hand(), attempt_seconds=0.0, retries=AT_ONCE):
         await desk.place(new())
-        await desk.completions.wait_beyond(0, seconds=FOREVER)
+        await desk.completions.head_beyond(0)
     (end,) = await whole_log(desk.store)
     assert end.order.attempt_count == 3
 
@@ -171,7 +171,7 @@ async def test_a_sync_handler_that_takes_too_long_has_failed_though_its_thread_g
     with HandlerCalls(slow, names=Names("0123abcd"), threads=1) as handler:
         async with at_work(desk, handler, attempt_seconds=0.01):
             await desk.place(new(b""))
-            await desk.completions.wait_beyond(0, seconds=FOREVER)
+            await desk.completions.head_beyond(0)
         goes_on.set()
     (end,) = await whole_log(desk.store)
     assert end.failure is not None
@@ -185,7 +185,7 @@ async def test_the_worker_of_an_attempt_that_took_too_long_takes_the_next(desk: 
 
     async with at_work(desk, first_is_slow, attempt_seconds=0.01):
         await desk.place(new(), new())
-        await desk.completions.wait_beyond(1, seconds=FOREVER)
+        await desk.completions.head_beyond(1)
     states = [end.order.state for end in await whole_log(desk.store)]
     assert states == [State.FAILED, State.SUCCEEDED]
 
@@ -197,7 +197,7 @@ async def test_how_long_an_order_kept_its_worker_is_measured(desk: Desk) -> None
     assert desk.times.wait(1) is None
     async with at_work(desk, takes_three_seconds):
         await desk.place(new(), new())
-        await desk.completions.wait_beyond(1, seconds=FOREVER)
+        await desk.completions.head_beyond(1)
     wait = desk.times.wait(2)
     assert wait is not None
     assert wait.mean == pytest.approx(6.0)

@@ -71,6 +71,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. Only an order that ended as FAILED, CANCELLED or
     EXPIRED can be placed again by RedriveOrder.
     """
+    ERROR_REASON_SUBSCRIBER_TOO_SLOW: _ErrorReason.ValueType  # 14
+    """ABORTED. The subscriber took nothing of its completion stream for so long
+    that the server gave the stream up. It has missed nothing: come back with
+    the last cursor.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL. A bug of the service. Metadata: `incident_id`, which the
     server's log names beside the cause.
@@ -132,6 +137,11 @@ ERROR_REASON_CURSOR_INVALID: ErrorReason.ValueType  # 12
 ERROR_REASON_ORDER_NOT_REDRIVABLE: ErrorReason.ValueType  # 13
 """FAILED_PRECONDITION. Only an order that ended as FAILED, CANCELLED or
 EXPIRED can be placed again by RedriveOrder.
+"""
+ERROR_REASON_SUBSCRIBER_TOO_SLOW: ErrorReason.ValueType  # 14
+"""ABORTED. The subscriber took nothing of its completion stream for so long
+that the server gave the stream up. It has missed nothing: come back with
+the last cursor.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL. A bug of the service. Metadata: `incident_id`, which the

@@ -46,10 +46,13 @@ class GetQueueStatsResponse(_message.Message):
     TIERS_FIELD_NUMBER: _builtins.int
     WORKERS_FIELD_NUMBER: _builtins.int
     HEAD_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SUBSCRIBERS_FIELD_NUMBER: _builtins.int
     workers: _builtins.int
     """How many workers there are."""
     head_sequence: _builtins.int
     """The sequence of the newest completion."""
+    subscribers: _builtins.int
+    """How many completion streams are open."""
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierStats]:
         """One for each tier, VIP first."""
@@ -60,10 +63,11 @@ class GetQueueStatsResponse(_message.Message):
         tiers: _abc.Iterable[Global___TierStats] | None = ...,
         workers: _builtins.int = ...,
         head_sequence: _builtins.int = ...,
+        subscribers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head_sequence", b"head_sequence", "tiers", b"tiers", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head_sequence", b"head_sequence", "subscribers", b"subscribers", "tiers", b"tiers", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

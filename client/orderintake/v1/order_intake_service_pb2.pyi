@@ -151,7 +151,13 @@ class _SignalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Signal.ValueTy
     """
     SIGNAL_CAUGHT_UP: _Signal.ValueType  # 2
     """The stream reached the head of the log; from here on completions come as
-    they happen. Sent once, without completions.
+    they happen. Sent without completions; again only after a
+    SIGNAL_FELL_BEHIND.
+    """
+    SIGNAL_FELL_BEHIND: _Signal.ValueType  # 3
+    """The subscriber had caught up and reads too slowly to keep up: what follows
+    comes from the log, late but whole, until the next SIGNAL_CAUGHT_UP. Sent
+    without completions.
     """
     SIGNAL_HEARTBEAT: _Signal.ValueType  # 4
     """Nothing was there to send for a whole heartbeat_interval."""
@@ -169,7 +175,13 @@ once; it carries no completions.
 """
 SIGNAL_CAUGHT_UP: Signal.ValueType  # 2
 """The stream reached the head of the log; from here on completions come as
-they happen. Sent once, without completions.
+they happen. Sent without completions; again only after a
+SIGNAL_FELL_BEHIND.
+"""
+SIGNAL_FELL_BEHIND: Signal.ValueType  # 3
+"""The subscriber had caught up and reads too slowly to keep up: what follows
+comes from the log, late but whole, until the next SIGNAL_CAUGHT_UP. Sent
+without completions.
 """
 SIGNAL_HEARTBEAT: Signal.ValueType  # 4
 """Nothing was there to send for a whole heartbeat_interval."""
@@ -663,6 +675,8 @@ class StreamCompletionsRequest(_message.Message):
     START_AT_FIELD_NUMBER: _builtins.int
     MAX_BATCH_SIZE_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
     after_cursor: _builtins.str
     """Behind this cursor. Empty: before the first completion."""
     start_at: Global___StartAt.ValueType
@@ -672,6 +686,10 @@ class StreamCompletionsRequest(_message.Message):
     message carries what is there and never waits for more; it stays below
     256 KiB.
     """
+    customer_id: _builtins.str
+    """Only completions of this customer's orders. Empty: of everybody's."""
+    tier: _order_pb2.Tier.ValueType
+    """Only completions of this tier's orders. Unspecified: of every tier's."""
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
         """How long the stream may be silent before it sends a heartbeat: unset or 0
@@ -685,10 +703,12 @@ class StreamCompletionsRequest(_message.Message):
         start_at: Global___StartAt.ValueType = ...,
         max_batch_size: _builtins.int = ...,
         heartbeat_interval: _duration_pb2.Duration | None = ...,
+        customer_id: _builtins.str = ...,
+        tier: _order_pb2.Tier.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "heartbeat_interval", b"heartbeat_interval", "start", b"start", "start_at", b"start_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "heartbeat_interval", b"heartbeat_interval", "max_batch_size", b"max_batch_size", "start", b"start", "start_at", b"start_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_cursor", b"after_cursor", "customer_id", b"customer_id", "heartbeat_interval", b"heartbeat_interval", "max_batch_size", b"max_batch_size", "start", b"start", "start_at", b"start_at", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["after_cursor", "start_at"]  # noqa: Y015
     _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
@@ -708,14 +728,18 @@ class StreamCompletionsResponse(_message.Message):
     HEAD_SEQUENCE_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """The place behind everything sent so far: come back with it. Always set."""
+    """The place behind everything sent so far, and behind what the filters passed
+    over: come back with it, with these filters or others. Always set.
+    """
     signal: Global___Signal.ValueType
     """What this message says beyond its completions."""
     head_sequence: _builtins.int
     """The sequence of the newest completion in the log when this was sent."""
     @_builtins.property
     def completions(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Completion]:
-        """What completed, in the order of sequence, without a hole between messages."""
+        """What completed, in the order of sequence. Without a filter each sequence is
+        one more than the last, between messages too.
+        """
 
     @_builtins.property
     def send_time(self) -> _timestamp_pb2.Timestamp:

@@ -130,9 +130,13 @@ class OrderIntakeServiceServicer(object):
     def StreamCompletions(self, request, context):
         """Pushes completions in the order of their sequence, from the asked place
         on, without end. Who comes back with its last cursor sees each completion
-        that follows exactly once. The first message comes at once. When the
-        server stops, the last message is SIGNAL_GOING_AWAY and the call ends with
-        UNAVAILABLE: come back with the cursor.
+        that follows exactly once. The first message comes at once.
+
+        A subscriber may read as slowly as it likes: nothing is dropped, and nobody
+        waits for it. Who takes nothing at all for a minute (a setting of the
+        server) is ended with SUBSCRIBER_TOO_SLOW. When the server stops, the last
+        message is SIGNAL_GOING_AWAY and the call ends with UNAVAILABLE. After
+        either, and after any loss of the connection: come back with the cursor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -61,9 +61,13 @@ class OrderIntakeServiceStub:
     StreamCompletions: _grpc.UnaryStreamMultiCallable[_order_intake_service_pb2.StreamCompletionsRequest, _order_intake_service_pb2.StreamCompletionsResponse]
     """Pushes completions in the order of their sequence, from the asked place
     on, without end. Who comes back with its last cursor sees each completion
-    that follows exactly once. The first message comes at once. When the
-    server stops, the last message is SIGNAL_GOING_AWAY and the call ends with
-    UNAVAILABLE: come back with the cursor.
+    that follows exactly once. The first message comes at once.
+
+    A subscriber may read as slowly as it likes: nothing is dropped, and nobody
+    waits for it. Who takes nothing at all for a minute (a setting of the
+    server) is ended with SUBSCRIBER_TOO_SLOW. When the server stops, the last
+    message is SIGNAL_GOING_AWAY and the call ends with UNAVAILABLE. After
+    either, and after any loss of the connection: come back with the cursor.
     """
 
 @_typing.type_check_only
@@ -99,9 +103,13 @@ class OrderIntakeServiceAsyncStub(OrderIntakeServiceStub):
     StreamCompletions: _aio.UnaryStreamMultiCallable[_order_intake_service_pb2.StreamCompletionsRequest, _order_intake_service_pb2.StreamCompletionsResponse]  # type: ignore[assignment]
     """Pushes completions in the order of their sequence, from the asked place
     on, without end. Who comes back with its last cursor sees each completion
-    that follows exactly once. The first message comes at once. When the
-    server stops, the last message is SIGNAL_GOING_AWAY and the call ends with
-    UNAVAILABLE: come back with the cursor.
+    that follows exactly once. The first message comes at once.
+
+    A subscriber may read as slowly as it likes: nothing is dropped, and nobody
+    waits for it. Who takes nothing at all for a minute (a setting of the
+    server) is ended with SUBSCRIBER_TOO_SLOW. When the server stops, the last
+    message is SIGNAL_GOING_AWAY and the call ends with UNAVAILABLE. After
+    either, and after any loss of the connection: come back with the cursor.
     """
 
 class OrderIntakeServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -176,9 +184,13 @@ class OrderIntakeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_order_intake_service_pb2.StreamCompletionsResponse], _abc.AsyncIterator[_order_intake_service_pb2.StreamCompletionsResponse]]:
         """Pushes completions in the order of their sequence, from the asked place
         on, without end. Who comes back with its last cursor sees each completion
-        that follows exactly once. The first message comes at once. When the
-        server stops, the last message is SIGNAL_GOING_AWAY and the call ends with
-        UNAVAILABLE: come back with the cursor.
+        that follows exactly once. The first message comes at once.
+
+        A subscriber may read as slowly as it likes: nothing is dropped, and nobody
+        waits for it. Who takes nothing at all for a minute (a setting of the
+        server) is ended with SUBSCRIBER_TOO_SLOW. When the server stops, the last
+        message is SIGNAL_GOING_AWAY and the call ends with UNAVAILABLE. After
+        either, and after any loss of the connection: come back with the cursor.
         """
 
 def add_OrderIntakeServiceServicer_to_server(servicer: OrderIntakeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,126 +1,180 @@
-"""Who is told of completions, and how they wait for them."""
+"""The head of the completion log: read once, as it grows, for all who wait for more."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from orderintake_server.dispatch.ring import MESSAGE_BYTES, Cut, Entry, Ring
+from orderintake_server.errors import CursorExpired
+from orderintake_server.store.base import EVERY_ORDER
 
 if TYPE_CHECKING:
-    from orderintake_server.domain import Completion
-    from orderintake_server.store.base import Store
+    from collections.abc import Callable, Iterator, Sequence
 
-MESSAGE_BYTES = 255 * 1024
-"""Of completions in one message: with what is said once in it, it stays below 256 KiB."""
+    from orderintake_server.domain import Completion, Tier
+    from orderintake_server.store.base import LogPage, OrderFilter, Store
 
+    _Waiting = set[asyncio.Future["Woken"]]
 
-class Signal(Enum):
-    """What a delivery says beyond its completions: the contract's Signal, by the same names."""
-
-    UNSPECIFIED = 0
-    STARTED = 1
-    CAUGHT_UP = 2
-    HEARTBEAT = 4
-    GOING_AWAY = 5
+PAGE_ENTRIES = 256
+"""Completions that are read and encoded at once: some 5 ms, for which all else waits."""
+PAGE_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """One message to a subscriber, which has now been sent everything up to `position`."""
+class Woken(NamedTuple):
+    """Why a wait is over, and the place up to which nothing came that was waited for."""
 
-    completions: list[Completion]
-    signal: Signal
-    position: int
-    head: int
+    behind: int
+    is_silent: bool = False
+    """Nothing came, the time was up."""
 
 
 class Completions:
-    """The head of the completion log, and all who wait for it to move."""
+    """The log's head, its newest completions, and those who wait for what they want.
 
-    def __init__(self, store: Store, *, head: int, earliest: int) -> None:
-        """Begin with the log as it was found: from behind `earliest` to `head`."""
-        self._store = store
-        self._moved = asyncio.Event()
-        self.head = head
-        self.earliest = earliest
-        self.is_closed = False
-
-    def publish(self, head: int) -> None:
-        """Wake every subscriber: the log is durable up to `head`."""
-        if head > self.head:
-            self.head = head
-            self._wake()
-
-    def close(self) -> None:
-        """Wake every subscriber for the last time."""
-        self.is_closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        self._moved.set()
-        self._moved.clear()
-
-    async def wait_beyond(self, position: int, *, seconds: float) -> None:
-        """Return when the head is beyond `position`, all is closed, or `seconds` have passed."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self.head <= position and not self.is_closed:
-                    await self._moved.wait()
-        except TimeoutError:
-            pass
-
-    async def read(self, *, after: int, limit: int) -> list[Completion]:
-        """Read what follows place `after` up to the head, as much as one message may hold."""
-        limit = min(limit, self.head - after)
-        return await self._store.read_log(after=after, limit=limit, max_bytes=MESSAGE_BYTES)
-
-
-class Subscription:
-    """One subscriber: a place in the log, and what to send next. It keeps nothing else.
-
-    Deliveries are, in this order: STARTED; what the log holds, page by page; CAUGHT_UP at its
-    head; then what completes, as it happens, or a HEARTBEAT after `heartbeat_seconds` of silence;
-    and GOING_AWAY, the last, when the service stops.
+    One task, `run`, reads what is new, once for all; who is behind that reads the log for itself.
     """
 
     def __init__(
-        self, completions: Completions, *, after: int, limit: int, heartbeat_seconds: float
+        self, store: Store, encode: Callable[[Completion], bytes], *, head: int, earliest: int
     ) -> None:
-        """Begin behind place `after`, with at most `limit` completions a delivery."""
-        self._completions = completions
-        self._position = after
-        self._limit = limit
-        self._heartbeat_seconds = heartbeat_seconds
-        self._has_started = self._has_caught_up = self._is_ending = False
+        """Begin with the log as it was found: from behind `earliest` to `head`.
 
-    async def next(self) -> Delivery:
-        """Wait for the next delivery. After GOING_AWAY there is none."""
-        if not self._has_started:
-            self._has_started = True
-            return self._delivery(Signal.STARTED)
-        if self._completions.head <= self._position and self._has_caught_up:
-            await self._completions.wait_beyond(self._position, seconds=self._heartbeat_seconds)
-        return await self._deliver()
+        What `encode` gives of several completions can be joined to one message.
+        """
+        self._store = store
+        self._encode = encode
+        self._moved = asyncio.Event()
+        self._waiting: dict[tuple[str | None, Tier | None], _Waiting] = {}
+        self.ring = Ring(head)
+        self.head = head
+        self.earliest = earliest
+        self.subscribers = 0
+        self.is_closed = self.is_over = False
 
-    async def _deliver(self) -> Delivery:
-        """Tell what there is to tell now; once all is closed, one more page at the most."""
-        if self._completions.head > self._position and not self._is_ending:
-            self._is_ending = self._completions.is_closed
-            page = await self._completions.read(after=self._position, limit=self._limit)
-            self._position = page[-1].sequence
-            return self._delivery(Signal.UNSPECIFIED, page)
-        if self._completions.is_closed:
-            return self._delivery(Signal.GOING_AWAY)
-        if not self._has_caught_up:
-            self._has_caught_up = True
-            return self._delivery(Signal.CAUGHT_UP)
-        return self._delivery(Signal.HEARTBEAT)
+    def publish(self, head: int) -> None:
+        """Know that the log is durable up to `head`."""
+        if head > self.head:
+            self.head = head
+            self._moved.set()
 
-    def _delivery(self, signal: Signal, completions: list[Completion] | None = None) -> Delivery:
-        return Delivery(
-            completions=completions or [],
-            signal=signal,
-            position=self._position,
-            head=max(self._completions.head, self._position),
-        )
+    def close(self) -> None:
+        """Let all who keep up have what completed so far, then end."""
+        self.is_closed = True
+        self._moved.set()
+
+    @contextmanager
+    def subscriber(self) -> Iterator[None]:
+        """Count one more subscriber inside; without any, nobody reads what is new."""
+        if not self.subscribers:
+            self.ring.restart(self.head)
+            self._moved.set()
+        self.subscribers += 1
+        try:
+            yield
+        finally:
+            self.subscribers -= 1
+
+    # What is new
+
+    async def run(self) -> None:
+        """Read what is new and wake those who wait for it, until closed.
+
+        Raises StoreBroken or StoreFull when the store cannot be read.
+        """
+        try:
+            while await self._has_news():
+                await self._read_on()
+        finally:
+            self.is_over = True
+            self._wake_all()
+
+    async def _has_news(self) -> bool:
+        """Wait until somebody wants to know what is new; False when closed and all is known."""
+        while not self.subscribers or self.ring.end >= self.head:
+            if self.is_closed:
+                return False
+            self._moved.clear()
+            await self._moved.wait()
+        return True
+
+    async def _read_on(self) -> None:
+        after = self.ring.end
+        try:
+            page = await self._store.read_log(
+                EVERY_ORDER, after=after, limit=PAGE_ENTRIES, max_bytes=PAGE_BYTES
+            )
+        except CursorExpired:  # pruned before it was read; who wanted it will be told
+            self.ring.restart(self.head)
+            self._wake_all()
+            return
+        if self.ring.end == after:  # else all subscribers left, and others came
+            entries = [self._entry(completion) for completion in page.completions]
+            self.ring.extend(entries)
+            self._wake(entries)
+
+    def _entry(self, completion: Completion) -> Entry:
+        order = completion.order
+        return Entry(completion.sequence, order.customer_id, order.tier, self._encode(completion))
+
+    # Who waits
+
+    async def wait(self, wanted: OrderFilter, *, seconds: float) -> Woken:
+        """Wait at the ring's end until something wanted comes, all is over, or the time is up."""
+        loop = asyncio.get_running_loop()
+        woken: asyncio.Future[Woken] = loop.create_future()
+        key = wanted.customer_id, wanted.tier
+        waiting = self._waiting.setdefault(key, set())
+        waiting.add(woken)
+        timer = loop.call_later(seconds, self._time_up, woken)
+        try:
+            return await woken
+        finally:
+            timer.cancel()
+            waiting.discard(woken)
+            if not waiting and self._waiting.get(key) is waiting:
+                del self._waiting[key]
+
+    def _time_up(self, woken: asyncio.Future[Woken]) -> None:
+        _tell(woken, Woken(self.ring.end, is_silent=True))
+
+    def _wake(self, entries: Sequence[Entry]) -> None:
+        """Wake those who want one of these completions, each at the first it wants."""
+        for sequence, customer_id, tier, _ in entries:
+            for key in (
+                (None, None),
+                (None, tier),
+                (customer_id, None),
+                (customer_id, tier),
+            ):
+                for woken in self._waiting.pop(key, ()):
+                    _tell(woken, Woken(sequence - 1))
+
+    def _wake_all(self) -> None:
+        """Let everybody look for itself."""
+        waiting, self._waiting = self._waiting, {}
+        for group in waiting.values():
+            for woken in group:
+                _tell(woken, Woken(0))
+
+    # What is older
+
+    async def read(self, wanted: OrderFilter, *, after: int, limit: int) -> LogPage:
+        """Read a page of the log, as much as one message may hold.
+
+        Raises CursorExpired when some of what follows `after` has been forgotten.
+        """
+        page = await self._store.read_log(wanted, after=after, limit=limit, max_bytes=MESSAGE_BYTES)
+        self.publish(page.end)  # a cursor there must be good from now on
+        return page
+
+    def encoded(self, page: LogPage) -> Cut:
+        """Encode a page of the log as the ring's completions are."""
+        return Cut(b"".join(map(self._encode, page.completions)), page.end)
+
+
+def _tell(woken: asyncio.Future[Woken], why: Woken) -> None:
+    if not woken.done():
+        woken.set_result(why)

@@ -40,6 +40,7 @@ class OrderAdminServicer(api_grpc.OrderAdminServiceServicer):
             ],
             workers=self._workers,
             head_sequence=self._intake.head,
+            subscribers=self._intake.subscribers,
         )
 
     async def PauseTier(

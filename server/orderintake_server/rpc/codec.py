@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from orderintake_server.dispatch.completions import Delivery
     from orderintake_server.dispatch.estimate import Wait
     from orderintake_server.dispatch.flow import TierFlow
+    from orderintake_server.dispatch.subscription import Delivery
     from orderintake_server.intake import Standing
     from orderintake_server.names import Names
     from orderintake_server.store.base import LogPage
+
+
+SAME_MOMENT = 1_000
+"""Microseconds for which one send_time serves."""
 
 
 class Codec:
@@ -31,6 +35,9 @@ class Codec:
         """Name orders and places by `names`; `clock` tells microseconds since 1970."""
         self._names = names
         self._clock = clock
+        self._told: Delivery | None = None
+        self._told_at = 0
+        self._telling = b""
 
     def receipt(self, receipt: domain.Receipt, wait: Wait | None) -> api.PlaceOrderResponse:
         """Tell a caller that its order is stored, and how long it will wait, if one can say."""
@@ -94,16 +101,27 @@ class Codec:
             stats.oldest_waiting_age.FromMicroseconds(max(self._clock() - oldest, 0))
         return stats
 
-    def delivery(self, delivery: Delivery) -> api.StreamCompletionsResponse:
-        """Tell a subscriber what there is to tell."""
-        response = api.StreamCompletionsResponse(
-            completions=map(self.completion, delivery.completions),
-            cursor=self._names.cursor(delivery.position),
-            signal=api.Signal.ValueType(delivery.signal.value),
-            head_sequence=delivery.head,
-        )
-        _set(response.send_time, self._clock())
-        return response
+    def delivery(self, delivery: Delivery) -> bytes:
+        """Encode what a subscriber is told, a StreamCompletionsResponse: its parts are joined.
+
+        Many subscribers are told the same at the same moment: it is made once for them.
+        """
+        now = self._clock()
+        if delivery != self._told or not 0 <= now - self._told_at <= SAME_MOMENT:
+            rest = api.StreamCompletionsResponse(
+                cursor=self._names.cursor(delivery.position),
+                signal=api.Signal.ValueType(delivery.signal.value),
+                head_sequence=delivery.head,
+            )
+            _set(rest.send_time, now)
+            self._told, self._told_at = delivery, now
+            self._telling = delivery.completions + rest.SerializeToString()
+        return self._telling
+
+    def delivered(self, completion: domain.Completion) -> bytes:
+        """Encode one completion as a part of a StreamCompletionsResponse."""
+        part = api.StreamCompletionsResponse(completions=[self.completion(completion)])
+        return part.SerializeToString()
 
     def completion(self, completion: domain.Completion) -> order_pb2.Completion:
         """Tell how an order ended."""

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+ABORT_SECONDS = 5.0
+"""How long a call is held for its client to take the status."""
+
 
 class Guard(grpc.aio.ServerInterceptor):
     """Turns refusals into their statuses, and bugs into INTERNAL with an incident id.
@@ -64,7 +67,7 @@ class Guard(grpc.aio.ServerInterceptor):
         return made(
             self._guard(method, inner),
             request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+            response_serializer=_serializer(handler),
         )
 
     def _guard(self, method: str, inner: _Method) -> _Method:
@@ -76,7 +79,7 @@ class Guard(grpc.aio.ServerInterceptor):
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
                     raise
-                await context.abort(*self._status(method, error, context.time_remaining()))
+                await _abort(context, self._status(method, error, context.time_remaining()))
 
         return guarded
 
@@ -91,6 +94,23 @@ class Guard(grpc.aio.ServerInterceptor):
         incident_id = secrets.token_hex(8)
         log.error("a call failed by a bug", method=method, incident_id=incident_id, exc_info=error)
         return internal(incident_id)
+
+
+def _serializer(handler: _Handler) -> Callable[[Any], bytes] | None:
+    """Let a stream's handler write messages that it has encoded itself."""
+    serialize: Callable[[Any], bytes] | None = handler.response_serializer
+    if not handler.response_streaming or serialize is None:
+        return serialize
+    return lambda message: message if isinstance(message, bytes) else serialize(message)
+
+
+async def _abort(context: _Context, status: tuple[grpc.StatusCode, str, Metadata]) -> None:
+    """End a call with a status; one whose client reads nothing gets it when it reads on."""
+    try:
+        async with asyncio.timeout(ABORT_SECONDS):
+            await context.abort(*status)
+    except TimeoutError:
+        raise grpc.aio.AbortError from None
 
 
 def _is_clients_own(error: BaseException) -> bool:

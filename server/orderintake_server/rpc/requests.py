@@ -185,8 +185,9 @@ def _accepted(request: api.PlaceOrderRequest) -> NewOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribe:
-    """Where a subscriber wants to begin, and its pace."""
+    """What a subscriber wants, where to begin, and its pace."""
 
+    wanted: OrderFilter
     start: Place
     limit: int
     heartbeat_seconds: float
@@ -205,9 +206,12 @@ def subscribe(request: api.StreamCompletionsRequest, names: Names) -> Subscribe:
         violations.add("heartbeat_interval", "is negative, or no duration")
     if request.start_at not in api.StartAt.values():
         violations.add("start_at", f"{request.start_at} is no start of this version")
+    if request.tier not in _TIERS:
+        violations.add("tier", f"{request.tier} is no tier of this version")
     if violations.found:
         raise InvalidOrder(tuple(violations.found))
     return Subscribe(
+        wanted=completion_filter(request),
         start=(
             Start.LATEST
             if request.start_at == api.START_AT_LATEST
@@ -242,7 +246,9 @@ def order_id(
     return request.order_id
 
 
-def completion_filter(request: api.ListCompletionsRequest) -> OrderFilter:
+def completion_filter(
+    request: api.ListCompletionsRequest | api.StreamCompletionsRequest,
+) -> OrderFilter:
     """Read which completions are wanted. Raises InvalidOrder."""
     return OrderFilter(customer_id=request.customer_id or None, tier=_wanted_tier(request.tier))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -16,7 +17,6 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake_server.errors import StartupFailed
 from orderintake_server.rpc.admin import OrderAdminServicer
-from orderintake_server.rpc.codec import Codec
 from orderintake_server.rpc.health import Health
 from orderintake_server.rpc.hold import Hold
 from orderintake_server.rpc.interceptors import Guard
@@ -24,10 +24,11 @@ from orderintake_server.rpc.servicer import OrderIntakeServicer
 from orderintake_server.rpc.status import Statuses
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from orderintake_server.intake import Intake
     from orderintake_server.names import Names
+    from orderintake_server.rpc.codec import Codec
 
 SERVICES = (
     api.DESCRIPTOR.services_by_name["OrderIntakeService"].full_name,
@@ -35,18 +36,36 @@ SERVICES = (
 )
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a second server would take the same port in silence
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # clients may ping so often
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),  # clients may ping so often
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.http2.ping_timeout_ms", 10_000),  # grpc.keepalive_timeout_ms does nothing below 60 s
+    # A peer that is gone without a word is noticed within two heartbeats of a stream, 10 s.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # grpc.keepalive_timeout_ms does nothing below 60 s
     ("grpc.keepalive_permit_without_calls", 1),
     # Of a thousand calls at once (its default) gRPC ends some CANCELLED before we ever see them;
     # all shall have our answer, if need be QUEUE_FULL.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
 )
+AGE_GRACE_SECONDS = 5.0
+"""What calls still under way get to end on a connection that is too old; streams end by it."""
 STOP_SECONDS = 2.0
 """What calls still under way get to end when the server stops; all have their answer by then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RpcSettings:
+    """Where to serve, and how long to bear with clients.
+
+    `listen` is HOST:PORT, port 0 for a free one. `workers` is how many there are. A subscriber has
+    `subscriber_seconds` to take a message; a connection grows `connection_seconds` old at the most
+    (None: any age).
+    """
+
+    listen: str
+    workers: int
+    subscriber_seconds: float
+    connection_seconds: float | None
 
 
 class RpcServer:
@@ -75,23 +94,25 @@ class RpcServer:
 
 @asynccontextmanager
 async def rpc_server(
-    intake: Intake, *, names: Names, listen: str, workers: int, clock: Callable[[], int]
+    intake: Intake, settings: RpcSettings, *, names: Names, codec: Codec
 ) -> AsyncIterator[RpcServer]:
-    """Serve the intake on `listen` (HOST:PORT, port 0 for a free one) while inside.
-
-    `workers` is how many there are, `clock` tells the time in microseconds since 1970.
+    """Serve the intake while inside.
 
     Raises StartupFailed when the address cannot be served on.
     """
     hold = Hold()
-    server = grpc.aio.server(interceptors=[Guard(Statuses(names), hold)], options=OPTIONS)
+    server = grpc.aio.server(
+        interceptors=[Guard(Statuses(names), hold)], options=OPTIONS + _ages(settings)
+    )
     plain: Any = _GenericHandlersOnly(server)
-    codec = Codec(names, clock)
     api_grpc.add_OrderIntakeServiceServicer_to_server(
-        OrderIntakeServicer(intake, codec=codec, names=names), plain
+        OrderIntakeServicer(
+            intake, codec=codec, names=names, subscriber_seconds=settings.subscriber_seconds
+        ),
+        plain,
     )
     admin_grpc.add_OrderAdminServiceServicer_to_server(
-        OrderAdminServicer(intake, codec=codec, names=names, workers=workers), plain
+        OrderAdminServicer(intake, codec=codec, names=names, workers=settings.workers), plain
     )
     checks = Health(*SERVICES)
     health_pb2_grpc.add_HealthServicer_to_server(checks, plain)
@@ -99,9 +120,9 @@ async def rpc_server(
         (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
     try:
-        port = server.add_insecure_port(listen)
+        port = server.add_insecure_port(settings.listen)
     except RuntimeError as error:
-        raise StartupFailed(f"cannot listen on {listen}: {error}") from error
+        raise StartupFailed(f"cannot listen on {settings.listen}: {error}") from error
     await server.start()
     await checks.tell(is_serving=True)
     started = RpcServer(server, port, checks, hold)
@@ -109,6 +130,16 @@ async def rpc_server(
         yield started
     finally:
         await started.stop()
+
+
+def _ages(settings: RpcSettings) -> tuple[tuple[str, int], ...]:
+    """Give the options that end connections of age, for which streams get a little longer."""
+    if settings.connection_seconds is None:
+        return ()
+    return (
+        ("grpc.max_connection_age_ms", round(settings.connection_seconds * 1_000)),
+        ("grpc.max_connection_age_grace_ms", round(AGE_GRACE_SECONDS * 1_000)),
+    )
 
 
 class _GenericHandlersOnly:

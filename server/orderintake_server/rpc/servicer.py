@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
-from orderintake_server.dispatch.completions import Signal
-from orderintake_server.errors import Draining
+from orderintake_server.dispatch.subscription import Signal
+from orderintake_server.errors import Draining, SubscriberTooSlow
 from orderintake_server.rpc import requests
 
 if TYPE_CHECKING:
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
 class OrderIntakeServicer(api_grpc.OrderIntakeServiceServicer):
     """The contract's service; refusals leave as exceptions, of which Guard makes statuses."""
 
-    def __init__(self, intake: Intake, *, codec: Codec, names: Names) -> None:
-        """Serve what `intake` can do."""
+    def __init__(
+        self, intake: Intake, *, codec: Codec, names: Names, subscriber_seconds: float
+    ) -> None:
+        """Serve what `intake` can do; a subscriber has so long to take a message."""
         self._intake = intake
         self._codec = codec
         self._names = names
+        self._subscriber_seconds = subscriber_seconds
 
     async def PlaceOrder(
         self, request: api.PlaceOrderRequest, context: ServicerContext[Any, Any]
@@ -89,11 +93,25 @@ class OrderIntakeServicer(api_grpc.OrderIntakeServiceServicer):
         A write waits for the client, so a slow one holds up nobody but itself.
         """
         ask = requests.subscribe(request, self._names)
-        subscription = self._intake.subscribe(
-            start=ask.start, limit=ask.limit, heartbeat_seconds=ask.heartbeat_seconds
-        )
-        while True:
-            delivery = await subscription.next()
-            await context.write(self._codec.delivery(delivery))
-            if delivery.signal is Signal.GOING_AWAY:
-                raise Draining("the server is stopping; go on from the last cursor")
+        with self._intake.subscribe(
+            ask.wanted,
+            start=ask.start,
+            limit=ask.limit,
+            heartbeat_seconds=ask.heartbeat_seconds,
+        ) as subscription:
+            while True:
+                delivery = await subscription.next()
+                await self._send(self._codec.delivery(delivery), context)
+                if delivery.signal is Signal.GOING_AWAY:
+                    raise Draining("the server is stopping; go on from the last cursor")
+
+    async def _send(self, message: bytes, context: ServicerContext[Any, Any]) -> None:
+        """Write one message of a stream, waiting for its reader as long as one may."""
+        try:
+            async with asyncio.timeout(self._subscriber_seconds):
+                await context.write(message)
+        except TimeoutError:
+            raise SubscriberTooSlow(
+                f"nothing was taken of this stream for {self._subscriber_seconds:g} s; "
+                "go on from the last cursor"
+            ) from None

@@ -36,6 +36,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
     Reason.CURSOR_AHEAD: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.CURSOR_OTHER_LOG: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.CURSOR_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    Reason.SUBSCRIBER_TOO_SLOW: grpc.StatusCode.ABORTED,
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
 }
 

@@ -190,8 +190,15 @@ class OrderFilter:
     state: State | None = None
 
     def wants(self, order: Order) -> bool:
-        """Tell whether tier and state are as wanted; whose it is, only the store knows."""
-        return self.tier in (None, order.tier) and self.state in (None, order.state)
+        """Tell whether an order is wanted as it stands."""
+        return self.covers(order.customer_id, order.tier) and self.state in (None, order.state)
+
+    def covers(self, customer_id: str, tier: Tier) -> bool:
+        """Tell whether orders of this customer and tier are wanted, in some state at least."""
+        return self.customer_id in (None, customer_id) and self.tier in (None, tier)
+
+
+EVERY_ORDER = OrderFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,21 +245,17 @@ class Store(Protocol):
         is bounded: there may be fewer than `limit`, even none, and more behind.
         """
 
-    async def read_log(self, *, after: int, limit: int, max_bytes: int) -> list[Completion]:
-        """Read the completions that follow sequence `after`, in order, without a hole.
-
-        At most `limit`, and no more than `max_bytes`, but at least one if there is one. What counts
-        is the order's content, its result or failure, and COMPLETION_BYTES for the rest.
-        Raises CursorExpired when some of what follows has been forgotten.
-        """
-
-    async def search_log(
+    async def read_log(
         self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
     ) -> LogPage:
         """Read the completions behind sequence `after` whose orders are wanted, in order.
 
-        Bounded as `read_log` is in what it returns, and as `list_orders` in its work. Raises
-        CursorExpired as `read_log` does.
+        At most `limit`, and no more than `max_bytes`, but at least one if there is one. What counts
+        is the order's content, its result or failure, and COMPLETION_BYTES for the rest. The work
+        is bounded, and grows with one customer's or one tier's completions only where just theirs
+        are wanted: a page may hold fewer, even none, and not be the last.
+
+        Raises CursorExpired when some of what follows has been forgotten.
         """
 
     async def oldest_waiting(self) -> dict[Tier, int]:

@@ -66,25 +66,18 @@ class SqliteStore:
             self._reading, lambda: sqlite_rows.list_orders(self._reader(), wanted, after, limit)
         )
 
-    async def search_log(
+    async def read_log(
         self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
     ) -> LogPage:
-        """Keep `Store.search_log`."""
+        """Keep `Store.read_log`."""
         return await _in_thread(
             self._reading,
-            lambda: sqlite_rows.search_log(self._reader(), wanted, after, limit, max_bytes),
+            lambda: sqlite_rows.read_log(self._reader(), wanted, after, limit, max_bytes),
         )
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""
         return await _in_thread(self._reading, lambda: sqlite_rows.oldest_waiting(self._reader()))
-
-    async def read_log(self, *, after: int, limit: int, max_bytes: int) -> list[Completion]:
-        """Keep `Store.read_log`."""
-        return await _in_thread(
-            self._reading,
-            lambda: sqlite_rows.read_log(self._reader(), after, limit, max_bytes),
-        )
 
     def _reader(self) -> sqlite3.Connection:
         """Give this thread's own connection for reading."""

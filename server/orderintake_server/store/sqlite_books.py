@@ -226,6 +226,8 @@ class Books:
                     failure and failure.code,
                     failure and failure.message,
                     result,
+                    order.customer_id,
+                    order.tier,
                 )
             )
         insert(self.connection, "log", rows)

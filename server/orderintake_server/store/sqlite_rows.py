@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import Completion, Failure, Order, State, Tier
@@ -29,6 +29,8 @@ _LOGGED = (
     "g.sequence, g.outcome, g.attempt_count, g.start_sequence, g.start_time, g.complete_time,"
     " g.failure_code, g.failure_message, g.result"
 )
+_SEQUENCE = 8
+"""Where a completion's sequence stands behind what was accepted."""
 _STANDING = f"""
 SELECT {ACCEPTED}, r.attempt_count, s.attempt_count,
   l.attempt_count, l.start_sequence, l.start_time, {_LOGGED}
@@ -93,24 +95,6 @@ def list_orders(
     return found, rows[-1][0] if len(rows) == scan else None
 
 
-_LOG = f"""
-SELECT {ACCEPTED}, {_LOGGED}
-FROM log g JOIN orders o ON o.accept_sequence = g.accept_sequence
-WHERE g.sequence > :after ORDER BY g.sequence LIMIT :limit
-"""
-
-
-def read_log(
-    connection: sqlite3.Connection, after: int, limit: int, max_bytes: int
-) -> list[Completion]:
-    """Keep `Store.read_log`."""
-    with _log_behind(connection, after):
-        rows = connection.execute(_LOG, {"after": after, "limit": limit})
-        found = [_completion(row[:8], row[8:]) for row in _within(rows, max_bytes)]
-        rows.close()
-    return found
-
-
 @contextmanager
 def _log_behind(connection: sqlite3.Connection, after: int) -> Iterator[None]:
     """See one state of the log inside, in which nothing behind `after` was forgotten."""
@@ -124,29 +108,45 @@ def _log_behind(connection: sqlite3.Connection, after: int) -> Iterator[None]:
         connection.execute("ROLLBACK")  # it only read; an open snapshot would hold the log's file
 
 
-_SEARCHED = f"""
+_LOG = f"""
 SELECT {ACCEPTED}, {_LOGGED}
-FROM (SELECT * FROM log WHERE sequence > :after ORDER BY sequence LIMIT :scan) g
-JOIN orders o ON o.accept_sequence = g.accept_sequence
-WHERE (:customer_id IS NULL OR o.customer_id = :customer_id) AND (:tier IS NULL OR o.tier = :tier)
-  AND (:state IS NULL OR g.outcome = :state)
+FROM (%s) g JOIN orders o ON o.accept_sequence = g.accept_sequence
+WHERE (:tier IS NULL OR o.tier = :tier) AND (:state IS NULL OR g.outcome = :state)
 ORDER BY g.sequence LIMIT :limit
 """
 
 
-def search_log(
+def read_log(
     connection: sqlite3.Connection, wanted: OrderFilter, after: int, limit: int, max_bytes: int
 ) -> LogPage:
-    """Keep `Store.search_log`."""
-    bounds = {"after": after, "scan": SCAN_ROWS, "limit": limit}
-    values = bounds | {field: getattr(wanted, field) for field in wanted.__slots__}
+    """Keep `Store.read_log`."""
+    looked_at, is_exact = _looked_at(wanted)
+    values = {field: getattr(wanted, field) for field in wanted.__slots__}
+    values |= {"after": after, "limit": limit, "scan": limit if is_exact else SCAN_ROWS}
     with _log_behind(connection, after):
-        rows = connection.execute(_SEARCHED, values).fetchall()
+        rows, is_cut = _within(connection.execute(_LOG % looked_at, values), max_bytes)
         (head,) = connection.execute("SELECT completed FROM counters").fetchone()
-    found = [_completion(row[:8], row[8:]) for row in _within(rows, max_bytes)]
-    is_cut = len(found) == limit or len(found) < len(rows)
-    end = found[-1].sequence if is_cut else min(after + SCAN_ROWS, head)
-    return LogPage(completions=found, end=end, goes_on=end < head)
+        end = head
+        if is_cut or len(rows) == limit:
+            end = rows[-1][_SEQUENCE] if rows else after
+        elif not is_exact:
+            looked, last = connection.execute(
+                f"SELECT count(*), max(sequence) FROM ({looked_at})", values
+            ).fetchone()
+            end = last if looked == SCAN_ROWS else head
+    completions = [_completion(row[:8], row[8:]) for row in rows]
+    return LogPage(completions=completions, end=end, goes_on=end < head)
+
+
+def _looked_at(wanted: OrderFilter) -> tuple[str, bool]:
+    """Give the rows of the log to look at, by the best index; and whether just these are wanted."""
+    condition, is_exact = "", wanted.state is None
+    if wanted.customer_id is not None:
+        condition, is_exact = "customer_id = :customer_id AND ", is_exact and wanted.tier is None
+    elif wanted.tier is not None:
+        condition = "tier = :tier AND "
+    rows = f"SELECT * FROM log WHERE {condition}sequence > :after ORDER BY sequence LIMIT :scan"
+    return rows, is_exact
 
 
 def oldest_waiting(connection: sqlite3.Connection) -> dict[Tier, int]:
@@ -160,14 +160,17 @@ def oldest_waiting(connection: sqlite3.Connection) -> dict[Tier, int]:
     return {Tier(tier): accept_time for tier, accept_time in rows}
 
 
-def _within(rows: Iterable[Sequence[Any]], max_bytes: int) -> Iterator[Sequence[Any]]:
-    """Pass rows on until, as completions, they exceed `max_bytes`."""
-    for count, row in enumerate(rows):
-        content, failure_message, result = row[3], row[15] or "", row[16] or b""
-        max_bytes -= COMPLETION_BYTES + len(content) + len(failure_message.encode()) + len(result)
-        if max_bytes < 0 and count:
-            return
-        yield row
+def _within(rows: sqlite3.Cursor, max_bytes: int) -> tuple[list[Sequence[Any]], bool]:
+    """Take rows until, as completions, they exceed `max_bytes`; tell whether they did."""
+    taken: list[Sequence[Any]] = []
+    with closing(rows):
+        for row in rows:
+            content, message, result = row[3], row[15] or "", row[16] or b""
+            max_bytes -= COMPLETION_BYTES + len(content) + len(message.encode()) + len(result)
+            if max_bytes < 0 and taken:
+                return taken, True
+            taken.append(row)
+    return taken, False
 
 
 def _completion(accepted: Sequence[Any], logged: Sequence[Any]) -> Completion:

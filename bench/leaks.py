@@ -1,0 +1,103 @@
+"""Whether callers who leave leave anything behind: streams cancelled, and orders given up.
+
+Memory is sampled along the way; the slope, by least squares behind a warm-up, is what each leaves.
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import load
+import uvloop
+from servers import Server, order_server
+
+from orderintake.v1 import order_admin_service_pb2 as admin
+from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
+
+AT_ONCE = 64
+SAMPLES = 50
+WARM_UP = 0.4
+"""This share of the cycles comes first: allocators and caches fill up."""
+
+Cycle = Callable[[Any], Awaitable[None]]
+
+
+async def subscribe_and_leave(stub: Any) -> None:  # noqa: ANN401 - a stub of grpc.aio
+    """Subscribe, hear that it stands, and leave."""
+    stream = stub.StreamCompletions(api.StreamCompletionsRequest(start_at=api.START_AT_LATEST))
+    await stream.read()
+    stream.cancel()
+
+
+async def place_and_leave(stub: Any) -> None:  # noqa: ANN401 - a stub of grpc.aio
+    """Place an order and leave when it is on its way."""
+    call = stub.PlaceOrder(load.REQUEST)
+    await call.wait_for_connection()
+    call.cancel()
+
+
+async def repeat(server: Server, cycle: Cycle, cycles: int) -> list[tuple[int, int]]:
+    """Go through so many cycles; tell the server's memory after how many of them."""
+    samples: list[tuple[int, int]] = []
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub: Any = api_grpc.OrderIntakeServiceStub(channel)
+        left = iter(range(cycles))
+
+        async def caller() -> None:
+            for number in left:
+                await cycle(stub)
+                if number % (cycles // SAMPLES) == 0:
+                    samples.append((number, server.memory()))
+
+        await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
+    return samples
+
+
+def slope(samples: list[tuple[int, int]]) -> float:
+    """Tell how many bytes each cycle behind the warm-up left."""
+    late = sorted(samples)[int(len(samples) * WARM_UP) :]
+    return statistics.linear_regression(*zip(*late, strict=True)).slope
+
+
+async def subscribers(server: Server) -> int:
+    """Ask how many streams are open still, once those that were left have ended."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub: Any = admin_grpc.OrderAdminServiceStub(channel)
+        left = 1
+        for _ in range(100):
+            left = (await stub.GetQueueStats(admin.GetQueueStatsRequest())).subscribers
+            if not left:
+                break
+            await asyncio.sleep(0.05)
+        return left
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cycles", type=int, default=20_000, help="of each kind")
+    arguments = parser.parse_args()
+    kinds = {"subscribe and leave": subscribe_and_leave, "place and leave": place_and_leave}
+    for name, cycle in kinds.items():
+        with (
+            tempfile.TemporaryDirectory(dir=Path.cwd()) as folder,
+            order_server(folder, "--handler", "instant:handle", "--workers", "8") as server,
+        ):
+            samples = uvloop.run(repeat(server, cycle, arguments.cycles))
+            left = uvloop.run(subscribers(server))
+            first, last = (samples[int(len(samples) * WARM_UP)][1] / 2**20, samples[-1][1] / 2**20)
+            print(
+                f"{name:20} {arguments.cycles:,} times: {slope(samples):+7.1f} bytes each,"
+                f" {first:.1f} to {last:.1f} MiB, {left} streams left open"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The servers that are measured: ours, and bare ones that do nothing but gRPC."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server at work: its port and process, and how long its start took."""
+
+    port: int
+    pid: int
+    seconds: float
+
+    def memory(self, what: str = "VmRSS") -> int:
+        """Tell how many bytes of memory it holds; VmHWM: held at the most."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(rf"{what}:\s+(\d+) kB", status)
+        return int(found[1]) * 1024 if found else 0
+
+
+@contextmanager
+def order_server(data: Path | str, *options: str) -> Iterator[Server]:
+    """Run orderintake-server on a directory."""
+    command = [
+        *(sys.executable, "-m", "orderintake_server.main"),
+        *("--listen", "127.0.0.1:0", "--data", str(data), "--queue-limit", "100000000"),
+        *options,
+    ]
+    began = time.perf_counter()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            for line in process.stderr or ():
+                if found := re.search(r"listening .*127\.0\.0\.1:(\d+)", line):
+                    seconds = time.perf_counter() - began
+                    yield Server(port=int(found[1]), pid=process.pid, seconds=seconds)
+                    break
+        finally:
+            process.kill()
+
+
+@contextmanager
+def bare_server(script: str) -> Iterator[Server]:
+    """Run a server that prints its port, a script beside this one."""
+    path = Path(__file__).with_name(script)
+    began = time.perf_counter()
+    with subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            port = int((process.stdout or sys.stdin).readline())
+            yield Server(port=port, pid=process.pid, seconds=time.perf_counter() - began)
+        finally:
+            process.kill()

@@ -1,0 +1,135 @@
+"""One subscriber: a place in the completion log, and what to send next."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from orderintake_server.store.base import EVERY_ORDER
+
+if TYPE_CHECKING:
+    from orderintake_server.dispatch.completions import Completions
+    from orderintake_server.dispatch.ring import Cut
+    from orderintake_server.store.base import OrderFilter
+
+
+class Signal(Enum):
+    """What a delivery says beyond its completions: the contract's Signal, by the same names."""
+
+    UNSPECIFIED = 0
+    STARTED = 1
+    CAUGHT_UP = 2
+    FELL_BEHIND = 3
+    HEARTBEAT = 4
+    GOING_AWAY = 5
+
+
+class Delivery(NamedTuple):
+    """One message to a subscriber, which has now been sent all it wants up to `position`."""
+
+    signal: Signal
+    position: int
+    head: int
+    completions: bytes
+    """Encoded, one behind the other."""
+
+
+class Subscription:
+    """What one subscriber was sent; it keeps nothing else, however slow its reader is.
+
+    Deliveries are, in this order: STARTED; what the log holds, page by page; CAUGHT_UP at its
+    head; then what completes, as it happens. HEARTBEAT comes after `heartbeat_seconds` of silence;
+    FELL_BEHIND when what follows is no longer in memory, and CAUGHT_UP again; GOING_AWAY is last.
+    """
+
+    def __init__(
+        self,
+        completions: Completions,
+        wanted: OrderFilter,
+        *,
+        after: int,
+        limit: int,
+        heartbeat_seconds: float,
+    ) -> None:
+        """Begin behind place `after`, with at most `limit` completions a delivery."""
+        self._completions = completions
+        self._ring = completions.ring
+        self._wanted = wanted
+        self._position = after
+        self._limit = limit
+        self._heartbeat_seconds = heartbeat_seconds
+        self._goal = completions.head
+        self._time = asyncio.get_running_loop().time
+        self._told_at = self._time()
+        self._has_started = self._has_caught_up = self._is_ending = False
+
+    async def next(self) -> Delivery:
+        """Wait for the next delivery. After GOING_AWAY there is none.
+
+        Raises CursorExpired when some of what it has to read has been forgotten.
+        """
+        if not self._has_started:
+            self._has_started = True
+            return self._signal(Signal.STARTED)
+        while True:
+            delivery = await self._look()
+            if delivery is not None:
+                self._told_at = self._time()
+                return delivery
+
+    async def _look(self) -> Delivery | None:
+        """Look for something to tell where it stands: in the log, in the ring, or at its end."""
+        if self._position < self._ring.start:
+            return await self._from_log()
+        if self._position < self._ring.end:
+            cut = self._ring.cut(self._wanted, after=self._position, limit=self._limit)
+            return self._moved(cut)
+        return await self._from_now_on()
+
+    async def _from_log(self) -> Delivery | None:
+        """Tell one page; once all is closed, only one."""
+        if self._has_caught_up:
+            self._has_caught_up, self._goal = False, self._completions.head
+            return self._signal(Signal.FELL_BEHIND)
+        if self._is_ending:
+            return self._signal(Signal.GOING_AWAY)
+        self._is_ending = self._completions.is_closed
+        page = await self._completions.read(self._wanted, after=self._position, limit=self._limit)
+        return self._moved(self._completions.encoded(page)) or self._after_silence()
+
+    async def _from_now_on(self) -> Delivery | None:
+        """Wait for what comes; anything at all, until it has caught up."""
+        if self._completions.is_over:
+            return self._signal(Signal.GOING_AWAY)
+        has_caught_up = self._position >= self._goal
+        if has_caught_up and not self._has_caught_up:
+            self._has_caught_up = True
+            return self._signal(Signal.CAUGHT_UP)
+        wanted = self._wanted if has_caught_up else EVERY_ORDER
+        woken = await self._completions.wait(wanted, seconds=self._seconds_to_heartbeat())
+        if has_caught_up:
+            self._position = max(self._position, woken.behind)
+        return self._signal(Signal.HEARTBEAT) if woken.is_silent else None
+
+    def _after_silence(self) -> Delivery | None:
+        return None if self._seconds_to_heartbeat() else self._signal(Signal.HEARTBEAT)
+
+    def _seconds_to_heartbeat(self) -> float:
+        return max(self._told_at + self._heartbeat_seconds - self._time(), 0.0)
+
+    def _moved(self, cut: Cut) -> Delivery | None:
+        """Go on to the end of a cut; tell it, if it holds anything."""
+        self._position = cut.end
+        return self._delivery(Signal.UNSPECIFIED, cut.encoded) if cut.encoded else None
+
+    def _signal(self, signal: Signal) -> Delivery:
+        return self._delivery(signal, b"")
+
+    def _delivery(self, signal: Signal, completions: bytes) -> Delivery:
+        return Delivery(
+            completions=completions,
+            signal=signal,
+            position=self._position,
+            head=max(self._completions.head, self._position),
+        )

@@ -1,0 +1,110 @@
+"""The Node consumer of docs/consuming.md: it goes on across kills of the server and of itself."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from orderintake import Client
+from support.process import server_process
+
+ROOT = Path(__file__).parents[2]
+INSTALL_SECONDS = 50
+NODE, NPM = shutil.which("node"), shutil.which("npm")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example with its packages installed, as its first lines say."""
+    if not NODE or not NPM:
+        pytest.skip("there is no Node")
+    folder = tmp_path_factory.mktemp("node")
+    for name in ("package.json", "consume.mjs"):
+        shutil.copy(ROOT / "docs" / "node" / name, folder)
+    install = (NPM, "install", "--no-package-lock", "--no-audit", "--no-fund")
+    try:
+        end = subprocess.run(
+            install, cwd=folder, check=False, capture_output=True, timeout=INSTALL_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm takes too long")
+    if end.returncode:
+        pytest.skip(f"npm cannot install: {end.stderr.decode()[-300:]}")
+    return folder
+
+
+class Consumer:
+    """The example at work."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        assert NODE
+        self.process = subprocess.Popen(
+            [NODE, "consume.mjs", address, "cursor", str(ROOT / "protos")],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"NODE_NO_WARNINGS": "1"},
+        )
+
+    def read(self, count: int) -> list[int]:
+        """Give the sequences of the next completions that it handles."""
+        assert self.process.stdout
+        return [int(json.loads(self.process.stdout.readline())["sequence"]) for _ in range(count)]
+
+    def ends(self) -> tuple[int, str]:
+        """Wait for its end; tell its exit code, and what it said of errors."""
+        _, errors = self.process.communicate(timeout=20)
+        return self.process.returncode, errors
+
+
+@contextmanager
+def consuming(folder: Path, address: str) -> Iterator[Consumer]:
+    consumer = Consumer(folder, address)
+    try:
+        yield consumer
+    finally:
+        consumer.process.kill()
+        consumer.process.communicate()
+
+
+def place(address: str, count: int) -> None:
+    with Client(address) as client:
+        for _ in range(count):
+            client.place(customer_id="ada", lines={"tea": 1})
+
+
+@pytest.mark.timeout(110)
+def test_the_node_consumer_handles_each_completion_once_across_kills(
+    folder: Path, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+    with server_process(tmp_path, "--listen", address) as server:
+        place(address, 20)
+        with consuming(folder, address) as consumer:
+            found = consumer.read(20)
+            server.kill()
+            with server_process(tmp_path, "--listen", address):
+                place(address, 5)
+                found += consumer.read(5)
+                consumer.process.terminate()
+                assert consumer.ends() == (0, "")
+                place(address, 5)
+                with consuming(folder, address) as second:
+                    found += second.read(5)
+    assert found == list(range(1, 31))
+
+
+def test_the_node_consumer_stops_where_a_person_has_to_decide(folder: Path, tmp_path: Path) -> None:
+    (folder / "cursor").write_text("no cursor\n")
+    with server_process(tmp_path) as server, consuming(folder, server.address) as consumer:
+        code, errors = consumer.ends()
+    assert code == 1
+    assert "INVALID_ARGUMENT" in errors

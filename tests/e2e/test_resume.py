@@ -1,0 +1,138 @@
+"""P14 with real processes: both clients go on across every end that a server can come to."""
+
+import asyncio
+import socket
+from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
+
+import pytest
+
+from orderintake import AsyncClient, AsyncCompletions, Client, CursorExpired, Unavailable
+from support.process import ServerProcess
+from support.proxy import proxy
+
+ORDERS = 500
+
+
+class Shop:
+    """A server that comes back on the same port."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            self.address = f"127.0.0.1:{listening.getsockname()[1]}"
+        self._server: ServerProcess | None = None
+
+    async def start(self, *arguments: str) -> None:
+        self._server = ServerProcess(self._data, "--listen", self.address, *arguments)
+        await asyncio.to_thread(self._server.wait_for, "listening")
+
+    async def end(self, number: Signals) -> None:
+        assert self._server
+        await self._server.stops(number)
+
+    def kill(self) -> None:
+        assert self._server
+        self._server.kill()
+
+
+async def place(address: str, count: int) -> None:
+    """Place orders one after the other, each until it is known to be stored."""
+    async with AsyncClient(address, timeout=60) as client:
+        for number in range(count):
+            while True:
+                try:
+                    await client.place(
+                        customer_id="ada", lines={"tea": 1}, request_id=f"request-{number}"
+                    )
+                    break
+                except Unavailable:
+                    pass  # its five attempts fell into one restart
+
+
+async def read(completions: AsyncCompletions, count: int) -> list[int]:
+    return [(await anext(completions)).sequence for _ in range(count)]
+
+
+async def follow(address: str, seen: asyncio.Queue[int]) -> list[int]:
+    """Read all there will be; tell of each as it comes."""
+    found: list[int] = []
+    async with AsyncClient(address) as client, client.completions() as completions:
+        while len(found) < ORDERS:
+            found += await read(completions, 1)
+            seen.put_nowait(found[-1])
+    return found
+
+
+def follow_on_a_thread(address: str) -> list[int]:
+    with Client(address) as client, client.completions() as completions:
+        return [next(completions).sequence for _ in range(ORDERS)]
+
+
+@pytest.mark.parametrize("number", [SIGTERM, SIGKILL], ids=lambda number: number.name)
+async def test_p14_both_clients_go_on_across_restarts_under_load(
+    tmp_path: Path, number: Signals
+) -> None:
+    shop = Shop(tmp_path)
+    await shop.start()
+    seen: asyncio.Queue[int] = asyncio.Queue()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            placing = tasks.create_task(place(shop.address, ORDERS))
+            first = tasks.create_task(follow(shop.address, seen))
+            second = tasks.create_task(asyncio.to_thread(follow_on_a_thread, shop.address))
+            for mark in (50, 150, 300):
+                while await seen.get() < mark:
+                    pass
+                assert not placing.done()
+                await shop.end(number)
+                await shop.start()
+        assert first.result() == second.result() == list(range(1, ORDERS + 1))
+    finally:
+        shop.kill()
+
+
+async def test_p17_a_log_that_was_pruned_meanwhile_is_raised_and_never_skipped(
+    tmp_path: Path,
+) -> None:
+    shop = Shop(tmp_path)
+    await shop.start()
+    try:
+        async with (
+            proxy(shop.address) as way,
+            AsyncClient(way.address) as client,
+            client.completions() as completions,
+        ):
+            await place(shop.address, 5)
+            assert await read(completions, 2) == [1, 2]
+            await read(completions, 3)
+            way.target = "127.0.0.1:1"
+            way.cut()
+            await place_more(shop.address)
+            await shop.end(SIGTERM)
+            await shop.start("--retention", "0.001")
+            await pruned(shop.address)
+            way.target = shop.address
+            with pytest.raises(CursorExpired) as expired:
+                await read(completions, 1)
+            after = expired.value.earliest_cursor
+        async with AsyncClient(shop.address) as client, client.completions(after=after) as rest:
+            await client.place(customer_id="ada", lines={"tea": 1})
+            assert await read(rest, 1) == [11]
+    finally:
+        shop.kill()
+
+
+async def place_more(address: str) -> None:
+    """Let five more orders complete."""
+    async with AsyncClient(address) as client, client.completions(from_latest=True) as latest:
+        for _ in range(5):
+            await client.place(customer_id="ada", lines={"tea": 1})
+        await read(latest, 5)
+
+
+async def pruned(address: str) -> None:
+    """Wait until the server has forgotten every completion."""
+    async with AsyncClient(address) as client:
+        while [each async for each in client.list_completions(page_size=1)]:
+            pass
