@@ -50,7 +50,7 @@ def test_a_garbled_file_is_refused_by_name_and_never_taken_for_a_beginning(
         FileCheckpoint(path).load()
 
 
-@pytest.mark.parametrize("cursor", ["", "two\nlines", "caf\u00e9"])
+@pytest.mark.parametrize("cursor", ["", "two\nlines", "\u00e9"])
 def test_what_is_no_cursor_is_not_saved(path: Path, cursor: str) -> None:
     FileCheckpoint(path).save("c1")
     with pytest.raises(ValueError, match="no cursor"):

@@ -185,6 +185,14 @@ BREAKS = {
         UPDATE log SET start_sequence = 1000 - start_sequence;
         UPDATE counters SET started = 1000""",
     ),
+    "a completion of another customer's": (
+        "the log tells whose order each completion ended",
+        "UPDATE log SET customer_id = 'eve'",
+    ),
+    "a completion of another tier": (
+        "the log tells whose order each completion ended",
+        "UPDATE log SET tier = 3 - tier",
+    ),
 }
 
 

@@ -168,6 +168,8 @@ async def test_its_orders_are_listed_by_customer(home: SqliteHome) -> None:
     assert [order.accept_sequence for order in orders] == [2, 5, 6]
     page = await store.read_log(OrderFilter(tier=Tier.VIP), after=0, limit=9, max_bytes=9999)
     assert [end.sequence for end in page.completions] == [1]
+    page = await store.read_log(OrderFilter(customer_id="ada"), after=0, limit=9, max_bytes=9999)
+    assert [end.sequence for end in page.completions] == [2]
 
 
 async def test_its_orders_can_be_cancelled_and_pruned(home: SqliteHome) -> None:

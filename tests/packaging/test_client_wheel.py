@@ -1,6 +1,7 @@
 """The client's wheel, alone in a new environment, as a caller installs it."""
 
 import json
+import re
 import subprocess
 import sys
 import venv
@@ -33,10 +34,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pins_without_hashes(place: Path) -> Path:
-    """The development pins; pip asks for all hashes or none, and the new wheel has none."""
+    """The development pins as pip takes constraints: without extras, and with no hash for any."""
     lines = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
+    pinned = [line.rstrip(" \\") for line in lines if not line.startswith(" ")]
     pins = place / "pins.txt"
-    pins.write_text("\n".join(line.rstrip(" \\") for line in lines if not line.startswith(" ")))
+    pins.write_text("\n".join(re.sub(r"\[.*?\]", "", line) for line in pinned))
     return pins
 
 

@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 
 SERVER_IP, CLIENT_IP = "10.213.77.2", "10.213.77.1"
+_NUMBERS = count()
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ def obstacle() -> str:
 @contextmanager
 def cable() -> Iterator[Cable]:
     """Make the namespace and its cable; take them away at the end."""
-    pid = os.getpid()
-    made = Cable(f"orderintake-{pid}", f"oi{pid}b")
-    outside = f"oi{pid}a"
+    number = f"{os.getpid()}x{next(_NUMBERS)}"  # the ends of one taken away go a little later
+    made = Cable(f"orderintake-{number}", f"oi{number}b")
+    outside = f"oi{number}a"
     _run("ip", "netns", "add", made.namespace)
     try:
         _run("ip", "link", "add", outside, "type", "veth", "peer", "name", made.inside)
@@ -66,4 +68,6 @@ def cable() -> Iterator[Cable]:
         made.plug()
         yield made
     finally:
-        _run("ip", "netns", "del", made.namespace)  # and with it both ends of the cable
+        with suppress(subprocess.CalledProcessError):  # perhaps it was never made
+            _run("ip", "link", "del", outside)
+        _run("ip", "netns", "del", made.namespace)

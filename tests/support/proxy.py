@@ -19,6 +19,7 @@ class Proxy:
         """The next connection is cut when so many bytes came back over it."""
         self.connections = 0
         """How many there were."""
+        self._connected = asyncio.Condition()
         self._links: set[_Link] = set()
 
     def swallow(self) -> None:
@@ -31,10 +32,17 @@ class Proxy:
         for link in tuple(self._links):
             link.close()
 
+    async def connected(self, times: int) -> None:
+        """Wait until so many connections were made."""
+        async with self._connected:
+            await self._connected.wait_for(lambda: self.connections >= times)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward one connection, to its end."""
         link, self.cut_after = _Link(writer, self.cut_after), None
         self.connections += 1
+        async with self._connected:
+            self._connected.notify_all()
         self._links.add(link)
         try:
             await self._forward(link, reader, writer)

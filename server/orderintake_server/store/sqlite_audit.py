@@ -127,6 +127,10 @@ RULES: dict[str, str] = {
         LEFT JOIN orders o ON o.accept_sequence = q.accept_sequence
         WHERE q.outcome = 0 AND (o.customer_id IS NULL OR o.customer_id <> q.customer_id
           OR o.request_id IS NOT q.request_id)""",
+    "the log tells whose order each completion ended": """
+        SELECT 'completion ' || g.sequence FROM log g
+        JOIN orders o ON o.accept_sequence = g.accept_sequence
+        WHERE g.customer_id <> o.customer_id OR g.tier <> o.tier""",
     "a failed order has a failure, and no other has": """
         SELECT 'completion ' || sequence FROM log
         WHERE outcome NOT BETWEEN 4 AND 7 OR (outcome = 5) <> (failure_code IS NOT NULL)""",
