@@ -1,5 +1,6 @@
 """The servers that are measured: ours, and bare ones that do nothing but gRPC."""
 
+import os
 import re
 import subprocess
 import sys
@@ -33,16 +34,24 @@ def order_server(data: Path | str, *options: str) -> Iterator[Server]:
         *("--listen", "127.0.0.1:0", "--data", str(data), "--queue-limit", "100000000"),
         *options,
     ]
-    began = time.perf_counter()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    began, said = time.perf_counter(), []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_finding_us()) as process:
         try:
             for line in process.stderr or ():
+                said.append(line)
                 if found := re.search(r"listening .*127\.0\.0\.1:(\d+)", line):
                     seconds = time.perf_counter() - began
                     yield Server(port=int(found[1]), pid=process.pid, seconds=seconds)
-                    break
+                    return
+            raise RuntimeError(f"the server did not start: {''.join(said)}")
         finally:
             process.kill()
+
+
+def _finding_us() -> dict[str, str]:
+    """Give our environment, in which the handlers beside this file are found too."""
+    path = os.pathsep.join(filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 @contextmanager

@@ -76,9 +76,9 @@ def rate(server: Server, subscribers: int, events: int, request: bytes) -> float
 
 
 def throughput(ours: Server, bare: Server, shapes: dict[str, Shape], turns: int) -> None:
-    """Measure each shape with 1, 20 and 1,000 subscribers, in turns, and print the medians."""
+    """Measure each shape in turns and print the medians; 1,000 do not read the log at once."""
     for name, shape in shapes.items():
-        for subscribers in (1, 20, 1_000):
+        for subscribers in (1, 20, 1_000) if name == "ring" else (1, 20):
             events = shape.events
             found: dict[str, list[float]] = {"ours": [], "bare": []}
             for _ in range(turns):

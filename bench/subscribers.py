@@ -30,6 +30,8 @@ from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 INSTANT = ("--handler", "instant:handle", "--workers", "64")
 SLOW_BATCH = 10
 """Completions in a message of the slow reader, which takes one message a second."""
+MOST_SAID = 64 * 1024 * 1024
+"""Bytes in which a follower tells all its latencies, at the most."""
 
 
 def request(**fields: Any) -> bytes:  # noqa: ANN401 - of the contract
@@ -78,6 +80,8 @@ class _Slow:
     """One subscriber that reads ten completions a second, and one that reads none."""
 
     def __init__(self, port: int) -> None:
+        self._port = port
+        self._cursor = ""
         self._slow = Followers(port, 1, request(max_batch_size=SLOW_BATCH))
         self._frozen = Followers(port, 1, request())
         self._is_let_loose = asyncio.Event()
@@ -92,8 +96,18 @@ class _Slow:
                     await self._is_let_loose.wait()
 
     async def _message(self) -> None:
-        raw = await self._slow.calls[0].read()
-        self._got += len(Parts.FromString(raw).completions)
+        """Read one; ended for being too slow, come back with the cursor, as clients do."""
+        try:
+            message = Parts.FromString(await self._slow.calls[0].read())
+        except grpc.aio.AioRpcError as ended:
+            if ended.code() is not grpc.StatusCode.ABORTED:
+                raise
+            await self._slow.close()
+            asked = request(max_batch_size=SLOW_BATCH, after_cursor=self._cursor)
+            self._slow = Followers(self._port, 1, asked)
+            return
+        self._cursor = message.cursor
+        self._got += len(message.completions)
 
     async def rest(self, events: int) -> int:
         """Let the slow one read freely until it has so many; tell how many it got in all."""
@@ -109,7 +123,9 @@ class _Slow:
 async def _drive(server: Server, orders: int, per_second: int) -> list[float]:
     """Follow by one fast subscriber while orders are placed; tell how late each completion came."""
     script = (sys.executable, __file__, "--follow", str(server.port), str(orders))
-    follower = await asyncio.create_subprocess_exec(*script, stdout=subprocess.PIPE)
+    follower = await asyncio.create_subprocess_exec(
+        *script, stdout=subprocess.PIPE, limit=MOST_SAID
+    )
     assert follower.stdout
     await follower.stdout.readline()
     placing = load.paced(server.port, seconds=orders // per_second, per_second=per_second)

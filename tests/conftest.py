@@ -36,6 +36,10 @@ def blockbuster() -> Iterator[BlockBuster]:
     """Fail a test in which our code blocks the event loop."""
     with blockbuster_ctx(["orderintake", "orderintake_server"]) as detector:
         detector.functions["os.stat"].can_block_in("linecache.py", "checkcache")  # a traceback
+        for look in ("os.stat", "os.path.abspath"):  # asyncpg, for passwords and certificates
+            detector.functions[look].can_block_in(
+                "asyncpg/connect_utils.py", "_parse_connect_dsn_and_args"
+            )
         # grpc joins its poller's thread when its last channel goes, wherever the garbage is found.
         acquire = detector.functions["threading.Lock.acquire"]
         acquire.can_block_in("/threading.py", "join")

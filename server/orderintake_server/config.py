@@ -30,6 +30,13 @@ def _address(text: str) -> str:
     return text
 
 
+def database(text: str) -> str:
+    """Return the address of a database, or the empty text; raise ValueError for any other."""
+    if text and not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    return text
+
+
 class Settings(BaseSettings):
     """Durable, VIP-first order intake over gRPC.
 
@@ -37,7 +44,7 @@ class Settings(BaseSettings):
     the TOML file that --config names: --queue-limit is ORDERINTAKE_QUEUE_LIMIT is queue_limit.
     The flag wins over the variable, and that over the file.
 
-    orderintake-server audit --data DIR checks a store instead.
+    Beside the service: orderintake-server audit, migrate and copy, each with --help.
     """
 
     model_config = SettingsConfigDict(
@@ -58,6 +65,33 @@ class Settings(BaseSettings):
     data: Path = Field(
         default=Path("data"),
         description="directory of the store, made if missing; one server at a time uses it",
+    )
+    store: Annotated[str, AfterValidator(database)] = Field(
+        default="",
+        description="postgresql://… in place of a data directory: a database that any number of "
+        "servers use together",
+        repr=False,
+    )
+    replica: str = Field(
+        default="",
+        description="name of this server among those that use the database; by default host:pid",
+    )
+    lease: float = Field(
+        default=15.0,
+        ge=0.3,
+        le=3600,
+        allow_inf_nan=False,
+        description="seconds of silence after which others start anew what a server had in process",
+    )
+    notify: bool = Field(
+        default=True,
+        description="whether servers tell each other of changes by LISTEN and NOTIFY; without, "
+        "each looks by itself, every 5 to 100 ms",
+    )
+    pooler: bool = Field(
+        default=False,
+        description="whether the database is reached through a pooler in transaction mode: nothing "
+        "is prepared then, and there is no NOTIFY",
     )
     workers: int = Field(
         default=8,
@@ -229,30 +263,9 @@ def read(arguments: list[str]) -> Settings:
             raise StartupFailed(f"config: there is no file {path}")
         return SettingsOfFile(_cli_parse_args=arguments)
     except ValidationError as error:
-        raise StartupFailed(_explained(error)) from None
+        raise StartupFailed(explained(error)) from None
     except (OSError, ValueError) as error:  # the file cannot be read, or is not TOML
         raise StartupFailed(f"config: {path}: {error}") from None
-
-
-class _AuditSettings(BaseSettings):
-    """Check every rule of a store, which a server may be using; name what is broken.
-
-    Exit code 0: every rule holds; 1: something is broken; 2: there is no store to check.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix="ORDERINTAKE_",
-        extra="ignore",
-        cli_prog_name="orderintake-server audit",
-        cli_show_env_vars=True,
-    )
-
-    data: Path = Field(default=Path("data"), description="directory of the store")
-
-
-def read_audit(arguments: list[str]) -> Path:
-    """Read which store is to be audited; --help and bad usage leave by SystemExit."""
-    return _AuditSettings(_cli_parse_args=arguments).data
 
 
 def _config_path(arguments: list[str]) -> Path | None:
@@ -263,9 +276,14 @@ def _config_path(arguments: list[str]) -> Path | None:
     return Path(path) if path else None
 
 
-def _explained(error: ValidationError) -> str:
+def explained(error: ValidationError) -> str:
     """Name every bad setting, and what is wrong with it."""
     return "; ".join(
-        f"{'.'.join(map(str, bad['loc']))}: {bad['msg']} (it is {bad['input']!r})"
+        f"{'.'.join(map(str, bad['loc']))}: {bad['msg']}{_shown(bad['loc'], bad['input'])}"
         for bad in error.errors()
     )
+
+
+def _shown(place: tuple[int | str, ...], value: object) -> str:
+    """Show a bad value, unless there may be a password in it."""
+    return "" if {"store", "from", "to"} & set(place) else f" (it is {value!r})"

@@ -177,6 +177,14 @@ class Completion:
     result: bytes | None = None
 
 
+class Durability(IntEnum):
+    """What was done to keep an order before it was acknowledged; numbered as in the contract."""
+
+    FSYNC = 1
+    REPLICATED = 2
+    RELAXED = 3
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """Proof that an order is stored; its completion comes after place `behind` of the log.
@@ -188,6 +196,7 @@ class Receipt:
     replayed: bool
     behind: int
     position: int = 0
+    durability: Durability = Durability.FSYNC
 
 
 class CancelOutcome(IntEnum):

@@ -158,6 +158,10 @@ class StoreFull(Exception):
     """There is no room on the disk: nothing of the change was stored; it may be tried again."""
 
 
+class StoreAway(Exception):
+    """The store cannot be reached: whether the change was stored is not known; try again."""
+
+
 class StoreBroken(Exception):
     """The store cannot go on; what it acknowledged is safe, the process must end."""
 

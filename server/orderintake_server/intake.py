@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from orderintake_server.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
 
     from orderintake_server.dispatch.completions import Completions
     from orderintake_server.dispatch.estimate import ServiceTimes, Wait
@@ -138,18 +138,19 @@ class Intake:
         Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
         been forgotten.
         """
-        return await self._completions.read(wanted, after=self._place(start), limit=limit)
+        after = await self._place(start)
+        return await self._completions.read(wanted, after=after, limit=limit)
 
-    @contextmanager
-    def subscribe(
+    @asynccontextmanager
+    async def subscribe(
         self, wanted: OrderFilter, *, start: Place, limit: int, heartbeat_seconds: float
-    ) -> Iterator[Subscription]:
+    ) -> AsyncIterator[Subscription]:
         """Subscribe to what is wanted behind a place in the log, while inside.
 
         Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
         been forgotten.
         """
-        after = self._place(start)
+        after = await self._place(start)
         with self._completions.subscriber():
             yield Subscription(
                 self._completions,
@@ -219,8 +220,14 @@ class Intake:
         if self._is_draining and not self._ledger.is_broken:  # which says more than the stop it is
             raise Draining("the server is stopping; it takes no new orders")
 
-    def _place(self, start: Place) -> int:
-        """Tell which place in the log is meant, if it is there."""
+    async def _place(self, start: Place) -> int:
+        """Tell which place in the log is meant, if it is there.
+
+        Where others write the log too, it may reach further than is known here.
+        """
+        is_known = start is Start.EARLIEST or self._is_known(start)
+        if self._store.is_shared and not is_known:
+            self._completions.publish(await self._store.head())
         head, earliest = self._completions.head, self._completions.earliest
         if isinstance(start, Start):
             return earliest if start is Start.EARLIEST else head
@@ -228,6 +235,9 @@ class Intake:
         if start < earliest:
             raise CursorExpired(earliest=earliest)
         return start
+
+    def _is_known(self, start: Place) -> bool:
+        return isinstance(start, int) and start <= self._completions.head
 
     def _refuse_ahead(self, after: int) -> None:
         if after > self._completions.head:

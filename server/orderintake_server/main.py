@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from orderintake_server import config
+from orderintake_server.commands import COMMANDS
 from orderintake_server.errors import StartupFailed, StoreBroken
 from orderintake_server.service import running
-from orderintake_server.store.sqlite_audit import audit
 from orderintake_server.telemetry import configure_log
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def main() -> None:
     Exits with 0 after a stop in order, 1 when it could not start or go on, 2 for bad settings.
     """
     arguments = sys.argv[1:]
-    if arguments[:1] == ["audit"]:
-        raise SystemExit(_audit(arguments[1:]))
+    if command := COMMANDS.get("".join(arguments[:1])):
+        raise SystemExit(command(arguments[1:]))
     try:
         settings = config.read(arguments)
     except StartupFailed as failed:
@@ -59,22 +59,6 @@ def main() -> None:
         log.critical("the store is broken; what was acknowledged is safe", error=str(broken))
         _exit(f"orderintake-server: the store is broken: {broken}", 1)
     _exit("", 0)
-
-
-def _audit(arguments: list[str]) -> int:
-    """Check a store and print what is broken; return the exit code, 1 if anything is."""
-    try:
-        directory = config.read_audit(arguments)
-        findings = audit(directory)
-    except StartupFailed as failed:
-        print(f"orderintake-server audit: {failed}", file=sys.stderr)  # noqa: T201
-        return 2
-    for finding in findings:
-        examples = "; ".join(finding.examples)
-        print(f"BROKEN: {finding.rule}: {finding.count} times: {examples}")  # noqa: T201
-    if not findings:
-        print(f"{directory}: every rule holds")  # noqa: T201
-    return 1 if findings else 0
 
 
 async def _serve(settings: Settings) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from orderintake_server.dispatch.drain import DrainRate
 from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.flow import Flow
 from orderintake_server.dispatch.ledger import Ledger
+from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
 from orderintake_server.dispatch.quota import CustomerRate
 from orderintake_server.dispatch.ready import ReadyQueue
 from orderintake_server.dispatch.retention import Retention
@@ -30,6 +33,7 @@ from orderintake_server.names import Names
 from orderintake_server.rpc.codec import Codec
 from orderintake_server.rpc.server import RpcSettings, rpc_server
 from orderintake_server.store.base import Policy
+from orderintake_server.store.postgres import postgres_store
 from orderintake_server.store.sqlite import sqlite_store
 
 if TYPE_CHECKING:
@@ -37,9 +41,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from orderintake_server.config import Settings
+    from orderintake_server.dispatch.queues import Queue
     from orderintake_server.dispatch.workers import Handler
     from orderintake_server.handlers import OrderAttempt
-    from orderintake_server.store.sqlite import SqliteStore
+    from orderintake_server.store.base import Store
 
 log = structlog.get_logger()
 
@@ -62,7 +67,7 @@ class Service:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store,
         settings: Settings,
         handler: Handler,
         codec: Codec,
@@ -84,6 +89,8 @@ class Service:
             handler=handler,
             times=times,
         )
+        self._store = store
+        self._times = times
         self.intake = Intake(
             store=store,
             ledger=self.ledger,
@@ -93,12 +100,21 @@ class Service:
             rate=_customer_rate(settings),
         )
         self._committing: asyncio.Task[None] | None = None
+        self._hearing: asyncio.Task[None] | None = None
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start to commit and to process, as children of `tasks`."""
         self._committing = tasks.create_task(self.ledger.run(), name="ledger")
         tasks.create_task(self.completions.run(), name="completions")
+        self._hearing = tasks.create_task(self._hear(), name="news")
         self.workers.start(tasks)
+
+    async def _hear(self) -> None:
+        """Take note of what others do to the store, for ever."""
+        async for news in self._store.news():
+            self.ledger.hear(news)
+            if news.workers is not None:
+                self._times.share(news.workers)
 
     async def drain(self, seconds: float) -> None:
         """Finish what runs within `seconds`, make all durable, tell the subscribers, end."""
@@ -107,6 +123,8 @@ class Service:
         if self._committing is not None:
             await asyncio.wait({self._committing})
         self.completions.close()
+        if self._hearing is not None:
+            self._hearing.cancel()
 
 
 @asynccontextmanager
@@ -127,11 +145,11 @@ async def running(
     what is inside is then cancelled.
     """
     handler = handler or handlers.load(settings.handler)
-    async with sqlite_store(settings.data, clock=clock, policy=_store_policy(settings)) as store:
+    async with _store(settings, clock) as store:
         found, names = store.found, Names(store.found.log_id)
         log.info(
             "store open",
-            data=str(settings.data),
+            data="PostgreSQL" if settings.store else str(settings.data),
             waiting=sum(tally.queued + tally.scheduled for tally in found.tallies.values()),
             recovered=found.recovered,
             quarantined=found.quarantined,
@@ -159,6 +177,27 @@ async def running(
 
 
 @asynccontextmanager
+async def _store(settings: Settings, clock: Callable[[], int]) -> AsyncIterator[Store]:
+    """Open the store that the settings name."""
+    policy = _store_policy(settings)
+    if settings.store:
+        async with postgres_store(
+            settings.store,
+            replica=settings.replica or f"{socket.gethostname()}:{os.getpid()}",
+            workers=settings.workers,
+            lease_seconds=settings.lease,
+            hints=settings.notify,
+            is_pooled=settings.pooler,
+            clock=None if clock is _now else clock,
+            policy=policy,
+        ) as shared:
+            yield shared
+    else:
+        async with sqlite_store(settings.data, clock=clock, policy=policy) as own:
+            yield own
+
+
+@asynccontextmanager
 async def _plain_errors() -> AsyncIterator[None]:
     """Let the one error that a TaskGroup met leave as itself."""
     try:
@@ -170,21 +209,19 @@ async def _plain_errors() -> AsyncIterator[None]:
 
 
 def _ledger(  # noqa: PLR0913, PLR0917 - the parts it owns
-    store: SqliteStore,
+    store: Store,
     settings: Settings,
     completions: Completions,
     attempts: Attempts,
     flow: Flow,
     clock: Callable[[], int],
 ) -> Ledger:
-    ready = ReadyQueue()
     room = WaitingRoom(
         _limits(settings), tallies=store.found.tallies, drain=DrainRate(time.monotonic)
     )
     return Ledger(
         store=store,
-        ready=ready,
-        slots=Slots(ready, max_crashes=settings.max_crashes),
+        queue=_queue(store, settings.max_crashes),
         completions=completions,
         room=room,
         attempts=attempts,
@@ -192,6 +229,13 @@ def _ledger(  # noqa: PLR0913, PLR0917 - the parts it owns
         retention=_retention(settings, clock),
         clock=clock,
     )
+
+
+def _queue(store: Store, max_crashes: int) -> Queue:
+    if store.is_shared:
+        return SharedQueue(max_crashes=max_crashes)
+    ready = ReadyQueue()
+    return OwnQueue(ready, Slots(ready, max_crashes=max_crashes))
 
 
 def _retention(settings: Settings, clock: Callable[[], int]) -> Retention:

@@ -13,7 +13,7 @@ async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     """The place of an empty store, of each kind in turn."""
     place: Home = request.param(tmp_path)
     yield place
-    await place.close()
+    await place.leave()
 
 
 @pytest.fixture

@@ -58,7 +58,8 @@ async def test_an_order_to_be_tried_again_at_once_is_queued_by_the_next_commit(
     committed = await store.commit(Changes(settles=[Settlement(lease=lease, ending=again())]))
     assert committed.next_due is not None
     assert committed.next_due <= lease.order.start_time + 1
-    assert (await look(store)).queued == [strictly(1)]
+    assert (await look(store)).tallies[Tier.REGULAR].queued == 1
+    assert await waiting(store) == [strictly(1)]
 
 
 async def test_every_attempt_of_the_handler_is_a_try(store: FoundStore) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from orderintake_server.domain import Ranking, Tier
 from orderintake_server.errors import StartupFailed
+from orderintake_server.store.audit import ORDER_OF_STARTS, SHOWN, Finding
 from orderintake_server.store.base import Policy
-from orderintake_server.store.sqlite_audit import RULES, SHOWN, Finding, audit
+from orderintake_server.store.sqlite_audit import RULES, audit
 from orderintake_server.store.sqlite_file import NAME
 from support.changes import (
     FAILED,
@@ -27,8 +28,6 @@ from support.changes import (
 from support.clocks import SECOND
 from support.mixes import mix
 from support.stores import SqliteHome
-
-ORDER_OF_STARTS = "no order starts while a more urgent one waits"
 
 
 @pytest.fixture

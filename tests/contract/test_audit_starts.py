@@ -1,14 +1,10 @@
 """P6, P7: a start before a more urgent order is found in what a store keeps; a right one is not."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
 
 from orderintake_server.domain import Ranking, Tier
+from orderintake_server.store.audit import ORDER_OF_STARTS, Finding
 from orderintake_server.store.base import Changes, Policy
-from orderintake_server.store.sqlite_audit import Finding
 from support.changes import (
     ROOMY,
     cancel,
@@ -22,20 +18,10 @@ from support.changes import (
     waiting,
 )
 from support.clocks import SECOND
-from support.stores import SqliteHome
-
-ORDER_OF_STARTS = "no order starts while a more urgent one waits"
+from support.stores import Home
 
 
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[SqliteHome]:
-    """The place of a store."""
-    place = SqliteHome(tmp_path)
-    yield place
-    await place.close()
-
-
-async def test_a_regular_order_before_a_waiting_vip_order_is_found(home: SqliteHome) -> None:
+async def test_a_regular_order_before_a_waiting_vip_order_is_found(home: Home) -> None:
     store = await home.open()
     await place(store, new(vip=True), new(), new())
     places = await waiting(store)
@@ -45,7 +31,7 @@ async def test_a_regular_order_before_a_waiting_vip_order_is_found(home: SqliteH
     ]
 
 
-async def test_an_order_before_an_earlier_one_of_its_tier_is_found(home: SqliteHome) -> None:
+async def test_an_order_before_an_earlier_one_of_its_tier_is_found(home: Home) -> None:
     store = await home.open()
     await place(store, *(new() for _ in range(8)))
     for place_in_queue in reversed(await waiting(store)):
@@ -54,7 +40,7 @@ async def test_an_order_before_an_earlier_one_of_its_tier_is_found(home: SqliteH
     assert (finding.rule, finding.count) == (ORDER_OF_STARTS, 7)
 
 
-async def test_one_commit_that_starts_them_in_the_wrong_order_is_found(home: SqliteHome) -> None:
+async def test_one_commit_that_starts_them_in_the_wrong_order_is_found(home: Home) -> None:
     store = await home.open()
     await place(store, new(), new(vip=True))
     await claim(store, *reversed(await waiting(store)))
@@ -62,7 +48,7 @@ async def test_one_commit_that_starts_them_in_the_wrong_order_is_found(home: Sql
 
 
 async def test_with_a_head_start_the_vip_order_that_came_too_late_must_wait(
-    home: SqliteHome,
+    home: Home,
 ) -> None:
     home.policy = Policy(ranking=Ranking(vip_head_start=20 * SECOND))
     store = await home.open()
@@ -73,7 +59,7 @@ async def test_with_a_head_start_the_vip_order_that_came_too_late_must_wait(
     assert [finding.rule for finding in await _findings(home)] == [ORDER_OF_STARTS]
 
 
-async def test_an_order_that_came_with_the_start_did_not_wait_for_it(home: SqliteHome) -> None:
+async def test_an_order_that_came_with_the_start_did_not_wait_for_it(home: Home) -> None:
     store = await home.open()
     await place(store, new())
     places = await waiting(store)
@@ -81,7 +67,7 @@ async def test_an_order_that_came_with_the_start_did_not_wait_for_it(home: Sqlit
     assert await _findings(home) == []
 
 
-async def test_what_had_ended_did_not_wait(home: SqliteHome) -> None:
+async def test_what_had_ended_did_not_wait(home: Home) -> None:
     store = await home.open()
     await place(store, new(vip=True), new(vip=True, expire_time=home.clock.later(1)), new())
     await cancel(store, 1)
@@ -90,7 +76,7 @@ async def test_what_had_ended_did_not_wait(home: SqliteHome) -> None:
     assert await _findings(home) == []
 
 
-async def test_what_was_paused_did_not_wait(home: SqliteHome) -> None:
+async def test_what_was_paused_did_not_wait(home: Home) -> None:
     store = await home.open()
     await place(store, new(vip=True), new(), new())
     await pause(store, Tier.VIP)
@@ -101,7 +87,7 @@ async def test_what_was_paused_did_not_wait(home: SqliteHome) -> None:
     assert [finding.examples for finding in await _findings(home)] == [("order 3 before order 1",)]
 
 
-async def test_across_a_change_of_policy_nothing_is_said_of_starts(home: SqliteHome) -> None:
+async def test_across_a_change_of_policy_nothing_is_said_of_starts(home: Home) -> None:
     store = await home.open()
     await place(store, new(), new())
     home.clock.turn(60)
@@ -113,5 +99,5 @@ async def test_across_a_change_of_policy_nothing_is_said_of_starts(home: SqliteH
     assert await _findings(home) == []
 
 
-async def _findings(home: SqliteHome) -> list[Finding]:
+async def _findings(home: Home) -> list[Finding]:
     return await asyncio.to_thread(home.findings)

@@ -146,5 +146,5 @@ async def test_what_was_due_in_a_failed_commit_is_still_due(
     with home.full(), pytest.raises(StoreFull):
         await place(store, new(LARGE))
     committed = await look(store)
-    assert len(committed.queued) == is_scheduled
+    assert committed.tallies[Tier.REGULAR].queued == is_scheduled
     assert committed.head == (not is_scheduled)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orderintake_server.domain import Completion, Order, State, Tier
-from orderintake_server.store import sqlite_rows
+from orderintake_server.store import postgres_reads, sqlite_rows
 from orderintake_server.store.base import COMPLETION_BYTES, OrderFilter
 from support.changes import (
     FAILED,
@@ -113,7 +113,8 @@ async def test_behind_the_last_order_nothing_is_listed(store: FoundStore) -> Non
 @pytest.fixture
 def short_scans(monkeypatch: pytest.MonkeyPatch) -> int:
     """Let a page read few rows, that bounds can be seen."""
-    monkeypatch.setattr(sqlite_rows, "SCAN_ROWS", 10)
+    for reads in (sqlite_rows, postgres_reads):
+        monkeypatch.setattr(reads, "SCAN_ROWS", 10)
     return 10
 
 

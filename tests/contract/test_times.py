@@ -2,7 +2,7 @@
 
 import pytest
 
-from orderintake_server.domain import State
+from orderintake_server.domain import State, Tier
 from orderintake_server.store.base import Changes
 from orderintake_server.store.sqlite_due import DUE_ORDERS
 from support.changes import (
@@ -58,7 +58,7 @@ async def test_an_order_falls_due_in_the_place_of_its_accept_sequence(
     await place(store, new(), new(not_before=due), new(vip=True, not_before=due), new())
     home.clock.turn(61)
     committed = await look(store)
-    assert sorted(committed.queued) == [strictly(3, vip=True), strictly(2)]
+    assert [committed.tallies[tier].queued for tier in Tier] == [3, 1]
     assert committed.next_due is None
     assert await queue(store) == [3, 1, 2, 4]
 
@@ -100,11 +100,11 @@ async def test_so_many_fall_due_by_one_commit_and_the_rest_by_the_next(
     await place(store, *(new(not_before=home.clock.later(60)) for _ in range(DUE_ORDERS + 5)))
     home.clock.turn(61)
     first = await look(store)
-    assert len(first.queued) == DUE_ORDERS
+    assert first.tallies[Tier.REGULAR].queued == DUE_ORDERS
     assert first.next_due is not None
     assert first.next_due <= home.clock.now
     second = await look(store)
-    assert len(second.queued) == 5
+    assert second.tallies[Tier.REGULAR].queued == DUE_ORDERS + 5
     assert second.next_due is None
     assert await queue(store) == list(range(1, DUE_ORDERS + 6))
 
@@ -148,7 +148,7 @@ async def test_a_scheduled_order_expires(home: Home, store: FoundStore) -> None:
 async def test_an_order_whose_times_have_both_come_expires(home: Home, store: FoundStore) -> None:
     await place(store, new(not_before=home.clock.later(1), expire_time=home.clock.later(2)))
     home.clock.turn(60)
-    assert (await look(store)).queued == []
+    assert waits((await look(store)).tallies) == 0
     assert await log_of(store) == [(1, State.EXPIRED)]
 
 

@@ -9,6 +9,7 @@ from orderintake_server.dispatch.drain import DrainRate
 from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.flow import Flow
 from orderintake_server.dispatch.ledger import Ledger
+from orderintake_server.dispatch.queues import OwnQueue
 from orderintake_server.dispatch.quota import CustomerRate
 from orderintake_server.dispatch.ready import ReadyQueue
 from orderintake_server.dispatch.retention import Retention
@@ -47,8 +48,7 @@ class Desk:
         tallies = {Tier.VIP: Tally(), Tier.REGULAR: Tally(queued=waiting)}
         self.ledger = Ledger(
             store=store,
-            ready=self.ready,
-            slots=Slots(self.ready, max_crashes=max_crashes),
+            queue=OwnQueue(self.ready, Slots(self.ready, max_crashes=max_crashes)),
             completions=self.completions,
             room=WaitingRoom(
                 limits or Limits(queue=1000), tallies=tallies, drain=DrainRate(self.clock)

@@ -63,7 +63,7 @@ class StoreModel(Orders):
         cancelled = self._cancel(changes.cancels)
         for tier, is_paused in changes.pauses.items():
             self.paused = self.paused | {tier} if is_paused else self.paused - {tier}
-        before = self._accepted
+        before, started = self._accepted, self._started
         accepted = self._accept(changes.accepts, changes.room)
         claimed = [self._claim(place) for place in changes.claims]
         pruned = self._prune(changes.prune) if changes.prune else 0
@@ -78,6 +78,7 @@ class StoreModel(Orders):
             tallies=self.tallies(),
             came=Counter(self.held[n].new.tier for n in range(before + 1, self._accepted + 1)),
             ended=self._ended,
+            started=self._started - started,
             paused=self.paused,
             next_due=self.next_due(),
             head=self.head,

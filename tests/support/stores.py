@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from orderintake_server.store import sqlite_file
+from orderintake_server.store.audit import Finding
 from orderintake_server.store.base import Found, Policy, Store
 from orderintake_server.store.sqlite import SqliteStore, sqlite_store
-from orderintake_server.store.sqlite_audit import Finding, audit
+from orderintake_server.store.sqlite_audit import audit
 from support.clocks import Microseconds
+from support.postgres_home import kinds
 
 NO_LIMIT = 1_073_741_823
 """Pages that a SQLite file may have at the most."""
@@ -28,15 +30,21 @@ class FoundStore(Store, Protocol):
 class Home(Protocol):
     """The place of one store, through every life that a test gives it."""
 
+    name: str
     clock: Microseconds
     policy: Policy
     """What the next open goes by."""
+    is_shared: bool
+    """Whether other processes may use the store too."""
 
     async def open(self) -> FoundStore:
         """Open the store that lives here."""
 
     async def close(self) -> None:
         """Close it in order, if it is open."""
+
+    async def leave(self) -> None:
+        """Close it for good: what it held is not looked at any more."""
 
     async def reopen(self, policy: Policy | None = None) -> FoundStore:
         """Close it and open it again, by another policy if there is one."""
@@ -58,6 +66,7 @@ class SqliteHome:
     """A directory with a SQLite store in it."""
 
     name = "sqlite"
+    is_shared = False
 
     def __init__(self, root: Path) -> None:
         self.clock = Microseconds()
@@ -76,6 +85,9 @@ class SqliteHome:
 
     async def close(self) -> None:
         await self._life.aclose()
+
+    async def leave(self) -> None:
+        await self.close()
 
     async def reopen(self, policy: Policy | None = None) -> SqliteStore:
         await self.close()
@@ -110,10 +122,6 @@ class SqliteHome:
         return audit(self.directory)
 
 
-KINDS = [SqliteHome]
-"""The homes of all who keep the promise of store/base.py."""
-
-
 def _copy(directory: Path, target: Path) -> None:
     """Copy what a killed process leaves; the log's index and the lock die with it."""
     target.mkdir()
@@ -134,5 +142,5 @@ def _spoil(path: Path, table: str) -> None:
         file.write(b"\xff" * size)
 
 
-KINDS = [SqliteHome]
+KINDS = [SqliteHome, *kinds()]
 """The homes of all who keep the promise of store/base.py."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orderintake_server.config import Settings, read, read_audit
+from orderintake_server.config import Settings, read
 from orderintake_server.errors import StartupFailed
 
 
@@ -26,6 +26,11 @@ def file(tmp_path: Path) -> Path:
 EACH: dict[str, tuple[str, Any]] = {
     "listen": ("0.0.0.0:0", "0.0.0.0:0"),
     "data": ("/var/lib/orders", Path("/var/lib/orders")),
+    "store": ("postgresql://127.0.0.1/shop", "postgresql://127.0.0.1/shop"),
+    "replica": ("north-1", "north-1"),
+    "lease": ("2.5", 2.5),
+    "notify": ("false", False),
+    "pooler": ("true", True),
     "workers": ("0", 0),
     "handler": ("shop:place", "shop:place"),
     "queue_limit": ("1", 1),
@@ -54,6 +59,11 @@ def test_without_anything_there_are_defaults() -> None:
     assert read([]).model_dump() == {
         "listen": "127.0.0.1:50051",
         "data": Path("data"),
+        "store": "",
+        "replica": "",
+        "lease": 15.0,
+        "notify": True,
+        "pooler": False,
         "workers": 8,
         "handler": "orderintake_server.handlers:simulate",
         "queue_limit": 1_000_000,
@@ -253,36 +263,13 @@ def test_request_ids_kept_shorter_than_orders_are_refused() -> None:
     assert "request_id_retention must be 0 or no shorter than retention" in text
 
 
-def test_what_is_audited_is_told_by_flag_or_variable_and_by_nothing_else(
-    variables: pytest.MonkeyPatch,
-) -> None:
-    assert read_audit([]) == Path("data")
-    variables.setenv("ORDERINTAKE_WORKERS", "many")  # the server's; an audit has no use for it
-    variables.setenv("ORDERINTAKE_DATA", "/var/lib/orders")
-    assert read_audit([]) == Path("/var/lib/orders")
-    assert read_audit(["--data", "here"]) == Path("here")
-    assert read_audit(["--data=there"]) == Path("there")
-
-
-@pytest.mark.parametrize("arguments", [["--workers", "3"], ["stray"], ["--data"]])
-def test_bad_usage_of_an_audit_ends_the_program(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        read_audit(arguments)
-    assert ended.value.code == 2
-    assert "usage: orderintake-server audit" in capsys.readouterr().err
-
-
-def test_help_of_an_audit_tells_its_flag_and_exit_codes(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        read_audit(["--help"])
-    assert ended.value.code == 0
-    text = capsys.readouterr().out
-    for told in ("--data", "ORDERINTAKE_DATA", "Exit code"):
-        assert told in text
+def test_an_address_of_a_database_is_told_to_nobody() -> None:
+    address = "postgresql://shop:secret@127.0.0.1/shop"
+    assert read(["--store", address]).store == address
+    assert "secret" not in repr(read(["--store", address]))
+    text = refusal("--store=mysql://shop:secret@127.0.0.1/shop")
+    assert "store: Value error, must begin with postgresql://" in text
+    assert "secret" not in text
 
 
 def test_settings_cannot_be_changed() -> None:

@@ -115,14 +115,14 @@ async def test_a_page_tells_whether_the_log_goes_on(
 
 async def began(intake: Intake, start: Place) -> int:
     """Subscribe; tell where the stream began."""
-    with intake.subscribe(ANY, start=start, limit=10, heartbeat_seconds=1) as subscription:
+    async with intake.subscribe(ANY, start=start, limit=10, heartbeat_seconds=1) as subscription:
         assert intake.subscribers == 1
         return (await subscription.next()).position
 
 
-def begin(intake: Intake, start: Place) -> None:
+async def begin(intake: Intake, start: Place) -> None:
     """Subscribe and leave."""
-    with intake.subscribe(ANY, start=start, limit=10, heartbeat_seconds=1):
+    async with intake.subscribe(ANY, start=start, limit=10, heartbeat_seconds=1):
         pass
     assert intake.subscribers == 0
 
@@ -131,7 +131,7 @@ async def test_p17_a_place_ahead_of_the_log_is_refused(intake: Intake) -> None:
     with pytest.raises(CursorAhead):
         await intake.page(ANY, start=4, limit=10)
     with pytest.raises(CursorAhead):
-        begin(intake, 2**63)
+        await begin(intake, 2**63)
 
 
 async def test_a_subscription_begins_where_it_is_asked(intake: Intake) -> None:
@@ -144,17 +144,17 @@ async def test_the_cursor_of_a_completion_just_told_is_good(
 ) -> None:
     await complete(store, new())  # durable, not yet published
     with pytest.raises(CursorAhead):
-        begin(intake, 4)
+        await begin(intake, 4)
     found = (await intake.get(4)).found
     assert isinstance(found, Completion)
-    begin(intake, found.sequence)
+    await begin(intake, found.sequence)
 
 
 async def test_the_cursor_of_a_page_just_told_is_good(store: FaultyStore, intake: Intake) -> None:
     await complete(store, new())  # durable, not yet published
     page = await intake.page(ANY, start=Start.EARLIEST, limit=10)
     assert page.end == 4
-    begin(intake, page.end)
+    await begin(intake, page.end)
 
 
 async def test_p17_a_place_that_was_forgotten_is_refused_telling_the_earliest(
@@ -163,7 +163,7 @@ async def test_p17_a_place_that_was_forgotten_is_refused_telling_the_earliest(
     desk.completions.earliest = 2
     for refused in (0, 1):
         with pytest.raises(CursorExpired) as expired:
-            begin(intake, refused)
+            await begin(intake, refused)
         assert expired.value.earliest == 2
         with pytest.raises(CursorExpired):
             await intake.page(ANY, start=refused, limit=10)

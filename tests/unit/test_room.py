@@ -22,21 +22,21 @@ def test_what_is_queued_or_scheduled_in_any_tier_takes_room_and_what_runs_none()
     found = tallies(
         vip=Tally(queued=1, scheduled=2, processing=100), regular=Tally(queued=3, scheduled=4)
     )
-    assert room(Limits(queue=50), found).left() == Room(total=40, regular=40)
+    assert room(Limits(queue=50), found).left() == Room(total=40, regular=40, waiting=10)
 
 
 def test_of_the_room_vip_orders_have_their_reserve() -> None:
     here = room(Limits(queue=10, vip_reserve=3), tallies(regular=Tally(queued=6)))
-    assert here.left() == Room(total=4, regular=1)
+    assert here.left() == Room(total=4, regular=1, waiting=6)
     here.count(tallies(regular=Tally(queued=7)), started=0)
-    assert here.left() == Room(total=3, regular=0)
+    assert here.left() == Room(total=3, regular=0, waiting=7)
     here.count(tallies(vip=Tally(queued=3), regular=Tally(queued=7)), started=0)
-    assert here.left() == Room(total=0, regular=-3)
+    assert here.left() == Room(total=0, regular=-3, waiting=10)
 
 
 def test_after_a_limit_was_lowered_there_is_less_than_none() -> None:
     found = tallies(regular=Tally(queued=50))
-    assert room(Limits(queue=10), found).left() == Room(total=-40, regular=-40)
+    assert room(Limits(queue=10), found).left() == Room(total=-40, regular=-40, waiting=50)
 
 
 def test_the_limit_of_one_customer_is_told_to_the_store() -> None:

@@ -101,6 +101,14 @@ class _DurabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Durability
     """Flushed to disk (fsync): it survives a crash of the process and of the
     machine.
     """
+    DURABILITY_REPLICATED: _Durability.ValueType  # 2
+    """Flushed to disk here and on a synchronous standby: it survives the loss of
+    the database's machine.
+    """
+    DURABILITY_RELAXED: _Durability.ValueType  # 3
+    """Not flushed yet, because the database was set up so: a crash of its machine
+    may lose it. Never without being asked for.
+    """
 
 class Durability(_Durability, metaclass=_DurabilityEnumTypeWrapper):
     """How safely an order was stored when its receipt was sent."""
@@ -110,6 +118,14 @@ DURABILITY_UNSPECIFIED: Durability.ValueType  # 0
 DURABILITY_FSYNC: Durability.ValueType  # 1
 """Flushed to disk (fsync): it survives a crash of the process and of the
 machine.
+"""
+DURABILITY_REPLICATED: Durability.ValueType  # 2
+"""Flushed to disk here and on a synchronous standby: it survives the loss of
+the database's machine.
+"""
+DURABILITY_RELAXED: Durability.ValueType  # 3
+"""Not flushed yet, because the database was set up so: a crash of its machine
+may lose it. Never without being asked for.
 """
 Global___Durability: _TypeAlias = Durability  # noqa: Y015
 

@@ -6,8 +6,10 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+import structlog
+
 from orderintake_server.dispatch.ring import MESSAGE_BYTES, Cut, Entry, Ring
-from orderintake_server.errors import CursorExpired
+from orderintake_server.errors import CursorExpired, StoreAway
 from orderintake_server.store.base import EVERY_ORDER
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 PAGE_ENTRIES = 256
 """Completions that are read and encoded at once: some 5 ms, for which all else waits."""
 PAGE_BYTES = 1024 * 1024
+AWAY_SECONDS = 0.25
+"""Between two attempts to read a log that cannot be reached."""
+
+log = structlog.get_logger()
 
 
 class Woken(NamedTuple):
@@ -106,6 +112,9 @@ class Completions:
             page = await self._store.read_log(
                 EVERY_ORDER, after=after, limit=PAGE_ENTRIES, max_bytes=PAGE_BYTES
             )
+        except StoreAway as away:
+            await self._wait_for_store(away)
+            return
         except CursorExpired:  # pruned before it was read; who wanted it will be told
             self.ring.restart(self.head)
             self._wake_all()
@@ -114,6 +123,14 @@ class Completions:
             entries = [self._entry(completion) for completion in page.completions]
             self.ring.extend(entries)
             self._wake(entries)
+
+    async def _wait_for_store(self, away: StoreAway) -> None:
+        """Look again a little later; at the end, leave it to who comes back with a cursor."""
+        log.warning("the completion log cannot be read", error=str(away))
+        if self.is_closed:
+            self.ring.restart(self.head)
+        else:
+            await asyncio.sleep(AWAY_SECONDS)
 
     def _entry(self, completion: Completion) -> Entry:
         order = completion.order

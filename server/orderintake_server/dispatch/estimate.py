@@ -36,6 +36,10 @@ class ServiceTimes:
         self._variance = 0.0
         self._third = 0.0
 
+    def share(self, workers: int) -> None:
+        """Know that so many workers, of all processes, take from the queue."""
+        self._workers = workers
+
     def add(self, began: float) -> None:
         """Count an order that kept a worker since `began`, by this clock, until now."""
         self._weight = min(self._weight + 1.0, MEMORY)

@@ -11,7 +11,7 @@ from orderintake_server.domain import Tier
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orderintake_server.store.base import Committed, Found, Tally
+    from orderintake_server.store.base import Found, News, Tally
 
 MEMORY_SECONDS = 60.0
 """Rates for people to read: a minute or so."""
@@ -37,15 +37,15 @@ class Flow:
         self._came = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
         self._ended = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
 
-    def note(self, committed: Committed) -> None:
-        """Take note of a commit."""
-        self._tallies = committed.tallies
-        self._paused = committed.paused
+    def note(self, news: News) -> None:
+        """Take note of what has happened."""
+        self._tallies = news.tallies
+        self._paused = news.paused
         for tier in Tier:
-            if committed.came[tier]:
-                self._came[tier].add(committed.came[tier])
-            if committed.ended[tier]:
-                self._ended[tier].add(committed.ended[tier])
+            if news.came[tier]:
+                self._came[tier].add(news.came[tier])
+            if news.ended[tier]:
+                self._ended[tier].add(news.ended[tier])
 
     def is_paused(self, tier: Tier) -> bool:
         """Tell whether an operator paused a tier."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orderintake_server.domain import Cancelled, NewOrder, Receipt, Tier, Waiting
-    from orderintake_server.store.base import Lease, Page, Prune, Room, Settlement
+    from orderintake_server.store.base import Lease, Page, Prune, Room, Settlement, Take
 
 COMMIT_ORDERS = 1_024
 """Orders accepted by one commit, about 20 ms of work: claims and completions share its time."""
@@ -54,19 +54,21 @@ class Inbox:
     cancels: list[Ask[int, Cancelled | None]] = field(default_factory=list)
     pauses: list[Ask[tuple[Tier, bool], None]] = field(default_factory=list)
     accepts: deque[Ask[tuple[NewOrder, ...], tuple[Receipt, ...]]] = field(default_factory=deque)
+    most_urgent: Take | None = None
     page: Page | None = None
     prune: Prune | None = None
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        ours = self.settles or self.returns or self.claims or self.page or self.prune
-        return bool(ours or self.cancels or self.pauses or self.accepts)
+        ours = self.settles or self.returns or self.claims or self.most_urgent or self.page
+        return bool(ours or self.prune or self.cancels or self.pauses or self.accepts)
 
     def take(self) -> Inbox:
         """Move everything out, but of the accepts only as many as one commit should hold."""
         taken = replace(self, accepts=deque())
         self.settles, self.returns, self.claims = [], [], []
-        self.cancels, self.pauses, self.page, self.prune = [], [], None, None
+        self.cancels, self.pauses = [], []
+        self.most_urgent, self.page, self.prune = None, None, None
         orders = 0
         while self.accepts and orders < COMMIT_ORDERS:
             taken.accepts.append(self.accepts.popleft())
@@ -74,10 +76,9 @@ class Inbox:
         return taken
 
     def put_back(self, taken: Inbox) -> None:
-        """Take back what the service itself wants written, ahead of what was asked since."""
+        """Take back what attempts came to, ahead of what was asked since."""
         self.settles[:0] = taken.settles
         self.returns[:0] = taken.returns
-        self.claims[:0] = taken.claims
 
     def callers(self) -> Iterator[Ask[int, Cancelled | None] | Ask[tuple[Tier, bool], None]]:
         """Go through what callers asked, but for accepts."""
@@ -94,6 +95,7 @@ class Inbox:
             accepts=[ask.what for ask in self.accepts],
             room=room,
             claims=[place for place, _ in self.claims],
+            take=self.most_urgent,
             page=self.page,
             prune=self.prune,
         )

@@ -10,7 +10,7 @@ import structlog
 
 from orderintake_server.dispatch.inbox import Ask, Inbox
 from orderintake_server.domain import CancelOutcome
-from orderintake_server.errors import QueueFull, StorageUnavailable, StoreFull
+from orderintake_server.errors import QueueFull, StorageUnavailable, StoreAway, StoreFull
 from orderintake_server.store.base import NoRoom, Settlement
 
 if TYPE_CHECKING:
@@ -19,18 +19,17 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.attempts import Attempts
     from orderintake_server.dispatch.completions import Completions
     from orderintake_server.dispatch.flow import Flow
-    from orderintake_server.dispatch.ready import ReadyQueue
+    from orderintake_server.dispatch.queues import Queue
     from orderintake_server.dispatch.retention import Retention
     from orderintake_server.dispatch.room import WaitingRoom
-    from orderintake_server.dispatch.slots import Slots
     from orderintake_server.domain import Cancelled, Ending, NewOrder, Receipt, Tier
     from orderintake_server.errors import Refusal, RequestIdReused
-    from orderintake_server.store.base import Committed, Lease, Store
+    from orderintake_server.store.base import Committed, Lease, News, Store
 
 PENDING_ORDERS = 10_000
 """Orders that may wait for their commit: about 200 ms of it, a bound on memory."""
-FULL_RETRY_SECONDS = 0.25
-"""How long a full disk is left alone before the service's own changes are tried again."""
+RETRY_SECONDS = 0.25
+"""How long a store that is full or away is left alone before our own changes are tried again."""
 
 log = structlog.get_logger()
 
@@ -45,8 +44,7 @@ class Ledger:
         self,
         *,
         store: Store,
-        ready: ReadyQueue,
-        slots: Slots,
+        queue: Queue,
         completions: Completions,
         room: WaitingRoom,
         attempts: Attempts,
@@ -59,8 +57,7 @@ class Ledger:
         `clock` tells the time in microseconds since 1970.
         """
         self._store = store
-        self._ready = ready
-        self._slots = slots
+        self._queue = queue
         self._completions = completions
         self._room = room
         self._attempts = attempts
@@ -71,7 +68,7 @@ class Ledger:
         self._pending_orders = 0
         self._next_due: int | None = 0  # look at once
         self._wake = asyncio.Event()
-        self._is_closing = self._is_full = False
+        self._is_closing = self._is_obstructed = False
         self.is_broken = False
 
     def accept(self, group: tuple[NewOrder, ...]) -> asyncio.Future[tuple[Receipt, ...]]:
@@ -119,7 +116,7 @@ class Ledger:
         by an earlier commit is more urgent. Not to be called once no order is given out any more.
         """
         ask: Ask[None, Lease] = Ask(None)
-        self._slots.add(ask)
+        self._queue.add(ask)
         self._wake.set()
         return ask.answer
 
@@ -155,23 +152,31 @@ class Ledger:
             taken = self._inbox.take()
             try:
                 committed = await self._store.commit(taken.changes(self._room.left()))
-            except StoreFull as full:
-                self._refuse(taken, StorageUnavailable("the disk is full", retry_after=1.0))
-                await self._wait_for_room(taken, full)
+            except (StoreFull, StoreAway) as obstacle:
+                self._refuse(taken, _unavailable(obstacle))
+                await self._wait_for_better(taken, obstacle)
             except Exception:  # StoreBroken, or a bug: either way nothing is stored any more
                 self._break(taken)
                 raise
             else:
-                self._note_room()
-                self._queue(taken, committed)
+                self._note_better()
+                self._note(taken, committed)
                 self._completions.publish(committed.head)
                 self._answer(taken, committed)
+
+    def hear(self, news: News) -> None:
+        """Take note of what others did to the store."""
+        self._queue.hear(news)
+        self._stand(news)
+        for accept_sequence in news.to_stop:
+            self._attempts.stop(accept_sequence)
+        self._completions.publish(news.head)
+        self._wake.set()
 
     async def _has_work(self) -> bool:
         """Wait for something to do; False when closed and nothing is left."""
         while True:
-            self._inbox.claims += self._slots.match()
-            self._inbox.page = None if self._is_closing else self._ready.missing()
+            self._queue.ask(self._inbox, is_closing=self._is_closing)
             self._inbox.prune = None if self._is_closing else self._retention.due()
             if self._inbox or self._is_closing:
                 return bool(self._inbox)
@@ -194,23 +199,20 @@ class Ledger:
 
     # A commit succeeded
 
-    def _queue(self, taken: Inbox, committed: Committed) -> None:
+    def _note(self, taken: Inbox, committed: Committed) -> None:
         """Bring what is kept in memory to what the store holds now."""
-        self._ready.pause(committed.paused)
-        for place in committed.queued:
-            self._ready.push(place)
-        if taken.page:
-            self._ready.fill(taken.page, committed.page)
-        over = [*taken.returns, *(settle.lease for settle in taken.settles)]
-        for lease in over:
+        self._queue.note(taken, committed)
+        for lease in (*taken.returns, *(settle.lease for settle in taken.settles)):
             self._attempts.end(lease.order.accept_sequence)
-        self._slots.release(orders=len(over))
-        started = sum(lease is not None for lease in committed.claimed)
-        self._room.count(committed.tallies, started=started)
-        self._flow.note(committed)
-        self._completions.earliest = committed.earliest
         self._retention.note(taken.prune, committed.pruned)
-        self._next_due = committed.next_due
+        self._stand(committed)
+
+    def _stand(self, news: News) -> None:
+        """Know how the store stands."""
+        self._room.count(news.tallies, started=news.started)
+        self._flow.note(news)
+        self._completions.earliest = news.earliest
+        self._next_due = news.next_due
 
     def _answer(self, taken: Inbox, committed: Committed) -> None:
         """Tell everybody who still waits what became of what they asked."""
@@ -220,11 +222,8 @@ class Ledger:
                 accept.tell(outcome)
             else:
                 accept.refuse(self._refusal(outcome))
-        for (_, worker), lease in zip(taken.claims, committed.claimed, strict=True):
-            if lease is None:  # the order waited no longer
-                self._slots.release(orders=1)
-                self._slots.add(worker)
-            elif not worker.tell(lease):
+        for worker, lease in self._queue.starts(taken, committed):
+            if not worker.tell(lease):
                 self.give_back(lease)  # the worker was stopped meanwhile
         for cancel, cancelled in zip(taken.cancels, committed.cancelled, strict=True):
             if cancelled and cancelled.outcome is CancelOutcome.CANCEL_REQUESTED:
@@ -246,23 +245,24 @@ class Ledger:
         for ask in taken.callers():
             ask.refuse(refusal)
 
-    async def _wait_for_room(self, taken: Inbox, full: StoreFull) -> None:
-        """Keep the service's own changes, ahead of later ones, until the disk has room."""
-        if not self._is_full:
-            self._is_full = True
-            log.error("the disk is full; new orders are refused", error=str(full))
+    async def _wait_for_better(self, taken: Inbox, obstacle: StoreFull | StoreAway) -> None:
+        """Keep the service's own changes, ahead of later ones, until they can be stored."""
+        if not self._is_obstructed:
+            self._is_obstructed = True
+            log.error("nothing can be stored; new orders are refused", error=str(obstacle))
         if self._is_closing:
-            log.error("the disk is still full; what was in process will be processed again")
+            log.error("nothing can be stored; what was in process will be processed again")
             return
         self._inbox.put_back(taken)
+        self._queue.put_back(self._inbox, taken)
         if not self._inbox.accepts and not any(self._inbox.callers()):
             self._wake.clear()
-            await self._woken(FULL_RETRY_SECONDS)
+            await self._woken(RETRY_SECONDS)
 
-    def _note_room(self) -> None:
-        if self._is_full:
-            self._is_full = False
-            log.info("the disk has room again; orders are accepted")
+    def _note_better(self) -> None:
+        if self._is_obstructed:
+            self._is_obstructed = False
+            log.info("changes can be stored again; orders are accepted")
 
     def _break(self, taken: Inbox) -> None:
         """Refuse every caller, now and later: nothing can be stored any more."""
@@ -270,3 +270,8 @@ class Ledger:
         broken = StorageUnavailable("the store is broken; the service is ending")
         for inbox in (taken, self._inbox):
             self._refuse(inbox, broken)
+
+
+def _unavailable(obstacle: StoreFull | StoreAway) -> StorageUnavailable:
+    is_full = isinstance(obstacle, StoreFull)
+    return StorageUnavailable("the disk is full" if is_full else "the store is away")

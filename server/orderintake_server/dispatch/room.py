@@ -39,6 +39,7 @@ class WaitingRoom:
             total=total,
             regular=total - self._limits.vip_reserve,
             per_customer=self._limits.per_customer,
+            waiting=self._waiting,
         )
 
     def count(self, tallies: Tallies, *, started: int) -> None:

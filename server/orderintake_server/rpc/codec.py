@@ -43,7 +43,7 @@ class Codec:
         """Tell a caller that its order is stored, and how long it will wait, if one can say."""
         response = api.PlaceOrderResponse(
             replayed=receipt.replayed,
-            durability=api.DURABILITY_FSYNC,
+            durability=api.Durability.ValueType(receipt.durability),
             cursor=self._names.cursor(receipt.behind),
             position=receipt.position,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import structlog
 
-from orderintake_server.errors import Refusal, StorageUnavailable, StoreBroken, StoreFull
+from orderintake_server.errors import Refusal, StorageUnavailable, StoreAway, StoreBroken, StoreFull
 from orderintake_server.rpc.status import internal
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Guard(grpc.aio.ServerInterceptor):
     ) -> tuple[grpc.StatusCode, str, Metadata]:
         if isinstance(error, Refusal):
             return self._statuses.of(error, seconds_left=seconds_left)
-        if isinstance(error, (StoreFull, StoreBroken)):
+        if isinstance(error, (StoreFull, StoreAway, StoreBroken)):
             log.error("the store cannot be read", method=method, error=str(error))
             return self._statuses.of(StorageUnavailable("the store cannot be read"))
         incident_id = secrets.token_hex(8)

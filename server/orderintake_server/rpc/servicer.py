@@ -93,7 +93,7 @@ class OrderIntakeServicer(api_grpc.OrderIntakeServiceServicer):
         A write waits for the client, so a slow one holds up nobody but itself.
         """
         ask = requests.subscribe(request, self._names)
-        with self._intake.subscribe(
+        async with self._intake.subscribe(
             ask.wanted,
             start=ask.start,
             limit=ask.limit,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from orderintake_server.domain import Ranking, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from orderintake_server.domain import (
         Cancelled,
@@ -67,6 +67,12 @@ class Room:
     regular: int
     per_customer: int | None = None
     """How many orders of one customer may wait in all; None: as many as it likes."""
+    waiting: int | None = None
+    """How many waited when this was said, so that it holds however many do when it is gone by."""
+
+    def spare(self, waiting: int) -> int:
+        """Tell how much more room there is than was said, if so many wait now."""
+        return 0 if self.waiting is None else self.waiting - waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,19 @@ class Page:
 
     after: Waiting
     limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """The `most` most urgent orders there are shall start, of tiers not paused.
+
+    One during whose attempts the process died `alone` times starts only where nothing else is in
+    process (`is_idle`), and then alone; nothing starts past it.
+    """
+
+    most: int
+    is_idle: bool
+    alone: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +137,8 @@ class Changes:
     room: Room = Room(total=0, regular=0)
     claims: Sequence[Waiting] = ()
     """The orders that start now, in the order of their start."""
+    take: Take | None = None
+    """Or those that the store finds most urgent."""
     page: Page | None = None
     prune: Prune | None = None
 
@@ -135,8 +156,35 @@ Tallies = dict[Tier, Tally]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
-    """What became of the Changes, each list in their order."""
+class News:
+    """How the store stands, and what has happened since it was told the last time.
+
+    Where other processes use the store too, that is theirs as well.
+    """
+
+    tallies: Tallies
+    came: Mapping[Tier, int]
+    """How many orders of each tier were accepted."""
+    ended: Mapping[Tier, int]
+    """How many orders of each tier ended."""
+    started: int = 0
+    """How many attempts began."""
+    paused: frozenset[Tier] = frozenset()
+    next_due: int | None = None
+    """When the next waiting order falls due or expires; more may be due already."""
+    head: int
+    """The sequence of the newest completion."""
+    earliest: int
+    """The sequence of the newest completion that was forgotten, 0 if none was."""
+    to_stop: Sequence[int] = ()
+    """Orders in process here that somebody else asked to cancel: their accept sequences."""
+    workers: int | None = None
+    """How many workers all that use the store have; None: those of this process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed(News):
+    """What became of the Changes, each list in their order; and how the store stands then."""
 
     settled: list[State | None] = field(default_factory=list)
     """Where the order stands now; None: the lease was no longer good, nothing was changed."""
@@ -147,21 +195,12 @@ class Committed:
     accepted: list[tuple[Receipt, ...] | RequestIdReused | NoRoom] = field(default_factory=list)
     claimed: list[Lease | None] = field(default_factory=list)
     """None: the order waits no longer, there is nothing to start."""
+    taken: list[Lease] = field(default_factory=list)
+    """What started because of `take`, most urgent first."""
     queued: list[Waiting] = field(default_factory=list)
-    """All that was queued by this commit: new, given back, fallen due."""
+    """All that was queued by this commit: new, given back, fallen due. A store that other processes
+    use too does not tell: nobody who knows it knows all that waits."""
     page: list[Waiting] = field(default_factory=list)
-    tallies: Tallies
-    came: Mapping[Tier, int]
-    """How many orders of each tier were accepted."""
-    ended: Mapping[Tier, int]
-    """How many orders of each tier ended."""
-    paused: frozenset[Tier] = frozenset()
-    next_due: int | None = None
-    """When the next waiting order falls due or expires; more may be due already."""
-    head: int
-    """The sequence of the newest completion."""
-    earliest: int
-    """The sequence of the newest completion that was forgotten, 0 if none was."""
     pruned: int = 0
     """How much was forgotten; as much as the limit: there may be more."""
 
@@ -213,12 +252,22 @@ class LogPage:
 class Store(Protocol):
     """Keeps orders, their place in the queue, and the log of their completions.
 
+    Reads raise StoreBroken, StoreFull or StoreAway as `commit` does.
+
     - `commit` is the only way anything changes. When it returns, all of it is durable; when it
       raises, none of it happened.
     - Sequences (accept, start, completion) have no hole and are never used twice.
     - An order is in one place at any moment: ready, scheduled, leased, or in the log.
     - What `commit` returned is seen by every read that begins later.
     """
+
+    @property
+    def found(self) -> Found:
+        """What the store held when it was opened."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may use the store too: then orders start by `take` only."""
 
     async def commit(self, changes: Changes) -> Committed:
         """Make the changes durable, all together.
@@ -227,8 +276,13 @@ class Store(Protocol):
         the room, or RequestIdReused for its group when the content differs.
 
         Raises StoreFull when there is no room on the disk: nothing happened, and the same may be
-        tried again. Raises StoreBroken when the store cannot go on.
+        tried again. Raises StoreAway when the store cannot be reached: what happened is not known,
+        and to end the same attempts again does no harm. Raises StoreBroken when the store cannot go
+        on.
         """
+
+    def news(self) -> AsyncIterator[News]:
+        """Tell whatever others change in the store, soon after it is durable; without end."""
 
     async def find(self, accept_sequence: int) -> Order | Completion | None:
         """Tell how an order stands: as it waits or runs, or its completion once it ended."""
@@ -257,6 +311,9 @@ class Store(Protocol):
 
         Raises CursorExpired when some of what follows has been forgotten.
         """
+
+    async def head(self) -> int:
+        """Tell the sequence of the newest completion there is now."""
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Tell the accept time of the oldest queued order of each tier that has one."""

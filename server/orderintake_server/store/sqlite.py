@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreFull
 from orderintake_server.store import sqlite_file, sqlite_rows
-from orderintake_server.store.base import Policy
+from orderintake_server.store.base import News, Policy
 from orderintake_server.store.sqlite_changes import Writer
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ READERS = 2
 
 class SqliteStore:
     """A `Store` in one directory that no other process uses meanwhile."""
+
+    is_shared = False
 
     def __init__(self, path: Path, writer: Writer) -> None:
         """Serve reads from the database at `path`, and writes through `writer`."""
@@ -75,9 +77,18 @@ class SqliteStore:
             lambda: sqlite_rows.read_log(self._reader(), wanted, after, limit, max_bytes),
         )
 
+    async def head(self) -> int:
+        """Keep `Store.head`."""
+        return await _in_thread(self._reading, lambda: sqlite_rows.head(self._reader()))
+
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""
         return await _in_thread(self._reading, lambda: sqlite_rows.oldest_waiting(self._reader()))
+
+    async def news(self) -> AsyncIterator[News]:
+        """Keep `Store.news`: nobody else changes anything."""
+        await asyncio.Event().wait()
+        yield News(tallies={}, came={}, ended={}, head=0, earliest=0)
 
     def _reader(self) -> sqlite3.Connection:
         """Give this thread's own connection for reading."""

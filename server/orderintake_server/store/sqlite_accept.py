@@ -41,6 +41,8 @@ class Acceptance:
         """Look up which request_ids of the groups are taken."""
         self._books = books
         self._room = room
+        waiting = sum(t.queued + t.scheduled for t in books.backlog.tallies().values())
+        self._spare = room.spare(waiting)
         self._held = _held(books.connection, groups)
         self._fresh: dict[int, NewOrder] = {}
         self._orders: list[Order] = []
@@ -83,7 +85,8 @@ class Acceptance:
         orders = list(fresh)
         total = len(self._fresh) + len(orders)
         has_regular = any(order.tier is Tier.REGULAR for order in orders)
-        if orders and total > (self._room.regular if has_regular else self._room.total):
+        room = self._spare + (self._room.regular if has_regular else self._room.total)
+        if orders and total > room:
             return NoRoom(len(orders))
         if self._room.per_customer is None:
             return None

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
 from contextlib import closing
-from dataclasses import dataclass
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from orderintake_server.domain import Tier
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store import sqlite_file
+from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-SHOWN = 5
-"""Examples told of what breaks one rule."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A rule that the store breaks: how often, and where for example."""
-
-    rule: str
-    count: int
-    examples: tuple[str, ...]
 
 
 def audit(directory: Path) -> list[Finding]:
@@ -138,80 +123,28 @@ RULES: dict[str, str] = {
 """What must be true of a store, each with the query that finds what breaks it."""
 
 
-class _Wait(NamedTuple):
-    """An order that waited in the queue, to its first start or its end; 0: not yet."""
-
-    rank: int
-    accept_sequence: int
-    tier: int
-    accept_time: int
-    start_sequence: int
-    start_time: int
-    end_time: int
-
-
-_WAITS = """
-SELECT o.rank, o.accept_sequence, o.tier, o.accept_time,
-  coalesce(s.start_sequence, 0), coalesce(s.start_time, 0), coalesce(g.complete_time, 0)
-FROM orders o
-LEFT JOIN starts s ON s.accept_sequence = o.accept_sequence AND s.start_sequence = (
-  SELECT min(start_sequence) FROM starts WHERE accept_sequence = o.accept_sequence)
-LEFT JOIN log g ON g.accept_sequence = o.accept_sequence
-WHERE o.accept_sequence > (SELECT since FROM policy) AND o.not_before = 0
+_STEPS = """
+WITH waits AS (
+  SELECT o.rank, o.accept_sequence, o.tier, coalesce(s.start_sequence, 0) AS start_sequence,
+    coalesce(s.start_time, 0) AS started, coalesce(g.complete_time, 0) AS ended, o.accept_time
+  FROM orders o
+  LEFT JOIN starts s ON s.accept_sequence = o.accept_sequence AND s.start_sequence = (
+    SELECT min(start_sequence) FROM starts WHERE accept_sequence = o.accept_sequence)
+  LEFT JOIN log g ON g.accept_sequence = o.accept_sequence
+  WHERE o.accept_sequence > (SELECT since FROM policy) AND o.not_before = 0)
+SELECT rank, accept_sequence, tier, start_sequence, started, ended, is_start FROM (
+  SELECT *, 0 AS is_start, accept_time AS moment FROM waits
+  UNION ALL
+  SELECT *, 1, max(started) OVER (ORDER BY start_sequence) FROM waits WHERE start_sequence > 0)
+ORDER BY moment, is_start DESC, start_sequence
 """
+"""What FirstStarts sees: times are those of commits."""
 
 
-def _overtaken(connection: sqlite3.Connection) -> Iterator[Finding]:
-    """Find orders that started while a more urgent one waited.
-
-    Goes through the first starts in their order, with all that waits at that time at hand. Times
-    are those of commits: what was accepted by the commit of a start, or later, did not wait for it.
-    """
-    waits = [_Wait(*row) for row in connection.execute(_WAITS)]
-    pauses = connection.execute(
-        "SELECT time, tier, is_paused FROM pauses ORDER BY rowid"
-    ).fetchall()
-    arrivals = deque(sorted(waits, key=lambda wait: (wait.accept_time, wait.accept_sequence)))
-    starts = sorted((wait for wait in waits if wait.start_sequence), key=lambda w: w.start_sequence)
-    queues: dict[int, list[_Wait]] = {tier: [] for tier in Tier}
-    found: list[str] = []
-    for start in starts:
-        while arrivals and arrivals[0].accept_time < start.start_time:
-            arrival = arrivals.popleft()
-            heappush(queues[arrival.tier], arrival)
-        paused = _paused_at(pauses, start.start_time)
-        for tier in (tier for tier in Tier if tier not in paused):
-            first = _first_waiting(queues[tier], start)
-            if first is not None and first[:2] < start[:2]:
-                found.append(f"order {start.accept_sequence} before order {first.accept_sequence}")
-    if found:
-        yield Finding(
-            rule="no order starts while a more urgent one waits",
-            count=len(found),
-            examples=tuple(found[:SHOWN]),
-        )
-
-
-def _first_waiting(queue: list[_Wait], start: _Wait) -> _Wait | None:
-    """Give the most urgent of those that waited when another order started."""
-    while queue:
-        first = queue[0]
-        has_started = 0 < first.start_sequence <= start.start_sequence
-        has_ended = 0 < first.end_time <= start.start_time
-        if not has_started and not has_ended:
-            return first
-        heappop(queue)
-    return None
-
-
-def _paused_at(pauses: list[tuple[int, int, int]], time: int) -> set[int]:
-    """Tell which tiers were paused, or being paused or resumed, at a time."""
-    paused: set[int] = set()
-    for when, tier, is_paused in pauses:
-        if when > time:
-            break
-        if is_paused or when == time:
-            paused.add(tier)
-        else:
-            paused.discard(tier)
-    return paused
+def _overtaken(connection: sqlite3.Connection) -> list[Finding]:
+    """Find orders that started while a more urgent one waited."""
+    pauses = connection.execute("SELECT time, tier, is_paused FROM pauses ORDER BY rowid")
+    starts = FirstStarts(Pause(*row) for row in pauses)
+    for *wait, is_start in connection.execute(_STEPS):
+        starts.see(Wait(*wait), is_start=is_start)
+    return starts.findings()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.domain import Order, State, Tier, Waiting
 from orderintake_server.store import sqlite_due, sqlite_prune, sqlite_work
-from orderintake_server.store.base import Committed, Found
+from orderintake_server.store.base import Committed, Found, Page
 from orderintake_server.store.sqlite_accept import Acceptance
 from orderintake_server.store.sqlite_books import Books, Mover
 from orderintake_server.store.sqlite_rows import find
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import NewOrder, Receipt
     from orderintake_server.errors import RequestIdReused
-    from orderintake_server.store.base import Changes, NoRoom, Page, Policy, Room
+    from orderintake_server.store.base import Changes, Lease, NoRoom, Policy, Room, Take
 
 _T = TypeVar("_T")
+
+_BEFORE_ALL = Waiting(-1, 0, Tier.VIP, 0)
 
 
 class Writer:
@@ -95,6 +97,7 @@ class Writer:
         self._pause(changes.pauses)
         accepted = self._accept(changes.accepts, changes.room) if changes.accepts else []
         claimed = sqlite_work.claim(books, changes.claims) if changes.claims else []
+        taken = self._take(changes.take) if changes.take else []
         pruned = sqlite_prune.prune(books, changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
@@ -102,11 +105,13 @@ class Writer:
             cancelled=cancelled,
             accepted=accepted,
             claimed=claimed,
+            taken=taken,
             queued=books.queued,
             page=self._page(changes.page) if changes.page else [],
             tallies=books.backlog.tallies(),
             came=books.came,
             ended=books.ended,
+            started=len(taken) + sum(lease is not None for lease in claimed),
             paused=self._paused,
             next_due=books.next_due,
             head=books.counters.completed,
@@ -125,6 +130,17 @@ class Writer:
         decisions = [acceptance.decide(group) for group in groups]
         acceptance.store()
         return acceptance.receipts(decisions, self._before)
+
+    def _take(self, take: Take) -> list[Lease]:
+        """Start the most urgent orders there are."""
+        places: list[Waiting] = []
+        for place in self._page(Page(after=_BEFORE_ALL, limit=take.most)):
+            if place.crash_count >= take.alone:
+                if take.is_idle and not places:
+                    places.append(place)
+                break
+            places.append(place)
+        return [lease for lease in sqlite_work.claim(self._books, places) if lease]
 
     def _pause(self, pauses: Mapping[Tier, bool]) -> None:
         """Note which tiers may not start, and since when."""

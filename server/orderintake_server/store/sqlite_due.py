@@ -13,8 +13,9 @@ from orderintake_server.domain import (
     Order,
     State,
 )
+from orderintake_server.store.rows import order_of
 from orderintake_server.store.sqlite_books import End, Mover
-from orderintake_server.store.sqlite_rows import ACCEPTED, as_json, order_of, standing
+from orderintake_server.store.sqlite_rows import ACCEPTED, as_json, standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

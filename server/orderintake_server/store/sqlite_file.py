@@ -96,7 +96,7 @@ def refuse_other_schema(connection: sqlite3.Connection, path: Path) -> None:
 
 def _migrations() -> list[Traversable]:
     """Give the numbered migrations in their order."""
-    scripts = resources.files(__package__).joinpath("sql").iterdir()
+    scripts = resources.files(__package__).joinpath("sqlite_sql").iterdir()
     return sorted(scripts, key=lambda script: script.name)
 
 

@@ -1,19 +1,21 @@
-"""How rows become orders and completions, and the reads that want them."""
+"""The reads of a SQLite store, and how its rows are written many at a time."""
 
 from __future__ import annotations
 
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import Completion, Failure, Order, State, Tier
+from orderintake_server.domain import Completion, Tier
 from orderintake_server.errors import CursorExpired
 from orderintake_server.store.base import COMPLETION_BYTES, LogPage
+from orderintake_server.store.rows import completion_of, standing_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
+    from orderintake_server.domain import Order
     from orderintake_server.store.base import OrderFilter
 
 MAX_ROWS = 256
@@ -56,19 +58,7 @@ def standing(
 ) -> dict[int, Order | Completion]:
     """Read how some orders stand, by accept sequence."""
     rows = connection.execute(_SOME, (as_json(accept_sequences),))
-    return {row[0]: _standing(row) for row in rows}
-
-
-def _standing(row: Sequence[Any]) -> Order | Completion:
-    """Tell where an order's row is, and so its state."""
-    accepted, queued, scheduled, leased, logged = row[:8], row[8], row[9], row[10:13], row[13:]
-    if logged[0] is not None:
-        return _completion(accepted, logged)
-    if leased[0] is not None:
-        return order_of(accepted, State.PROCESSING, leased)
-    if scheduled is not None:
-        return order_of(accepted, State.SCHEDULED, (scheduled, 0, 0))
-    return order_of(accepted, State.QUEUED, (queued, 0, 0))
+    return {row[0]: standing_of(row) for row in rows}
 
 
 _LISTED = _STANDING % (
@@ -87,7 +77,7 @@ def list_orders(
         _LISTED.format(of_customer=of_customer) + " ORDER BY o.accept_sequence",
         {"after": after, "scan": scan, "customer_id": wanted.customer_id},
     ).fetchall()
-    stands = map(_standing, rows)
+    stands = map(standing_of, rows)
     orders = [found.order if isinstance(found, Completion) else found for found in stands]
     found = [order for order in orders if wanted.wants(order)]
     if len(found) > limit:
@@ -125,17 +115,16 @@ def read_log(
     values |= {"after": after, "limit": limit, "scan": limit if is_exact else SCAN_ROWS}
     with _log_behind(connection, after):
         rows, is_cut = _within(connection.execute(_LOG % looked_at, values), max_bytes)
-        (head,) = connection.execute("SELECT completed FROM counters").fetchone()
-        end = head
+        end = newest = head(connection)
         if is_cut or len(rows) == limit:
             end = rows[-1][_SEQUENCE] if rows else after
         elif not is_exact:
             looked, last = connection.execute(
                 f"SELECT count(*), max(sequence) FROM ({looked_at})", values
             ).fetchone()
-            end = last if looked == SCAN_ROWS else head
-    completions = [_completion(row[:8], row[8:]) for row in rows]
-    return LogPage(completions=completions, end=end, goes_on=end < head)
+            end = last if looked == SCAN_ROWS else newest
+    completions = [completion_of(row[:8], row[8:]) for row in rows]
+    return LogPage(completions=completions, end=end, goes_on=end < newest)
 
 
 def _looked_at(wanted: OrderFilter) -> tuple[str, bool]:
@@ -147,6 +136,12 @@ def _looked_at(wanted: OrderFilter) -> tuple[str, bool]:
         condition = "tier = :tier AND "
     rows = f"SELECT * FROM log WHERE {condition}sequence > :after ORDER BY sequence LIMIT :scan"
     return rows, is_exact
+
+
+def head(connection: sqlite3.Connection) -> int:
+    """Keep `Store.head`."""
+    (completed,) = connection.execute("SELECT completed FROM counters").fetchone()
+    return int(completed)
 
 
 def oldest_waiting(connection: sqlite3.Connection) -> dict[Tier, int]:
@@ -171,41 +166,6 @@ def _within(rows: sqlite3.Cursor, max_bytes: int) -> tuple[list[Sequence[Any]], 
                 return taken, True
             taken.append(row)
     return taken, False
-
-
-def _completion(accepted: Sequence[Any], logged: Sequence[Any]) -> Completion:
-    """Make a completion of an order's row and its row in the log."""
-    sequence, outcome, *attempt, complete_time, code, message, result = logged
-    return Completion(
-        sequence=sequence,
-        order=order_of(accepted, State(outcome), attempt, complete_time),
-        failure=None if code is None else Failure(code=code, message=message),
-        result=result,
-    )
-
-
-def order_of(
-    accepted: Sequence[Any], state: State, attempt: Sequence[int], complete_time: int = 0
-) -> Order:
-    """Make an order of its own row and of what is known of its latest attempt."""
-    accept_sequence, customer_id, tier, content, accept_time, *given = accepted
-    not_before, expire_time, redrive_of = given
-    attempt_count, start_sequence, start_time = attempt
-    return Order(
-        accept_sequence=accept_sequence,
-        customer_id=customer_id,
-        tier=Tier(tier),
-        content=content,
-        accept_time=accept_time,
-        state=state,
-        not_before=not_before,
-        expire_time=expire_time,
-        redrive_of=redrive_of,
-        attempt_count=attempt_count,
-        start_sequence=start_sequence,
-        start_time=start_time,
-        complete_time=complete_time,
-    )
 
 
 def as_json(numbers: Iterable[int]) -> str:

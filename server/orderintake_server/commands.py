@@ -1,0 +1,119 @@
+"""The commands beside the service: what can be done to a store by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orderintake_server import config
+from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
+from orderintake_server.store import copy, postgres_audit, postgres_schema, sqlite_audit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orderintake_server.store.audit import Finding
+
+Address = Annotated[str, AfterValidator(config.database)]
+
+
+class _Command(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="ORDERINTAKE_", extra="ignore", cli_show_env_vars=True
+    )
+
+
+_Asked = TypeVar("_Asked", bound=_Command)
+
+
+class Audit(_Command):
+    """Check every rule of a store, which servers may be using; name what is broken.
+
+    Exit code 0: every rule holds; 1: something is broken; 2: there is no store to check.
+    """
+
+    data: Path = Field(default=Path("data"), description="directory of the store")
+    store: Address = Field(default="", description="or its database: postgresql://…", repr=False)
+
+
+class Migrate(_Command):
+    """Make the store in a database, or bring it up to date; servers may be using it meanwhile."""
+
+    store: Address = Field(description="the database: postgresql://…", repr=False)
+
+
+class Copy(_Command):
+    """Copy a store, which no server may use meanwhile, to where there is none yet.
+
+    Numbers, cursors and request_ids stay what they are: whoever knows one goes on with it.
+    """
+
+    source: str = Field(alias="from", description="directory or postgresql://…", repr=False)
+    target: str = Field(alias="to", description="directory or postgresql://…", repr=False)
+
+
+def _audit(asked: Audit) -> int:
+    findings = (
+        asyncio.run(postgres_audit.audit(asked.store))
+        if asked.store
+        else sqlite_audit.audit(asked.data)
+    )
+    for finding in findings:
+        _say(_told(finding))
+    if not findings:
+        _say(f"{'the store' if asked.store else asked.data}: every rule holds")
+    return 1 if findings else 0
+
+
+def _told(finding: Finding) -> str:
+    examples = "; ".join(finding.examples)
+    return f"BROKEN: {finding.rule}: {finding.count} times: {examples}"
+
+
+def _migrate(asked: Migrate) -> int:
+    applied = asyncio.run(postgres_schema.migrate(asked.store))
+    _say(f"applied steps {applied}" if applied else "the store is up to date")
+    return 0
+
+
+def _copy(asked: Copy) -> int:
+    copied = asyncio.run(copy.copy(asked.source, asked.target))
+    _say(
+        f"copied {copied.orders} orders, {copied.completions} completions and"
+        f" {copied.request_ids} request_ids"
+    )
+    return 0
+
+
+def _run(name: str, kind: type[_Asked], run: Callable[[_Asked], int], arguments: list[str]) -> int:
+    """Read the command's settings and run it; 2 where it cannot be done."""
+
+    class Named(kind):  # type: ignore[valid-type, misc] # a class of settings, chosen at run time
+        __doc__ = kind.__doc__
+        model_config = SettingsConfigDict(cli_prog_name=f"orderintake-server {name}")
+
+    try:
+        return run(Named(_cli_parse_args=arguments))
+    except ValidationError as error:
+        why = config.explained(error)
+    except (StartupFailed, StoreAway, StoreFull, StoreBroken) as error:
+        why = str(error)
+    print(f"orderintake-server {name}: {why}", file=sys.stderr)  # noqa: T201
+    return 2
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 - a command's answer
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "audit": lambda arguments: _run("audit", Audit, _audit, arguments),
+    "migrate": lambda arguments: _run("migrate", Migrate, _migrate, arguments),
+    "copy": lambda arguments: _run("copy", Copy, _copy, arguments),
+}
+"""Each takes its command line arguments and returns the exit code."""

@@ -1,0 +1,132 @@
+"""From where orders start: this process's own queue, or one that it shares with others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from orderintake_server.store.base import Take
+
+if TYPE_CHECKING:
+    from orderintake_server.dispatch.inbox import Ask, Inbox
+    from orderintake_server.dispatch.ready import ReadyQueue
+    from orderintake_server.dispatch.slots import Slots
+    from orderintake_server.store.base import Committed, Lease, News
+
+    Start = tuple[Ask[None, Lease], Lease]
+
+
+class Queue(Protocol):
+    """Where free workers are, and which orders they are given. Part of the ledger's state."""
+
+    def add(self, worker: Ask[None, Lease]) -> None:
+        """Note a worker that is free."""
+
+    def ask(self, inbox: Inbox, *, is_closing: bool) -> None:
+        """Ask for all that is wanted of the next commit."""
+
+    def note(self, taken: Inbox, committed: Committed) -> None:
+        """Bring what is kept in memory to what the store holds now."""
+
+    def starts(self, taken: Inbox, committed: Committed) -> list[Start]:
+        """Tell who is given what, of that which the commit started; call it once, after `note`."""
+
+    def put_back(self, inbox: Inbox, taken: Inbox) -> None:
+        """Take note that a commit failed; what workers asked is asked again."""
+
+    def hear(self, news: News) -> None:
+        """Take note of what others have changed."""
+
+
+class OwnQueue:
+    """The front of the store's queue is here, in memory: nobody else changes it."""
+
+    def __init__(self, ready: ReadyQueue, slots: Slots) -> None:
+        """Give out what is in `ready` to who is in `slots`."""
+        self._ready = ready
+        self._slots = slots
+
+    def add(self, worker: Ask[None, Lease]) -> None:
+        """Keep `Queue.add`."""
+        self._slots.add(worker)
+
+    def ask(self, inbox: Inbox, *, is_closing: bool) -> None:
+        """Keep `Queue.ask`: start the most urgent here; read on where too few are here."""
+        inbox.claims += self._slots.match()
+        inbox.page = None if is_closing else self._ready.missing()
+
+    def note(self, taken: Inbox, committed: Committed) -> None:
+        """Keep `Queue.note`."""
+        self._ready.pause(committed.paused)
+        for place in committed.queued:
+            self._ready.push(place)
+        if taken.page:
+            self._ready.fill(taken.page, committed.page)
+        self._slots.release(orders=len(taken.settles) + len(taken.returns))
+
+    def starts(self, taken: Inbox, committed: Committed) -> list[Start]:
+        """Keep `Queue.starts`; a worker whose order waited no longer is free again."""
+        found: list[Start] = []
+        for (_, worker), lease in zip(taken.claims, committed.claimed, strict=True):
+            if lease is None:
+                self._slots.release(orders=1)
+                self._slots.add(worker)
+            else:
+                found.append((worker, lease))
+        return found
+
+    def put_back(self, inbox: Inbox, taken: Inbox) -> None:
+        """Keep `Queue.put_back`."""
+        inbox.claims[:0] = taken.claims
+
+    def hear(self, news: News) -> None:
+        """Keep `Queue.hear`: nobody has changed anything."""
+
+
+class SharedQueue:
+    """The queue is in the store: at each commit the free workers take the most urgent there is.
+
+    Nothing is fetched ahead, so an order that somebody else accepts meanwhile is passed by nobody.
+    """
+
+    def __init__(self, *, max_crashes: int) -> None:
+        """Run alone what may take the process down, as Slots does."""
+        self._alone = max_crashes - 1 or 1_000_000
+        self._free: list[Ask[None, Lease]] = []
+        self._busy = 0
+        self._may_have_more = True
+        """Whether it is worth asking: the latest that was heard says that some wait."""
+
+    def add(self, worker: Ask[None, Lease]) -> None:
+        """Keep `Queue.add`."""
+        self._free.append(worker)
+        self._may_have_more = True
+
+    def ask(self, inbox: Inbox, *, is_closing: bool) -> None:
+        """Keep `Queue.ask`."""
+        self._free = [worker for worker in self._free if not worker.answer.done()]
+        inbox.most_urgent = None
+        if self._free and self._may_have_more and not is_closing:
+            is_idle = not self._busy
+            inbox.most_urgent = Take(most=len(self._free), is_idle=is_idle, alone=self._alone)
+
+    def note(self, taken: Inbox, committed: Committed) -> None:
+        """Keep `Queue.note`."""
+        self._busy += len(committed.taken) - len(taken.settles) - len(taken.returns)
+        if taken.most_urgent and len(committed.taken) < taken.most_urgent.most:
+            self._may_have_more = False
+        else:
+            self.hear(committed)
+
+    def starts(self, taken: Inbox, committed: Committed) -> list[Start]:  # noqa: ARG002
+        """Keep `Queue.starts`; who was stopped meanwhile is among them, and takes none."""
+        workers, self._free = self._free[: len(committed.taken)], self._free[len(committed.taken) :]
+        return list(zip(workers, committed.taken, strict=True))
+
+    def put_back(self, inbox: Inbox, taken: Inbox) -> None:
+        """Keep `Queue.put_back`: the workers are still here."""
+
+    def hear(self, news: News) -> None:
+        """Keep `Queue.hear`."""
+        self._may_have_more = any(
+            tally.queued for tier, tally in news.tallies.items() if tier not in news.paused
+        )

@@ -1,0 +1,106 @@
+"""What the audits of all stores share: what they find, and the walk over the first starts."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
+
+from orderintake_server.domain import Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHOWN = 5
+"""Examples told of what breaks one rule."""
+ORDER_OF_STARTS = "no order starts while a more urgent one waits"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A rule that the store breaks: how often, and where for example."""
+
+    rule: str
+    count: int
+    examples: tuple[str, ...]
+
+
+class Wait(NamedTuple):
+    """An order that waited in the queue, to its first start or its end; 0: not yet."""
+
+    rank: int
+    accept_sequence: int
+    tier: int
+    start_sequence: int
+    started: int
+    ended: int
+
+
+class Pause(NamedTuple):
+    """A tier that was paused, or resumed."""
+
+    moment: int
+    tier: int
+    is_paused: bool
+
+
+class FirstStarts:
+    """Goes through the first starts in their order, with all that waits at that time at hand.
+
+    `started`, `ended` and `moment` are those of commits, as numbers that never go down from one to
+    the next. What was accepted by the commit of a start, or later, did not wait for it.
+    """
+
+    def __init__(self, pauses: Iterable[Pause]) -> None:
+        """Begin with an empty queue; `pauses` are in their order."""
+        self._pauses = deque(pauses)
+        self._newest_pauses: dict[int, Pause] = {}
+        self._queues: defaultdict[int, list[Wait]] = defaultdict(list)
+        self._count = 0
+        self._examples: list[str] = []
+
+    def see(self, wait: Wait, *, is_start: bool) -> None:
+        """See an order start, or begin to wait: before every start of a later commit, no other."""
+        if is_start:
+            self._start(wait)
+        else:
+            heappush(self._queues[wait.tier], wait)
+
+    def findings(self) -> list[Finding]:
+        """Tell which orders started while a more urgent one waited."""
+        if not self._count:
+            return []
+        return [Finding(rule=ORDER_OF_STARTS, count=self._count, examples=tuple(self._examples))]
+
+    def _start(self, start: Wait) -> None:
+        paused = self._paused_at(start.started)
+        for tier in (tier for tier in Tier if tier not in paused):
+            first = _first_waiting(self._queues[tier], start)
+            if first is not None and first[:2] < start[:2]:
+                self._find(f"order {start.accept_sequence} before order {first.accept_sequence}")
+
+    def _paused_at(self, moment: int) -> set[int]:
+        """Tell which tiers are paused, or being paused or resumed, at a moment."""
+        while self._pauses and self._pauses[0].moment <= moment:
+            pause = self._pauses.popleft()
+            self._newest_pauses[pause.tier] = pause
+        newest = self._newest_pauses.values()
+        return {pause.tier for pause in newest if pause.is_paused or pause.moment == moment}
+
+    def _find(self, example: str) -> None:
+        self._count += 1
+        if self._count <= SHOWN:
+            self._examples.append(example)
+
+
+def _first_waiting(queue: list[Wait], start: Wait) -> Wait | None:
+    """Give the most urgent of those that waited when another order started."""
+    while queue:
+        first = queue[0]
+        has_started = 0 < first.start_sequence <= start.start_sequence
+        has_ended = 0 < first.ended <= start.started
+        if not has_started and not has_ended:
+            return first
+        heappop(queue)
+    return None

@@ -1,0 +1,332 @@
+"""What a commit says to PostgreSQL, in one call, and what is made of the answer."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from orderintake_server.domain import (
+    LIFE,
+    Cancelled,
+    CancelOutcome,
+    Completion,
+    Durability,
+    Event,
+    Order,
+    Receipt,
+    State,
+    Tier,
+    Waiting,
+)
+from orderintake_server.errors import RequestIdReused
+from orderintake_server.store.base import Committed, Lease, NoRoom, Tally
+from orderintake_server.store.rows import standing_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from orderintake_server.domain import NewOrder
+    from orderintake_server.store.base import Changes, Tallies
+
+    Row = Sequence[Any]
+    Summary = Mapping[str, Any]
+
+_VALUES = ", ".join(f"${number}" for number in range(1, 18))
+CALL = f"SELECT * FROM orderintake.commit_changes({_VALUES})"
+_SUMMARY, _REPLAYS, _STARTS, _CANCELS = 0, 1, 2, 3
+"""Kinds of rows in the answer."""
+_STANDING = slice(2, 24)
+"""Where a row of the answer tells how an order stands; its crash count comes last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who commits: its session, and its how manieth commit this is."""
+
+    session_id: int
+    request: int
+    max_crashes: int
+    reaps: bool = False
+    opens: bool = False
+    """Whether it only takes stock, and takes back what dead replicas had in process."""
+    now: int | None = None
+    """Microseconds since 1970; None: what the database's clock says."""
+    held: Sequence[int] | None = None
+    """Start sequences of all that it has in process, if an answer was lost."""
+
+
+def arguments(changes: Changes, caller: Caller) -> list[Any]:
+    """Write the arguments of CALL."""
+    orders = [(n, order) for n, group in enumerate(changes.accepts) for order in group]
+    accepts = [_accept(number, order) for number, order in orders]
+    return [
+        json.dumps(_said(changes, caller)),
+        *_columns(_ends(changes), 7),
+        *_columns(accepts, 9),
+    ]
+
+
+def _columns(rows: list[tuple[Any, ...]], width: int) -> Sequence[Sequence[Any]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def _ends(changes: Changes) -> list[tuple[Any, ...]]:
+    """Write a row for each attempt that is over: what it came to, or that it is given back."""
+    rows = []
+    for order, ending in ((settle.lease.order, settle.ending) for settle in changes.settles):
+        failure = ending.failure
+        code, message = (failure.code, failure.message) if failure else (None, None)
+        texts = (None if text is None else text.encode() for text in (code, message))
+        how = LIFE[State.PROCESSING, ending.event]
+        number, start = order.accept_sequence, order.start_sequence
+        rows.append((number, start, how, *texts, ending.result, ending.retry_after))
+    back = LIFE[State.PROCESSING, Event.GIVE_BACK]
+    rows += [
+        (lease.order.accept_sequence, lease.order.start_sequence, back, None, None, None, 0)
+        for lease in changes.returns
+    ]
+    return rows
+
+
+def _accept(group: int, order: NewOrder) -> tuple[Any, ...]:
+    return (
+        group,
+        order.customer_id,
+        order.request_id,
+        order.tier,
+        order.content,
+        UUID(bytes=order.digest),
+        order.not_before,
+        order.expire_time,
+        order.redrive_of,
+    )
+
+
+def _said(changes: Changes, caller: Caller) -> dict[str, Any]:
+    """Say all that is no list of orders; what is absent is not asked for."""
+    said: dict[str, Any] = {
+        "session": caller.session_id,
+        "request": caller.request,
+        "now": caller.now,
+        "held": caller.held,
+        "max_crashes": caller.max_crashes,
+        "reap": caller.reaps or None,
+        "opens": caller.opens or None,
+        "cancels": list(changes.cancels) or None,
+        "pauses": {str(int(tier)): is_paused for tier, is_paused in changes.pauses.items()} or None,
+        "claims": [place.accept_sequence for place in changes.claims] or None,
+    }
+    room, take, page, prune = changes.room, changes.take, changes.page, changes.prune
+    if changes.accepts:
+        said["room"] = {name: getattr(room, name) for name in room.__slots__}
+    if take:
+        said["take"] = {"most": take.most, "idle": take.is_idle, "alone": take.alone}
+    if page:
+        after = page.after
+        said["page"] = {"rank": after.rank, "number": after.accept_sequence, "limit": page.limit}
+    if prune:
+        said["prune"] = {name: getattr(prune, name) for name in prune.__slots__}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+class Answer:
+    """What one call of CALL said."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        """Sort the rows by what they are."""
+        self._rows = rows
+        self.summary: Summary = json.loads(rows[-1][1])
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether a later commit of this session came before: nothing was done."""
+        return "is_superseded" in self.summary
+
+    def _stand(self, kind: int) -> list[Order | Completion]:
+        return [standing_of(row[_STANDING]) for row in self._rows if row[0] == kind]
+
+    def committed(self, changes: Changes, *, before: Summary) -> Committed:
+        """Tell what became of the changes, and what happened since the commit `before`."""
+        said = self.summary
+        attempts = [None if how is None else State(how) for how in said.get("attempts") or ()]
+        settles = len(changes.settles)
+        leases = self.leases()
+        return Committed(
+            settled=attempts[:settles],
+            returned=attempts[settles:],
+            cancelled=self._cancelled(changes.cancels),
+            accepted=_Accepted(said, self._stand(_REPLAYS)).outcomes(changes.accepts),
+            claimed=_claimed(leases, changes.claims) if changes.claims else [],
+            taken=leases if changes.take else [],
+            page=[Waiting(rank, n, Tier(t), c) for rank, n, t, c in said.get("page") or ()],
+            pruned=said.get("pruned", 0),
+            **happened(said, before),
+        )
+
+    def leases(self) -> list[Lease]:
+        """Give what started, in that order."""
+        return [
+            Lease(order=order, crash_count=row[-1])
+            for row in self._rows
+            if row[0] == _STARTS and isinstance(order := standing_of(row[_STANDING]), Order)
+        ]
+
+    def _cancelled(self, numbers: Sequence[int]) -> list[Cancelled | None]:
+        stands = {_number(found): found for found in self._stand(_CANCELS)}
+        return [_cancelled(stands.get(number)) for number in numbers]
+
+
+def happened(said: Summary, before: Summary) -> dict[str, Any]:
+    """Tell how the store stands by a summary, and what happened since another, as News has it."""
+    return {
+        "tallies": tallies(said),
+        "came": _since(said["came"], before["came"]),
+        "ended": _since(said["ended"], before["ended"]),
+        "started": said["started"] - before["started"],
+        "paused": frozenset(tier for tier in Tier if said["paused"][tier - 1]),
+        "next_due": said["next_due"],
+        "head": said["completed"],
+        "earliest": said["earliest"],
+    }
+
+
+def tallies(said: Summary) -> Tallies:
+    """Tell how many orders of each tier stand where."""
+    return {
+        tier: Tally(
+            queued=said["queued"][tier - 1],
+            scheduled=said["scheduled"][tier - 1],
+            processing=said["processing"][tier - 1],
+        )
+        for tier in Tier
+    }
+
+
+def _since(now: list[int], before: list[int]) -> Counter[Tier]:
+    return Counter({tier: now[tier - 1] - before[tier - 1] for tier in Tier})
+
+
+def _claimed(leases: list[Lease], claims: Sequence[Waiting]) -> list[Lease | None]:
+    """Put leases where they were asked for, each once."""
+    found = {lease.order.accept_sequence: lease for lease in leases}
+    return [found.pop(place.accept_sequence, None) for place in claims]
+
+
+def _cancelled(stands: Order | Completion | None) -> Cancelled | None:
+    """Tell what became of a request to cancel."""
+    if stands is None:
+        return None
+    outcome = CancelOutcome.CANCEL_REQUESTED
+    if isinstance(stands, Completion):
+        is_cancelled = stands.order.state is State.CANCELLED
+        outcome = CancelOutcome.CANCELLED if is_cancelled else CancelOutcome.TOO_LATE
+    return Cancelled(outcome=outcome, stands=stands)
+
+
+def _number(stands: Order | Completion) -> int:
+    order = stands.order if isinstance(stands, Completion) else stands
+    return order.accept_sequence
+
+
+class _Accepted:
+    """What one commit made of the groups of orders that it was to accept."""
+
+    def __init__(self, said: Summary, replays: list[Order | Completion]) -> None:
+        self._said = said
+        self._replays = {_number(found): found for found in replays}
+        self._pruned = {int(n): found for n, found in (said.get("pruned_orders") or {}).items()}
+        self._durability = Durability[said["durability"]]
+        self._issued: set[int] = set()
+        self._ahead: dict[Tier, int] = {}
+
+    def outcomes(
+        self, groups: Sequence[Sequence[NewOrder]]
+    ) -> list[tuple[Receipt, ...] | RequestIdReused | NoRoom]:
+        """Write the receipts of each group, or why it was refused."""
+        numbers = iter(self._said.get("numbers") or ())
+        numbered = [[(next(numbers), order) for order in group] for group in groups]
+        self._count_ahead(numbered)
+        refused = {group: _refusal(*why) for group, *why in self._said.get("refusals") or ()}
+        return [
+            refused.get(index) or tuple(self._receipt(number, new) for number, new in group)
+            for index, group in enumerate(numbered)
+        ]
+
+    def _count_ahead(self, groups: list[list[tuple[int | None, NewOrder]]]) -> None:
+        """Count who was in the queue before the first that is new, for each tier.
+
+        A new order is behind all that waits in its tier; a regular one also behind every VIP order;
+        and a VIP one, where there is a head start, behind those regular ones that are overdue.
+        """
+        if "queued_then" not in self._said:
+            return
+        fresh = {
+            number: order
+            for group in groups
+            for number, order in group
+            if number and self._is_new(number) and order.not_before <= self._said["time"]
+        }
+        regular, vip = self._said["queued_then"]
+        vips = sum(order.tier is Tier.VIP for order in fresh.values())
+        self._ahead[Tier.REGULAR] = regular + vip - (len(fresh) - vips)
+        self._ahead[Tier.VIP] = vip - vips + self._said["overdue"]
+
+    def _is_new(self, number: int) -> bool:
+        return bool(number > self._said["accepted_before"])
+
+    def _receipt(self, number: int, new: NewOrder) -> Receipt:
+        if not self._is_new(number):
+            return self._again(number, new)
+        is_repeat = number in self._issued
+        order = self._accepted(number, new)
+        receipt = self._written(order, behind=self._said["completed"], replayed=is_repeat)
+        if order.state is State.QUEUED and not is_repeat:
+            self._ahead[new.tier] += 1
+            receipt = replace(receipt, position=self._ahead[new.tier])
+        self._issued.add(number)
+        return receipt
+
+    def _accepted(self, number: int, new: NewOrder) -> Order:
+        is_later = new.not_before > self._said["time"]
+        return Order(
+            accept_sequence=number,
+            customer_id=new.customer_id,
+            tier=new.tier,
+            content=new.content,
+            accept_time=self._said["accept_time"],
+            state=State.SCHEDULED if is_later else State.QUEUED,
+            not_before=new.not_before,
+            expire_time=new.expire_time,
+            redrive_of=new.redrive_of,
+        )
+
+    def _again(self, number: int, repeat: NewOrder) -> Receipt:
+        """Write the receipt of an order accepted earlier; its completion may be long past."""
+        stands = self._replays.get(number)
+        if isinstance(stands, Completion):
+            return self._written(stands.order, behind=stands.sequence - 1, replayed=True)
+        order = stands or self._as_pruned(number, repeat)
+        return self._written(order, behind=self._said["completed"], replayed=True)
+
+    def _as_pruned(self, number: int, repeat: NewOrder) -> Order:
+        """Tell an order whose rows are gone; the repeat's equal content says what it was."""
+        outcome, accept_time, complete_time = self._pruned[number]
+        return replace(
+            self._accepted(number, repeat),
+            accept_time=accept_time,
+            state=State(outcome),
+            redrive_of=0,
+            complete_time=complete_time,
+        )
+
+    def _written(self, order: Order, *, behind: int, replayed: bool) -> Receipt:
+        return Receipt(order=order, replayed=replayed, behind=behind, durability=self._durability)
+
+
+def _refusal(why: str, number: int, text: str | None) -> RequestIdReused | NoRoom:
+    if why == "reused":
+        return RequestIdReused(request_id=text or "", accept_sequence=number)
+    return NoRoom(number, text)

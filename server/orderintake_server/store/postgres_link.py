@@ -1,0 +1,133 @@
+"""Connections to PostgreSQL: how they are made, and what their failures mean."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record]
+    Lent = Connection | PoolConnectionProxy[asyncpg.Record]
+
+Row = Sequence[Any]
+
+CONNECT_SECONDS = 5.0
+"""For one attempt to connect, to each of the hosts that the address names."""
+STATEMENTS = 100
+"""Prepared statements kept by a connection."""
+CALL_SECONDS = 30.0
+"""For one call; what becomes of one that takes longer is not known."""
+BARRIER = "SELECT pg_logical_emit_message(true, 'orderintake', '')"
+"""Its commit is as durable as any other, and so is then all that can be seen: behind a crash that
+is not always on the standby yet."""
+
+_UNREACHABLE = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # of a connection that fails in the middle of its work
+    OSError,
+    TimeoutError,
+    asyncio.IncompleteReadError,
+)
+_FULL = ("53100",)
+_BROKEN = ("XX", "42", "3F000", "3D000")
+"""Corrupted data, an error inside; tables, functions, the schema or the database gone."""
+_AWAY = ("08", "25006", "28", "40", "53", "55", "57", "58")
+"""Connection lost; not the primary (any more); not let in; deadlock; no connection left to have; a
+lock not had in time; shut down, or cancelled; the disk does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The way to the database: its address, and whether a pooler is in between.
+
+    A pooler in transaction mode gives each transaction another connection: nothing is prepared
+    then, and each query is a transaction of its own.
+    """
+
+    address: str = field(repr=False)
+    is_pooled: bool = False
+
+    async def connect(self) -> Connection:
+        """Connect to the one of the servers in the address that takes writes.
+
+        Raises StoreAway when there is none, StartupFailed when the address is no address.
+        """
+        with failures(), _addresses():
+            return await asyncpg.connect(
+                self.address,
+                timeout=CONNECT_SECONDS,
+                command_timeout=CALL_SECONDS,
+                target_session_attrs=SessionAttribute.read_write,
+                statement_cache_size=0 if self.is_pooled else STATEMENTS,
+            )
+
+    async def connect_many(self, most: int) -> asyncpg.Pool[asyncpg.Record]:
+        """Make a pool of connections to read by, which change nothing that were to be reset."""
+
+        async def leave(_: object) -> None:
+            """Leave a connection as it is: a round trip less for each read."""
+
+        with failures():
+            return await asyncpg.create_pool(
+                self.address,
+                min_size=1,
+                max_size=most,
+                reset=leave,
+                timeout=CONNECT_SECONDS,
+                command_timeout=CALL_SECONDS,
+                target_session_attrs=SessionAttribute.read_write,
+                statement_cache_size=0 if self.is_pooled else STATEMENTS,
+            )
+
+    async def fetch(self, connection: Lent, query: str, *values: object) -> list[Row]:
+        """Give the rows of a query, which is a transaction of its own.
+
+        Raises StoreFull, StoreAway or StoreBroken.
+        """
+        with failures():
+            if not self.is_pooled:
+                return await connection.fetch(query, *values)  # type: ignore[return-value]
+            async with connection.transaction():
+                return await connection.fetch(query, *values)  # type: ignore[return-value]
+
+
+@contextmanager
+def _addresses() -> Iterator[None]:
+    """Tell what cannot be read as an address."""
+    try:
+        yield
+    except ValueError as error:
+        raise StartupFailed(f"the address of the database is none: {error}") from None
+
+
+async def connect(address: str) -> Connection:
+    """Connect without a pooler in between. Raises StoreAway when there is no server."""
+    return await Link(address).connect()
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Tell failures inside as the store's own; what remains is a bug."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        state, text = str(error.sqlstate or ""), f"PostgreSQL: {error} ({error.sqlstate})"
+        for kind, states in ((StoreFull, _FULL), (StoreBroken, _BROKEN), (StoreAway, _AWAY)):
+            if state.startswith(states):
+                raise kind(text) from error
+        raise
+    except _UNREACHABLE as error:
+        why = str(error) or type(error).__name__
+        raise StoreAway(f"PostgreSQL cannot be reached: {why}") from error

@@ -1,0 +1,87 @@
+"""What all replicas have to agree on: how orders are ranked, and whether customers are counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orderintake_server.errors import StartupFailed
+from orderintake_server.store.postgres_link import failures
+
+if TYPE_CHECKING:
+    from orderintake_server.store.base import Policy
+    from orderintake_server.store.postgres_link import Connection
+
+_LOCK = "SELECT pg_advisory_xact_lock(8026370375060648052)"
+"""The one that every commit takes."""
+_POLICY = "SELECT vip_head_start, counts_customers FROM orderintake.policy"
+_ALIVE = """
+SELECT string_agg(format('%L', replica), ', ') FROM orderintake.sessions
+WHERE expires_at > clock_timestamp()
+"""
+
+_WAITING = """
+  SELECT accept_sequence FROM orderintake.ready
+  UNION ALL SELECT accept_sequence FROM orderintake.scheduled
+"""
+_RERANK_ORDERS = f"""
+UPDATE orderintake.orders SET rank = CASE WHEN $1::bigint IS NULL
+  THEN ((tier = 1)::integer::bigint << 56) | accept_sequence
+  ELSE accept_time + (tier = 1)::integer * $1 END
+WHERE accept_sequence IN ({_WAITING} UNION ALL SELECT accept_sequence FROM orderintake.leases)
+"""
+_RERANK_READY = """
+UPDATE orderintake.ready r SET rank = o.rank FROM orderintake.orders o
+WHERE o.accept_sequence = r.accept_sequence
+"""
+_FROM_NOW_ON = """
+UPDATE orderintake.policy SET vip_head_start = $1, since = newest.accepted
+FROM (SELECT accepted FROM orderintake.commits ORDER BY number DESC LIMIT 1) AS newest
+"""
+_NO_FLOOR = """
+INSERT INTO orderintake.commits SELECT number + 1, time, NULL, NULL, accepted, started, completed,
+  earliest, accept_time, queued, scheduled, processing, came, ended, paused, cancels, next_due,
+  '{0,0}', due_floor
+FROM orderintake.commits ORDER BY number DESC LIMIT 1
+"""
+_COUNT = f"""
+INSERT INTO orderintake.customers SELECT customer_id, count(*) FROM orderintake.orders
+WHERE accept_sequence IN ({_WAITING}) GROUP BY customer_id
+"""
+
+
+async def adopt(connection: Connection, policy: Policy) -> None:
+    """Go by this policy from now on; to be called in the transaction that begins a session.
+
+    Nothing else changes until that ends, so whoever is alive goes by what was adopted last. Raises
+    StartupFailed when replicas that are alive go by another policy.
+    """
+    wanted = policy.ranking.vip_head_start, policy.counts_customers
+    with failures():
+        await connection.execute(_LOCK)
+        ((head_start, counts),) = await connection.fetch(_POLICY)
+        if (head_start, counts) == wanted:
+            return
+        if alive := await connection.fetchval(_ALIVE):
+            raise StartupFailed(
+                "vip_head_start, and whether there is a customer_queue_limit, must be the same for "
+                f"all replicas; others are running: {alive}"
+            )
+        if head_start != wanted[0]:
+            await _rerank(connection, wanted[0])
+        if counts != wanted[1]:
+            await _count(connection, is_wanted=wanted[1])
+
+
+async def _rerank(connection: Connection, head_start: int | None) -> None:
+    """Give the orders that have not ended their ranks anew."""
+    await connection.execute(_RERANK_ORDERS, head_start)
+    await connection.execute(_RERANK_READY)
+    await connection.execute(_FROM_NOW_ON, head_start)
+    await connection.execute(_NO_FLOOR)
+
+
+async def _count(connection: Connection, *, is_wanted: bool) -> None:
+    await connection.execute("DELETE FROM orderintake.customers")
+    if is_wanted:
+        await connection.execute(_COUNT)
+    await connection.execute("UPDATE orderintake.policy SET counts_customers = $1", is_wanted)

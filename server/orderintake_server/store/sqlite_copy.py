@@ -1,0 +1,215 @@
+"""The SQLite end of a copy: a file that is read, or one that is made and then put in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, closing
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from orderintake_server.domain import Ranking
+from orderintake_server.errors import StartupFailed
+from orderintake_server.store import sqlite_file, sqlite_work
+from orderintake_server.store.base import Policy
+from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
+from orderintake_server.store.sqlite_books import Books
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from pathlib import Path
+
+    from orderintake_server.store.copy_tables import Rows, Table
+
+_T = TypeVar("_T")
+
+UNFINISHED = "copying.db"
+"""The name of a store while it is made."""
+
+_BYTES = {"failure_code", "failure_message"}
+"""Columns of text that PostgreSQL has as bytes: its own texts do not hold every character."""
+_ROWID = {"number": "rowid"}
+"""The key that SQLite gives by itself."""
+
+
+class SqliteCopy:
+    """A database that one thread works on, in one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+        """Work on an open database, on this thread."""
+        self._connection = connection
+        self._thread = thread
+
+    async def numbers(self) -> Numbers:
+        """Keep `Source.numbers`."""
+        row = await self._run(lambda: self._connection.execute(_NUMBERS).fetchone())
+        return Numbers(*row)
+
+    async def chunks(self, table: Table) -> AsyncGenerator[Rows, None]:
+        """Keep `Source.chunks`."""
+        rows = await self._run(lambda: self._connection.execute(_select(table)))
+        while chunk := await self._run(lambda: rows.fetchmany(CHUNK_ROWS)):
+            yield chunk
+
+    async def count(self, table: Table) -> int:
+        """Keep `Source.count` and `Target.count`."""
+        query = f"SELECT count(*) FROM {table.name}"
+        (count,) = await self._run(lambda: self._connection.execute(query).fetchone())
+        return int(count)
+
+    async def write(self, table: Table, chunks: AsyncIterator[Rows]) -> None:
+        """Keep `Target.write`."""
+        statement = _insert(table)
+        async for chunk in chunks:
+            await self._run(partial(self._connection.executemany, statement, chunk))
+
+    async def finish(self, numbers: Numbers) -> None:
+        """Keep `Target.finish`."""
+        await self._run(lambda: _write(self._connection, numbers))
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        return await _on(self._thread, work)
+
+
+async def _on(thread: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
+    return await asyncio.get_running_loop().run_in_executor(thread, work)
+
+
+_NUMBERS = """
+SELECT log_id, vip_head_start, accepted, started, completed, pruned.sequence, last_accept_time
+FROM identity, policy, counters, pruned
+"""
+
+
+def _select(table: Table) -> str:
+    columns = ", ".join(
+        f"CAST({column} AS BLOB)" if column in _BYTES else column for column in table.columns
+    )
+    return f"SELECT {columns} FROM {table.name} ORDER BY {_ROWID.get(table.key, table.key)}"
+
+
+def _insert(table: Table) -> str:
+    places = ", ".join("CAST(? AS TEXT)" if column in _BYTES else "?" for column in table.columns)
+    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({places})"
+
+
+def _write(connection: sqlite3.Connection, numbers: Numbers) -> None:
+    connection.execute("UPDATE identity SET log_id = ?", (numbers.log_id,))
+    connection.execute(
+        "UPDATE counters SET accepted = ?, started = ?, completed = ?",
+        (numbers.accepted, numbers.started, numbers.completed),
+    )
+    connection.execute(
+        "UPDATE policy SET vip_head_start = ?, since = ?, last_accept_time = ?",
+        (numbers.vip_head_start, numbers.accepted, numbers.accept_time),
+    )
+    connection.execute("UPDATE pruned SET sequence = ?", (numbers.earliest,))
+
+
+@asynccontextmanager
+async def _thread() -> AsyncIterator[tuple[ThreadPoolExecutor, ExitStack]]:
+    """Give a thread, and what is closed on it at the end, behind all that it was given to do."""
+    with ThreadPoolExecutor(1, thread_name_prefix="copy") as thread:
+        files = ExitStack()
+        try:
+            yield thread, files
+        finally:
+            await _on(thread, files.close)
+
+
+# A store that is read
+
+
+@asynccontextmanager
+async def source(
+    directory: Path, max_crashes: int, clock: Callable[[], int]
+) -> AsyncIterator[SqliteCopy]:
+    """Hold the store in `directory`, as its server would find it when it starts.
+
+    Nothing of it is changed but its schema, where that is older. Raises StartupFailed when it is in
+    use, and when there is none.
+    """
+    async with _thread() as (thread, files):
+        connection = await _on(thread, lambda: _opened(directory, files))
+        await _on(thread, lambda: _recover(connection, max_crashes, clock()))
+        yield SqliteCopy(connection, thread)
+
+
+def _opened(directory: Path, files: ExitStack) -> sqlite3.Connection:
+    path = directory / sqlite_file.NAME
+    if not path.is_file():
+        raise StartupFailed(f"there is no store in {directory}")
+    files.enter_context(sqlite_file.locked(directory))
+    try:
+        connection = files.enter_context(closing(sqlite_file.connect(path)))
+        sqlite_file.prepare(connection, path)
+    except sqlite3.Error as error:
+        raise StartupFailed(f"cannot open the store {path}: {error}") from error
+    return connection
+
+
+def _recover(connection: sqlite3.Connection, max_crashes: int, now: int) -> None:
+    """Let what was in process wait again, or end, in a transaction that is never committed."""
+    (head_start,) = connection.execute("SELECT vip_head_start FROM policy").fetchone()
+    policy = Policy(ranking=Ranking(vip_head_start=head_start), max_crashes=max_crashes)
+    connection.execute("BEGIN IMMEDIATE")
+    books = Books(connection, policy)  # nobody asks for its counts, so they are not loaded
+    books.begin(now)
+    sqlite_work.recover(books, max_crashes)
+    books.write()
+
+
+# A store that is made
+
+
+@asynccontextmanager
+async def target(directory: Path) -> AsyncIterator[SqliteCopy]:
+    """Make a store in `directory`, which is there only if nothing is raised inside.
+
+    Raises StartupFailed when there is one already, or the directory cannot be used.
+    """
+    async with _thread() as (thread, files):
+        connection = await _on(thread, lambda: _made(directory, files))
+        yield SqliteCopy(connection, thread)
+        await _on(thread, lambda: _put_in_place(connection, directory))
+
+
+def _made(directory: Path, files: ExitStack) -> sqlite3.Connection:
+    """Make an empty store, without a journal: one that breaks off is removed, never mended."""
+    files.enter_context(sqlite_file.locked(directory))
+    if any(directory.glob(f"{sqlite_file.NAME}*")):
+        raise StartupFailed(f"there is a store in {directory} already")
+    _remove(directory)
+    files.callback(_remove, directory)
+    path = directory / UNFINISHED
+    connection = files.enter_context(closing(sqlite_file.connect(path)))
+    sqlite_file.prepare(connection, path)
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("BEGIN IMMEDIATE")
+    return connection
+
+
+def _remove(directory: Path) -> None:
+    for path in directory.glob(f"{UNFINISHED}*"):
+        path.unlink()
+
+
+def _put_in_place(connection: sqlite3.Connection, directory: Path) -> None:
+    """Let the store be durable, and only then be there."""
+    connection.execute("COMMIT")
+    connection.close()
+    path = directory / UNFINISHED
+    _flush(path)
+    path.rename(directory / sqlite_file.NAME)
+    _flush(directory)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

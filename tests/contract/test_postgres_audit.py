@@ -1,0 +1,498 @@
+"""Every rule of the audit of a PostgreSQL store: obeyed by the store, and named when broken."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from orderintake_server.domain import Ranking, Tier
+from orderintake_server.errors import StartupFailed
+from orderintake_server.store.audit import ORDER_OF_STARTS, SHOWN, Finding
+from orderintake_server.store.base import Changes, Lease, Policy, Store, Take
+from orderintake_server.store.postgres_audit import RULES, audit
+from support.changes import FAILED, again, new, pause, place, prune, settle
+from support.clocks import SECOND
+from support.mixes import mix
+from support.postgres import Cluster
+from support.postgres_home import PostgresHome, kinds
+
+KINDS = kinds()
+PLACES = "every order is in exactly one place"
+ORDERS = "nothing stands for an order that is not there"
+COUNTS = "as many orders stand in each place as the newest commit tells"
+CUSTOMERS = "the orders of each customer that wait are counted"
+COMMITS = "there are one name, one policy and a newest commit"
+REQUESTS = "a request_id names an order of its customer"
+NAMED = "an order's request_id names it"
+
+
+BEFORE = """
+SET search_path = orderintake;
+CREATE TEMPORARY VIEW newest AS
+  SELECT * FROM commits WHERE number = (SELECT max(number) FROM commits);
+"""
+"""What every script finds: the tables, and the newest commit, which it may change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """A copy of a store, to be spoiled."""
+
+    cluster: Cluster
+    name: str
+
+    def audit(self) -> list[Finding]:
+        return asyncio.run(audit(self.cluster.url(self.name)))
+
+    def broken(self) -> set[str]:
+        return {finding.rule for finding in self.audit()}
+
+    def run_sql(self, script: str) -> str:
+        return self.cluster.run_sql(BEFORE + script, database=self.name)
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[PostgresHome]:
+    """The place of an empty store, of each PostgreSQL in turn."""
+    place: PostgresHome = request.param(tmp_path)
+    yield place
+    await place.leave()
+
+
+@pytest.fixture(scope="module", params=KINDS[:1], ids=lambda kind: kind.name)
+def led(request: pytest.FixtureRequest) -> Iterator[PostgresHome]:
+    """A closed store with rows in every table; of orders 1 to 5, which ended, two are pruned."""
+    home: PostgresHome = request.param(Path())
+    asyncio.run(_lead(home))
+    yield home
+    asyncio.run(home.leave())
+
+
+async def _lead(home: PostgresHome) -> None:
+    """Leave order 6 scheduled, 7 and 8 in process, 9 to 12 queued, and 13, a VIP one, paused."""
+    home.policy = Policy(counts_customers=True)
+    store = await home.open()
+    await place(store, *(new(request_id=str(number)) for number in range(1, 13)))
+    leases = await _take(store, 8)
+    await settle(store, *leases[:4])
+    await settle(store, leases[4], ending=FAILED)
+    await prune(store, home.clock.now, limit=2)
+    await settle(store, leases[5], ending=again(60 * SECOND))
+    await place(store, new(vip=True, expire_time=home.clock.later(90)))
+    await pause(store, Tier.REGULAR)
+    await pause(store, Tier.REGULAR, is_paused=False)
+    await pause(store, Tier.VIP)
+    await home.close()
+
+
+async def _take(store: Store, most: int) -> list[Lease]:
+    return (await store.commit(Changes(take=Take(most=most, is_idle=True)))).taken
+
+
+@pytest.fixture
+def database(led: PostgresHome) -> Iterator[Database]:
+    """A copy of that store."""
+    name = "audited"
+    template = led.url.rpartition("/")[2]
+    led.cluster.run_sql(f"CREATE DATABASE {name} TEMPLATE {template}", database="postgres")
+    yield Database(cluster=led.cluster, name=name)
+    led.cluster.run_sql(f"DROP DATABASE {name} WITH (FORCE)", database="postgres")
+
+
+def test_a_sound_store_breaks_no_rule(database: Database) -> None:
+    tables = database.run_sql(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'orderintake'"
+    )
+    for table in tables.splitlines():
+        assert int(database.run_sql(f"SELECT count(*) FROM {table}")) > 0, table  # noqa: S608
+    assert database.audit() == []
+
+
+WITHOUT = """
+DELETE FROM log WHERE sequence = {0};
+DELETE FROM orders WHERE accept_sequence = {0};
+DELETE FROM starts WHERE accept_sequence = {0};
+DELETE FROM requests WHERE accept_sequence = {0}
+"""
+"""A completion with all that is left of its order."""
+WAITS_TOO = """
+DELETE FROM ready WHERE accept_sequence = 9;
+INSERT INTO scheduled SELECT {0}, due_time, 1, 0 FROM scheduled;
+UPDATE newest SET queued = '{{3,1}}', scheduled = '{{2,0}}'
+"""
+"""Another order waits, in the place of one that was queued."""
+
+BREAKS: dict[str, tuple[set[str], str]] = {
+    "the log has two names": ({COMMITS}, "INSERT INTO identity VALUES ('other')"),
+    "the log has no name": ({COMMITS}, "DELETE FROM identity"),
+    "there are two policies": ({COMMITS}, "INSERT INTO policy SELECT * FROM policy"),
+    "there is no policy": ({COMMITS}, "DELETE FROM policy"),
+    "there is no commit": ({COMMITS, COUNTS}, "DELETE FROM commits"),
+    "a commit is missing": (
+        {"each commit goes on from the one before"},
+        "DELETE FROM commits WHERE number = 3",
+    ),
+    "a commit went back": (
+        {"each commit goes on from the one before"},
+        "UPDATE commits SET started = started + 1 WHERE number = 3",
+    ),
+    "an order was accepted by a commit before the last": (
+        {"what is numbered in order was made by commits in that order"},
+        "UPDATE orders SET commit_number = 1 WHERE accept_sequence = 12",
+    ),
+    "an order started by a commit before the last": (
+        {"what is numbered in order was made by commits in that order"},
+        "UPDATE starts SET commit_number = 1 WHERE accept_sequence = 8",
+    ),
+    "an order ended by a commit before the last": (
+        {"what is numbered in order was made by commits in that order"},
+        "UPDATE log SET commit_number = 1 WHERE sequence = 5",
+    ),
+    "a tier was paused by a commit before the last": (
+        {"what is numbered in order was made by commits in that order"},
+        "UPDATE pauses SET commit_number = 1 WHERE number = 3",
+    ),
+    "an order is of no commit at all": (
+        {"what is numbered in order was made by commits in that order"},
+        "UPDATE orders SET commit_number = -1 WHERE accept_sequence = 3",
+    ),
+    "an order of a commit to come": (
+        {"no commit is newer than the newest"},
+        "UPDATE orders SET commit_number = 99 WHERE accept_sequence = 13",
+    ),
+    "a start of a commit to come": (
+        {"no commit is newer than the newest"},
+        "UPDATE starts SET commit_number = 99 WHERE accept_sequence = 8",
+    ),
+    "a completion of a commit to come": (
+        {"no commit is newer than the newest"},
+        "UPDATE log SET commit_number = 99 WHERE sequence = 5",
+    ),
+    "a pause of a commit to come": (
+        {"no commit is newer than the newest"},
+        "UPDATE pauses SET commit_number = 99 WHERE number = 3",
+    ),
+    "a completion is missing": ({"completion sequences have no hole"}, WITHOUT.format(4)),
+    "the last completion is missing": (
+        {"the log begins behind what was pruned and ends at its counter"},
+        WITHOUT.format(5),
+    ),
+    "the first completion is missing": (
+        {"the log begins behind what was pruned and ends at its counter"},
+        WITHOUT.format(3),
+    ),
+    "all completions are missing": (
+        {"the log begins behind what was pruned and ends at its counter"},
+        ";".join(map(WITHOUT.format, [3, 4, 5])),
+    ),
+    "a queued order was lost": (
+        {PLACES, COUNTS, CUSTOMERS},
+        "DELETE FROM ready WHERE accept_sequence = 9",
+    ),
+    "an ended order waits": ({PLACES}, WAITS_TOO.format(3)),
+    "an order runs and waits": ({PLACES}, WAITS_TOO.format(7)),
+    "an order is queued and scheduled": ({PLACES}, WAITS_TOO.format(10)),
+    "an order that waits is missing": (
+        {ORDERS, COUNTS, CUSTOMERS},
+        "DELETE FROM orders WHERE accept_sequence = 9; DELETE FROM requests WHERE request_id = '9'",
+    ),
+    "an ended order is missing": (
+        {ORDERS},
+        "DELETE FROM orders WHERE accept_sequence = 5; DELETE FROM requests WHERE request_id = '5'",
+    ),
+    "fewer are queued than the commit tells": (
+        {COUNTS},
+        "UPDATE newest SET queued = '{3,1}', scheduled = '{2,0}'",
+    ),
+    "more are in process than the commit tells": (
+        {COUNTS},
+        "UPDATE newest SET processing = '{1,0}', scheduled = '{2,0}'",
+    ),
+    "they are of another tier than the commit tells": (
+        {COUNTS},
+        "UPDATE newest SET queued = '{3,2}', came = '{11,2}'",
+    ),
+    "more came than are there": (
+        {"what came and did not end is there"},
+        "UPDATE newest SET came = '{13,1}'",
+    ),
+    "more ended than are missing": (
+        {"what came and did not end is there"},
+        "UPDATE newest SET ended = '{5,1}'",
+    ),
+    "more were accepted than are there": (
+        {"what came and did not end is there"},
+        "UPDATE newest SET accepted = accepted + 1",
+    ),
+    "an order has a number that was not given": (
+        {"accept sequences were all given"},
+        """UPDATE orders SET accept_sequence = 99, rank = 99 WHERE accept_sequence = 13;
+        UPDATE ready SET accept_sequence = 99, rank = 99 WHERE accept_sequence = 13;
+        UPDATE expiries SET accept_sequence = 99""",
+    ),
+    "two orders have the same start": (
+        {"a number of a start is given once"},
+        "INSERT INTO starts SELECT 9, 8, start_time, commit_number FROM starts LIMIT 1",
+    ),
+    "an ended order's start is missing": (
+        {"what ended or runs has its start"},
+        "UPDATE log SET start_sequence = 4 WHERE sequence = 5",
+    ),
+    "a running order's start is missing": (
+        {"what ended or runs has its start"},
+        "DELETE FROM starts WHERE accept_sequence = 8",
+    ),
+    "a start has a number that was not given": (
+        {"start sequences were all given"},
+        """UPDATE starts SET start_sequence = 99 WHERE accept_sequence = 8;
+        UPDATE leases SET start_sequence = 99 WHERE accept_sequence = 8""",
+    ),
+    "nobody knows whose leases they are": (
+        {"what runs is leased by a session that is known"},
+        "DELETE FROM sessions",
+    ),
+    "an order waits in another's place": (
+        {"an order's place in the queue is its own"},
+        "UPDATE ready SET rank = rank + 5 WHERE accept_sequence = 12",
+    ),
+    "an order waits in another tier": (
+        {"an order's place in the queue is its own"},
+        "UPDATE ready SET tier = 2 WHERE accept_sequence = 12",
+    ),
+    "an order that is queued has another rank": (
+        {"ranks follow the policy"},
+        """UPDATE orders SET rank = rank + 5 WHERE accept_sequence = 12;
+        UPDATE ready SET rank = rank + 5 WHERE accept_sequence = 12""",
+    ),
+    "an order that is scheduled has another rank": (
+        {"ranks follow the policy"},
+        "UPDATE orders SET rank = rank - 1 WHERE accept_sequence = 6",
+    ),
+    "an order in process has another rank": (
+        {"ranks follow the policy"},
+        "UPDATE orders SET rank = rank - 1 WHERE accept_sequence = 8",
+    ),
+    "the policy is another": (
+        {"ranks follow the policy"},
+        "UPDATE policy SET vip_head_start = 1000000",
+    ),
+    "the queue begins behind an order": (
+        {"no order is ready below the floor of its tier"},
+        "UPDATE newest SET floor[1] = (SELECT max(rank) FROM ready)",
+    ),
+    "a tier is paused that was resumed": (
+        {"tiers are paused as was noted last"},
+        "UPDATE newest SET paused = '{t,t}'",
+    ),
+    "a tier is paused and nobody did it": (
+        {"tiers are paused as was noted last"},
+        "DELETE FROM pauses",
+    ),
+    "what is due is looked for behind an order": (
+        {"nothing falls due or expires before the floor of such times"},
+        "UPDATE newest SET due_floor = next_due + 1",
+    ),
+    "what expires is looked for behind an order": (
+        {"nothing falls due or expires before the floor of such times"},
+        """UPDATE newest SET next_due = due_floor - 1;
+        INSERT INTO expiries SELECT next_due, 8 FROM newest""",
+    ),
+    "nobody looks for what falls due": (
+        {"the next time to look is not too late"},
+        "UPDATE newest SET next_due = NULL",
+    ),
+    "what falls due is looked for too late": (
+        {"the next time to look is not too late"},
+        "UPDATE newest SET next_due = next_due + 1",
+    ),
+    "what expires is looked for too late": (
+        {"the next time to look is not too late"},
+        "INSERT INTO expiries SELECT next_due - 1, 8 FROM newest",
+    ),
+    "nobody lets a queued order expire": (
+        {"what waits and can expire is looked after"},
+        "DELETE FROM expiries",
+    ),
+    "a scheduled order expires at another time": (
+        {"what waits and can expire is looked after"},
+        """INSERT INTO expiries SELECT expire_time + 1, 6 FROM expiries;
+        UPDATE orders SET expire_time = accept_time + 1 WHERE accept_sequence = 6""",
+    ),
+    "more orders wait than are counted": (
+        {CUSTOMERS},
+        "UPDATE customers SET waiting = waiting - 1",
+    ),
+    "a customer is not counted": ({CUSTOMERS}, "DELETE FROM customers"),
+    "a customer is counted of whom nothing waits": (
+        {CUSTOMERS},
+        "INSERT INTO customers VALUES ('eve', 1)",
+    ),
+    "an order was accepted before an earlier one": (
+        {"accept times never go back"},
+        "UPDATE orders SET accept_time = accept_time - 1 WHERE accept_sequence = 12",
+    ),
+    "an order is to be accepted before an earlier one": (
+        {"accept times never go back"},
+        "UPDATE commits SET accept_time = 0",
+    ),
+    "a request_id names another's order": (
+        {REQUESTS, NAMED},
+        "UPDATE requests SET customer_id = 'bob' WHERE request_id = '9'",
+    ),
+    "a request_id names no order": (
+        {REQUESTS},
+        "UPDATE requests SET outcome = 0 WHERE request_id = '1'",
+    ),
+    "a request_id names an order that knows of none": (
+        {REQUESTS},
+        "UPDATE orders SET request_id = NULL WHERE accept_sequence = 9",
+    ),
+    "a request_id names an order that knows another": (
+        {REQUESTS, NAMED},
+        "UPDATE requests SET accept_sequence = 10 WHERE request_id = '9'",
+    ),
+    "an order's request_id is not known": (
+        {NAMED},
+        "DELETE FROM requests WHERE request_id = '9'",
+    ),
+    "an order's request_id is that of a pruned one": (
+        {NAMED},
+        "UPDATE requests SET outcome = 4 WHERE request_id = '9'",
+    ),
+    "a failed order has no failure's code": (
+        {"a failed order has a failure, and no other has"},
+        "UPDATE log SET failure_code = NULL WHERE outcome = 5",
+    ),
+    "a failed order has no failure's message": (
+        {"a failed order has a failure, and no other has"},
+        "UPDATE log SET failure_message = NULL WHERE outcome = 5",
+    ),
+    "an order succeeded with a failure": (
+        {"a failed order has a failure, and no other has"},
+        "UPDATE log SET failure_code = 'E' WHERE outcome = 4",
+    ),
+    "an ended order has not ended": (
+        {"a failed order has a failure, and no other has"},
+        "UPDATE log SET outcome = 1 WHERE sequence = 3",
+    ),
+    "orders started in another order": (
+        {ORDER_OF_STARTS},
+        """UPDATE starts SET start_sequence = 9 - start_sequence;
+        UPDATE leases SET start_sequence = 9 - start_sequence;
+        UPDATE log SET start_sequence = 9 - start_sequence""",
+    ),
+    "a completion of another customer's": (
+        {"the log tells whose order each completion ended"},
+        "UPDATE log SET customer_id = 'eve'",
+    ),
+    "a completion of another tier": (
+        {"the log tells whose order each completion ended"},
+        "UPDATE log SET tier = 3 - tier",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rules", "script"), BREAKS.values(), ids=BREAKS.keys())
+def test_what_breaks_a_rule_is_named_and_nothing_else(
+    database: Database, rules: set[str], script: str
+) -> None:
+    database.run_sql(script)
+    assert database.broken() == rules
+
+
+def test_every_rule_is_seen_broken() -> None:
+    assert set().union(*(rules for rules, _ in BREAKS.values())) == {*RULES, ORDER_OF_STARTS}
+
+
+def test_a_finding_counts_all_and_shows_a_few(database: Database) -> None:
+    database.run_sql("UPDATE requests SET outcome = 4; DELETE FROM requests WHERE request_id = '3'")
+    (finding,) = database.audit()
+    assert finding.count == 10
+    assert len(finding.examples) == SHOWN
+    assert {"order 3, request_id 3", "order 4, request_id 4"} & {*finding.examples}
+
+
+def test_where_customers_are_not_counted_their_counts_say_nothing(database: Database) -> None:
+    database.run_sql(
+        "UPDATE customers SET waiting = 99; UPDATE policy SET counts_customers = false"
+    )
+    assert database.audit() == []
+
+
+def test_of_what_was_copied_from_another_store_the_order_of_starts_is_not_told(
+    database: Database,
+) -> None:
+    database.run_sql("""
+        UPDATE starts SET start_sequence = 9 - start_sequence, commit_number = 0;
+        UPDATE leases SET start_sequence = 9 - start_sequence;
+        UPDATE log SET start_sequence = 9 - start_sequence, commit_number = 0;
+        UPDATE orders SET commit_number = 0;
+        UPDATE pauses SET commit_number = 0;
+        UPDATE policy SET since = 13""")
+    assert database.audit() == []
+
+
+@pytest.mark.parametrize("head_start", [None, 5 * SECOND])
+async def test_after_a_long_run_no_rule_is_broken(
+    home: PostgresHome, head_start: int | None
+) -> None:
+    home.policy = Policy(
+        ranking=Ranking(vip_head_start=head_start), max_crashes=2, counts_customers=True
+    )
+    store = await home.open()
+    chance = random.Random(head_start)
+    for turn in range(60):
+        await mix(home, store, chance)
+        leases = await _take(store, chance.randrange(12))
+        await settle(store, *leases[:3])
+        if turn % 7 == 0:
+            await prune(store, home.clock.later(-30), limit=20)
+            await pause(store, Tier.VIP, is_paused=chance.random() < 0.5)
+        if turn % 10 == 0:
+            store = await home.crash()
+        if turn % 20 == 0:
+            assert await _findings(home) == []
+    await home.close()
+    assert await _findings(home) == []
+
+
+async def test_a_store_in_use_can_be_audited_and_goes_on(home: PostgresHome) -> None:
+    store = await home.open()
+    await place(store, new())
+    assert await _findings(home) == []
+    await place(store, new())
+    assert await _findings(home) == []
+
+
+async def test_where_there_is_no_database_there_is_nothing_to_audit(home: PostgresHome) -> None:
+    with pytest.raises(StartupFailed, match=r'cannot read the store: .*"nowhere" does not exist'):
+        await audit(home.cluster.url("nowhere"))
+
+
+async def test_where_no_server_answers_there_is_nothing_to_audit() -> None:
+    with pytest.raises(StartupFailed, match="cannot read the store: PostgreSQL cannot be reached"):
+        await audit("postgresql://somebody@127.0.0.1:1/orders")
+
+
+async def test_in_an_empty_database_there_is_nothing_to_audit(home: PostgresHome) -> None:
+    with pytest.raises(StartupFailed, match="there is no store in this database yet"):
+        await audit(home.cluster.url("postgres"))
+
+
+def test_a_store_without_its_tables_cannot_be_read(database: Database) -> None:
+    database.run_sql("DROP TABLE customers")
+    with pytest.raises(StartupFailed, match=r"cannot read the store: .*customers"):
+        database.audit()
+
+
+def test_another_schema_is_refused(database: Database) -> None:
+    database.run_sql("INSERT INTO steps (number, least) VALUES (99, 99)")
+    with pytest.raises(StartupFailed, match="the store is of schema 99"):
+        database.audit()
+
+
+async def _findings(home: PostgresHome) -> list[Finding]:
+    return await asyncio.to_thread(home.findings)
