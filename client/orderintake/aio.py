@@ -9,7 +9,7 @@ import grpc
 from orderintake import requests
 from orderintake.aio_calls import AsyncCalls
 from orderintake.aio_completions import AsyncCompletions
-from orderintake.channel import OPTIONS, TIMEOUT_SECONDS
+from orderintake.channel import TIMEOUT_SECONDS, options
 from orderintake.errors import translated
 from orderintake.subscription import Subscription
 from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
@@ -50,6 +50,7 @@ class AsyncClient(AsyncCalls):
     ) -> None:
         """Name the server, as "host:port" or any other target of grpc; nothing is opened yet.
 
+        A target that begins with `dns:///` may stand for many servers, which share the calls.
         `timeout` is in seconds, for a whole call with its retries. Without `credentials` the
         connection is plain text.
         """
@@ -62,9 +63,11 @@ class AsyncClient(AsyncCalls):
     async def __aenter__(self) -> Self:
         """Open the connection; the server is first spoken to by the first call."""
         if self._credentials is None:
-            self._channel = grpc.aio.insecure_channel(self._target, OPTIONS)
+            self._channel = grpc.aio.insecure_channel(self._target, options(self._target))
         else:
-            self._channel = grpc.aio.secure_channel(self._target, self._credentials, OPTIONS)
+            self._channel = grpc.aio.secure_channel(
+                self._target, self._credentials, options(self._target)
+            )
         self._stub = OrderIntakeServiceStub(self._channel)
         self._admin_stub = OrderAdminServiceStub(self._channel)
         return self

@@ -22,25 +22,31 @@ _RETRY_POLICY = {
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
 
-SERVICE_CONFIG = json.dumps(
-    {
-        "methodConfig": [
-            {
-                # A stream is resumed from its cursor instead, by the subscription.
-                "name": [
-                    {"service": service.full_name, "method": method.name}
-                    for service in _SERVICES
-                    for method in service.methods
-                    if not method.server_streaming
-                ],
-                "retryPolicy": _RETRY_POLICY,
-            }
-        ]
-    }
-)
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            # A stream is resumed from its cursor instead, by the subscription.
+            "name": [
+                {"service": service.full_name, "method": method.name}
+                for service in _SERVICES
+                for method in service.methods
+                if not method.server_streaming
+            ],
+            "retryPolicy": _RETRY_POLICY,
+        }
+    ]
+}
 
-OPTIONS: tuple[tuple[str, str | int], ...] = (
-    ("grpc.service_config", SERVICE_CONFIG),
+# Many servers share the calls; one that stops or cannot reach its store says so by its health.
+_BALANCED = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": _SERVICES[0].full_name},
+}
+
+_MANY = ("dns:", "ipv4:", "ipv6:")
+"""How a target begins that may stand for many servers."""
+
+_OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.enable_retries", 1),
     # A request larger than this buffer is not retried; grpc's 256 KiB would exclude large batches.
     ("grpc.per_rpc_retry_buffer_size", 4 * 1024**2),
@@ -53,5 +59,19 @@ OPTIONS: tuple[tuple[str, str | int], ...] = (
     # Left alone, the pauses between attempts to connect grow from 1 s to 2 minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    # Names are looked up anew when a connection is lost, but not more often: grpc's 30 s would keep
+    # a client off a server that has just come, or on one that is gone.
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
 )
-"""The options of every channel, whichever grpc stack it belongs to."""
+
+Options = tuple[tuple[str, str | int], ...]
+
+
+def options(target: str) -> Options:
+    """Return the options of a channel to this target, whichever grpc stack it belongs to.
+
+    To a target that begins with `dns:`, `ipv4:` or `ipv6:` calls go round robin, to those servers
+    that say by their health that they take orders; to any other, to the first that can be reached.
+    """
+    balance = _BALANCED if target.startswith(_MANY) else {}
+    return (("grpc.service_config", json.dumps(_SERVICE_CONFIG | balance)), *_OPTIONS)

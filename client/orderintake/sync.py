@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import grpc
 
 from orderintake import requests
-from orderintake.channel import OPTIONS, TIMEOUT_SECONDS
+from orderintake.channel import TIMEOUT_SECONDS, options
 from orderintake.errors import translated
 from orderintake.subscription import Subscription
 from orderintake.sync_calls import Calls
@@ -47,6 +47,7 @@ class Client(Calls):
     ) -> None:
         """Name the server, as "host:port" or any other target of grpc; nothing is opened yet.
 
+        A target that begins with `dns:///` may stand for many servers, which share the calls.
         `timeout` is in seconds, for a whole call with its retries. Without `credentials` the
         connection is plain text.
         """
@@ -59,9 +60,11 @@ class Client(Calls):
     def __enter__(self) -> Self:
         """Open the connection; the server is first spoken to by the first call."""
         if self._credentials is None:
-            self._channel = grpc.insecure_channel(self._target, OPTIONS)
+            self._channel = grpc.insecure_channel(self._target, options(self._target))
         else:
-            self._channel = grpc.secure_channel(self._target, self._credentials, OPTIONS)
+            self._channel = grpc.secure_channel(
+                self._target, self._credentials, options(self._target)
+            )
         self._stub = OrderIntakeServiceStub(self._channel)
         self._admin_stub = OrderAdminServiceStub(self._channel)
         return self

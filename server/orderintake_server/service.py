@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.dispatch.workers import Handler
     from orderintake_server.handlers import OrderAttempt
+    from orderintake_server.rpc.server import RpcServer
     from orderintake_server.store.base import Store
 
 log = structlog.get_logger()
@@ -168,12 +169,18 @@ async def running(
                 asyncio.TaskGroup() as tasks,
             ):
                 service.start(tasks)
+                service.ledger.on_reach = _telling(server, tasks)
                 try:
                     yield Running(port=server.port, look_at_clock=service.ledger.look_at_clock)
                 finally:
                     service.intake.refuse_orders()
                     await server.announce_stop()
                     await service.drain(settings.drain_timeout)
+
+
+def _telling(server: RpcServer, tasks: asyncio.TaskGroup) -> Callable[[bool], object]:
+    """Tell callers whether the store can be reached, by a task: health may wait for who watches."""
+    return lambda is_there: tasks.create_task(server.tell_reach(is_there=is_there), name="health")
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from orderintake_server.dispatch.drain import DrainRate
 from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.flow import Flow
 from orderintake_server.dispatch.ledger import Ledger
-from orderintake_server.dispatch.queues import OwnQueue
+from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
 from orderintake_server.dispatch.quota import CustomerRate
 from orderintake_server.dispatch.ready import ReadyQueue
 from orderintake_server.dispatch.retention import Retention
@@ -36,6 +36,7 @@ class Desk:
         max_crashes: int = 3,
         retention: float | None = None,
         orders_per_second: float | None = None,
+        is_shared: bool = False,
     ) -> None:
         self.store = store
         self.clock = Seconds()
@@ -45,10 +46,11 @@ class Desk:
         self.completions = AwaitedCompletions(
             store, encode, head=store.found.head, earliest=store.found.earliest
         )
+        own = OwnQueue(self.ready, Slots(self.ready, max_crashes=max_crashes))
         tallies = {Tier.VIP: Tally(), Tier.REGULAR: Tally(queued=waiting)}
         self.ledger = Ledger(
             store=store,
-            queue=OwnQueue(self.ready, Slots(self.ready, max_crashes=max_crashes)),
+            queue=SharedQueue(max_crashes=max_crashes) if is_shared else own,
             completions=self.completions,
             room=WaitingRoom(
                 limits or Limits(queue=1000), tallies=tallies, drain=DrainRate(self.clock)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from orderintake_server.errors import StoreBroken, StoreFull
+from orderintake_server.errors import StoreAway, StoreBroken, StoreFull
 from orderintake_server.store.base import Changes, Committed, Policy
 from orderintake_server.store.sqlite import SqliteStore, sqlite_store
 from orderintake_server.store.sqlite_changes import Writer
@@ -38,6 +38,10 @@ class FaultyStore(SqliteStore):
     def break_down(self) -> None:
         """Let every commit fail for good."""
         self.fault = StoreBroken("SQLITE_CORRUPT: database disk image is malformed")
+
+    def go_away(self) -> None:
+        """Let every commit fail because the store cannot be reached."""
+        self.fault = StoreAway("PostgreSQL cannot be reached")
 
     def repair(self) -> None:
         """Let commits succeed again."""

@@ -30,6 +30,8 @@ PENDING_ORDERS = 10_000
 """Orders that may wait for their commit: about 200 ms of it, a bound on memory."""
 RETRY_SECONDS = 0.25
 """How long a store that is full or away is left alone before our own changes are tried again."""
+PROBE = 500_000
+"""Microseconds after which a store that is away is looked for again."""
 
 log = structlog.get_logger()
 
@@ -68,8 +70,11 @@ class Ledger:
         self._pending_orders = 0
         self._next_due: int | None = 0  # look at once
         self._wake = asyncio.Event()
+        self._probe_at: int | None = None
         self._is_closing = self._is_obstructed = False
         self.is_broken = False
+        self.on_reach: Callable[[bool], object] = lambda _: None
+        """Called with False when the store is away, and with True when it is there again."""
 
     def accept(self, group: tuple[NewOrder, ...]) -> asyncio.Future[tuple[Receipt, ...]]:
         """Ask for a group of orders to be accepted, all or none.
@@ -188,7 +193,8 @@ class Ledger:
 
     def _seconds_to_due(self) -> float | None:
         """Tell how long nothing falls due or expires; None: nothing ever will."""
-        times = [time for time in (self._next_due, self._retention.next_time) if time is not None]
+        known = (self._next_due, self._retention.next_time, self._probe_at)
+        times = [time for time in known if time is not None]
         return max(min(times) - self._clock(), 0) / 1e6 if times else None
 
     async def _woken(self, seconds: float | None) -> None:
@@ -250,6 +256,9 @@ class Ledger:
         if not self._is_obstructed:
             self._is_obstructed = True
             log.error("nothing can be stored; new orders are refused", error=str(obstacle))
+            self.on_reach(isinstance(obstacle, StoreFull))
+        if isinstance(obstacle, StoreAway):  # look again, even if nobody asks for anything
+            self._probe_at = self._clock() + PROBE
         if self._is_closing:
             log.error("nothing can be stored; what was in process will be processed again")
             return
@@ -261,7 +270,8 @@ class Ledger:
 
     def _note_better(self) -> None:
         if self._is_obstructed:
-            self._is_obstructed = False
+            self._is_obstructed, self._probe_at = False, None
+            self.on_reach(True)  # noqa: FBT003 - it is the one thing that is told
             log.info("changes can be stored again; orders are accepted")
 
     def _break(self, taken: Inbox) -> None:

@@ -76,10 +76,17 @@ class RpcServer:
         self._server = server
         self._health = health
         self._hold = hold
+        self._is_stopping = False
         self.port = port
+
+    async def tell_reach(self, *, is_there: bool) -> None:
+        """Tell by health whether the store can be reached, and so new orders taken."""
+        if not self._is_stopping:
+            await self._health.tell(is_serving=is_there)
 
     async def announce_stop(self) -> None:
         """Tell by health that new orders are no longer taken."""
+        self._is_stopping = True
         await self._health.tell(is_serving=False)
 
     async def stop(self) -> None:

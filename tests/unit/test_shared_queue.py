@@ -1,0 +1,135 @@
+"""Where others use the store too: the most urgent at each commit, and nothing fetched ahead."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from orderintake_server.domain import Tier
+from orderintake_server.store.base import Changes, News, Policy, Tally
+from support.changes import DONE, new, place, start
+from support.desk import Desk, working
+from support.faulty import FaultyStore, faulty_store
+
+
+@pytest.fixture
+async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
+    """A ledger at work on a queue that it shares."""
+    async with working(Desk(store, is_shared=True)) as desk:
+        yield desk
+        store.let_go()
+
+
+def news(*, regular: int = 0, vip: int = 0, head: int = 0, to_stop: tuple[int, ...] = ()) -> News:
+    """Tell how the store stands after somebody else has changed it."""
+    return News(
+        tallies={Tier.REGULAR: Tally(queued=regular), Tier.VIP: Tally(queued=vip)},
+        came=dict.fromkeys(Tier, 0),
+        ended=dict.fromkeys(Tier, 0),
+        head=head,
+        earliest=0,
+        to_stop=to_stop,
+    )
+
+
+def begun(store: FaultyStore) -> list[Changes]:
+    """Forget the commits that began so far; tell what they were."""
+    commits = []
+    while not store.begun.empty():
+        commits.append(store.begun.get_nowait())
+    return commits
+
+
+async def test_free_workers_take_the_most_urgent_there_is(desk: Desk) -> None:
+    await desk.place(*(new(vip=number % 3 == 0) for number in range(9)))
+    leases = await asyncio.gather(*(desk.ledger.next_order() for _ in range(5)))
+    assert [lease.order.accept_sequence for lease in leases] == [1, 4, 7, 2, 3]
+    assert [lease.order.start_sequence for lease in leases] == [1, 2, 3, 4, 5]
+
+
+async def test_what_others_accepted_is_taken_too(store: FaultyStore, desk: Desk) -> None:
+    await desk.place(new())
+    await place(store, new(vip=True))  # by somebody else
+    assert (await desk.start()).order.accept_sequence == 2
+
+
+async def test_where_nothing_waits_nobody_asks_until_there_is_news(
+    store: FaultyStore, desk: Desk
+) -> None:
+    await desk.place(new())
+    assert (await desk.start()).order.accept_sequence == 1
+    asked = desk.ledger.next_order()
+    await desk.ledger.cancel(99)  # the commit in which it was asked, or a later one
+    await place(store, new(vip=True))
+    begun(store)
+    desk.ledger.hear(news())
+    await asyncio.sleep(0)
+    assert [commit for commit in begun(store) if commit.take] == []
+    desk.ledger.hear(news(vip=1))
+    assert (await asked).order.accept_sequence == 2
+
+
+async def test_news_of_a_paused_tier_alone_starts_nothing(store: FaultyStore, desk: Desk) -> None:
+    await desk.ledger.pause(Tier.REGULAR, is_paused=True)
+    await desk.place(new())
+    asked = desk.ledger.next_order()
+    await desk.place(new())
+    assert not asked.done()
+    await desk.ledger.pause(Tier.REGULAR, is_paused=False)
+    assert (await asked).order.accept_sequence == 1
+
+
+async def test_a_worker_that_was_stopped_meanwhile_gives_its_order_back(
+    store: FaultyStore, desk: Desk
+) -> None:
+    await desk.place(new(), new())
+    store.hold()
+    begun(store)
+    first, second = desk.ledger.next_order(), desk.ledger.next_order()
+    await store.begun.get()
+    first.cancel()
+    store.let_go()
+    assert (await second).order.accept_sequence == 2
+    assert (await desk.start()).order.accept_sequence == 1
+
+
+async def test_what_others_completed_is_published_and_what_they_cancelled_is_stopped(
+    store: FaultyStore, desk: Desk
+) -> None:
+    await desk.place(new())
+    lease = await desk.start()
+    signal = desk.attempts.begin(lease.order.accept_sequence)
+    desk.ledger.hear(news(head=7, to_stop=(lease.order.accept_sequence,)))
+    assert desk.completions.head == 7
+    assert signal.is_requested
+
+
+@pytest.mark.parametrize("others", [1, 2])
+async def test_a_suspect_waits_until_nothing_else_is_in_process(
+    tmp_path_factory: pytest.TempPathFactory, others: int
+) -> None:
+    policy = Policy(max_crashes=2)
+    directory = tmp_path_factory.mktemp("store")
+    async with faulty_store(directory, policy=policy) as store:
+        await place(store, new(vip=True))
+        await start(store)
+    async with faulty_store(directory, policy=policy) as store:  # which is a crash
+        assert store.found.recovered == 1
+        desk = Desk(store, is_shared=True, max_crashes=2)
+        async with working(desk):
+            await place(store, *(new() for _ in range(others)))
+            suspect = await desk.start()
+            assert suspect.order.accept_sequence == 1
+            waiting = [desk.ledger.next_order() for _ in range(others)]
+            await desk.place(new())
+            assert not any(asked.done() for asked in waiting)
+            desk.ledger.settle(suspect, DONE)
+            started = await asyncio.gather(*waiting)
+            assert [lease.order.accept_sequence for lease in started] == list(range(2, others + 2))
+
+
+async def test_with_no_crash_allowed_everything_may_run_together(store: FaultyStore) -> None:
+    desk = Desk(store, is_shared=True, max_crashes=1)
+    async with working(desk):
+        await desk.place(new(), new())
+        assert len(await asyncio.gather(desk.ledger.next_order(), desk.ledger.next_order())) == 2
