@@ -1,0 +1,139 @@
+"""Orders of every kind for the chaos run, their handler, and how each of them may end."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.struct_pb2 import Struct
+
+from orderintake import (
+    REGULAR,
+    VIP,
+    CancelOrderResponse,
+    CancelOutcome,
+    Completion,
+    NewOrder,
+    Order,
+    State,
+    Tier,
+)
+from orderintake_server.handlers import OrderAttempt
+
+MAX_ATTEMPTS = 5
+MAX_CRASHES = 3
+FOR_EVER = 1_000
+"""So often fails what never succeeds."""
+CUSTOMERS = 20
+
+KINDS = {"plain": 66, "slow": 8, "failing": 10, "hopeless": 2, "later": 8, "expiring": 6}
+"""How many of a hundred orders are of each kind."""
+
+
+@dataclass(kw_only=True)
+class Placed:
+    """An order that was placed, and what was answered."""
+
+    wanted: NewOrder
+    tier: Tier.ValueType
+    kind: str
+    order_id: str = ""
+    cancelled: CancelOrderResponse | None = None
+
+
+def make(chance: random.Random, request_id: str) -> Placed:
+    """Make an order of some kind. Placed again, it is the same."""
+    (kind,) = chance.choices(list(KINDS), list(KINDS.values()))
+    tier = VIP if chance.random() < 0.3 else REGULAR
+    seconds = chance.uniform(0.4, 1.5) if kind == "slow" else chance.expovariate(1 / 0.02)
+    fails = {"failing": chance.randint(1, 2), "hopeless": FOR_EVER}.get(kind, 0)
+    wanted: NewOrder = {
+        "customer_id": f"customer-{chance.randrange(CUSTOMERS)}",
+        "request_id": request_id,
+        "lines": {"tea": chance.randint(1, 9)},
+        "tier": tier,
+        "labels": {"request_id": request_id, "seconds": f"{seconds:.3f}", "fails": str(fails)},
+    }
+    soon = datetime.now(UTC) + timedelta(seconds=chance.uniform(0.2, 3.0))
+    if kind == "later":
+        wanted["not_before"] = soon
+    elif kind == "expiring":
+        wanted["expire_time"] = soon
+    return Placed(wanted=wanted, tier=tier, kind=kind)
+
+
+async def work(order: OrderAttempt) -> Struct:
+    """Take as long as a label says, fail as often as another; return which attempt this was."""
+    await asyncio.sleep(float(order.labels["seconds"]))
+    if order.attempt <= int(order.labels["fails"]):
+        raise ConnectionError("the warehouse does not answer")
+    result = Struct()
+    result["attempt"] = order.attempt
+    return result
+
+
+def wrong(placed: Placed, completion: Completion) -> Iterator[str]:
+    """Tell what of an order's completion must not be."""
+    order, wanted = completion.order, placed.wanted
+    if (order.customer_id, order.tier) != (wanted["customer_id"], placed.tier) or (
+        dict(order.labels) != wanted["labels"]
+    ):
+        yield "it is not what was placed"
+    if order.state not in _POSSIBLE[placed.kind] and not _is_another_end(placed, completion):
+        yield f"a {placed.kind} one ended as {State.Name(order.state)} {completion.failure.code}"
+    if order.state == State.STATE_SUCCEEDED:
+        yield from _wrong_success(completion)
+    not_before = wanted.get("not_before")
+    if isinstance(not_before, datetime) and _started(order) < not_before:
+        yield "it started before its time"
+    if placed.cancelled is not None:
+        yield from _wrong_cancel(placed.cancelled, completion)
+
+
+def _started(order: Order) -> datetime:
+    """Tell when it did; long after everything if it never did."""
+    never = datetime.max.replace(tzinfo=UTC)
+    return order.start_time.ToDatetime(UTC) if order.HasField("start_time") else never
+
+
+_POSSIBLE = {
+    "plain": {State.STATE_SUCCEEDED},
+    "slow": {State.STATE_SUCCEEDED},
+    "failing": {State.STATE_SUCCEEDED},
+    "hopeless": {State.STATE_FAILED},
+    "later": {State.STATE_SUCCEEDED},
+    "expiring": {State.STATE_SUCCEEDED, State.STATE_EXPIRED},
+}
+
+
+def _is_another_end(placed: Placed, completion: Completion) -> bool:
+    """Tell whether somebody cancelled it, or the process died too often during its attempts."""
+    if completion.order.state == State.STATE_CANCELLED:
+        return placed.cancelled is not None
+    is_quarantined = completion.failure.code == "QUARANTINED"
+    return is_quarantined and completion.order.attempt_count >= MAX_CRASHES
+
+
+def _wrong_success(completion: Completion) -> Iterator[str]:
+    """Compare what the attempt returned with what the completion says of it."""
+    result = Struct()
+    completion.result.Unpack(result)
+    order = completion.order
+    if result["attempt"] != order.attempt_count:
+        yield f"attempt {order.attempt_count} has the result of attempt {result['attempt']}"
+    if order.attempt_count <= int(order.labels["fails"]):
+        yield "an attempt that failed is said to have succeeded"
+
+
+def _wrong_cancel(answer: CancelOrderResponse, completion: Completion) -> Iterator[str]:
+    """Compare what was answered with how it ended."""
+    state = completion.order.state
+    if answer.outcome == CancelOutcome.CANCEL_OUTCOME_CANCEL_REQUESTED:
+        is_kept = state in {State.STATE_CANCELLED, State.STATE_SUCCEEDED}
+    else:
+        is_late = answer.outcome == CancelOutcome.CANCEL_OUTCOME_TOO_LATE
+        is_kept = answer.completion == completion and is_late == (state != State.STATE_CANCELLED)
+    if not is_kept:
+        name = CancelOutcome.Name(answer.outcome)
+        yield f"its cancel was answered {name}; it ended as {State.Name(state)}"

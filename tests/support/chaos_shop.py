@@ -1,0 +1,258 @@
+"""Replicas on a PostgreSQL of their own, and the faults that befall them."""
+
+import asyncio
+import json
+import random
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP, SIGTERM
+
+import structlog
+
+from orderintake_server.store import postgres_schema
+from support.chaos_orders import MAX_ATTEMPTS, MAX_CRASHES
+from support.postgres import Cluster, cluster
+from support.process import ServerProcess
+
+log = structlog.get_logger()
+
+REPLICAS = 3
+LEASE_SECONDS = 1.0
+PAUSE_SECONDS = 0.4, 2.2
+"""The least and the most between the beginnings of two faults."""
+DOWN_SECONDS = 1.5
+"""The most that a killed replica stays away."""
+UP_SECONDS = 120
+"""No replica takes longer to be there again, whatever its database does meanwhile."""
+LAST_ONE = 0.1
+"""How likely a fault may befall a replica while all the others have theirs."""
+
+FAULTS = {"kill": 3, "freeze": 3, "stop": 2, "database crash": 1, "database restart": 1}
+"""How many of ten faults are of each kind."""
+
+_ARGUMENTS = (
+    *("--handler", "support.chaos_orders:work", "--workers", "2", "--lease", str(LEASE_SECONDS)),
+    *("--max-attempts", str(MAX_ATTEMPTS), "--max-crashes", str(MAX_CRASHES)),
+    *("--retry-delay", "0.2", "--drain-timeout", "10"),
+)
+_UNUSED = Path("/nonexistent")
+"""The directory of a store that no replica has."""
+_TABLES = ("commits", "orders", "ready", "scheduled", "sessions", "leases", "starts", "log")
+
+
+class Replica:
+    """A server that comes back on the same port, life after life."""
+
+    def __init__(self, name: str, url: str, chance: random.Random) -> None:
+        """Give it a name and a port; `url` is its database."""
+        self.name = name
+        self.address = f"127.0.0.1:{_free_port()}"
+        self.lives: list[ServerProcess] = []
+        self.is_up = False
+        """Whether nothing befalls it at the moment."""
+        self._url = url
+        self._chance = chance
+
+    @property
+    def process(self) -> ServerProcess:
+        """Its newest life."""
+        return self.lives[-1]
+
+    async def start(self) -> None:
+        """Start it; again where its database was away. It takes orders on return."""
+        async with asyncio.timeout(UP_SECONDS):
+            while not await asyncio.to_thread(self._comes_up):
+                pass
+        self.is_up = True
+
+    def _comes_up(self) -> bool:
+        self.lives.append(
+            ServerProcess(
+                _UNUSED,
+                *("--store", self._url, "--replica", self.name, "--listen", self.address),
+                *("--notify", self._chance.choice(["true", "true", "false"])),
+                *_ARGUMENTS,
+            )
+        )
+        try:
+            self.process.wait_for("listening")
+        except AssertionError:
+            if not any("cannot open the store" in str(event) for event in self.process.events()):
+                raise
+            return False
+        return True
+
+    async def kill(self) -> None:
+        """End it in the middle of whatever it does; it comes back."""
+        await asyncio.to_thread(self.process.kill)
+        await asyncio.sleep(self._chance.uniform(0, DOWN_SECONDS))
+        await self.start()
+
+    async def freeze(self) -> None:
+        """Let it do nothing for a while, so that it is taken for dead perhaps."""
+        self.process.signal(SIGSTOP)
+        await asyncio.sleep(LEASE_SECONDS * self._chance.uniform(0.2, 3.0))
+        self.process.signal(SIGCONT)
+        self.is_up = True
+
+    async def stop(self) -> None:
+        """Tell it to stop, as a rolling restart does; it comes back."""
+        code = await self.process.stops(SIGTERM)
+        assert code == 0, f"{self.name} was told to stop, and exited with {code}"
+        await self.start()
+
+    def end(self) -> None:
+        """End it for good."""
+        for process in self.lives:
+            process.kill()
+
+
+class Shop:
+    """All replicas and their database."""
+
+    def __init__(self, database: Cluster, seed: int) -> None:
+        """Give each replica its name; none is started yet."""
+        self.database = database
+        self.url = database.url()
+        self.faults: Counter[str] = Counter()
+        self.replicas = [
+            Replica(name, self.url, random.Random(f"{seed} {name}")) for name in "abc"[:REPLICAS]
+        ]
+        self._chance = random.Random(f"{seed} faults")
+        self._next_faults: list[str] = []
+        self._story: list[str] = []
+        self._logs = [database.server.log]
+        self._began = time.monotonic()
+        self._has_database = True
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the replicas listen, whenever they do."""
+        return [replica.address for replica in self.replicas]
+
+    @property
+    def restarts(self) -> int:
+        """How often a replica was started that had lived before."""
+        return sum(len(replica.lives) - 1 for replica in self.replicas)
+
+    @property
+    def deaths(self) -> int:
+        """How often a replica found that others had taken it for dead."""
+        return sum(
+            "taken for dead" in str(event)
+            for replica in self.replicas
+            for process in replica.lives
+            for event in process.events()
+        )
+
+    async def befall(self, seconds: float) -> None:
+        """Let one fault after the other begin for so long; all are over on return."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        async with asyncio.TaskGroup() as tasks:
+            while loop.time() < end:
+                await asyncio.sleep(self._chance.uniform(*PAUSE_SECONDS))
+                self.check_alive()
+                fault = self._next_fault()
+                if fault.startswith("database"):
+                    self._befall_database(fault, tasks)
+                else:
+                    self._befall_replica(fault, tasks)
+
+    def _next_fault(self) -> str:
+        """Draw from all that are left of ten."""
+        if not self._next_faults:
+            self._next_faults = list(Counter(FAULTS).elements())
+            self._chance.shuffle(self._next_faults)
+        return self._next_faults.pop()
+
+    def check_alive(self) -> None:
+        """Fail when a replica has ended that nobody told to."""
+        for replica in self.replicas:
+            is_gone = replica.is_up and not replica.process.is_running()
+            assert not is_gone, f"{replica.name} ended by itself: {replica.process.log[-5:]}"
+
+    def _befall_database(self, fault: str, tasks: asyncio.TaskGroup) -> None:
+        if self._has_database:
+            self._has_database = False
+            does = self._crash if fault == "database crash" else self._restart
+            self._begin(fault, "", does, tasks)
+
+    def _befall_replica(self, fault: str, tasks: asyncio.TaskGroup) -> None:
+        up = [replica for replica in self.replicas if replica.is_up]
+        if len(up) > 1 or (up and self._chance.random() < LAST_ONE):
+            victim = self._chance.choice(up)
+            victim.is_up = False
+            does = {"kill": victim.kill, "freeze": victim.freeze, "stop": victim.stop}[fault]
+            self._begin(fault, victim.name, does, tasks)
+
+    def _begin(
+        self, fault: str, victim: str, does: Callable[[], Awaitable[None]], tasks: asyncio.TaskGroup
+    ) -> None:
+        self.faults[fault] += 1
+
+        async def befall() -> None:
+            self._tell(f"{fault} {victim}")
+            await does()
+            self._tell(f"{fault} {victim} is over")
+
+        tasks.create_task(befall(), name=f"{fault} {victim}")
+
+    async def _crash(self) -> None:
+        await asyncio.to_thread(self.database.kill)
+        await asyncio.sleep(self._chance.uniform(0, DOWN_SECONDS))
+        await asyncio.to_thread(self.database.start)
+        self._note_database()
+
+    async def _restart(self) -> None:
+        await asyncio.to_thread(self.database.restart)
+        self._note_database()
+
+    def _note_database(self) -> None:
+        self._logs.append(self.database.server.log)
+        self._has_database = True
+
+    def _tell(self, what: str) -> None:
+        self._story.append(f"{time.monotonic() - self._began:7.2f} {what}")
+        log.info("fault", what=what)
+
+    def keep(self, place: Path) -> None:
+        """Write down what happened: the faults, every log, what the database holds."""
+        place.mkdir(parents=True, exist_ok=True)
+        place.joinpath("faults.txt").write_text("\n".join(self._story))
+        for replica in self.replicas:
+            for number, process in enumerate(replica.lives):
+                lines = [json.dumps(entry) for entry in list(process.log)]
+                place.joinpath(f"{replica.name}-{number}.jsonl").write_text("\n".join(lines))
+        for number, lines in enumerate(self._logs):
+            place.joinpath(f"database-{number}.log").write_text("\n".join(lines))
+        with suppress(AssertionError):  # it may be away
+            for table in _TABLES:
+                rows = self.database.run_sql(f"TABLE orderintake.{table} ORDER BY 1")
+                place.joinpath(f"{table}.txt").write_text(rows)
+
+
+@asynccontextmanager
+async def shop(seed: int) -> AsyncIterator[Shop]:
+    """Give replicas that all listen; what befalls them depends on the seed."""
+    async with AsyncExitStack() as life:
+        database = await asyncio.to_thread(life.enter_context, cluster())
+        await postgres_schema.migrate(database.url())
+        made = Shop(database, seed)
+        for replica in made.replicas:
+            life.callback(replica.end)
+        await asyncio.gather(*(replica.start() for replica in made.replicas))
+        yield made
+
+
+def _free_port() -> int:
+    """Give a port that no outgoing connection takes while its server is down."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # below Linux's range for those
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
