@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from signal import SIGTERM
+from typing import Any
 
 import grpc
 import pytest
@@ -62,11 +63,12 @@ async def read(completions: AsyncCompletions, count: int) -> list[int]:
     return [(await anext(completions)).sequence for _ in range(count)]
 
 
-async def told(server: ServerProcess, status: "Status.ServingStatus.ValueType") -> None:
+async def told(server: ServerProcess, status: int) -> None:
     """Wait until the server's health is as it should be."""
     async with grpc.aio.insecure_channel(server.address) as channel, asyncio.timeout(20):
         request = health_pb2.HealthCheckRequest(service=SERVICE)
-        watch = health_pb2_grpc.HealthStub(channel).Watch(request)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        watch = stub.Watch(request)
         while (await watch.read()).status != status:
             pass
         watch.cancel()

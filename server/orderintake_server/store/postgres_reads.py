@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from orderintake_server.domain import Completion, Tier
 from orderintake_server.errors import CursorExpired
 from orderintake_server.store.base import COMPLETION_BYTES, LogPage
-from orderintake_server.store.rows import completion_of, standing_of
+from orderintake_server.store.rows import ACCEPTED, LOGGED, completion_of, standing_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,17 +22,9 @@ if TYPE_CHECKING:
 SCAN_ROWS = 10_000
 """Rows that one page of a filtered list reads at the most: some 20 ms."""
 
-ACCEPTED = (
-    "o.accept_sequence, o.customer_id, o.tier, o.content, o.accept_time,"
-    " o.not_before, o.expire_time, o.redrive_of"
-)
-_LOGGED = (
-    "g.sequence, g.outcome, g.attempt_count, g.start_sequence, g.start_time, g.complete_time,"
-    " g.failure_code, g.failure_message, g.result"
-)
 _STANDING = f"""
 SELECT {ACCEPTED}, r.attempt_count, s.attempt_count,
-  l.attempt_count, l.start_sequence, l.start_time, {_LOGGED}
+  l.attempt_count, l.start_sequence, l.start_time, {LOGGED}
 FROM %s
 LEFT JOIN orderintake.ready     r ON r.tier = o.tier AND r.rank = o.rank
                                  AND r.accept_sequence = o.accept_sequence
@@ -96,7 +88,7 @@ WITH newest AS (SELECT completed, earliest FROM orderintake.commits ORDER BY num
 looked AS MATERIALIZED (
   SELECT * FROM orderintake.log WHERE %s sequence > $1 ORDER BY sequence LIMIT $4),
 found AS MATERIALIZED (
-  SELECT {ACCEPTED}, {_LOGGED},
+  SELECT {ACCEPTED}, {LOGGED},
     sum({COMPLETION_BYTES} + length(o.content) + coalesce(length(g.result), 0)
       + coalesce(length(g.failure_message), 0)) OVER (ORDER BY g.sequence) AS bytes,
     row_number() OVER (ORDER BY g.sequence) AS number

@@ -9,11 +9,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import Completion, Failure, Order, State, Tier
+from orderintake_server.domain import (
+    Cancelled,
+    CancelOutcome,
+    Completion,
+    Failure,
+    Order,
+    State,
+    Tier,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+ACCEPTED = (
+    "o.accept_sequence, o.customer_id, o.tier, o.content, o.accept_time,"
+    " o.not_before, o.expire_time, o.redrive_of"
+)
+"""The columns of what was accepted, of the table called o."""
+LOGGED = (
+    "g.sequence, g.outcome, g.attempt_count, g.start_sequence, g.start_time, g.complete_time,"
+    " g.failure_code, g.failure_message, g.result"
+)
+"""The columns of the log, called g."""
 
 
 def standing_of(row: Sequence[Any]) -> Order | Completion:
@@ -70,3 +89,20 @@ def order_of(
         start_time=start_time,
         complete_time=complete_time,
     )
+
+
+def cancelled_of(stands: Order | Completion | None) -> Cancelled | None:
+    """Tell what became of a request to cancel, by how its order stands behind it."""
+    if stands is None:
+        return None
+    outcome = CancelOutcome.CANCEL_REQUESTED
+    if isinstance(stands, Completion):
+        is_cancelled = stands.order.state is State.CANCELLED
+        outcome = CancelOutcome.CANCELLED if is_cancelled else CancelOutcome.TOO_LATE
+    return Cancelled(outcome=outcome, stands=stands)
+
+
+def number_of(stands: Order | Completion) -> int:
+    """Tell which order it is that stands so."""
+    order = stands.order if isinstance(stands, Completion) else stands
+    return order.accept_sequence

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 from orderintake_server.domain import (
     LIFE,
     Cancelled,
-    CancelOutcome,
-    Completion,
     Event,
     Order,
     State,
 )
-from orderintake_server.store.rows import order_of
+from orderintake_server.store.rows import ACCEPTED, cancelled_of, order_of
 from orderintake_server.store.sqlite_books import End, Mover
-from orderintake_server.store.sqlite_rows import ACCEPTED, as_json, standing
+from orderintake_server.store.sqlite_rows import as_json, standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,14 +97,4 @@ def cancel(books: Books, numbers: Sequence[int]) -> list[Cancelled | None]:
         (as_json(processed),),
     )
     after = standing(books.connection, before)
-    return [_answer(after.get(number)) for number in numbers]
-
-
-def _answer(stands: Order | Completion | None) -> Cancelled | None:
-    if stands is None:
-        return None
-    outcome = CancelOutcome.CANCEL_REQUESTED
-    if isinstance(stands, Completion):
-        is_cancelled = stands.order.state is State.CANCELLED
-        outcome = CancelOutcome.CANCELLED if is_cancelled else CancelOutcome.TOO_LATE
-    return Cancelled(outcome=outcome, stands=stands)
+    return [cancelled_of(after.get(number)) for number in numbers]

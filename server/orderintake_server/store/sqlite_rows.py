@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orderintake_server.domain import Completion, Tier
 from orderintake_server.errors import CursorExpired
 from orderintake_server.store.base import COMPLETION_BYTES, LogPage
-from orderintake_server.store.rows import completion_of, standing_of
+from orderintake_server.store.rows import ACCEPTED, LOGGED, completion_of, standing_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,19 +23,11 @@ MAX_ROWS = 256
 SCAN_ROWS = 10_000
 """Rows that one page of a filtered list reads at the most: some 20 ms."""
 
-ACCEPTED = (
-    "o.accept_sequence, o.customer_id, o.tier, o.content, o.accept_time,"
-    " o.not_before, o.expire_time, o.redrive_of"
-)
-_LOGGED = (
-    "g.sequence, g.outcome, g.attempt_count, g.start_sequence, g.start_time, g.complete_time,"
-    " g.failure_code, g.failure_message, g.result"
-)
 _SEQUENCE = 8
 """Where a completion's sequence stands behind what was accepted."""
 _STANDING = f"""
 SELECT {ACCEPTED}, r.attempt_count, s.attempt_count,
-  l.attempt_count, l.start_sequence, l.start_time, {_LOGGED}
+  l.attempt_count, l.start_sequence, l.start_time, {LOGGED}
 FROM %s
 LEFT JOIN ready     r ON r.tier = o.tier AND r.rank = o.rank
                      AND r.accept_sequence = o.accept_sequence
@@ -99,7 +91,7 @@ def _log_behind(connection: sqlite3.Connection, after: int) -> Iterator[None]:
 
 
 _LOG = f"""
-SELECT {ACCEPTED}, {_LOGGED}
+SELECT {ACCEPTED}, {LOGGED}
 FROM (%s) g JOIN orders o ON o.accept_sequence = g.accept_sequence
 WHERE (:tier IS NULL OR o.tier = :tier) AND (:state IS NULL OR g.outcome = :state)
 ORDER BY g.sequence LIMIT :limit

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.domain import LIFE, Event, Failure, State
 from orderintake_server.store.base import Lease
-from orderintake_server.store.rows import order_of
+from orderintake_server.store.rows import ACCEPTED, order_of
 from orderintake_server.store.sqlite_books import End, Mover
-from orderintake_server.store.sqlite_rows import ACCEPTED, as_json, insert
+from orderintake_server.store.sqlite_rows import as_json, insert
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
