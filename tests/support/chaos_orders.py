@@ -38,6 +38,8 @@ class Placed:
     wanted: NewOrder
     tier: Tier.ValueType
     kind: str
+    soon: datetime
+    """Its not_before or expire_time, if it is of the kind to have one."""
     order_id: str = ""
     cancelled: CancelOrderResponse | None = None
 
@@ -60,7 +62,7 @@ def make(chance: random.Random, request_id: str) -> Placed:
         wanted["not_before"] = soon
     elif kind == "expiring":
         wanted["expire_time"] = soon
-    return Placed(wanted=wanted, tier=tier, kind=kind)
+    return Placed(wanted=wanted, tier=tier, kind=kind, soon=soon)
 
 
 async def work(order: OrderAttempt) -> Struct:
@@ -84,17 +86,19 @@ def wrong(placed: Placed, completion: Completion) -> Iterator[str]:
         yield f"a {placed.kind} one ended as {State.Name(order.state)} {completion.failure.code}"
     if order.state == State.STATE_SUCCEEDED:
         yield from _wrong_success(completion)
-    not_before = wanted.get("not_before")
-    if isinstance(not_before, datetime) and _started(order) < not_before:
-        yield "it started before its time"
+    yield from _wrong_times(placed, order)
     if placed.cancelled is not None:
         yield from _wrong_cancel(placed.cancelled, completion)
 
 
-def _started(order: Order) -> datetime:
-    """Tell when it did; long after everything if it never did."""
-    never = datetime.max.replace(tzinfo=UTC)
-    return order.start_time.ToDatetime(UTC) if order.HasField("start_time") else never
+def _wrong_times(placed: Placed, order: Order) -> Iterator[str]:
+    """Compare when it started or expired with the time it was placed with."""
+    has_started = order.HasField("start_time")
+    if placed.kind == "later" and has_started and order.start_time.ToDatetime(UTC) < placed.soon:
+        yield "it started before its time"
+    is_expired = order.state == State.STATE_EXPIRED
+    if is_expired and order.complete_time.ToDatetime(UTC) < placed.soon:
+        yield "it expired before its time"
 
 
 _POSSIBLE = {

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP, SIGTERM
+from subprocess import TimeoutExpired
 
 import structlog
 
@@ -230,7 +231,7 @@ class Shop:
                 place.joinpath(f"{replica.name}-{number}.jsonl").write_text("\n".join(lines))
         for number, lines in enumerate(self._logs):
             place.joinpath(f"database-{number}.log").write_text("\n".join(lines))
-        with suppress(AssertionError):  # it may be away
+        with suppress(AssertionError, TimeoutExpired):  # it may be away
             for table in _TABLES:
                 rows = self.database.run_sql(f"TABLE orderintake.{table} ORDER BY 1")
                 place.joinpath(f"{table}.txt").write_text(rows)
@@ -245,6 +246,8 @@ async def shop(seed: int) -> AsyncIterator[Shop]:
         made = Shop(database, seed)
         for replica in made.replicas:
             life.callback(replica.end)
+        # Where a run failed, threads may still be starting what is to be ended.
+        life.push_async_callback(asyncio.get_running_loop().shutdown_default_executor)
         await asyncio.gather(*(replica.start() for replica in made.replicas))
         yield made
 

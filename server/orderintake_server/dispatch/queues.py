@@ -93,6 +93,7 @@ class SharedQueue:
         self._alone = max_crashes - 1 or 1_000_000
         self._free: list[Ask[None, Lease]] = []
         self._busy = 0
+        self._is_alone = False
         self._may_have_more = True
         """Whether it is worth asking: the latest that was heard says that some wait."""
 
@@ -105,16 +106,20 @@ class SharedQueue:
         """Keep `Queue.ask`."""
         self._free = [worker for worker in self._free if not worker.answer.done()]
         inbox.most_urgent = None
-        if self._free and self._may_have_more and not is_closing:
+        if self._free and self._may_have_more and not (self._is_alone or is_closing):
             is_idle = not self._busy
             inbox.most_urgent = Take(most=len(self._free), is_idle=is_idle, alone=self._alone)
 
     def note(self, taken: Inbox, committed: Committed) -> None:
         """Keep `Queue.note`."""
         self._busy += len(committed.taken) - len(taken.settles) - len(taken.returns)
-        if taken.most_urgent and len(committed.taken) < taken.most_urgent.most:
+        suspects = any(lease.crash_count >= self._alone for lease in committed.taken)
+        self._is_alone = (self._is_alone or suspects) and self._busy > 0
+        asked = taken.most_urgent
+        is_for_all = asked is not None and (asked.is_idle or self._busy > 0)
+        if asked and is_for_all and len(committed.taken) < asked.most:
             self._may_have_more = False
-        else:
+        else:  # which may be one that starts only now that nothing else is in process
             self.hear(committed)
 
     def starts(self, taken: Inbox, committed: Committed) -> list[Start]:  # noqa: ARG002

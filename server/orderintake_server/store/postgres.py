@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from orderintake_server.domain import State
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
-from orderintake_server.store import postgres_policy, postgres_reads, postgres_schema
+from orderintake_server.store import (
+    postgres_link,
+    postgres_policy,
+    postgres_reads,
+    postgres_schema,
+)
 from orderintake_server.store.base import Changes, Found, News, Policy
 from orderintake_server.store.postgres_call import (
     CALL,
@@ -19,7 +24,7 @@ from orderintake_server.store.postgres_call import (
     happened,
     tallies,
 )
-from orderintake_server.store.postgres_link import BARRIER, Link, failures
+from orderintake_server.store.postgres_link import Link, failures
 from orderintake_server.store.postgres_news import Watch
 from orderintake_server.store.postgres_session import Session
 
@@ -73,6 +78,7 @@ class PostgresStore:
         self._leased: dict[int, int] = {}
         """Accept sequences of what this process has in process, by start sequence."""
         self._lost_an_answer = False
+        self._is_doubtful = False
         self.found = Found(log_id="", tallies={}, recovered=0, quarantined=0, head=0, earliest=0)
 
     async def open(self) -> None:
@@ -110,12 +116,12 @@ class PostgresStore:
             committed = answer.committed(changes, before=before)
             self._know(said)
             self._keep_leases(changes, committed)
-        self._watch.tell_others()
-        return replace(
-            committed,
-            accepted=[await self._placed(outcome) for outcome in committed.accepted],
-            next_due=self._locally(committed.next_due, said["time"]),
-        )
+            self._watch.tell_others()
+            return replace(
+                committed,
+                accepted=[await self._placed(outcome) for outcome in committed.accepted],
+                next_due=self._locally(committed.next_due, said["time"]),
+            )
 
     async def _call(self, changes: Changes, *, opens: bool = False) -> Answer:
         self._request += 1
@@ -139,13 +145,25 @@ class PostgresStore:
     async def _written(self, values: list[Any]) -> list[Row]:
         """Make the one call that a commit is; a connection that failed is made anew."""
         if self._writer is None or self._writer.is_closed():
-            self._writer = await self._link.connect()
-            await self._link.fetch(self._writer, BARRIER)
+            self._writer = await self._link.connect_durably()
+            self._writer.add_log_listener(self._warned)
+        self._is_doubtful = False
         try:
-            return await self._link.fetch(self._writer, CALL, *values)
+            return self._undoubted(await self._link.fetch(self._writer, CALL, *values))
         except (StoreAway, asyncio.CancelledError):
             self._writer.terminate()  # whatever it still does, its answer is not for us
             raise
+
+    def _undoubted(self, rows: list[Row]) -> list[Row]:
+        """Give the answer of a commit, unless it did not wait for the standby to its end."""
+        if self._is_doubtful:
+            raise StoreAway("PostgreSQL: a commit's wait for its standby was cancelled")
+        return rows
+
+    def _warned(self, _: object, warning: asyncpg.PostgresLogMessage) -> None:
+        """Take note of a warning, which comes before the answer."""
+        if warning.server_source_function == "SyncRepWaitForLSN":
+            self._is_doubtful = True
 
     def _know(self, said: Mapping[str, Any]) -> None:
         if not self._known or said["number"] >= self._known["number"]:
@@ -166,11 +184,18 @@ class PostgresStore:
         if not isinstance(outcome, tuple):
             return outcome
         return tuple([
-            replace(receipt, position=await self.position(receipt.order.accept_sequence))
+            replace(receipt, position=await self._counted(receipt.order.accept_sequence))
             if receipt.replayed and receipt.order.state is State.QUEUED
             else receipt
             for receipt in outcome
         ])  # fmt: skip
+
+    async def _counted(self, accept_sequence: int) -> int:
+        """Count a place in the queue; where that fails it is not told: the commit is done."""
+        try:
+            return await self.position(accept_sequence)
+        except (StoreAway, StoreFull):
+            return 0
 
     def _locally(self, due: int | None, then: int) -> int | None:
         """Tell by our clock when something is due, a little later for each older replica."""
@@ -210,11 +235,15 @@ class PostgresStore:
         return await postgres_reads.oldest_waiting(self._fetch)
 
     async def _fetch(self, query: str, *values: object) -> list[Row]:
-        """Read by a connection that is free."""
+        """Read by a connection that is free, for which nobody waits for ever."""
         assert self._readers is not None  # noqa: S101 - open; mypy cannot know
         with failures():
-            async with self._readers.acquire() as connection:
+            async with asyncio.timeout(postgres_link.CALL_SECONDS):
+                connection = await self._readers.acquire()
+            try:
                 return await self._link.fetch(connection, query, *values)
+            finally:
+                await self._readers.release(connection)
 
     # What others do
 
@@ -223,9 +252,10 @@ class PostgresStore:
         while True:
             said = await self._watch.newest(behind=self._told)
             to_stop = await self._to_stop(said["cancels"])
-            before = self._known
-            self._know(said)
-            happening = happened(self._known, before)
+            async with self._turn:  # a commit under way, which may be older, tells its own first
+                before = self._known
+                self._know(said)
+                happening = happened(self._known, before)
             due = self._locally(happening.pop("next_due"), said["time"])
             if self._watch.has_chores():
                 due = 0

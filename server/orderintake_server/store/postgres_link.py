@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -58,15 +60,39 @@ class Link:
 
     address: str = field(repr=False)
     is_pooled: bool = False
+    _newest: list[str] = field(default_factory=list, repr=False, compare=False)
+    """The address of the server that was reached the last time: it is tried first."""
 
     async def connect(self) -> Connection:
-        """Connect to the one of the servers in the address that takes writes.
+        """Connect to the first of the servers in the address that takes writes.
 
         Raises StoreAway when there is none, StartupFailed when the address is no address.
         """
+        whys = []
+        for address in dict.fromkeys([*self._newest, *_each(self.address)]):
+            try:
+                connection = await self._connect(address)
+            except StoreAway as away:
+                whys.append(f"{away}, at {_host(address)}")
+            else:
+                self._newest[:] = [address]
+                return connection
+        raise StoreAway("; ".join(whys))
+
+    async def connect_durably(self) -> Connection:
+        """Connect as `connect` does; what the connection shows is as durable as can be."""
+        connection = await self.connect()
+        try:
+            await self.fetch(connection, BARRIER)
+        except (Exception, asyncio.CancelledError):
+            connection.terminate()
+            raise
+        return connection
+
+    async def _connect(self, address: str) -> Connection:
         with failures(), _addresses():
             return await asyncpg.connect(
-                self.address,
+                address,
                 timeout=CONNECT_SECONDS,
                 command_timeout=CALL_SECONDS,
                 target_session_attrs=SessionAttribute.read_write,
@@ -76,20 +102,13 @@ class Link:
     async def connect_many(self, most: int) -> asyncpg.Pool[asyncpg.Record]:
         """Make a pool of connections to read by, which change nothing that were to be reset."""
 
+        async def connect(*_: object, **_by_name: object) -> Connection:
+            return await self.connect_durably()
+
         async def leave(_: object) -> None:
             """Leave a connection as it is: a round trip less for each read."""
 
-        with failures():
-            return await asyncpg.create_pool(
-                self.address,
-                min_size=1,
-                max_size=most,
-                reset=leave,
-                timeout=CONNECT_SECONDS,
-                command_timeout=CALL_SECONDS,
-                target_session_attrs=SessionAttribute.read_write,
-                statement_cache_size=0 if self.is_pooled else STATEMENTS,
-            )
+        return await asyncpg.create_pool(min_size=0, max_size=most, connect=connect, reset=leave)
 
     async def fetch(self, connection: Lent, query: str, *values: object) -> list[Row]:
         """Give the rows of a query, which is a transaction of its own.
@@ -103,13 +122,33 @@ class Link:
                 return await connection.fetch(query, *values)  # type: ignore[return-value]
 
 
+def _each(address: str) -> list[str]:
+    """Give each server that an address names an address of its own, and so time of its own."""
+    with _addresses():
+        parts = urlsplit(address)
+    user, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return [address]
+    return [parts._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")]
+
+
+def _host(address: str) -> str:
+    """Name the host in an address of one server, and nothing else of it."""
+    return re.sub(r":\d*$", "", urlsplit(address).netloc.rpartition("@")[2]) or "the database"
+
+
 @contextmanager
 def _addresses() -> Iterator[None]:
-    """Tell what cannot be read as an address."""
+    """Tell what cannot be read as an address, without a piece of it: it may be of a password."""
     try:
         yield
-    except ValueError as error:
+    except asyncpg.exceptions.ClientConfigurationError as error:
         raise StartupFailed(f"the address of the database is none: {error}") from None
+    except ValueError:
+        raise StartupFailed(
+            "the address of the database is none: is the port a number, and is every :, /, ?, #, @ "
+            "and % in the user's name and password written as %3A, %2F, %3F, %23, %40 and %25?"
+        ) from None
 
 
 async def connect(address: str) -> Connection:

@@ -46,7 +46,7 @@ class Watch:
         self._connection: Connection | None = None
         self._wake = asyncio.Event()
         self._has_told = True
-        self._has_chores = False
+        self._has_chores = self._has_changed = False
         self._pause = MOST_SECONDS
         session.on_change = self._session_changed
 
@@ -69,10 +69,14 @@ class Watch:
     def _session_changed(self) -> None:
         standing = self._session.standing
         self._has_chores = standing.has_dead and standing.may_reap
+        self._has_changed = True
         self._wake.set()
 
     async def newest(self, behind: Callable[[], int]) -> Mapping[str, Any]:
-        """Wait for a commit behind the number told, or for chores; return the newest row."""
+        """Wait for a commit behind the number told, or for the session; return the newest row.
+
+        Who was taken for dead was given nothing to start: it has to know when it lives again.
+        """
         while True:
             try:
                 connection = await self._connected()
@@ -84,7 +88,8 @@ class Watch:
                 self._drop()
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
-            if said["number"] > behind() or self._has_chores:
+            if said["number"] > behind() or self._has_changed:
+                self._has_changed = False
                 self._pause = LEAST_SECONDS
                 return said
             await self._wait()

@@ -75,7 +75,8 @@ class Session:
         self._over: asyncio.Event | None = None
         self._loop = asyncio.get_running_loop()
         self.on_change: Callable[[], object] = lambda: None
-        """Called, in the loop that made it, when `standing` has changed."""
+        """Called, in the loop that made it, when `standing` has changed; and for as long as
+        somebody dead is not taken care of, or this one lives (again) since less than a lease."""
         self.standing = Standing(session_id=0)
 
     async def begin(self, connection: Connection) -> None:
@@ -114,7 +115,7 @@ class Session:
         assert self._over is not None  # noqa: S101 - set before; mypy cannot know
         while not self._over.is_set():
             standing = await self._beat(connection)
-            if standing != self.standing:
+            if standing != self.standing or standing.has_dead or not standing.may_reap:
                 self._loop.call_soon_threadsafe(self._change, standing)
             await self._wait(self._lease_seconds / BEATS)
         await self._link.fetch(connection, _END, self.standing.session_id)
