@@ -1,10 +1,9 @@
-"""What a PostgreSQL store makes of lost connections, of locks, and of replicas beside it."""
+"""What a PostgreSQL store makes of lost connections, of lost answers, and of locks."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -12,23 +11,19 @@ import pytest
 
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import StoreAway
-from orderintake_server.store import postgres_link
 from orderintake_server.store.base import Changes, Lease, Settlement, Take
 from orderintake_server.store.postgres import PostgresStore, postgres_store
 from orderintake_server.store.postgres_call import CALL, Answer, Caller, arguments
 from support.changes import (
     DONE,
     ROOMY,
-    accept,
     log_of,
     look,
     new,
     place,
     queue,
     settle,
-    whole_log,
 )
-from support.pooler import pooler
 from support.postgres import DATABASE
 from support.postgres_home import PostgresHome, kinds
 from support.proxy import Proxy, proxy
@@ -42,7 +37,6 @@ LOCK = 8026370375060648052
 """The one that every commit takes."""
 GATE = 1
 """The one that commits take too, behind all they do, while an operator holds them."""
-REPLICAS, ROUNDS = 8, 50
 
 WAITING = """
 FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'
@@ -263,118 +257,3 @@ async def test_orders_start_though_a_repeats_place_in_the_queue_cannot_be_read(
     assert await settle(store, *committed.taken) == [State.SUCCEEDED]
     ((receipt,),) = committed.accepted  # type: ignore[misc] # it is no refusal
     assert receipt.position == 0
-
-
-async def test_news_come_behind_a_commit_under_way_that_is_older(
-    home: PostgresHome, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counting, counted, seen = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    newest = store._watch.newest  # noqa: SLF001 - nothing else tells that it has looked
-
-    async def held_position(_: int) -> int:
-        counting.set()
-        await counted.wait()
-        return 1
-
-    async def told_newest(behind: Callable[[], int]) -> object:
-        said = await newest(behind)
-        seen.set()
-        return said
-
-    await place(store, new(request_id="once"))
-    monkeypatch.setattr(store, "position", held_position)
-    monkeypatch.setattr(store._watch, "newest", told_newest)  # noqa: SLF001
-    repeat = asyncio.create_task(place(store, new(request_id="once")))
-    await counting.wait()
-    await place(await home.open(), new())
-    hearing = asyncio.ensure_future(anext(store.news()))
-    await seen.wait()
-    is_early = hearing.done()
-    counted.set()
-    await repeat
-    news = await hearing
-    assert not is_early
-    assert news.tallies[Tier.REGULAR].queued == 2
-
-
-async def test_a_server_that_does_not_answer_is_passed_by_and_tried_no_more(
-    home: PostgresHome, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tries = 0
-
-    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal tries
-        tries += 1
-        await reader.read()
-        writer.close()
-
-    monkeypatch.setattr(postgres_link, "CONNECT_SECONDS", 0.2)
-    dead = await asyncio.start_server(silence, "127.0.0.1", 0)
-    port = dead.sockets[0].getsockname()[1]
-    both = home.url.replace("@", f"@127.0.0.1:{port},")
-    async with postgres_store(both, hints=False) as found:
-        (receipt,) = await place(found, new())
-    dead.close()
-    assert receipt.order.accept_sequence == 1
-    assert tries == 1
-
-
-async def _work(store: PostgresStore, chance: Random) -> None:
-    """Accept, start and end orders, many of which others accept too."""
-    leases: list[Lease] = []
-    for _ in range(ROUNDS):
-        groups = [
-            [new(request_id=str(chance.randrange(200))) for _ in range(chance.randint(1, 3))]
-            for _ in range(chance.randint(0, 3))
-        ]
-        committed = await store.commit(
-            Changes(
-                settles=[Settlement(lease=lease, ending=DONE) for lease in leases],
-                accepts=groups,
-                room=ROOMY,
-                take=Take(most=chance.randint(1, 4), is_idle=not leases),
-            )
-        )
-        assert set(committed.settled) <= {State.SUCCEEDED}
-        leases = committed.taken
-    await settle(store, *leases)
-
-
-async def test_replicas_that_commit_at_once_neither_lock_each_other_out_nor_leave_a_hole(
-    home: PostgresHome, store: PostgresStore
-) -> None:
-    stores = [store, *[await home.open() for _ in range(REPLICAS - 1)]]
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
-        for seed, each in enumerate(stores):
-            tasks.create_task(_work(each, Random(seed)))
-    await settle(store, *await take(store, 200))
-    log = await whole_log(store)
-    assert [end.sequence for end in log] == list(range(1, len(log) + 1))
-    assert sorted(end.order.accept_sequence for end in log) == list(range(1, len(log) + 1))
-    assert sorted(end.order.start_sequence for end in log) == list(range(1, len(log) + 1))
-    assert await queue(store) == []
-
-
-async def test_through_a_pooler_orders_are_accepted_started_ended_and_repeated(
-    home: PostgresHome, store: PostgresStore
-) -> None:
-    database = home.url.rpartition("/")[2]
-    try:
-        with pooler(home.cluster, database=database) as url:
-            async with postgres_store(url, clock=home.clock, is_pooled=True) as pooled:
-                await _live(pooled)
-    except FileNotFoundError as missing:
-        pytest.skip(str(missing))
-
-
-async def _live(store: PostgresStore) -> None:
-    order = new(request_id="once")
-    (first,), (vip,) = await accept(store, [order], [new(vip=True)])  # type: ignore[misc]
-    leases = await take(store, 5)
-    assert [lease.order.accept_sequence for lease in leases] == [2, 1]
-    assert await settle(store, *leases) == [State.SUCCEEDED] * 2
-    (again,) = await place(store, order)
-    assert again.replayed
-    assert again.order.accept_sequence == first.order.accept_sequence == 1
-    assert vip.position == 1
-    assert await log_of(store) == [(2, State.SUCCEEDED), (1, State.SUCCEEDED)]

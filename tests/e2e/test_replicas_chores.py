@@ -15,7 +15,7 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from support.orders import order
 from support.refusals import refused
-from support.replicas import Replica, replicas, until
+from support.replicas import Replica, Replicas, replicas, until
 
 SOON = 0.7
 """Seconds until what is placed falls due: time to stop the replica that would see to it."""
@@ -62,18 +62,33 @@ async def test_what_is_old_is_forgotten_though_the_oldest_replica_is_gone(number
     async with asyncio.timeout(20), replicas("--lease", "1", "--retention", "0.2") as here:
         oldest, other = await here.start("oldest"), await here.start("other")
         await oldest.completion(await oldest.place(order()))
-        await until(partial(_is_forgotten, other, 1))
+        await until(partial(_is_forgotten, here, 1))
         oldest.process.signal(number)
         for sequence in (2, 3):
             await other.completion(await other.place(order()))
-            await until(partial(_is_forgotten, other, sequence))
+            await until(partial(_is_forgotten, here, sequence))
 
 
-async def _is_forgotten(replica: Replica, sequence: int) -> bool:
-    """Tell whether nothing is left of the log, of which so many completions have been."""
-    stats = await replica.admin.GetQueueStats(admin.GetQueueStatsRequest())
-    page = await replica.stub.ListCompletions(api.ListCompletionsRequest())
-    return stats.head_sequence == sequence and not page.completions
+@pytest.mark.xfail(
+    strict=False, reason="a replica begins at the earliest it knows, which another has just pruned"
+)
+async def test_p17_the_earliest_there_is_at_one_replica_has_not_expired_at_the_other() -> None:
+    async with (
+        asyncio.timeout(30),
+        replicas("--retention", "0.2", "--notify", "false") as here,
+    ):
+        a, b = await here.start("a"), await here.start("b", "--workers", "0", "--retention", "0")
+        for sequence in range(1, 6):
+            await a.completion(await a.place(order()))
+            await until(partial(_is_forgotten, here, sequence))
+            page = await b.stub.ListCompletions(api.ListCompletionsRequest())
+            assert not page.completions
+
+
+async def _is_forgotten(here: Replicas, sequence: int) -> bool:
+    """Tell whether nothing of the log is left up to this completion."""
+    earliest = "SELECT earliest FROM orderintake.commits ORDER BY number DESC LIMIT 1"
+    return await here.ask(earliest) == str(sequence)
 
 
 async def test_p5_a_limit_is_exact_for_callers_at_two_replicas() -> None:

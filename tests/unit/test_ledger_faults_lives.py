@@ -77,8 +77,7 @@ async def test_on_a_full_disk_a_running_attempt_is_not_told_to_stop(
 ) -> None:
     monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.0)
     await desk.place(new())
-    await desk.start()
-    signal = desk.attempts.begin(1)
+    signal = desk.attempts.begin((await desk.start()).order)
     store.fill()
     with pytest.raises(StorageUnavailable):
         await desk.ledger.cancel(1)

@@ -98,7 +98,7 @@ async def test_what_others_completed_is_published_and_what_they_cancelled_is_sto
 ) -> None:
     await desk.place(new())
     lease = await desk.start()
-    signal = desk.attempts.begin(lease.order.accept_sequence)
+    signal = desk.attempts.begin(lease.order)
     desk.ledger.hear(news(head=7, to_stop=(lease.order.accept_sequence,)))
     assert desk.completions.head == 7
     assert signal.is_requested

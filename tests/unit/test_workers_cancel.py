@@ -9,7 +9,7 @@ import pytest
 
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.dispatch.retries import RetryPolicy
-from orderintake_server.domain import CancelOutcome, State
+from orderintake_server.domain import CancelOutcome, Order, State
 from orderintake_server.handlers import HandlerCalls, OrderAttempt, Reject
 from orderintake_server.names import Names
 from orderintake_server.store.base import Lease
@@ -112,11 +112,18 @@ async def test_p13_the_request_of_a_caller_who_left_reaches_the_handler(
 
 
 async def test_p13_a_request_before_the_worker_began_stops_it_at_once(
-    store: FaultyStore, desk: Desk
+    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = Shop()
+    begin = desk.attempts.begin
+
+    def begin_and_stop(order: Order) -> StopSignal:
+        signal = begin(order)
+        signal.request()
+        return signal
+
+    monkeypatch.setattr(desk.attempts, "begin", begin_and_stop)
     with calls(shop) as handler:
-        desk.attempts.stop(1)
         async with at_work(desk, handler):
             await desk.place(PLAIN)
             assert await ends(desk, 1) == [(1, State.FAILED)]  # the store knows of no request

@@ -209,7 +209,7 @@ class Ledger:
         """Bring what is kept in memory to what the store holds now."""
         self._queue.note(taken, committed)
         for lease in (*taken.returns, *(settle.lease for settle in taken.settles)):
-            self._attempts.end(lease.order.accept_sequence)
+            self._attempts.end(lease.order)
         self._retention.note(taken.prune, committed.pruned)
         self._stand(committed)
 
@@ -229,6 +229,7 @@ class Ledger:
             else:
                 accept.refuse(self._refusal(outcome))
         for worker, lease in self._queue.starts(taken, committed):
+            self._attempts.begin(lease.order)
             if not worker.tell(lease):
                 self.give_back(lease)  # the worker was stopped meanwhile
         for cancel, cancelled in zip(taken.cancels, committed.cancelled, strict=True):

@@ -136,7 +136,7 @@ class Workers:
 
     async def _attempt(self, lease: Lease) -> Ending:
         """Make one attempt, in a task of its own, which can be told to stop without its worker."""
-        signal = self._attempts.begin(lease.order.accept_sequence)
+        signal = self._attempts.begin(lease.order)
         outcome = self._outcome(lease, signal)
         work = asyncio.create_task(outcome, name=f"attempt-{lease.order.start_sequence}")
         try:

@@ -116,7 +116,8 @@ class PostgresStore:
             committed = answer.committed(changes, before=before)
             self._know(said)
             self._keep_leases(changes, committed)
-            self._watch.tell_others()
+            if said["number"] > before["number"]:
+                self._watch.tell_others()
             return replace(
                 committed,
                 accepted=[await self._placed(outcome) for outcome in committed.accepted],

@@ -29,6 +29,9 @@ CONNECT_SECONDS = 5.0
 """For one attempt to connect, to each of the hosts that the address names."""
 STATEMENTS = 100
 """Prepared statements kept by a connection."""
+SETTINGS = {"application_name": "orderintake", "tcp_user_timeout": "10000"}
+"""A commit's lock is held until its answer is in the network's buffers: a connection of which the
+other end takes nothing, being frozen or cut off, is given up after so many milliseconds."""
 CALL_SECONDS = 30.0
 """For one call; what becomes of one that takes longer is not known."""
 BARRIER = "SELECT pg_logical_emit_message(true, 'orderintake', '')"
@@ -97,6 +100,7 @@ class Link:
                 command_timeout=CALL_SECONDS,
                 target_session_attrs=SessionAttribute.read_write,
                 statement_cache_size=0 if self.is_pooled else STATEMENTS,
+                server_settings={} if self.is_pooled else SETTINGS,
             )
 
     async def connect_many(self, most: int) -> asyncpg.Pool[asyncpg.Record]:

@@ -508,6 +508,7 @@ CREATE FUNCTION commit_changes(p jsonb,
 AS $$
 DECLARE
   b commits;
+  was commits;
   m moves;
   me bigint := (p ->> 'session')::bigint;
   said jsonb := '{}';
@@ -520,6 +521,7 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(8026370375060648052);  -- held until this commit is durable and seen
   SELECT * INTO b FROM commits ORDER BY number DESC LIMIT 1;
+  was := b;
   IF EXISTS (SELECT FROM commits WHERE session_id = me AND request >= (p ->> 'request')::bigint) THEN
     RETURN NEXT ROW(0, '{"is_superseded": true}'::jsonb, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)::answer;
@@ -652,7 +654,18 @@ BEGIN
           ORDER BY tier, rank, accept_sequence LIMIT (p -> 'page' ->> 'limit')::bigint)
         ORDER BY rank, accept_sequence LIMIT (p -> 'page' ->> 'limit')::bigint) AS page));
   END IF;
-  INSERT INTO commits SELECT (b).*;
+
+  -- A look that found nothing to do is no commit: it would be news to others, who would look in turn.
+  -- An answer to a caller is one, also where nothing changed: it has to be as durable as what it tells.
+  IF coalesce(cardinality(a_group), 0) + coalesce(cardinality(e_order), 0) > 0
+    OR p ?| ARRAY['opens', 'held', 'cancels', 'pauses', 'prune']
+    OR (b.started, b.completed, b.queued, b.scheduled, b.next_due, b.due_floor) IS DISTINCT FROM
+      (was.started, was.completed, was.queued, was.scheduled, was.next_due, was.due_floor)
+  THEN
+    INSERT INTO commits SELECT (b).*;
+  ELSE
+    b.number := was.number;
+  END IF;
   said := said || to_jsonb(b) || jsonb_build_object('durability', CASE
     WHEN current_setting('fsync') = 'off' OR current_setting('synchronous_commit') = 'off' THEN 'RELAXED'
     WHEN current_setting('synchronous_standby_names') <> ''
