@@ -223,11 +223,11 @@ class Intake:
     async def _place(self, start: Place) -> int:
         """Tell which place in the log is meant, if it is there.
 
-        Where others write the log too, it may reach further than is known here.
+        Where others write the log too, and prune it, both its ends may be further than is known.
         """
-        is_known = start is Start.EARLIEST or self._is_known(start)
-        if self._store.is_shared and not is_known:
-            self._completions.publish(await self._store.head())
+        if self._store.is_shared and not self._is_known(start):
+            self._completions.earliest, head = await self._store.bounds()
+            self._completions.publish(head)
         head, earliest = self._completions.head, self._completions.earliest
         if isinstance(start, Start):
             return earliest if start is Start.EARLIEST else head

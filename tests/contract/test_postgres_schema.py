@@ -148,7 +148,6 @@ async def test_a_server_works_beside_a_newer_step_that_comes_while_it_runs_or_be
     assert await audit(database.url) == []
 
 
-@pytest.mark.xfail(reason="claim names the columns of ready by their place, and o is one more")
 async def test_a_server_starts_orders_in_order_beside_a_step_that_adds_to_the_queue(
     database: Database,
 ) -> None:

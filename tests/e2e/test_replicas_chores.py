@@ -69,9 +69,6 @@ async def test_what_is_old_is_forgotten_though_the_oldest_replica_is_gone(number
             await until(partial(_is_forgotten, here, sequence))
 
 
-@pytest.mark.xfail(
-    strict=False, reason="a replica begins at the earliest it knows, which another has just pruned"
-)
 async def test_p17_the_earliest_there_is_at_one_replica_has_not_expired_at_the_other() -> None:
     async with (
         asyncio.timeout(30),

@@ -3,8 +3,6 @@
 import asyncio
 from functools import partial
 
-import pytest
-
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from support.in_process import completions
@@ -130,10 +128,6 @@ async def test_p8_what_all_replicas_left_behind_is_taken_up_by_the_first_that_co
     assert {c.order.attempt_count for c in found} == {2}
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="who was cut off itself reaps all, itself too, by the first commit before its next beat",
-)
 async def test_p10_replicas_that_were_all_cut_off_for_a_lease_take_nothing_from_each_other() -> (
     None
 ):

@@ -312,8 +312,8 @@ class Store(Protocol):
         Raises CursorExpired when some of what follows has been forgotten.
         """
 
-    async def head(self) -> int:
-        """Tell the sequence of the newest completion there is now."""
+    async def bounds(self) -> tuple[int, int]:
+        """Tell the sequences of the newest completion that was forgotten, and of the newest."""
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Tell the accept time of the oldest queued order of each tier that has one."""

@@ -130,7 +130,7 @@ class PostgresStore:
             session_id=self._session.standing.session_id,
             request=self._request,
             max_crashes=self._policy.max_crashes,
-            reaps=self._session.standing.may_reap,
+            lease_seconds=self._session.lease_seconds,
             opens=opens,
             now=None if self._clock is None else self._clock(),
             held=list(self._leased) if self._lost_an_answer else None,
@@ -227,9 +227,9 @@ class PostgresStore:
         """Keep `Store.read_log`."""
         return await postgres_reads.read_log(self._fetch, wanted, after, limit, max_bytes)
 
-    async def head(self) -> int:
-        """Keep `Store.head`."""
-        return await postgres_reads.head(self._fetch)
+    async def bounds(self) -> tuple[int, int]:
+        """Keep `Store.bounds`."""
+        return await postgres_reads.bounds(self._fetch)
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""

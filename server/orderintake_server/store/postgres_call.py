@@ -46,7 +46,7 @@ class Caller:
     session_id: int
     request: int
     max_crashes: int
-    reaps: bool = False
+    lease_seconds: float = 15.0
     opens: bool = False
     """Whether it only takes stock, and takes back what dead replicas had in process."""
     now: int | None = None
@@ -110,7 +110,7 @@ def _said(changes: Changes, caller: Caller) -> dict[str, Any]:
         "now": caller.now,
         "held": caller.held,
         "max_crashes": caller.max_crashes,
-        "reap": caller.reaps or None,
+        "lease": caller.lease_seconds,
         "opens": caller.opens or None,
         "cancels": list(changes.cancels) or None,
         "pauses": {str(int(tier)): is_paused for tier, is_paused in changes.pauses.items()} or None,

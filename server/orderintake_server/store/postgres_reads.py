@@ -160,10 +160,10 @@ async def oldest_waiting(fetch: Fetch) -> dict[Tier, int]:
     return {Tier(tier): accept_time for tier, accept_time in rows}
 
 
-_HEAD = "SELECT completed FROM orderintake.commits ORDER BY number DESC LIMIT 1"
+_BOUNDS = "SELECT earliest, completed FROM orderintake.commits ORDER BY number DESC LIMIT 1"
 
 
-async def head(fetch: Fetch) -> int:
-    """Keep `Store.head`."""
-    ((completed,),) = await fetch(_HEAD)
-    return int(completed)
+async def bounds(fetch: Fetch) -> tuple[int, int]:
+    """Keep `Store.bounds`."""
+    ((earliest, head),) = await fetch(_BOUNDS)
+    return earliest, head

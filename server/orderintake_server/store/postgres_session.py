@@ -69,7 +69,7 @@ class Session:
         self._link = link
         self._replica = replica
         self._workers = workers
-        self._lease_seconds = lease_seconds
+        self.lease_seconds = lease_seconds
         self._thread = threading.Thread(target=self._run, name="store-session", daemon=True)
         self._thread_loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Event | None = None
@@ -109,7 +109,7 @@ class Session:
                     connection.terminate()
             except (StoreAway, StoreFull) as away:
                 log.warning("no sign of life could be given", error=str(away))
-                await self._wait(min(self._lease_seconds / BEATS, 1.0))
+                await self._wait(min(self.lease_seconds / BEATS, 1.0))
 
     async def _beat_on(self, connection: Connection) -> None:
         assert self._over is not None  # noqa: S101 - set before; mypy cannot know
@@ -117,7 +117,7 @@ class Session:
             standing = await self._beat(connection)
             if standing != self.standing or standing.has_dead or not standing.may_reap:
                 self._loop.call_soon_threadsafe(self._change, standing)
-            await self._wait(self._lease_seconds / BEATS)
+            await self._wait(self.lease_seconds / BEATS)
         await self._link.fetch(connection, _END, self.standing.session_id)
 
     async def _wait(self, seconds: float) -> None:
@@ -133,13 +133,13 @@ class Session:
 
     async def _beat(self, connection: Connection) -> Standing:
         session_id = self.standing.session_id
-        rows = await self._link.fetch(connection, _BEAT, session_id, self._lease_seconds)
+        rows = await self._link.fetch(connection, _BEAT, session_id, self.lease_seconds)
         if not rows:  # it was taken for dead, and buried
             session_id = await self._born(connection)
         return await self._looked(connection, session_id, may_reap=bool(rows and rows[0][0]))
 
     async def _born(self, connection: Connection) -> int:
-        born = (self._replica, self._workers, self._lease_seconds)
+        born = (self._replica, self._workers, self.lease_seconds)
         ((session_id,),) = await self._link.fetch(connection, _BEGIN, *born)
         return int(session_id)
 

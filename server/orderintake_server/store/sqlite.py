@@ -77,9 +77,9 @@ class SqliteStore:
             lambda: sqlite_rows.read_log(self._reader(), wanted, after, limit, max_bytes),
         )
 
-    async def head(self) -> int:
-        """Keep `Store.head`."""
-        return await _in_thread(self._reading, lambda: sqlite_rows.head(self._reader()))
+    async def bounds(self) -> tuple[int, int]:
+        """Keep `Store.bounds`."""
+        return await _in_thread(self._reading, lambda: sqlite_rows.bounds(self._reader()))
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""

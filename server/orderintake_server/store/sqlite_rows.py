@@ -107,7 +107,8 @@ def read_log(
     values |= {"after": after, "limit": limit, "scan": limit if is_exact else SCAN_ROWS}
     with _log_behind(connection, after):
         rows, is_cut = _within(connection.execute(_LOG % looked_at, values), max_bytes)
-        end = newest = head(connection)
+        _, newest = bounds(connection)
+        end = newest
         if is_cut or len(rows) == limit:
             end = rows[-1][_SEQUENCE] if rows else after
         elif not is_exact:
@@ -130,10 +131,11 @@ def _looked_at(wanted: OrderFilter) -> tuple[str, bool]:
     return rows, is_exact
 
 
-def head(connection: sqlite3.Connection) -> int:
-    """Keep `Store.head`."""
-    (completed,) = connection.execute("SELECT completed FROM counters").fetchone()
-    return int(completed)
+def bounds(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Keep `Store.bounds`."""
+    query = "SELECT sequence, completed FROM pruned, counters"
+    earliest, head = connection.execute(query).fetchone()
+    return earliest, head
 
 
 def oldest_waiting(connection: sqlite3.Connection) -> dict[Tier, int]:

@@ -415,14 +415,15 @@ BEGIN
 END $$;
 
 -- Starts orders that are ready, in the order given. The answer is those that started.
-CREATE FUNCTION claim(b commits, places ready[], session bigint) RETURNS moves LANGUAGE plpgsql AS $$
+CREATE FUNCTION claim(b commits, tiers smallint[], ranks bigint[], ids bigint[], session bigint)
+  RETURNS moves LANGUAGE plpgsql AS $$
 DECLARE
   m moves;
   names text[];
 BEGIN
   WITH asked AS MATERIALIZED (
-    SELECT DISTINCT ON (accept_sequence) * FROM unnest(places) WITH ORDINALITY
-      AS p (tier, rank, accept_sequence, attempt_count, crash_count, o) ORDER BY accept_sequence, o),
+    SELECT DISTINCT ON (accept_sequence) * FROM unnest(tiers, ranks, ids) WITH ORDINALITY
+      AS p (tier, rank, accept_sequence, o) ORDER BY accept_sequence, o),
   gone AS (
     DELETE FROM ready r USING asked a
     WHERE r.tier = a.tier AND r.rank = a.rank AND r.accept_sequence = a.accept_sequence
@@ -489,8 +490,8 @@ END $$;
 --   now                the time, where it is not the database's
 --   held               start_sequences of all that the session has in process: what else is leased to
 --                      it was given by a commit whose answer was lost, and is given back
---   max_crashes, reap  whether to take back what dead replicas had in process
---   opens              likewise, but nothing else: a replica takes stock
+--   max_crashes, lease seconds after which a session that was silent is dead
+--   opens              a replica takes stock, and takes back what dead ones had in process
 --   cancels, pauses, room, claims (accept_sequences) or take {most, alone, idle}, page, prune
 CREATE FUNCTION commit_changes(p jsonb,
   e_order bigint[], e_start bigint[], e_how smallint[], e_code bytea[], e_message bytea[],
@@ -516,7 +517,9 @@ DECLARE
   lost bigint[];
   hows smallint[];
   dead bigint[];
-  places ready[];
+  tiers smallint[];
+  ranks bigint[];
+  floors bigint[];
   t integer;
 BEGIN
   PERFORM pg_advisory_xact_lock(8026370375060648052);  -- held until this commit is durable and seen
@@ -537,7 +540,11 @@ BEGIN
   IF NOT p ? 'opens' THEN
     b := sweep(b);
   END IF;
-  IF p ? 'reap' OR p ? 'opens' THEN
+  -- Who was cut off itself takes nobody for dead until it has been alive again for a lease.
+  IF p ? 'opens' OR EXISTS (SELECT FROM sessions WHERE session_id = me
+    AND expires_at > clock_timestamp()
+    AND since <= clock_timestamp() - make_interval(secs => (p ->> 'lease')::double precision))
+  THEN
     dead := ARRAY(SELECT session_id FROM sessions WHERE expires_at < clock_timestamp());
     IF cardinality(dead) > 0 THEN
       m := reap(b, dead, (p ->> 'max_crashes')::integer);
@@ -608,21 +615,25 @@ BEGIN
       said := said || '{"is_dead": true}';
     ELSE
       IF p ? 'claims' THEN
-        places := ARRAY(
-          SELECT r FROM jsonb_array_elements_text(p -> 'claims') WITH ORDINALITY AS c (id, o)
-          JOIN orders x ON x.accept_sequence = c.id::bigint
-          JOIN ready r ON r.tier = x.tier AND r.rank = x.rank
-            AND r.accept_sequence = x.accept_sequence
-          ORDER BY c.o);
+        SELECT array_agg(r.tier ORDER BY c.o), array_agg(r.rank ORDER BY c.o),
+          array_agg(r.accept_sequence ORDER BY c.o) INTO tiers, ranks, ids
+        FROM jsonb_array_elements_text(p -> 'claims') WITH ORDINALITY AS c (id, o)
+        JOIN orders x ON x.accept_sequence = c.id::bigint
+        JOIN ready r ON r.tier = x.tier AND r.rank = x.rank
+          AND r.accept_sequence = x.accept_sequence;
       ELSE
-        places := ARRAY(SELECT r FROM most_urgent(b, (p -> 'take' ->> 'most')::integer,
-          (p -> 'take' ->> 'alone')::integer, (p -> 'take' ->> 'idle')::boolean) AS r);
-        b.floor := ARRAY[
-          coalesce((SELECT max(r.rank) FROM unnest(places) AS r WHERE r.tier = 1), b.floor[1]),
-          coalesce((SELECT max(r.rank) FROM unnest(places) AS r WHERE r.tier = 2), b.floor[2])];
+        SELECT array_agg(r.tier ORDER BY r.rank, r.accept_sequence),
+          array_agg(r.rank ORDER BY r.rank, r.accept_sequence),
+          array_agg(r.accept_sequence ORDER BY r.rank, r.accept_sequence),
+          ARRAY[coalesce(max(r.rank) FILTER (WHERE r.tier = 1), b.floor[1]),
+            coalesce(max(r.rank) FILTER (WHERE r.tier = 2), b.floor[2])]
+        INTO tiers, ranks, ids, floors
+        FROM most_urgent(b, (p -> 'take' ->> 'most')::integer,
+          (p -> 'take' ->> 'alone')::integer, (p -> 'take' ->> 'idle')::boolean) AS r;
+        b.floor := floors;
       END IF;
-      IF cardinality(places) > 0 THEN
-        m := claim(b, places, me);
+      IF cardinality(ids) > 0 THEN
+        m := claim(b, tiers, ranks, ids, me);
         b := plus(b, m);
         RETURN QUERY SELECT * FROM standing(2::smallint, m.answer);
       END IF;
