@@ -3,6 +3,8 @@
 PYTHON ?= python3
 DATA ?= data
 ARGS ?=
+SECONDS ?= 300
+SEED ?= 1
 
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 PIN = .venv/bin/uv pip compile --no-config --quiet --universal --python-version 3.11 \
@@ -16,7 +18,7 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-slow coverage bench check format format-check lint types \
+.PHONY: help install run demo test test-slow coverage chaos bench check static format format-check lint types \
 	layers protos protos-fresh pins clean
 
 help: ## Show this list
@@ -37,14 +39,20 @@ test: install ## Run the tests, but for the slow ones (ARGS="-k cancel" for some
 test-slow: install ## Run every test
 	@.venv/bin/pytest --slow $(ARGS)
 
-bench: install ## Measure what orders, a long backlog and subscribers cost
+bench: install ## Measure what orders, a backlog, subscribers and many servers cost
 	@.venv/bin/python bench/place_order.py $(ARGS)
 	@.venv/bin/python bench/backlog.py
 	@.venv/bin/python bench/stream.py
 	@.venv/bin/python bench/subscribers.py
 	@.venv/bin/python bench/leaks.py
+	@.venv/bin/python bench/claims.py
+	@.venv/bin/python bench/flushes.py
+	@.venv/bin/python bench/replicas.py
+	@.venv/bin/python bench/shards.py
 
-check: format-check lint types layers protos-fresh coverage ## Everything a change must pass
+check: static coverage ## Everything a change must pass
+
+static: format-check lint types layers protos-fresh ## All of it that needs no test
 
 format: install ## Put code and protos into the one format
 	@.venv/bin/ruff check --quiet --fix-only $(CODE)
@@ -68,6 +76,9 @@ layers: install
 
 coverage: install
 	.venv/bin/pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+chaos: install ## Kill, freeze and restart servers and database for SECONDS=300 (SEED=1)
+	@PYTHONPATH=tests .venv/bin/python -m support.chaos --seconds $(SECONDS) --seed $(SEED)
 
 protos: .venv-protos/installed ## Generate the Python code of the protos
 	@rm -f $(GENERATED)/*_pb2*

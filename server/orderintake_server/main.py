@@ -91,7 +91,7 @@ def _exit_when_stuck(seconds: float) -> None:
     """End the process when it has not ended by itself: a handler swallows its cancellation."""
 
     def give_up() -> None:
-        log.error("a handler does not end; exiting without it")
+        log.error("a handler, or the store, does not end; exiting without it")
         os._exit(1)
 
     timer = threading.Timer(seconds, give_up)

@@ -17,7 +17,6 @@ from orderintake_server.store import (
 )
 from orderintake_server.store.base import Changes, Found, News, Policy
 from orderintake_server.store.postgres_call import (
-    CALL,
     Answer,
     Caller,
     arguments,
@@ -27,6 +26,7 @@ from orderintake_server.store.postgres_call import (
 from orderintake_server.store.postgres_link import Link, failures
 from orderintake_server.store.postgres_news import Watch
 from orderintake_server.store.postgres_session import Session
+from orderintake_server.store.postgres_writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Completion, Order, Receipt, Tier
     from orderintake_server.errors import RequestIdReused
     from orderintake_server.store.base import Committed, LogPage, NoRoom, OrderFilter
-    from orderintake_server.store.postgres_link import Connection, Row
+    from orderintake_server.store.postgres_link import Row
 
 READERS = 4
 """Connections that read."""
@@ -70,7 +70,7 @@ class PostgresStore:
         self._policy = policy
         self._clock = clock
         self._turn = asyncio.Lock()  # a session's commits come to the database in their order
-        self._writer: Connection | None = None
+        self._writer = Writer(link)
         self._readers: asyncpg.Pool[asyncpg.Record] | None = None
         self._request = 0
         self._known: Mapping[str, Any] = {}
@@ -78,7 +78,6 @@ class PostgresStore:
         self._leased: dict[int, int] = {}
         """Accept sequences of what this process has in process, by start sequence."""
         self._lost_an_answer = False
-        self._is_doubtful = False
         self.found = Found(log_id="", tallies={}, recovered=0, quarantined=0, head=0, earliest=0)
 
     async def open(self) -> None:
@@ -101,8 +100,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Let the connections go."""
-        if self._writer is not None:
-            self._writer.terminate()
+        self._writer.close()
         if self._readers is not None:
             self._readers.terminate()
 
@@ -136,35 +134,12 @@ class PostgresStore:
             held=list(self._leased) if self._lost_an_answer else None,
         )
         try:
-            rows = await self._written(arguments(changes, caller))
+            answer = await self._writer.call(arguments(changes, caller))
         except StoreAway:
             self._lost_an_answer = True
             raise
         self._lost_an_answer = False
-        return Answer(rows)
-
-    async def _written(self, values: list[Any]) -> list[Row]:
-        """Make the one call that a commit is; a connection that failed is made anew."""
-        if self._writer is None or self._writer.is_closed():
-            self._writer = await self._link.connect_durably()
-            self._writer.add_log_listener(self._warned)
-        self._is_doubtful = False
-        try:
-            return self._undoubted(await self._link.fetch(self._writer, CALL, *values))
-        except (StoreAway, asyncio.CancelledError):
-            self._writer.terminate()  # whatever it still does, its answer is not for us
-            raise
-
-    def _undoubted(self, rows: list[Row]) -> list[Row]:
-        """Give the answer of a commit, unless it did not wait for the standby to its end."""
-        if self._is_doubtful:
-            raise StoreAway("PostgreSQL: a commit's wait for its standby was cancelled")
-        return rows
-
-    def _warned(self, _: object, warning: asyncpg.PostgresLogMessage) -> None:
-        """Take note of a warning, which comes before the answer."""
-        if warning.server_source_function == "SyncRepWaitForLSN":
-            self._is_doubtful = True
+        return answer
 
     def _know(self, said: Mapping[str, Any]) -> None:
         if not self._known or said["number"] >= self._known["number"]:
@@ -313,11 +288,11 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     watch = Watch(link, session, hints=hints)
     store = PostgresStore(link, session=session, watch=watch, policy=policy, clock=clock)
     try:
-        await _prepared(link, policy, session)
-        await store.open()
-    except (StoreAway, StoreFull, StoreBroken) as error:
-        raise StartupFailed(f"cannot open the store: {error}") from error
-    try:
+        try:
+            await _prepared(link, policy, session)
+            await store.open()
+        except (StoreAway, StoreFull, StoreBroken) as error:
+            raise StartupFailed(f"cannot open the store: {error}") from error
         yield store
     finally:
         await session.end()

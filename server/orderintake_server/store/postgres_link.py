@@ -32,7 +32,7 @@ STATEMENTS = 100
 SETTINGS = {"application_name": "orderintake", "tcp_user_timeout": "10000"}
 """A commit's lock is held until its answer is in the network's buffers: a connection of which the
 other end takes nothing, being frozen or cut off, is given up after so many milliseconds."""
-CALL_SECONDS = 30.0
+CALL_SECONDS = 15.0
 """For one call; what becomes of one that takes longer is not known."""
 BARRIER = "SELECT pg_logical_emit_message(true, 'orderintake', '')"
 """Its commit is as durable as any other, and so is then all that can be seen: behind a crash that

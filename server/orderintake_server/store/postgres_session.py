@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orderintake_server.errors import StoreAway, StoreFull
+from orderintake_server.errors import StoreAway, StoreBroken, StoreFull
+from orderintake_server.store.postgres_link import failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +72,7 @@ class Session:
         self._workers = workers
         self.lease_seconds = lease_seconds
         self._thread = threading.Thread(target=self._run, name="store-session", daemon=True)
+        self._is_speaking = threading.Event()
         self._thread_loop: asyncio.AbstractEventLoop | None = None
         self._over: asyncio.Event | None = None
         self._loop = asyncio.get_running_loop()
@@ -86,6 +88,7 @@ class Session:
     async def speak(self) -> None:
         """From here on say so, again and again."""
         await asyncio.to_thread(self._thread.start)
+        await asyncio.to_thread(self._is_speaking.wait)
 
     async def end(self) -> None:
         """Say that this replica is gone, so that nobody waits for it; the thread ends."""
@@ -100,6 +103,7 @@ class Session:
     async def _live(self) -> None:
         """Beat until it is over; a connection that fails is made anew."""
         self._thread_loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        self._is_speaking.set()
         while not self._over.is_set():
             try:
                 connection = await self._link.connect()
@@ -107,14 +111,16 @@ class Session:
                     await self._beat_on(connection)
                 finally:
                     connection.terminate()
-            except (StoreAway, StoreFull) as away:
+            except (StoreAway, StoreFull, StoreBroken) as away:
                 log.warning("no sign of life could be given", error=str(away))
                 await self._wait(min(self.lease_seconds / BEATS, 1.0))
 
     async def _beat_on(self, connection: Connection) -> None:
         assert self._over is not None  # noqa: S101 - set before; mypy cannot know
         while not self._over.is_set():
-            standing = await self._beat(connection)
+            with failures():  # one that takes longer comes too late
+                async with asyncio.timeout(self.lease_seconds / BEATS):
+                    standing = await self._beat(connection)
             if standing != self.standing or standing.has_dead or not standing.may_reap:
                 self._loop.call_soon_threadsafe(self._change, standing)
             await self._wait(self.lease_seconds / BEATS)
