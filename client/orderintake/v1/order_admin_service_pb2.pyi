@@ -48,11 +48,11 @@ class GetQueueStatsResponse(_message.Message):
     HEAD_SEQUENCE_FIELD_NUMBER: _builtins.int
     SUBSCRIBERS_FIELD_NUMBER: _builtins.int
     workers: _builtins.int
-    """How many workers there are."""
+    """How many workers the server that answers has."""
     head_sequence: _builtins.int
     """The sequence of the newest completion."""
     subscribers: _builtins.int
-    """How many completion streams are open."""
+    """How many completion streams are open at the server that answers."""
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierStats]:
         """One for each tier, VIP first."""

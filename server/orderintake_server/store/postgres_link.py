@@ -48,7 +48,7 @@ _UNREACHABLE = (
 _FULL = ("53100",)
 _BROKEN = ("XX", "42", "3F000", "3D000")
 """Corrupted data, an error inside; tables, functions, the schema or the database gone."""
-_AWAY = ("08", "25006", "28", "40", "53", "55", "57", "58")
+_AWAY = ("08", "25", "28", "40", "53", "55", "57", "58")
 """Connection lost; not the primary (any more); not let in; deadlock; no connection left to have; a
 lock not had in time; shut down, or cancelled; the disk does not answer."""
 

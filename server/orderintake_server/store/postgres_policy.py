@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from orderintake_server.store.base import Policy
     from orderintake_server.store.postgres_link import Connection
 
-_LOCK = "SELECT pg_advisory_xact_lock(8026370375060648052)"
-"""The one that every commit takes."""
+_LOCK = """
+SELECT set_config('idle_in_transaction_session_timeout', '5s', true);
+SELECT pg_advisory_xact_lock(8026370375060648052)
+"""
+"""The one that every commit takes; who is frozen while holding it loses it."""
 _POLICY = "SELECT vip_head_start, counts_customers FROM orderintake.policy"
 _ALIVE = """
 SELECT string_agg(format('%L', replica), ', ') FROM orderintake.sessions

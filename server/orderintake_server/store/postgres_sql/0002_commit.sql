@@ -522,6 +522,8 @@ DECLARE
   floors bigint[];
   t integer;
 BEGIN
+  -- Behind a pooler the transaction ends by a word of the replica, which may be frozen by then.
+  PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
   PERFORM pg_advisory_xact_lock(8026370375060648052);  -- held until this commit is durable and seen
   SELECT * INTO b FROM commits ORDER BY number DESC LIMIT 1;
   was := b;
