@@ -5,7 +5,7 @@ import random
 import shutil
 import sqlite3
 import tracemalloc
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from contextlib import closing
 from importlib import resources
 from pathlib import Path
@@ -47,7 +47,7 @@ from support.moving import (
     repeated,
     rows,
 )
-from support.postgres_home import PostgresHome, kinds
+from support.postgres_home import PostgresHome
 from support.stores import FoundStore, Home, SqliteHome
 
 BOTH = {
@@ -57,21 +57,9 @@ BOTH = {
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[SqliteHome]:
+def home(sqlite_home: SqliteHome) -> SqliteHome:
     """The place of a store in a directory."""
-    place = SqliteHome(tmp_path)
-    yield place
-    await place.leave()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[PostgresHome]:
-    """A database with an empty store, of which nothing was ever asked but to be opened."""
-    place = kinds()[0](tmp_path)
-    await place.open()
-    await place.close()
-    yield place
-    await place.leave()
+    return sqlite_home
 
 
 async def twin_of(home: SqliteHome, root: Path) -> SqliteHome:

@@ -1,7 +1,6 @@
 """When a store is not copied, nothing is: of either home."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -13,26 +12,14 @@ from orderintake_server.store.sqlite_copy import UNFINISHED
 from orderintake_server.store.sqlite_file import LOCK_NAME, NAME
 from support.changes import complete, new, place, start, whole_log
 from support.moving import STANDS, asked, files, rows
-from support.postgres_home import PostgresHome, kinds
+from support.postgres_home import PostgresHome
 from support.stores import SqliteHome
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[SqliteHome]:
+def home(sqlite_home: SqliteHome) -> SqliteHome:
     """The place of a store in a directory."""
-    place = SqliteHome(tmp_path)
-    yield place
-    await place.leave()
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[PostgresHome]:
-    """A database with an empty store, of which nothing was ever asked but to be opened."""
-    place = kinds()[0](tmp_path)
-    await place.open()
-    await place.close()
-    yield place
-    await place.leave()
+    return sqlite_home
 
 
 @pytest.fixture

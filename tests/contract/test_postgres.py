@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -57,13 +56,10 @@ DROP FUNCTION orderintake.hold;
 """
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
-async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[PostgresHome]:
-    """The place of an empty store, of each PostgreSQL in turn; it obeys all rules at the end."""
-    place: PostgresHome = request.param(tmp_path)
-    yield place
-    assert await asyncio.to_thread(place.findings) == []
-    await place.leave()
+@pytest.fixture
+def home(postgres_home: PostgresHome) -> PostgresHome:
+    """The place of an empty store, of each PostgreSQL in turn."""
+    return postgres_home
 
 
 @pytest.fixture

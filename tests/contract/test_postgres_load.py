@@ -41,13 +41,10 @@ DISK = "size=32m"
 BALLAST, BULK = 64 * 1024, 4 * 1024
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
-async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[PostgresHome]:
-    """The place of an empty store; it obeys all rules at the end."""
-    place: PostgresHome = request.param(tmp_path)
-    yield place
-    assert await asyncio.to_thread(place.findings) == []
-    await place.leave()
+@pytest.fixture
+def home(postgres_home: PostgresHome) -> PostgresHome:
+    """The place of an empty store, of each PostgreSQL in turn."""
+    return postgres_home
 
 
 @asynccontextmanager

@@ -1,8 +1,7 @@
 """A PostgreSQL store among others: replicas at once, a pooler, a server that does not answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -19,13 +18,10 @@ KINDS = kinds()
 REPLICAS, ROUNDS = 8, 50
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
-async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[PostgresHome]:
-    """The place of an empty store, of each PostgreSQL in turn; it obeys all rules at the end."""
-    place: PostgresHome = request.param(tmp_path)
-    yield place
-    assert await asyncio.to_thread(place.findings) == []
-    await place.leave()
+@pytest.fixture
+def home(postgres_home: PostgresHome) -> PostgresHome:
+    """The place of an empty store, of each PostgreSQL in turn."""
+    return postgres_home
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,11 +17,9 @@ from support.stores import SqliteHome
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[SqliteHome]:
+def home(sqlite_home: SqliteHome) -> SqliteHome:
     """The place of a store."""
-    place = SqliteHome(tmp_path)
-    yield place
-    await place.close()
+    return sqlite_home
 
 
 async def test_p18_a_second_open_is_refused_naming_the_process(home: SqliteHome) -> None:
