@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e6, help="orders a second, over all")
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--zipf", type=float, nargs="+", default=[0.0, 0.6, 0.8, 1.0], metavar="S")
-    parser.add_argument("--capacity", type=float, default=13_000, help="whole lives a second")
+    parser.add_argument("--capacity", type=float, default=11_500, help="whole lives a second")
     parser.add_argument("--utilisation", type=float, default=0.6, help="of it, at the most")
     parser.add_argument("--commit", type=float, default=1.0, help="ms that one takes at least")
     parser.add_argument("--replicas", type=int, default=4, help="of each shard")
