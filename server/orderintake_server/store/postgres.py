@@ -108,6 +108,8 @@ class PostgresStore:
 
     async def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
+        if changes.prune and self._session.standing.place:
+            changes = replace(changes, prune=None)  # the oldest replica sees to it
         async with self._turn:
             answer = await self._call(changes)
             before, said = self._known or answer.summary, answer.summary

@@ -671,9 +671,10 @@ BEGIN
   -- A look that found nothing to do is no commit: it would be news to others, who would look in turn.
   -- An answer to a caller is one, also where nothing changed: it has to be as durable as what it tells.
   IF coalesce(cardinality(a_group), 0) + coalesce(cardinality(e_order), 0) > 0
-    OR p ?| ARRAY['opens', 'held', 'cancels', 'pauses', 'prune']
-    OR (b.started, b.completed, b.queued, b.scheduled, b.next_due, b.due_floor) IS DISTINCT FROM
-      (was.started, was.completed, was.queued, was.scheduled, was.next_due, was.due_floor)
+    OR p ?| ARRAY['opens', 'held', 'cancels', 'pauses']
+    OR (b.started, b.completed, b.queued, b.scheduled, b.next_due, b.due_floor, b.earliest)
+      IS DISTINCT FROM (was.started, was.completed, was.queued, was.scheduled, was.next_due,
+        was.due_floor, was.earliest)
   THEN
     INSERT INTO commits SELECT (b).*;
   ELSE
