@@ -139,7 +139,13 @@ class Intake:
         been forgotten.
         """
         after = await self._place(start)
-        return await self._completions.read(wanted, after=after, limit=limit)
+        while True:
+            try:
+                return await self._completions.read(wanted, after=after, limit=limit)
+            except CursorExpired as expired:
+                if start is not Start.EARLIEST:
+                    raise
+                after = expired.earliest  # some more has been forgotten just now
 
     @asynccontextmanager
     async def subscribe(

@@ -23,7 +23,7 @@ from orderintake_server.errors import (
 )
 from orderintake_server.intake import Intake, Place, Standing, Start
 from orderintake_server.store.base import OrderFilter, Tally
-from support.changes import again, complete, new
+from support.changes import again, complete, new, prune
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 
@@ -288,3 +288,13 @@ async def test_stats_tell_how_each_tier_stands(desk: Desk, intake: Intake) -> No
     assert not flows[Tier.REGULAR].is_paused
     assert oldest == {Tier.REGULAR: first.order.accept_time}
     assert intake.head == 3
+
+
+async def test_p17_the_earliest_there_is_is_never_refused_though_more_was_forgotten_just_now(
+    store: FaultyStore, intake: Intake
+) -> None:
+    await prune(store, store.clock.later(1), limit=2)  # which is not known here yet
+    page = await intake.page(ANY, start=Start.EARLIEST, limit=10)
+    assert [completion.sequence for completion in page.completions] == [3]
+    with pytest.raises(CursorExpired):
+        await intake.page(ANY, start=0, limit=10)
