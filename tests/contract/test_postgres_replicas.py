@@ -7,9 +7,11 @@ from random import Random
 import pytest
 
 from orderintake_server.domain import State, Tier
+from orderintake_server.errors import StoreAway
 from orderintake_server.store import postgres_link
 from orderintake_server.store.base import Changes, Lease, Settlement, Take
 from orderintake_server.store.postgres import PostgresStore, postgres_store
+from orderintake_server.store.postgres_link import Row
 from support.changes import DONE, ROOMY, accept, log_of, new, place, queue, settle, whole_log
 from support.pooler import pooler
 from support.postgres_home import PostgresHome, kinds
@@ -148,3 +150,28 @@ async def _live(store: PostgresStore) -> None:
     assert again.order.accept_sequence == first.order.accept_sequence == 1
     assert vip.position == 1
     assert await log_of(store) == [(2, State.SUCCEEDED), (1, State.SUCCEEDED)]
+
+
+async def test_a_cancel_that_cannot_be_looked_up_is_looked_up_again(
+    home: PostgresHome, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place(store, new())
+    await take(store, 1)
+    refused: list[str] = []
+    fetch = store._fetch  # noqa: SLF001 - the database goes away at this very moment
+
+    async def away_once(query: str, *values: object) -> list[Row]:
+        if not refused:
+            refused.append(query)
+            raise StoreAway("PostgreSQL cannot be reached")
+        return await fetch(query, *values)
+
+    async with postgres_store(home.url, clock=home.clock, hints=False) as other:
+        await other.commit(Changes(cancels=[1]))
+        monkeypatch.setattr(store, "_fetch", away_once)
+        async with asyncio.timeout(20):
+            async for news in store.news():
+                if news.to_stop:
+                    break
+    assert news.to_stop == (1,)
+    assert len(refused) == 1

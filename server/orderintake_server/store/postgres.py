@@ -254,7 +254,10 @@ class PostgresStore:
         if cancels == self._cancels:
             return ()
         session_id = self._session.standing.session_id
-        rows = await self._fetch(_TO_STOP, session_id)
+        try:
+            rows = await self._fetch(_TO_STOP, session_id)
+        except (StoreAway, StoreFull):  # asked again by the next look, which waits for the store
+            return ()
         ours = set(self._leased.values())
         numbers = tuple(number for (number,) in rows if number in ours)
         if len(numbers) == len(rows):  # else one is just being given to us, or taken

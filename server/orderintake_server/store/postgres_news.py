@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from orderintake_server.errors import StoreAway, StoreFull
-from orderintake_server.store.postgres_link import BARRIER, failures
+from orderintake_server.store.postgres_link import failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -113,8 +113,7 @@ class Watch:
     async def _connected(self) -> Connection:
         """Give the connection, made anew if need be; what it shows is as durable as can be."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._link.connect()
-            await self._link.fetch(self._connection, BARRIER)
+            self._connection = await self._link.connect_durably()
             if self._hints:
                 with failures():
                     await self._connection.add_listener(CHANNEL, self._hinted)
