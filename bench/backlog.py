@@ -19,7 +19,7 @@ from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake.v1 import order_pb2
 from orderintake_server.domain import NewOrder, Tier
 from orderintake_server.store.base import Changes, Room
-from orderintake_server.store.sqlite import sqlite_store
+from orderintake_server.store.sqlite.store import sqlite_store
 
 GROUP = 5_000
 KINDS = ("vip", "scheduled", "expiring", *["regular"] * 7)

@@ -18,7 +18,7 @@ from database import postgres, store, told
 
 from orderintake_server.domain import Ending, NewOrder, Tier
 from orderintake_server.store.base import Changes, Lease, Room, Settlement, Store, Take
-from orderintake_server.store.postgres import postgres_store
+from orderintake_server.store.postgres.store import postgres_store
 
 AT_ONCE = 64
 BURST = 15

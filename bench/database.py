@@ -12,8 +12,8 @@ from unittest import mock
 
 import asyncpg
 
-from orderintake_server.store import postgres_schema
-from orderintake_server.store.postgres_link import BARRIER
+from orderintake_server.store.postgres import schema as postgres_schema
+from orderintake_server.store.postgres.connector import BARRIER
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # how tests run one, we do too
 from support.postgres import Cluster, binaries, cluster, version

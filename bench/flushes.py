@@ -29,7 +29,7 @@ from database import Cluster, postgres, store, told
 
 from orderintake_server.domain import Ending, NewOrder, Tier
 from orderintake_server.store.base import Changes, Lease, Room, Settlement, Take
-from orderintake_server.store.postgres import PostgresStore, postgres_store
+from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 
 DELAY = 1_000
 """Microseconds that each flush of the slower disk takes longer."""

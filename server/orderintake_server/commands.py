@@ -12,7 +12,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orderintake_server import config
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
-from orderintake_server.store import copy, postgres_audit, postgres_schema, sqlite_audit
+from orderintake_server.store import copy
+from orderintake_server.store.postgres import audit as postgres_audit
+from orderintake_server.store.postgres import schema as postgres_schema
+from orderintake_server.store.sqlite import audit as sqlite_audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from orderintake_server.dispatch.attempts import StopSignal
-    from orderintake_server.names import Names
+    from orderintake_server.ids import Names
     from orderintake_server.store.base import Lease
 
 __all__ = ["HandlerCalls", "OrderAttempt", "Reject", "Retry", "load", "simulate"]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from orderintake_server.dispatch.subscription import Subscription
 from orderintake_server.domain import (
     REDRIVABLE,
     Completion,
@@ -25,17 +24,18 @@ from orderintake_server.errors import (
     OrderNotFound,
     OrderNotRedrivable,
 )
+from orderintake_server.stream.subscription import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from orderintake_server.dispatch.completions import Completions
+    from orderintake_server.dispatch.committer import Ledger
+    from orderintake_server.dispatch.customer_rate import CustomerRate
     from orderintake_server.dispatch.estimate import ServiceTimes, Wait
-    from orderintake_server.dispatch.flow import Flow, TierFlow
-    from orderintake_server.dispatch.ledger import Ledger
-    from orderintake_server.dispatch.quota import CustomerRate
+    from orderintake_server.dispatch.stats import Flow, TierFlow
     from orderintake_server.domain import Cancelled, Receipt
     from orderintake_server.store.base import LogPage, OrderFilter, Store
+    from orderintake_server.stream.log import Completions
 
 
 class Start(Enum):

@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orderintake_server import handlers
+from orderintake_server.dispatch.admission import Limits, WaitingRoom
 from orderintake_server.dispatch.attempts import Attempts
-from orderintake_server.dispatch.completions import Completions
+from orderintake_server.dispatch.committer import Ledger
+from orderintake_server.dispatch.customer_rate import CustomerRate
 from orderintake_server.dispatch.drain import DrainRate
 from orderintake_server.dispatch.estimate import ServiceTimes
-from orderintake_server.dispatch.flow import Flow
-from orderintake_server.dispatch.ledger import Ledger
+from orderintake_server.dispatch.free_workers import Slots
 from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
-from orderintake_server.dispatch.quota import CustomerRate
 from orderintake_server.dispatch.ready import ReadyQueue
 from orderintake_server.dispatch.retention import Retention
 from orderintake_server.dispatch.retries import RetryPolicy
-from orderintake_server.dispatch.room import Limits, WaitingRoom
-from orderintake_server.dispatch.slots import Slots
+from orderintake_server.dispatch.stats import Flow
 from orderintake_server.dispatch.workers import Workers, WorkPolicy
 from orderintake_server.domain import Ranking
+from orderintake_server.ids import Names
 from orderintake_server.intake import Intake
-from orderintake_server.names import Names
 from orderintake_server.rpc.codec import Codec
 from orderintake_server.rpc.server import RpcSettings, rpc_server
 from orderintake_server.store.base import Policy
-from orderintake_server.store.postgres import postgres_store
-from orderintake_server.store.sqlite import sqlite_store
+from orderintake_server.store.postgres.store import postgres_store
+from orderintake_server.store.sqlite.store import sqlite_store
+from orderintake_server.stream.log import Completions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

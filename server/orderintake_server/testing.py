@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from orderintake_server.config import Settings
 from orderintake_server.handlers import simulate
 from orderintake_server.service import running
-from orderintake_server.store.sqlite_audit import audit
+from orderintake_server.store.sqlite.audit import audit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -12,8 +12,8 @@ from orderintake_server.domain import Ranking, Tier
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.audit import ORDER_OF_STARTS, SHOWN, Finding
 from orderintake_server.store.base import Policy
-from orderintake_server.store.sqlite_audit import RULES, audit
-from orderintake_server.store.sqlite_file import NAME
+from orderintake_server.store.sqlite.audit import RULES, audit
+from orderintake_server.store.sqlite.database import NAME
 from support.changes import (
     FAILED,
     again,

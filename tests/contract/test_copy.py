@@ -18,12 +18,12 @@ from orderintake_server.domain import (
     State,
     Tier,
 )
-from orderintake_server.store import postgres_schema
 from orderintake_server.store.base import (
     Policy,
 )
 from orderintake_server.store.copy import Copied, copy
-from orderintake_server.store.sqlite_file import LOCK_NAME, NAME
+from orderintake_server.store.postgres import schema as postgres_schema
+from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
 from support.changes import (
     cancel,
     complete,
@@ -178,7 +178,7 @@ async def test_a_store_of_an_older_schema_is_brought_up_to_date_first(
     home: SqliteHome, database: PostgresHome
 ) -> None:
     home.directory.mkdir()
-    scripts = resources.files("orderintake_server.store") / "sqlite_sql"
+    scripts = resources.files("orderintake_server.store.sqlite") / "tables"
     with closing(sqlite3.connect(home.directory / NAME)) as connection:
         connection.executescript((scripts / "0001_orders.sql").read_text())
         connection.executescript(

@@ -8,8 +8,8 @@ import pytest
 
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.copy import copy
-from orderintake_server.store.sqlite_copy import UNFINISHED
-from orderintake_server.store.sqlite_file import LOCK_NAME, NAME
+from orderintake_server.store.sqlite.copy import UNFINISHED
+from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
 from support.changes import complete, new, place, start, whole_log
 from support.moving import STANDS, asked, files, rows
 from support.postgres_home import PostgresHome

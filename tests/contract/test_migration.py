@@ -23,7 +23,7 @@ from orderintake_server.errors import RequestIdReused, StartupFailed
 from orderintake_server.store import base
 from orderintake_server.store.audit import Finding
 from orderintake_server.store.base import OrderFilter, Policy, Tally
-from orderintake_server.store.sqlite_file import NAME
+from orderintake_server.store.sqlite.database import NAME
 from support.changes import (
     FAILURE,
     accept,
@@ -86,7 +86,9 @@ async def home(tmp_path: Path) -> AsyncIterator[SqliteHome]:
 
 def _make_old(directory: Path) -> None:
     directory.mkdir()
-    schema = resources.files(base.__package__).joinpath("sqlite_sql/0001_orders.sql").read_text()
+    schema = (
+        resources.files(f"{base.__package__}.sqlite").joinpath("tables/0001_orders.sql").read_text()
+    )
     with closing(sqlite3.connect(directory / NAME)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN; {schema} PRAGMA user_version = 1; COMMIT;")

@@ -11,8 +11,8 @@ import pytest
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import StoreAway
 from orderintake_server.store.base import Changes, Lease, Settlement, Take
-from orderintake_server.store.postgres import PostgresStore, postgres_store
-from orderintake_server.store.postgres_call import CALL, Answer, Caller, arguments
+from orderintake_server.store.postgres.call import CALL, Answer, Caller, arguments
+from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import (
     DONE,
     ROOMY,
@@ -29,7 +29,7 @@ from support.proxy import Proxy, proxy
 from support.replicas import until
 
 if TYPE_CHECKING:
-    from orderintake_server.store.postgres_link import Connection
+    from orderintake_server.store.postgres.connector import Connection
 
 KINDS = kinds()
 LOCK = 8026370375060648052

@@ -12,7 +12,7 @@ from orderintake_server.domain import Ranking, Tier
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.audit import ORDER_OF_STARTS, SHOWN, Finding
 from orderintake_server.store.base import Changes, Lease, Policy, Store, Take
-from orderintake_server.store.postgres_audit import RULES, audit
+from orderintake_server.store.postgres.audit import RULES, audit
 from support.changes import FAILED, again, new, pause, place, prune, settle
 from support.clocks import SECOND
 from support.mixes import mix

@@ -18,17 +18,17 @@ import pytest
 from orderintake_server.domain import NewOrder, Order, State, Tier
 from orderintake_server.errors import StoreFull
 from orderintake_server.store.base import Changes, Lease, Settlement, Store, Take
-from orderintake_server.store.postgres import postgres_store
-from orderintake_server.store.postgres_audit import audit
-from orderintake_server.store.postgres_call import CALL, Caller, arguments
-from orderintake_server.store.postgres_news import LEAST_SECONDS
-from orderintake_server.store.postgres_schema import migrate
+from orderintake_server.store.postgres.audit import audit
+from orderintake_server.store.postgres.call import CALL, Caller, arguments
+from orderintake_server.store.postgres.notifier import LEAST_SECONDS
+from orderintake_server.store.postgres.schema import migrate
+from orderintake_server.store.postgres.store import postgres_store
 from support import program
 from support.changes import DONE, new, place, settle
 from support.postgres_home import PostgresHome, kinds, running
 
 if TYPE_CHECKING:
-    from orderintake_server.store.postgres_link import Connection
+    from orderintake_server.store.postgres.connector import Connection
 
 KINDS = kinds()[:1]
 ORDERS, BATCH, AT_ONCE = 30_000, 1_000, 100

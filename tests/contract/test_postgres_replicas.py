@@ -8,10 +8,10 @@ import pytest
 
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import StoreAway
-from orderintake_server.store import postgres_link
 from orderintake_server.store.base import Changes, Lease, Settlement, Take
-from orderintake_server.store.postgres import PostgresStore, postgres_store
-from orderintake_server.store.postgres_link import Row
+from orderintake_server.store.postgres import connector as postgres_link
+from orderintake_server.store.postgres.connector import Row
+from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import DONE, ROOMY, accept, log_of, new, place, queue, settle, whole_log
 from support.pooler import pooler
 from support.postgres_home import PostgresHome, kinds

@@ -8,11 +8,11 @@ import pytest
 
 from orderintake_server.domain import Tier
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store import postgres_schema
 from orderintake_server.store.base import Changes, Take
-from orderintake_server.store.postgres import PostgresStore, postgres_store
-from orderintake_server.store.postgres_audit import audit
-from orderintake_server.store.postgres_schema import migrate, steps
+from orderintake_server.store.postgres import schema as postgres_schema
+from orderintake_server.store.postgres.audit import audit
+from orderintake_server.store.postgres.schema import migrate, steps
+from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import again, give_back, new, pause, place, settle, whole_log
 from support.postgres import Cluster
 from support.postgres_home import kinds, running

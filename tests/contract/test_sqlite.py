@@ -11,7 +11,7 @@ import pytest
 from orderintake_server.domain import Ending, Event, Failure, State
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.base import EVERY_ORDER, Changes, Settlement
-from orderintake_server.store.sqlite_file import LOCK_NAME, NAME
+from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
 from support.changes import DONE, new, place, settle, start, waiting, whole_log
 from support.stores import SqliteHome
 

@@ -12,7 +12,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from orderintake import AsyncClient, AsyncCompletions, Client, Unavailable
-from orderintake_server.store import postgres_schema
+from orderintake_server.store.postgres import schema as postgres_schema
 from support.postgres import Cluster, binaries, cluster
 from support.process import ServerProcess
 from support.proxy import Proxy, proxy

@@ -7,7 +7,7 @@ import grpc
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.store.sqlite_audit import audit
+from orderintake_server.store.sqlite.audit import audit
 from support.in_process import Stub, completions
 from support.orders import order
 from support.process import serving_process

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orderintake_server.names import Names
+from orderintake_server.ids import Names
 from orderintake_server.store.base import EVERY_ORDER
 from orderintake_server.store.copy import copy
 from support.in_process import completions

@@ -11,7 +11,7 @@ import pytest
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.store.sqlite_file import NAME
+from orderintake_server.store.sqlite.database import NAME
 from support.in_process import Stub, completions
 from support.orders import order
 from support.process import run_to_end, serving_process

@@ -11,8 +11,8 @@ import pytest
 from orderintake import AsyncClient, DeadlineExceeded, Unavailable
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.store import postgres_schema
-from orderintake_server.store.postgres_audit import audit
+from orderintake_server.store.postgres import schema as postgres_schema
+from orderintake_server.store.postgres.audit import audit
 from support.gate import Gate
 from support.in_process import completions, serving
 from support.orders import order

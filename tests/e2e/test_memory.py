@@ -11,7 +11,7 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.dispatch.ready import WINDOW
 from orderintake_server.domain import NewOrder, Tier
-from orderintake_server.store.sqlite import sqlite_store
+from orderintake_server.store.sqlite.store import sqlite_store
 from support.changes import accept
 from support.clocks import Microseconds
 from support.in_process import completions

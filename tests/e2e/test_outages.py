@@ -12,8 +12,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.store import postgres_link, postgres_schema
-from orderintake_server.store.postgres_audit import audit
+from orderintake_server.store.postgres import connector as postgres_link
+from orderintake_server.store.postgres import schema as postgres_schema
+from orderintake_server.store.postgres.audit import audit
 from support.gate import Gate
 from support.in_process import Stream, Stub, completions, read, serving
 from support.orders import order

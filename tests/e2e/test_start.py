@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.config import Settings
-from orderintake_server.store.sqlite_file import NAME
+from orderintake_server.store.sqlite.database import NAME
 from support.in_process import completions
 from support.orders import order
 from support.process import run_to_end, server_process, serving_process

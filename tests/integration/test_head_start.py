@@ -6,8 +6,8 @@ from pathlib import Path
 
 from orderintake_server.domain import Ending, NewOrder, Ranking, Tier, Waiting
 from orderintake_server.store.base import Changes, Lease, Page, Policy, Room, Settlement
-from orderintake_server.store.sqlite import sqlite_store
-from orderintake_server.store.sqlite_audit import audit
+from orderintake_server.store.sqlite.audit import audit
+from orderintake_server.store.sqlite.store import sqlite_store
 
 SECOND = 1_000_000
 HEAD_START = 30 * SECOND

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from orderintake import AsyncClient, Completion, State
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.postgres_audit import audit
+from orderintake_server.store.postgres.audit import audit
 from orderintake_server.telemetry import configure_log
 from support.chaos_callers import Mover, Placers, Seen, Stayer, clients
 from support.chaos_orders import Placed, wrong

@@ -14,7 +14,7 @@ from subprocess import TimeoutExpired
 
 import structlog
 
-from orderintake_server.store import postgres_schema
+from orderintake_server.store.postgres import schema as postgres_schema
 from support.chaos_orders import MAX_ATTEMPTS, MAX_CRASHES
 from support.postgres import Cluster, cluster
 from support.process import ServerProcess

@@ -5,8 +5,8 @@ from typing import Any
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.dispatch.completions import Completions
 from orderintake_server.domain import Completion
+from orderintake_server.stream.log import Completions
 
 
 def encode(completion: Completion) -> bytes:

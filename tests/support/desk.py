@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from orderintake_server.dispatch.admission import Limits, WaitingRoom
 from orderintake_server.dispatch.attempts import Attempts
+from orderintake_server.dispatch.committer import Ledger
+from orderintake_server.dispatch.customer_rate import CustomerRate
 from orderintake_server.dispatch.drain import DrainRate
 from orderintake_server.dispatch.estimate import ServiceTimes
-from orderintake_server.dispatch.flow import Flow
-from orderintake_server.dispatch.ledger import Ledger
+from orderintake_server.dispatch.free_workers import Slots
 from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
-from orderintake_server.dispatch.quota import CustomerRate
 from orderintake_server.dispatch.ready import ReadyQueue
 from orderintake_server.dispatch.retention import Retention
-from orderintake_server.dispatch.room import Limits, WaitingRoom
-from orderintake_server.dispatch.slots import Slots
+from orderintake_server.dispatch.stats import Flow
 from orderintake_server.domain import NewOrder, Receipt, Tier
 from orderintake_server.intake import Intake
 from orderintake_server.store.base import Lease, Tally

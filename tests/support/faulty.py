@@ -7,8 +7,8 @@ from pathlib import Path
 
 from orderintake_server.errors import StoreAway, StoreBroken, StoreFull
 from orderintake_server.store.base import Changes, Committed, Policy
-from orderintake_server.store.sqlite import SqliteStore, sqlite_store
-from orderintake_server.store.sqlite_changes import Writer
+from orderintake_server.store.sqlite.store import SqliteStore, sqlite_store
+from orderintake_server.store.sqlite.writer import Writer
 from support.clocks import Microseconds
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from orderintake_server.domain import Durability, Ending, Event, Failure, NewOrder, Receipt, Tier
 from orderintake_server.store.base import EVERY_ORDER, Changes, Committed, OrderFilter, Page
-from orderintake_server.store.sqlite_file import NAME
+from orderintake_server.store.sqlite.database import NAME
 from support.changes import (
     FRONT,
     PLENTY,

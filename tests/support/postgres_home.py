@@ -9,11 +9,11 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
-from orderintake_server.store import postgres_schema
 from orderintake_server.store.audit import Finding
 from orderintake_server.store.base import Policy
-from orderintake_server.store.postgres import PostgresStore, postgres_store
-from orderintake_server.store.postgres_audit import audit
+from orderintake_server.store.postgres import schema as postgres_schema
+from orderintake_server.store.postgres.audit import audit
+from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.clocks import Microseconds
 from support.postgres import Cluster, binaries, cluster, version
 

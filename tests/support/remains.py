@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orderintake_server.domain import Tier
-from orderintake_server.store.sqlite_file import NAME
+from orderintake_server.store.sqlite.database import NAME
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.handlers import OrderAttempt
-from orderintake_server.store.postgres_audit import audit
+from orderintake_server.store.postgres.audit import audit
 from support.handlers import ask_gate
 from support.in_process import Stub
 from support.postgres import Cluster, binaries

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from orderintake_server.store import sqlite_file
 from orderintake_server.store.audit import Finding
 from orderintake_server.store.base import Found, Policy, Store
-from orderintake_server.store.sqlite import SqliteStore, sqlite_store
-from orderintake_server.store.sqlite_audit import audit
+from orderintake_server.store.sqlite import database as sqlite_file
+from orderintake_server.store.sqlite.audit import audit
+from orderintake_server.store.sqlite.store import SqliteStore, sqlite_store
 from support.clocks import Microseconds
 from support.postgres_home import kinds
 

@@ -10,9 +10,7 @@ from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.dispatch.estimate import Wait
-from orderintake_server.dispatch.flow import TierFlow
-from orderintake_server.dispatch.ring import MESSAGE_BYTES
-from orderintake_server.dispatch.subscription import Delivery, Signal
+from orderintake_server.dispatch.stats import TierFlow
 from orderintake_server.domain import (
     Cancelled,
     CancelOutcome,
@@ -24,10 +22,12 @@ from orderintake_server.domain import (
     Tier,
     WaitReason,
 )
+from orderintake_server.ids import Names
 from orderintake_server.intake import Standing
-from orderintake_server.names import Names
 from orderintake_server.rpc.codec import Codec
 from orderintake_server.store.base import COMPLETION_BYTES, LogPage, Tally
+from orderintake_server.stream.ring import MESSAGE_BYTES
+from orderintake_server.stream.subscription import Delivery, Signal
 from support.changes import FAILURE
 from support.clocks import Microseconds
 

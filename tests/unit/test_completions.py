@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderintake_server.dispatch import ring
-from orderintake_server.dispatch.completions import Completions, Woken
-from orderintake_server.dispatch.subscription import Subscription
 from orderintake_server.domain import Tier
 from orderintake_server.store.base import EVERY_ORDER, LogPage, OrderFilter
-from orderintake_server.store.sqlite import SqliteStore, sqlite_store
+from orderintake_server.store.sqlite.store import SqliteStore, sqlite_store
+from orderintake_server.stream import ring
+from orderintake_server.stream.log import Completions, Woken
+from orderintake_server.stream.subscription import Subscription
 from support.changes import complete, new, prune, whole_log
 from support.clocks import Microseconds
 from support.completed import encode, sequences

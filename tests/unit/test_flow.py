@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from orderintake_server.dispatch.flow import Flow
 from orderintake_server.dispatch.rate import Rate
 from orderintake_server.dispatch.retention import (
     LOOK_SECONDS,
@@ -12,6 +11,7 @@ from orderintake_server.dispatch.retention import (
     STEP_SECONDS,
     Retention,
 )
+from orderintake_server.dispatch.stats import Flow
 from orderintake_server.domain import Tier
 from orderintake_server.store.base import Committed, Found, Prune, Tally
 from support.clocks import Seconds

@@ -14,7 +14,7 @@ from orderintake.v1 import order_pb2
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.domain import Order, State, Tier
 from orderintake_server.handlers import RESULT_BYTES, HandlerCalls, OrderAttempt, Reject
-from orderintake_server.names import Names
+from orderintake_server.ids import Names
 from orderintake_server.store.base import Lease
 
 NAMES = Names("0123abcd")

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from orderintake_server import errors
 from orderintake_server.errors import FieldViolation, InvalidOrder
-from orderintake_server.names import Names
+from orderintake_server.ids import Names
 from orderintake_server.rpc.hold import Hold
 from orderintake_server.rpc.interceptors import Guard
 from orderintake_server.rpc.status import Statuses

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from orderintake_server.dispatch import committer as committer_module
 from orderintake_server.dispatch import inbox as inbox_module
-from orderintake_server.dispatch import ledger as ledger_module
-from orderintake_server.dispatch.completions import Completions
 from orderintake_server.domain import CancelOutcome, Order, Receipt, State
 from orderintake_server.errors import QueueFull, RequestIdReused
+from orderintake_server.stream.log import Completions
 from support.changes import DONE, new, place, strictly, waiting
 from support.completed import encode
 from support.desk import Desk, working
@@ -238,7 +238,7 @@ async def test_what_the_store_held_before_is_read_page_by_page(store: FaultyStor
 async def test_an_order_too_many_waits_for_its_commit_nowhere(
     store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "PENDING_ORDERS", 5)
+    monkeypatch.setattr(committer_module, "PENDING_ORDERS", 5)
     store.hold()
     answers = [desk.ledger.accept((new(),) * size) for size in (2, 3)]
     with pytest.raises(QueueFull) as full:
@@ -254,7 +254,7 @@ async def test_an_order_too_many_waits_for_its_commit_nowhere(
 async def test_refused_orders_wait_for_no_commit_any_more(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "PENDING_ORDERS", 2)
+    monkeypatch.setattr(committer_module, "PENDING_ORDERS", 2)
     await desk.place(new(b"tea", request_id="r"))
     for _ in range(5):
         with pytest.raises(RequestIdReused):

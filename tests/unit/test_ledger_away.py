@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch import ledger as ledger_module
+from orderintake_server.dispatch import committer as committer_module
 from orderintake_server.errors import StorageUnavailable
 from support.changes import DONE, new, whole_log
 from support.desk import Desk, working
@@ -17,8 +17,8 @@ async def desk(
     store: FaultyStore, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> AsyncIterator[Desk]:
     """A ledger at work that tries again at once."""
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(ledger_module, "PROBE", 0)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(committer_module, "PROBE", 0)
     async with working(Desk(store, is_shared=request.param)) as desk:
         yield desk
         store.repair()

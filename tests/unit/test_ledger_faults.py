@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch import ledger as ledger_module
-from orderintake_server.dispatch.room import Limits
+from orderintake_server.dispatch import committer as committer_module
+from orderintake_server.dispatch.admission import Limits
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreBroken
 from support.changes import DONE, FAILED, new, place, strictly, waiting, whole_log
 from support.desk import Desk, working
@@ -18,7 +18,7 @@ FOREVER = 3600.0
 @pytest.fixture
 async def desk(store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     """A ledger at work that tries again at once."""
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
     async with working(Desk(store, limits=Limits(queue=3))) as desk:
         await _drain_begun(store)
         yield desk
@@ -47,7 +47,7 @@ async def test_on_a_full_disk_callers_are_refused(store: FaultyStore, desk: Desk
 async def test_a_caller_refused_by_a_full_disk_no_longer_waits_for_a_commit(
     store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "PENDING_ORDERS", 2)
+    monkeypatch.setattr(committer_module, "PENDING_ORDERS", 2)
     store.fill()
     for _ in range(3):
         with pytest.raises(StorageUnavailable):
@@ -105,7 +105,7 @@ async def test_what_was_asked_first_is_tried_first(store: FaultyStore, desk: Des
 async def test_a_caller_does_not_wait_for_the_next_try(
     store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", FOREVER)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", FOREVER)
     await desk.place(new())
     lease = await desk.start()
     store.fill()
@@ -122,7 +122,7 @@ async def test_a_caller_does_not_wait_for_the_next_try(
 async def test_who_asks_while_a_commit_fails_is_tried_at_once(
     store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", FOREVER)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", FOREVER)
     store.fill()
     store.hold()
     first = desk.ledger.accept((new(),))
@@ -137,7 +137,7 @@ async def test_who_asks_while_a_commit_fails_is_tried_at_once(
 async def test_a_full_disk_loses_no_page_of_the_queue(
     store: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
     await place(store, *[new()] * 4)
     store.fill()
     desk = Desk(store, window=2)
@@ -152,7 +152,7 @@ async def test_a_full_disk_loses_no_page_of_the_queue(
 async def test_a_disk_still_full_does_not_keep_the_service_from_stopping(
     store: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", FOREVER)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", FOREVER)
     async with working(Desk(store)) as desk:
         await desk.place(new())
         lease = await desk.start()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch import ledger as ledger_module
+from orderintake_server.dispatch import committer as committer_module
 from orderintake_server.domain import Cancelled, CancelOutcome, Tier
 from orderintake_server.errors import StorageUnavailable
 from support.changes import new
@@ -40,7 +40,7 @@ async def outcome(answer: asyncio.Future[Cancelled | None]) -> CancelOutcome:
 async def test_on_a_full_disk_whoever_cancels_or_pauses_is_refused(
     store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
     await desk.place(new())
     store.fill()
     with pytest.raises(StorageUnavailable):
@@ -55,7 +55,7 @@ async def test_on_a_full_disk_whoever_cancels_or_pauses_is_refused(
 async def test_who_cancels_or_pauses_while_a_commit_fails_is_answered_at_once(
     store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", FOREVER)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", FOREVER)
     for ask in (
         lambda: desk.ledger.cancel(1),
         lambda: desk.ledger.pause(Tier.VIP, is_paused=True),
@@ -75,7 +75,7 @@ async def test_who_cancels_or_pauses_while_a_commit_fails_is_answered_at_once(
 async def test_on_a_full_disk_a_running_attempt_is_not_told_to_stop(
     store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
     await desk.place(new())
     signal = desk.attempts.begin((await desk.start()).order)
     store.fill()
@@ -87,7 +87,7 @@ async def test_on_a_full_disk_a_running_attempt_is_not_told_to_stop(
 async def test_on_a_full_disk_each_worker_keeps_the_order_it_was_to_be_given(
     store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
     await desk.place(new(), new(), new())
     store.fill()
     claims = [desk.ledger.next_order() for _ in range(2)]
@@ -105,7 +105,7 @@ async def test_on_a_full_disk_each_worker_keeps_the_order_it_was_to_be_given(
 async def test_on_a_full_disk_a_worker_that_leaves_gives_its_order_back(
     store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_module, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
     await desk.place(new())
     store.fill()
     leaves = desk.ledger.next_order()

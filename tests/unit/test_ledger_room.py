@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch.room import Limits
+from orderintake_server.dispatch.admission import Limits
 from orderintake_server.domain import Receipt
 from orderintake_server.errors import QueueFull
 from support.changes import DONE, new, place

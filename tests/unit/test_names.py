@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from orderintake_server.errors import CursorInvalid, CursorOtherLog, OrderNotFound
-from orderintake_server.names import Names
+from orderintake_server.ids import Names
 
 LOG = Names("0123abcd")
 ALPHABET = string.ascii_letters + string.digits + string.punctuation + " \n\x00é"

@@ -10,8 +10,8 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import CursorInvalid, CursorOtherLog, InvalidOrder
+from orderintake_server.ids import Names
 from orderintake_server.intake import Place, Start
-from orderintake_server.names import Names
 from orderintake_server.rpc import requests
 from orderintake_server.rpc.requests import Subscribe
 from orderintake_server.store.base import OrderFilter

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderintake_server.dispatch import quota
-from orderintake_server.dispatch.quota import CustomerRate
+from orderintake_server.dispatch import customer_rate as quota
+from orderintake_server.dispatch.customer_rate import CustomerRate
 from orderintake_server.errors import CustomerQuota
 from support.clocks import Seconds
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from orderintake_server.dispatch import ring
-from orderintake_server.dispatch.ring import Cut, Entry, Ring
 from orderintake_server.domain import Tier
 from orderintake_server.store.base import EVERY_ORDER, OrderFilter
+from orderintake_server.stream import ring
+from orderintake_server.stream.ring import Cut, Entry, Ring
 
 
 def entries(first: int, last: int, *, size: int = 1) -> list[Entry]:

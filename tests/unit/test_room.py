@@ -2,8 +2,8 @@
 
 import pytest
 
+from orderintake_server.dispatch.admission import Limits, WaitingRoom
 from orderintake_server.dispatch.drain import MOST_SECONDS, DrainRate
-from orderintake_server.dispatch.room import Limits, WaitingRoom
 from orderintake_server.domain import Tier
 from orderintake_server.errors import CustomerQuota, QueueFull
 from orderintake_server.store.base import NoRoom, Room, Tallies, Tally

@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from orderintake_server.dispatch.free_workers import Slots
 from orderintake_server.dispatch.inbox import Ask
 from orderintake_server.dispatch.ready import ReadyQueue
-from orderintake_server.dispatch.slots import Slots
 from orderintake_server.domain import Waiting
 from orderintake_server.store.base import Lease
 from support.changes import strictly

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orderintake_server import errors
 from orderintake_server.errors import FieldViolation, InvalidOrder, Reason, RequestIdReused
-from orderintake_server.names import Names
+from orderintake_server.ids import Names
 from orderintake_server.rpc.status import CODES, Metadata, Statuses, internal
 
 NAMES = Names("0123abcd")

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import pytest
 
-from orderintake_server.dispatch import ring, subscription
-from orderintake_server.dispatch.completions import Completions
-from orderintake_server.dispatch.subscription import Delivery, Subscription
 from orderintake_server.domain import Tier
 from orderintake_server.errors import CursorExpired
 from orderintake_server.store.base import EVERY_ORDER, OrderFilter
-from orderintake_server.store.sqlite import SqliteStore
+from orderintake_server.store.sqlite.store import SqliteStore
+from orderintake_server.stream import ring, subscription
+from orderintake_server.stream.log import Completions
+from orderintake_server.stream.subscription import Delivery, Subscription
 from support.changes import complete, new, prune
 from support.completed import encode, sequences
 

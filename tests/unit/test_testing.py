@@ -16,7 +16,7 @@ from orderintake.v1 import order_pb2
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.errors import StartupFailed
 from orderintake_server.handlers import OrderAttempt
-from orderintake_server.store.sqlite_file import NAME
+from orderintake_server.store.sqlite.database import NAME
 from orderintake_server.testing import Clock, ServerUnderTest, server
 from support.in_process import Stub, completions
 from support.lives import shop

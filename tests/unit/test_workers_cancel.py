@@ -11,7 +11,7 @@ from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.domain import CancelOutcome, Order, State
 from orderintake_server.handlers import HandlerCalls, OrderAttempt, Reject
-from orderintake_server.names import Names
+from orderintake_server.ids import Names
 from orderintake_server.store.base import Lease
 from support.changes import log_of, new, order, state
 from support.desk import Desk, working

@@ -14,7 +14,7 @@ from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.dispatch.workers import Reject, Retry
 from orderintake_server.domain import Completion, Event, Failure, State
 from orderintake_server.handlers import HandlerCalls, OrderAttempt
-from orderintake_server.names import Names
+from orderintake_server.ids import Names
 from orderintake_server.store.base import Changes, Lease
 from support.changes import new, order, whole_log
 from support.desk import Desk, working

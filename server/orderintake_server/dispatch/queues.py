@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 from orderintake_server.store.base import Take
 
 if TYPE_CHECKING:
+    from orderintake_server.dispatch.free_workers import Slots
     from orderintake_server.dispatch.inbox import Ask, Inbox
     from orderintake_server.dispatch.ready import ReadyQueue
-    from orderintake_server.dispatch.slots import Slots
     from orderintake_server.store.base import Committed, Lease, News
 
     Start = tuple[Ask[None, Lease], Lease]

@@ -16,8 +16,8 @@ from orderintake_server.domain import LONGEST_SECONDS, Ending, Event, Failure
 
 if TYPE_CHECKING:
     from orderintake_server.dispatch.attempts import Attempts, StopSignal
+    from orderintake_server.dispatch.committer import Ledger
     from orderintake_server.dispatch.estimate import ServiceTimes
-    from orderintake_server.dispatch.ledger import Ledger
     from orderintake_server.store.base import Lease
 
 Handler = Callable[["Lease", "StopSignal"], Awaitable["bytes | None"]]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from grpc.aio import ServicerContext
 
+    from orderintake_server.ids import Names
     from orderintake_server.intake import Intake
-    from orderintake_server.names import Names
     from orderintake_server.rpc.codec import Codec
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from orderintake_server.dispatch.estimate import Wait
-    from orderintake_server.dispatch.flow import TierFlow
-    from orderintake_server.dispatch.subscription import Delivery
+    from orderintake_server.dispatch.stats import TierFlow
+    from orderintake_server.ids import Names
     from orderintake_server.intake import Standing
-    from orderintake_server.names import Names
     from orderintake_server.store.base import LogPage
+    from orderintake_server.stream.subscription import Delivery
 
 
 SAME_MOMENT = 1_000

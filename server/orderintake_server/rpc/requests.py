@@ -16,7 +16,7 @@ from orderintake_server.store.base import OrderFilter
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from orderintake_server.names import Names
+    from orderintake_server.ids import Names
 
 TEXT_CHARACTERS = 128
 LINES = 100

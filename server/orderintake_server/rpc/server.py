@@ -26,8 +26,8 @@ from orderintake_server.rpc.status import Statuses
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from orderintake_server.ids import Names
     from orderintake_server.intake import Intake
-    from orderintake_server.names import Names
     from orderintake_server.rpc.codec import Codec
 
 SERVICES = (

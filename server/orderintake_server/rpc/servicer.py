@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
-from orderintake_server.dispatch.subscription import Signal
 from orderintake_server.errors import Draining, SubscriberTooSlow
 from orderintake_server.rpc import requests
+from orderintake_server.stream.subscription import Signal
 
 if TYPE_CHECKING:
     from typing import Any
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from grpc.aio import ServicerContext
 
     from orderintake_server.domain import Receipt
+    from orderintake_server.ids import Names
     from orderintake_server.intake import Intake
-    from orderintake_server.names import Names
     from orderintake_server.rpc.codec import Codec
 
 

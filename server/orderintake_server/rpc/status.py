@@ -14,7 +14,7 @@ from orderintake_server.errors import Reason
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from orderintake_server.names import Names
+    from orderintake_server.ids import Names
 
 DOMAIN = "orderintake"
 DETAIL_BYTES = 4 * 1024

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 import asyncpg
 
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
-from orderintake_server.store import postgres_copy, sqlite_copy
 from orderintake_server.store.copy_tables import TABLES
+from orderintake_server.store.postgres import copy as postgres_copy
+from orderintake_server.store.sqlite import copy as sqlite_copy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping

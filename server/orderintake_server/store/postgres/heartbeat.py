@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orderintake_server.errors import StoreAway, StoreBroken, StoreFull
-from orderintake_server.store.postgres_link import failures
+from orderintake_server.store.postgres.connector import failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orderintake_server.store.postgres_link import Connection, Link
+    from orderintake_server.store.postgres.connector import Connection, Link
 
 BEATS = 3
 """Signs of life in the time of a lease."""

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.domain import Ranking
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store import sqlite_file, sqlite_work
 from orderintake_server.store.base import Policy
 from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
-from orderintake_server.store.sqlite_books import Books
+from orderintake_server.store.sqlite import attempts, database, schema
+from orderintake_server.store.sqlite.unit_of_work import Books
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -138,13 +138,13 @@ async def source(
 
 
 def _opened(directory: Path, files: ExitStack) -> sqlite3.Connection:
-    path = directory / sqlite_file.NAME
+    path = directory / database.NAME
     if not path.is_file():
         raise StartupFailed(f"there is no store in {directory}")
-    files.enter_context(sqlite_file.locked(directory))
+    files.enter_context(database.locked(directory))
     try:
-        connection = files.enter_context(closing(sqlite_file.connect(path)))
-        sqlite_file.prepare(connection, path)
+        connection = files.enter_context(closing(database.connect(path)))
+        schema.prepare(connection, path)
     except sqlite3.Error as error:
         raise StartupFailed(f"cannot open the store {path}: {error}") from error
     return connection
@@ -157,7 +157,7 @@ def _recover(connection: sqlite3.Connection, max_crashes: int, now: int) -> None
     connection.execute("BEGIN IMMEDIATE")
     books = Books(connection, policy)  # nobody asks for its counts, so they are not loaded
     books.begin(now)
-    sqlite_work.recover(books, max_crashes)
+    attempts.recover(books, max_crashes)
     books.write()
 
 
@@ -178,14 +178,14 @@ async def target(directory: Path) -> AsyncIterator[SqliteCopy]:
 
 def _made(directory: Path, files: ExitStack) -> sqlite3.Connection:
     """Make an empty store, without a journal: one that breaks off is removed, never mended."""
-    files.enter_context(sqlite_file.locked(directory))
-    if any(directory.glob(f"{sqlite_file.NAME}*")):
+    files.enter_context(database.locked(directory))
+    if any(directory.glob(f"{database.NAME}*")):
         raise StartupFailed(f"there is a store in {directory} already")
     _remove(directory)
     files.callback(_remove, directory)
     path = directory / UNFINISHED
-    connection = files.enter_context(closing(sqlite_file.connect(path)))
-    sqlite_file.prepare(connection, path)
+    connection = files.enter_context(closing(database.connect(path)))
+    schema.prepare(connection, path)
     connection.execute("PRAGMA journal_mode = OFF")
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("BEGIN IMMEDIATE")
@@ -203,7 +203,7 @@ def _put_in_place(connection: sqlite3.Connection, directory: Path) -> None:
     connection.close()
     path = directory / UNFINISHED
     _flush(path)
-    path.rename(directory / sqlite_file.NAME)
+    path.rename(directory / database.NAME)
     _flush(directory)
 
 

@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store import sqlite_file
 from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, Wait
+from orderintake_server.store.sqlite import database, schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,14 +20,14 @@ def audit(directory: Path) -> list[Finding]:
 
     Raises StartupFailed when there is no store, or none of this version.
     """
-    path = directory / sqlite_file.NAME
+    path = directory / database.NAME
     if not path.is_file():
         raise StartupFailed(f"there is no store in {directory}")
     try:
         with closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         ) as connection:
-            sqlite_file.refuse_other_schema(connection, path)
+            schema.refuse_other_schema(connection, path)
             connection.execute("BEGIN")
             damage = list(_damage(connection))  # of a damaged file nothing else can be told
             return damage or [*_broken_rules(connection), *_overtaken(connection)]

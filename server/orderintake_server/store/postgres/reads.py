@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import Order
     from orderintake_server.store.base import OrderFilter
-    from orderintake_server.store.postgres_link import Row
+    from orderintake_server.store.postgres.connector import Row
 
     Fetch = Callable[..., Awaitable[list[Row]]]
     """Gives the rows of a query, asked with its values."""

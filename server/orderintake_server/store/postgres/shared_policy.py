@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.postgres_link import failures
+from orderintake_server.store.postgres.connector import failures
 
 if TYPE_CHECKING:
     from orderintake_server.store.base import Policy
-    from orderintake_server.store.postgres_link import Connection
+    from orderintake_server.store.postgres.connector import Connection
 
 _LOCK = """
 SELECT set_config('idle_in_transaction_session_timeout', '5s', true);

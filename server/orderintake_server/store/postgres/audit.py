@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
-from orderintake_server.store import postgres_link, postgres_schema
 from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, Wait
+from orderintake_server.store.postgres import connector, schema
 
 if TYPE_CHECKING:
     import asyncpg
@@ -25,7 +25,7 @@ async def audit(address: str) -> list[Finding]:
     Raises StartupFailed when it cannot be read, or there is no store of this version's schema.
     """
     try:
-        connection = await postgres_link.connect(address)
+        connection = await connector.connect(address)
         try:
             return await _findings(connection)
         finally:
@@ -36,9 +36,9 @@ async def audit(address: str) -> list[Finding]:
 
 async def _findings(connection: Connection) -> list[Finding]:
     """Check all rules at one moment, whatever is committed meanwhile."""
-    with postgres_link.failures():
+    with connector.failures():
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            await postgres_schema.check(connection)
+            await schema.check(connection)
             await connection.execute("SET LOCAL search_path = orderintake, pg_catalog")
             return [*await _broken_rules(connection), *await _overtaken(connection)]
 

@@ -1,4 +1,4 @@
-"""The files of a SQLite store: held by one process, opened durable, brought to this version."""
+"""The database file of a SQLite store: held by one process, opened so that a commit is flushed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import fcntl
 import os
 import sqlite3
 from contextlib import contextmanager
-from importlib import resources
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from importlib.resources.abc import Traversable
     from pathlib import Path
 
 NAME = "orders.db"
@@ -69,44 +67,3 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     if read_only:
         connection.execute("PRAGMA query_only = 1")
     return connection
-
-
-def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the database to this version: apply the numbered migrations it has not seen.
-
-    Each is applied whole, together with its number, or not at all. Raises StartupFailed when the
-    database is of a newer version.
-    """
-    connection.execute("PRAGMA journal_mode = WAL")
-    steps = _migrations()
-    version = _version(connection, path)
-    for number, step in enumerate(steps[version:], start=version + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {step.read_text()}; PRAGMA user_version = {number}; COMMIT;"
-        )
-
-
-def refuse_other_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise StartupFailed when the database is not of this version's schema."""
-    if _version(connection, path) < len(_migrations()):
-        raise StartupFailed(
-            f"the store {path} is of an older schema; start orderintake-server on it once"
-        )
-
-
-def _migrations() -> list[Traversable]:
-    """Give the numbered migrations in their order."""
-    scripts = resources.files(__package__).joinpath("sqlite_sql").iterdir()
-    return sorted(scripts, key=lambda script: script.name)
-
-
-def _version(connection: sqlite3.Connection, path: Path) -> int:
-    """Read how many migrations the database has seen; StartupFailed if more than there are."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    newest = len(_migrations())
-    if version > newest:
-        raise StartupFailed(
-            f"the store {path} is of schema {version}, newer than {newest}, the newest that "
-            "this server knows; start a newer orderintake-server"
-        )
-    return int(version)

@@ -13,10 +13,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.postgres_link import connect, failures
+from orderintake_server.store.postgres.connector import connect, failures
 
 if TYPE_CHECKING:
-    from orderintake_server.store.postgres_link import Connection
+    from orderintake_server.store.postgres.connector import Connection
 
 _LOCK = 8026370375060648053
 """Of the command migrate: one at a time."""
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
 def steps() -> list[Step]:
     """Give the steps that this version knows, in their order."""
-    folder = resources.files(__package__).joinpath("postgres_sql")
+    folder = resources.files(__package__).joinpath("tables")
     texts = [file.read_text() for file in sorted(folder.iterdir(), key=lambda file: file.name)]
     return [_step(number, text) for number, text in enumerate(texts, start=1)]
 

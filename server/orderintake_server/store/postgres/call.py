@@ -19,7 +19,7 @@ from orderintake_server.domain import (
     Waiting,
 )
 from orderintake_server.store.base import Committed, Lease, Tally
-from orderintake_server.store.postgres_receipts import Accepted
+from orderintake_server.store.receipts import Accepted
 from orderintake_server.store.rows import cancelled_of, number_of, standing_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from orderintake_server.domain import Completion, Order, Receipt, State, Tier
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.base import NoRoom
-from orderintake_server.store.sqlite_books import Mover
-from orderintake_server.store.sqlite_rows import insert, standing
+from orderintake_server.store.sqlite.reads import standing
+from orderintake_server.store.sqlite.statements import insert
+from orderintake_server.store.sqlite.unit_of_work import Mover
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import NewOrder, Waiting
     from orderintake_server.store.base import Room
-    from orderintake_server.store.sqlite_books import Books
+    from orderintake_server.store.sqlite.unit_of_work import Books
 
 Decision = list[int] | RequestIdReused | NoRoom
 

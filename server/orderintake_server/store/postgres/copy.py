@@ -9,10 +9,10 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store import postgres_link, postgres_schema
 from orderintake_server.store.base import Changes
 from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
-from orderintake_server.store.postgres_call import CALL, Caller, arguments
+from orderintake_server.store.postgres import connector, schema
+from orderintake_server.store.postgres.call import CALL, Caller, arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -36,7 +36,7 @@ class PostgresCopy:
 
     async def numbers(self) -> Numbers:
         """Keep `Source.numbers`."""
-        with postgres_link.failures():
+        with connector.failures():
             (row,) = await self._connection.fetch(_NUMBERS)
         return Numbers(*row)
 
@@ -44,7 +44,7 @@ class PostgresCopy:
         """Keep `Source.chunks`."""
         columns = ", ".join(table.columns)
         query = f"SELECT {columns} FROM orderintake.{table.name} ORDER BY {table.key}"
-        with postgres_link.failures():
+        with connector.failures():
             rows = await self._connection.cursor(query)
             while chunk := await rows.fetch(CHUNK_ROWS):
                 yield chunk
@@ -52,14 +52,14 @@ class PostgresCopy:
     async def count(self, table: Table) -> int:
         """Keep `Source.count` and `Target.count`."""
         query = f"SELECT count(*) FROM orderintake.{table.name}"
-        with postgres_link.failures():
+        with connector.failures():
             return int(await self._connection.fetchval(query))
 
     async def write(self, table: Table, chunks: AsyncIterator[Rows]) -> None:
         """Keep `Target.write`."""
         is_by_commit = table.name in _BY_COMMIT
         columns = (*table.columns, "commit_number") if is_by_commit else table.columns
-        with postgres_link.failures():
+        with connector.failures():
             await self._connection.copy_records_to_table(
                 table.name,
                 schema_name="orderintake",
@@ -70,7 +70,7 @@ class PostgresCopy:
     async def finish(self, numbers: Numbers) -> None:
         """Keep `Target.finish`."""
         log_id, head_start, accepted, *_ = numbers
-        with postgres_link.failures():
+        with connector.failures():
             await self._connection.execute(_ANALYZE)
             await self._connection.execute(_NAME, log_id)
             await self._connection.execute(_POLICY, head_start, accepted)
@@ -125,16 +125,16 @@ async def _connected(address: str) -> AsyncIterator[Connection]:
 
     Raises StartupFailed when there is no store of this version.
     """
-    with postgres_link.failures():
+    with connector.failures():
         connection = await asyncpg.connect(
             address,
-            timeout=postgres_link.CONNECT_SECONDS,
+            timeout=connector.CONNECT_SECONDS,
             target_session_attrs=SessionAttribute.read_write,
             statement_cache_size=0,  # there may be a pooler in between
         )
     try:
-        await postgres_schema.check(connection)
-        with postgres_link.failures():
+        await schema.check(connection)
+        with connector.failures():
             for name, encoder, decoder in _CODECS:
                 await connection.set_type_codec(
                     name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="binary"
@@ -156,7 +156,7 @@ async def _hold(connection: Connection) -> None:
 
     Raises StartupFailed when there is somebody who would.
     """
-    with postgres_link.failures():
+    with connector.failures():
         await connection.execute(_NO_TIMEOUT)
         is_ours = await connection.fetchval(_LOCK)
         alive = await connection.fetchval(_ALIVE)
@@ -193,7 +193,7 @@ async def source(
     async with _connected(address) as connection:
         await connection.transaction().start()  # and never committed
         await _hold(connection)
-        with postgres_link.failures():
+        with connector.failures():
             await connection.fetch(CALL, *arguments(Changes(), recovery))
         yield PostgresCopy(connection, clock)
 
@@ -213,13 +213,13 @@ async def target(address: str, clock: Callable[[], int]) -> AsyncIterator[Postgr
         await _hold(connection)
         await _clear(connection)
         yield PostgresCopy(connection, clock)
-        with postgres_link.failures():
+        with connector.failures():
             await transaction.commit()
 
 
 async def _clear(connection: Connection) -> None:
     """Take away what an empty store has. Raises StartupFailed when it is not empty."""
-    with postgres_link.failures():
+    with connector.failures():
         accepted = await connection.fetchval("SELECT max(accepted) FROM orderintake.commits")
         if accepted:
             raise StartupFailed(

@@ -6,14 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StoreAway
-from orderintake_server.store.postgres_call import CALL, Answer
+from orderintake_server.store.postgres.call import CALL, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import asyncpg
 
-    from orderintake_server.store.postgres_link import Connection, Link
+    from orderintake_server.store.postgres.connector import Connection, Link
 
 
 class Writer:

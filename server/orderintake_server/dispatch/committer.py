@@ -16,15 +16,15 @@ from orderintake_server.store.base import NoRoom, Settlement
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orderintake_server.dispatch.admission import WaitingRoom
     from orderintake_server.dispatch.attempts import Attempts
-    from orderintake_server.dispatch.completions import Completions
-    from orderintake_server.dispatch.flow import Flow
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.dispatch.retention import Retention
-    from orderintake_server.dispatch.room import WaitingRoom
+    from orderintake_server.dispatch.stats import Flow
     from orderintake_server.domain import Cancelled, Ending, NewOrder, Receipt, Tier
     from orderintake_server.errors import Refusal, RequestIdReused
     from orderintake_server.store.base import Committed, Lease, News, Store
+    from orderintake_server.stream.log import Completions
 
 PENDING_ORDERS = 10_000
 """Orders that may wait for their commit: about 200 ms of it, a bound on memory."""

@@ -10,9 +10,9 @@ from contextlib import ExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreFull
-from orderintake_server.store import sqlite_file, sqlite_rows
 from orderintake_server.store.base import News, Policy
-from orderintake_server.store.sqlite_changes import Writer
+from orderintake_server.store.sqlite import database, reads, schema
+from orderintake_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -52,9 +52,7 @@ class SqliteStore:
 
     async def find(self, accept_sequence: int) -> Order | Completion | None:
         """Keep `Store.find`."""
-        return await _in_thread(
-            self._reading, lambda: sqlite_rows.find(self._reader(), accept_sequence)
-        )
+        return await _in_thread(self._reading, lambda: reads.find(self._reader(), accept_sequence))
 
     async def position(self, accept_sequence: int) -> int:
         """Keep `Store.position`."""
@@ -65,7 +63,7 @@ class SqliteStore:
     ) -> tuple[list[Order], int | None]:
         """Keep `Store.list_orders`."""
         return await _in_thread(
-            self._reading, lambda: sqlite_rows.list_orders(self._reader(), wanted, after, limit)
+            self._reading, lambda: reads.list_orders(self._reader(), wanted, after, limit)
         )
 
     async def read_log(
@@ -74,16 +72,16 @@ class SqliteStore:
         """Keep `Store.read_log`."""
         return await _in_thread(
             self._reading,
-            lambda: sqlite_rows.read_log(self._reader(), wanted, after, limit, max_bytes),
+            lambda: reads.read_log(self._reader(), wanted, after, limit, max_bytes),
         )
 
     async def bounds(self) -> tuple[int, int]:
         """Keep `Store.bounds`."""
-        return await _in_thread(self._reading, lambda: sqlite_rows.bounds(self._reader()))
+        return await _in_thread(self._reading, lambda: reads.bounds(self._reader()))
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""
-        return await _in_thread(self._reading, lambda: sqlite_rows.oldest_waiting(self._reader()))
+        return await _in_thread(self._reading, lambda: reads.oldest_waiting(self._reader()))
 
     async def news(self) -> AsyncIterator[News]:
         """Keep `Store.news`: nobody else changes anything."""
@@ -93,7 +91,7 @@ class SqliteStore:
     def _reader(self) -> sqlite3.Connection:
         """Give this thread's own connection for reading."""
         if not hasattr(self._local, "connection"):
-            self._local.connection = sqlite_file.connect(self._path, read_only=True)
+            self._local.connection = database.connect(self._path, read_only=True)
             self._readers.append(self._local.connection)
         connection: sqlite3.Connection = self._local.connection
         return connection
@@ -134,11 +132,11 @@ def _opened(
     directory: Path, clock: Callable[[], int], policy: Policy, files: ExitStack
 ) -> SqliteStore:
     """Open lock, database and store, each to be closed by `files`."""
-    files.enter_context(sqlite_file.locked(directory))
-    path = directory / sqlite_file.NAME
+    files.enter_context(database.locked(directory))
+    path = directory / database.NAME
     try:
-        connection = files.enter_context(closing(sqlite_file.connect(path)))
-        sqlite_file.prepare(connection, path)
+        connection = files.enter_context(closing(database.connect(path)))
+        schema.prepare(connection, path)
         return files.enter_context(closing(SqliteStore(path, Writer(connection, clock, policy))))
     except sqlite3.Error as error:
         raise StartupFailed(f"cannot open the store {path}: {error}") from error

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.domain import LIFE, Event, Order, State, Tier, Waiting
-from orderintake_server.store.backlog import Backlog, Move
-from orderintake_server.store.sqlite_rows import as_json, insert
+from orderintake_server.store.sqlite.backlog import Backlog, Move
+from orderintake_server.store.sqlite.statements import as_json, insert
 
 if TYPE_CHECKING:
     import sqlite3

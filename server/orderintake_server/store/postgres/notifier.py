@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from orderintake_server.errors import StoreAway, StoreFull
-from orderintake_server.store.postgres_link import failures
+from orderintake_server.store.postgres.connector import failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orderintake_server.store.postgres_link import Connection, Link
-    from orderintake_server.store.postgres_session import Session
+    from orderintake_server.store.postgres.connector import Connection, Link
+    from orderintake_server.store.postgres.heartbeat import Session
 
 CHANNEL = "orderintake"
 LEAST_SECONDS = 0.005

@@ -12,13 +12,14 @@ from orderintake_server.domain import (
     State,
 )
 from orderintake_server.store.rows import ACCEPTED, cancelled_of, order_of
-from orderintake_server.store.sqlite_books import End, Mover
-from orderintake_server.store.sqlite_rows import as_json, standing
+from orderintake_server.store.sqlite.reads import standing
+from orderintake_server.store.sqlite.statements import as_json
+from orderintake_server.store.sqlite.unit_of_work import End, Mover
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.store.sqlite_books import Books
+    from orderintake_server.store.sqlite.unit_of_work import Books
 
 DUE_ORDERS = 1_000
 """Orders that fall due, and that expire, in one commit: what is left is done by the next."""

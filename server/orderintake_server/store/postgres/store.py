@@ -9,24 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from orderintake_server.domain import State
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
-from orderintake_server.store import (
-    postgres_link,
-    postgres_policy,
-    postgres_reads,
-    postgres_schema,
-)
 from orderintake_server.store.base import Changes, Found, News, Policy
-from orderintake_server.store.postgres_call import (
+from orderintake_server.store.postgres import connector, reads, schema, shared_policy
+from orderintake_server.store.postgres.call import (
     Answer,
     Caller,
     arguments,
     happened,
     tallies,
 )
-from orderintake_server.store.postgres_link import Link, failures
-from orderintake_server.store.postgres_news import Watch
-from orderintake_server.store.postgres_session import Session
-from orderintake_server.store.postgres_writer import Writer
+from orderintake_server.store.postgres.connector import Link, failures
+from orderintake_server.store.postgres.heartbeat import Session
+from orderintake_server.store.postgres.notifier import Watch
+from orderintake_server.store.postgres.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -36,7 +31,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Completion, Order, Receipt, Tier
     from orderintake_server.errors import RequestIdReused
     from orderintake_server.store.base import Committed, LogPage, NoRoom, OrderFilter
-    from orderintake_server.store.postgres_link import Row
+    from orderintake_server.store.postgres.connector import Row
 
 READERS = 4
 """Connections that read."""
@@ -186,37 +181,37 @@ class PostgresStore:
 
     async def find(self, accept_sequence: int) -> Order | Completion | None:
         """Keep `Store.find`."""
-        return await postgres_reads.find(self._fetch, accept_sequence)
+        return await reads.find(self._fetch, accept_sequence)
 
     async def position(self, accept_sequence: int) -> int:
         """Keep `Store.position`."""
-        return await postgres_reads.position(self._fetch, accept_sequence)
+        return await reads.position(self._fetch, accept_sequence)
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int
     ) -> tuple[list[Order], int | None]:
         """Keep `Store.list_orders`."""
-        return await postgres_reads.list_orders(self._fetch, wanted, after, limit)
+        return await reads.list_orders(self._fetch, wanted, after, limit)
 
     async def read_log(
         self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
     ) -> LogPage:
         """Keep `Store.read_log`."""
-        return await postgres_reads.read_log(self._fetch, wanted, after, limit, max_bytes)
+        return await reads.read_log(self._fetch, wanted, after, limit, max_bytes)
 
     async def bounds(self) -> tuple[int, int]:
         """Keep `Store.bounds`."""
-        return await postgres_reads.bounds(self._fetch)
+        return await reads.bounds(self._fetch)
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""
-        return await postgres_reads.oldest_waiting(self._fetch)
+        return await reads.oldest_waiting(self._fetch)
 
     async def _fetch(self, query: str, *values: object) -> list[Row]:
         """Read by a connection that is free, for which nobody waits for ever."""
         assert self._readers is not None  # noqa: S101 - open; mypy cannot know
         with failures():
-            async with asyncio.timeout(postgres_link.CALL_SECONDS):
+            async with asyncio.timeout(connector.CALL_SECONDS):
                 connection = await self._readers.acquire()
             try:
                 return await self._link.fetch(connection, query, *values)
@@ -309,11 +304,11 @@ async def _prepared(link: Link, policy: Policy, session: Session) -> None:
     """Check the database, and begin to live in it."""
     one, other = await link.connect(), await link.connect()
     try:
-        await postgres_schema.check(one)
-        await postgres_schema.refuse_no_lock(one, other)
+        await schema.check(one)
+        await schema.refuse_no_lock(one, other)
         with failures():
             async with one.transaction():
-                await postgres_policy.adopt(one, policy)
+                await shared_policy.adopt(one, policy)
                 await session.begin(one)
         await session.speak()
     finally:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from orderintake_server.store.sqlite_rows import as_json
+from orderintake_server.store.sqlite.statements import as_json
 
 if TYPE_CHECKING:
     from orderintake_server.store.base import Prune
-    from orderintake_server.store.sqlite_books import Books
+    from orderintake_server.store.sqlite.unit_of_work import Books
 
 
 def prune(books: Books, wanted: Prune) -> int:

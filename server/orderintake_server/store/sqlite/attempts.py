@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from orderintake_server.domain import LIFE, Event, Failure, State
 from orderintake_server.store.base import Lease
 from orderintake_server.store.rows import ACCEPTED, order_of
-from orderintake_server.store.sqlite_books import End, Mover
-from orderintake_server.store.sqlite_rows import as_json, insert
+from orderintake_server.store.sqlite.statements import as_json, insert
+from orderintake_server.store.sqlite.unit_of_work import End, Mover
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orderintake_server.domain import Waiting
     from orderintake_server.store.base import Settlement
-    from orderintake_server.store.sqlite_books import Books
+    from orderintake_server.store.sqlite.unit_of_work import Books
 
 
 def claim(books: Books, claims: Sequence[Waiting]) -> list[Lease | None]:

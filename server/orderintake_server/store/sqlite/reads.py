@@ -1,4 +1,4 @@
-"""The reads of a SQLite store, and how its rows are written many at a time."""
+"""The reads of a SQLite store."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from orderintake_server.domain import Completion, Tier
 from orderintake_server.errors import CursorExpired
 from orderintake_server.store.base import COMPLETION_BYTES, LogPage
 from orderintake_server.store.rows import ACCEPTED, LOGGED, completion_of, standing_of
+from orderintake_server.store.sqlite.statements import as_json
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Order
     from orderintake_server.store.base import OrderFilter
 
-MAX_ROWS = 256
-"""Rows of one INSERT: 2560 values at the most, where SQLite takes 32,766."""
 SCAN_ROWS = 10_000
 """Rows that one page of a filtered list reads at the most: some 20 ms."""
 
@@ -160,31 +159,3 @@ def _within(rows: sqlite3.Cursor, max_bytes: int) -> tuple[list[Sequence[Any]], 
                 return taken, True
             taken.append(row)
     return taken, False
-
-
-def as_json(numbers: Iterable[int]) -> str:
-    """Write integers as the JSON list that json_each reads: one statement for any count."""
-    return f"[{','.join(map(str, numbers))}]"
-
-
-def insert(
-    connection: sqlite3.Connection,
-    table: str,
-    rows: Sequence[Sequence[Any]],
-    *,
-    verb: str = "INSERT",
-) -> None:
-    """Insert rows, many by one statement: row by row, Python's lock would change hands each time.
-
-    The counts of rows are powers of two, so that few different statements are ever prepared.
-    """
-    start = 0
-    while start < len(rows):
-        count = min(1 << ((len(rows) - start).bit_length() - 1), MAX_ROWS)
-        chunk = rows[start : start + count]
-        places = f"({','.join('?' * len(chunk[0]))})"
-        connection.execute(
-            f"{verb} INTO {table} VALUES {','.join([places] * count)}",
-            [value for row in chunk for value in row],
-        )
-        start += count

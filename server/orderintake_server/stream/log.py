@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from orderintake_server.dispatch.ring import MESSAGE_BYTES, Cut, Entry, Ring
 from orderintake_server.errors import CursorExpired, StoreAway
 from orderintake_server.store.base import EVERY_ORDER
+from orderintake_server.stream.ring import MESSAGE_BYTES, Cut, Entry, Ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from orderintake_server.store.base import EVERY_ORDER
 
 if TYPE_CHECKING:
-    from orderintake_server.dispatch.completions import Completions
-    from orderintake_server.dispatch.ring import Cut
     from orderintake_server.store.base import OrderFilter
+    from orderintake_server.stream.log import Completions
+    from orderintake_server.stream.ring import Cut
 
 
 class Signal(Enum):

@@ -7,11 +7,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.domain import Order, State, Tier, Waiting
-from orderintake_server.store import sqlite_due, sqlite_prune, sqlite_work
 from orderintake_server.store.base import Committed, Found, Page
-from orderintake_server.store.sqlite_accept import Acceptance
-from orderintake_server.store.sqlite_books import Books, Mover
-from orderintake_server.store.sqlite_rows import find
+from orderintake_server.store.sqlite import attempts, due, prune
+from orderintake_server.store.sqlite.accept import Acceptance
+from orderintake_server.store.sqlite.reads import find
+from orderintake_server.store.sqlite.unit_of_work import Books, Mover
 
 if TYPE_CHECKING:
     import sqlite3
@@ -76,7 +76,7 @@ class Writer:
         books = self._books
         books.rerank()
         books.load()
-        recovered, quarantined = sqlite_work.recover(books, policy.max_crashes)
+        recovered, quarantined = attempts.recover(books, policy.max_crashes)
         (log_id,) = self._connection.execute("SELECT log_id FROM identity").fetchone()
         return Found(
             log_id=log_id,
@@ -90,15 +90,15 @@ class Writer:
 
     def _apply(self, changes: Changes) -> Committed:
         books = self._books
-        sqlite_due.sweep(books)
-        settled = sqlite_work.settle(books, changes.settles) if changes.settles else []
-        returned = sqlite_work.give_back(books, changes.returns) if changes.returns else []
-        cancelled = sqlite_due.cancel(books, changes.cancels) if changes.cancels else []
+        due.sweep(books)
+        settled = attempts.settle(books, changes.settles) if changes.settles else []
+        returned = attempts.give_back(books, changes.returns) if changes.returns else []
+        cancelled = due.cancel(books, changes.cancels) if changes.cancels else []
         self._pause(changes.pauses)
         accepted = self._accept(changes.accepts, changes.room) if changes.accepts else []
-        claimed = sqlite_work.claim(books, changes.claims) if changes.claims else []
+        claimed = attempts.claim(books, changes.claims) if changes.claims else []
         taken = self._take(changes.take) if changes.take else []
-        pruned = sqlite_prune.prune(books, changes.prune) if changes.prune else 0
+        pruned = prune.prune(books, changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
             returned=returned,
@@ -140,7 +140,7 @@ class Writer:
                     places.append(place)
                 break
             places.append(place)
-        return [lease for lease in sqlite_work.claim(self._books, places) if lease]
+        return [lease for lease in attempts.claim(self._books, places) if lease]
 
     def _pause(self, pauses: Mapping[Tier, bool]) -> None:
         """Note which tiers may not start, and since when."""

@@ -1,0 +1,1 @@
+"""The store for one machine: SQLite, in one directory that one process uses."""
