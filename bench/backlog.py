@@ -18,7 +18,7 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake.v1 import order_pb2
 from orderintake_server.domain import NewOrder, Tier
-from orderintake_server.store.base import Changes, Room
+from orderintake_server.store.changes import Capacity, Changes
 from orderintake_server.store.sqlite.store import sqlite_store
 
 GROUP = 5_000
@@ -42,7 +42,7 @@ async def fill(data: Path, orders: int) -> None:
             expire_time=now + 24 * HOUR + number if kind == "expiring" else 0,
         )
 
-    room = Room(total=orders, regular=orders)
+    room = Capacity(total=orders, regular=orders)
     async with sqlite_store(data, clock=lambda: time.time_ns() // 1_000) as store:
         for first in range(0, orders, GROUP):
             group = [new(number) for number in range(first, min(first + GROUP, orders))]

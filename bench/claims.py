@@ -16,8 +16,9 @@ import load
 import uvloop
 from database import postgres, store, told
 
-from orderintake_server.domain import Ending, NewOrder, Tier
-from orderintake_server.store.base import Changes, Lease, Room, Settlement, Store, Take
+from orderintake_server.domain import Ending, Lease, NewOrder, Tier
+from orderintake_server.store.base import Store
+from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.store import postgres_store
 
 AT_ONCE = 64
@@ -25,7 +26,7 @@ BURST = 15
 """Commits in a turn: somewhat less than a thousand orders."""
 FEW = 1_000
 GROUP = 1_000
-ROOM = Room(total=10**9, regular=10**9)
+ROOM = Capacity(total=10**9, regular=10**9)
 CONTENT = load.REQUEST.SerializeToString()
 
 
@@ -64,7 +65,7 @@ class Worker:
         taken, began = 0, time.perf_counter()
         for _ in range(commits):
             settles = [Settlement(lease=lease, ending=Ending()) for lease in self._leases]
-            take = Take(most=AT_ONCE, is_idle=False)
+            take = ClaimNext(most=AT_ONCE, is_idle=False)
             done = await self._store.commit(Changes(settles=settles, take=take))
             self._leases = done.taken
             taken += len(done.taken)

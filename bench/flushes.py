@@ -27,8 +27,8 @@ import uvloop
 from crew import Crew, crew
 from database import Cluster, postgres, store, told
 
-from orderintake_server.domain import Ending, NewOrder, Tier
-from orderintake_server.store.base import Changes, Lease, Room, Settlement, Take
+from orderintake_server.domain import Ending, Lease, NewOrder, Tier
+from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 
 DELAY = 1_000
@@ -56,7 +56,7 @@ KINDS = {
     "whole lives, 1,000": "live 1000",
 }
 WARM_UP = 0.3
-ROOM = Room(total=10**9, regular=10**9)
+ROOM = Capacity(total=10**9, regular=10**9)
 CONTENT = load.REQUEST.SerializeToString()
 
 
@@ -116,7 +116,7 @@ class _Busy:
         done = 0
         while time.perf_counter() < end:
             settles = [Settlement(lease=lease, ending=Ending()) for lease in self._leases]
-            take = Take(most=size, is_idle=False) if lives else None
+            take = ClaimNext(most=size, is_idle=False) if lives else None
             changes = Changes(settles=settles, accepts=[self._new(size)], room=ROOM, take=take)
             committed = await self._store.commit(changes)
             self._leases = committed.taken

@@ -47,7 +47,7 @@ class Event(Enum):
     EXPIRE = "its time is over"
 
 
-LIFE: dict[tuple[State, Event], State] = {
+TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.SCHEDULED, Event.FALL_DUE): State.QUEUED,
     (State.SCHEDULED, Event.CANCEL): State.CANCELLED,
     (State.SCHEDULED, Event.EXPIRE): State.EXPIRED,
@@ -136,13 +136,26 @@ class Order:
     complete_time: int = 0
 
 
-class Waiting(NamedTuple):
+class QueueEntry(NamedTuple):
     """A queued order's place in the queue. Sorts by urgency: no two are equal in the first two."""
 
     rank: int
     accept_sequence: int
     tier: Tier
     crash_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to end one attempt: good until it is settled, given back or recovered."""
+
+    order: Order
+    crash_count: int
+
+    @property
+    def tries(self) -> int:
+        """How many attempts the handler has had, this one too; those that died are not its own."""
+        return self.order.attempt_count - self.crash_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from orderintake_server.dispatch.attempts import StopSignal
-    from orderintake_server.ids import Names
-    from orderintake_server.store.base import Lease
+    from orderintake_server.domain import Lease
+    from orderintake_server.ids import Ids
 
 __all__ = ["HandlerCalls", "OrderAttempt", "Reject", "Retry", "load", "simulate"]
 
@@ -104,7 +104,7 @@ class HandlerCalls:
         self,
         handler: Callable[[OrderAttempt], Any],
         *,
-        names: Names,
+        names: Ids,
         threads: int,
         before: Callable[[OrderAttempt], Awaitable[None]] | None = None,
     ) -> None:

@@ -18,7 +18,7 @@ _ORDER_ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{12})")
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class Ids:
     """The names that one log gives: `log_id` is its own, 8 hexadecimal digits."""
 
     log_id: str

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import (
@@ -25,38 +23,19 @@ from orderintake_server.errors import (
     OrderNotRedrivable,
 )
 from orderintake_server.stream.subscription import Subscription
+from orderintake_server.views import OrderStatus, StartAt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from orderintake_server.dispatch.committer import Ledger
+    from orderintake_server.dispatch.committer import Committer
     from orderintake_server.dispatch.customer_rate import CustomerRate
-    from orderintake_server.dispatch.estimate import ServiceTimes, Wait
-    from orderintake_server.dispatch.stats import Flow, TierFlow
+    from orderintake_server.dispatch.estimate import ServiceTimes
+    from orderintake_server.dispatch.stats import QueueStats
     from orderintake_server.domain import Cancelled, Receipt
-    from orderintake_server.store.base import LogPage, OrderFilter, Store
-    from orderintake_server.stream.log import Completions
-
-
-class Start(Enum):
-    """A place in the completion log that has a name."""
-
-    EARLIEST = "before the first completion that is still there"
-    LATEST = "behind the newest"
-
-
-Place = int | Start
-"""Behind the completion with this sequence; or one that has a name."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How an order stands, and if it waits: where in the queue, how long still, and why."""
-
-    found: Order | Completion
-    position: int = 0
-    wait: Wait | None = None
-    reason: WaitReason | None = None
+    from orderintake_server.store.base import Store
+    from orderintake_server.stream.log import CompletionLog
+    from orderintake_server.views import LogPage, OrderFilter, ReadFrom, TierStats, WaitEstimate
 
 
 class Intake:
@@ -66,9 +45,9 @@ class Intake:
         self,
         *,
         store: Store,
-        ledger: Ledger,
-        completions: Completions,
-        flow: Flow,
+        ledger: Committer,
+        completions: CompletionLog,
+        flow: QueueStats,
         times: ServiceTimes,
         rate: CustomerRate,
     ) -> None:
@@ -103,26 +82,26 @@ class Intake:
             raise _not_found()
         return cancelled
 
-    async def get(self, accept_sequence: int) -> Standing:
+    async def get(self, accept_sequence: int) -> OrderStatus:
         """Tell how an order stands. Raises OrderNotFound."""
         found = await self._find(accept_sequence)
         if isinstance(found, Completion):
-            return Standing(found=found)
+            return OrderStatus(found=found)
         if found.state is State.SCHEDULED:
             reason = WaitReason.RETRY if found.attempt_count else WaitReason.SCHEDULED
-            return Standing(found=found, reason=reason)
+            return OrderStatus(found=found, reason=reason)
         position = await self._store.position(accept_sequence) if found.state is State.QUEUED else 0
         if not position:  # it is processed, or started just now
-            return Standing(found=found)
+            return OrderStatus(found=found)
         is_paused = self._flow.is_paused(found.tier)
-        return Standing(
+        return OrderStatus(
             found=found,
             position=position,
             wait=None if is_paused else self.wait(position),
             reason=WaitReason.TIER_PAUSED if is_paused else WaitReason.ORDERS_AHEAD,
         )
 
-    def wait(self, position: int) -> Wait | None:
+    def wait(self, position: int) -> WaitEstimate | None:
         """Tell how long an order at this place of the queue will wait, as far as one can."""
         return self._times.wait(position) if position else None
 
@@ -132,7 +111,7 @@ class Intake:
         """List orders behind accept sequence `after`; also where to go on, None at the end."""
         return await self._store.list_orders(wanted, after=after, limit=limit)
 
-    async def page(self, wanted: OrderFilter, *, start: Place, limit: int) -> LogPage:
+    async def page(self, wanted: OrderFilter, *, start: ReadFrom, limit: int) -> LogPage:
         """Read a page of the log behind a place.
 
         Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
@@ -143,13 +122,13 @@ class Intake:
             try:
                 return await self._completions.read(wanted, after=after, limit=limit)
             except CursorExpired as expired:
-                if start is not Start.EARLIEST:
+                if start is not StartAt.EARLIEST:
                     raise
                 after = expired.earliest  # some more has been forgotten just now
 
     @asynccontextmanager
     async def subscribe(
-        self, wanted: OrderFilter, *, start: Place, limit: int, heartbeat_seconds: float
+        self, wanted: OrderFilter, *, start: ReadFrom, limit: int, heartbeat_seconds: float
     ) -> AsyncIterator[Subscription]:
         """Subscribe to what is wanted behind a place in the log, while inside.
 
@@ -195,7 +174,7 @@ class Intake:
         (receipt,) = await self._ledger.accept((copy,))
         return receipt
 
-    async def stats(self) -> tuple[dict[Tier, TierFlow], dict[Tier, int]]:
+    async def stats(self) -> tuple[dict[Tier, TierStats], dict[Tier, int]]:
         """Tell how each tier stands, and when its oldest queued order was accepted, if any is."""
         oldest = await self._store.oldest_waiting()
         return {tier: self._flow.of(tier) for tier in Tier}, oldest
@@ -226,7 +205,7 @@ class Intake:
         if self._is_draining and not self._ledger.is_broken:  # which says more than the stop it is
             raise Draining("the server is stopping; it takes no new orders")
 
-    async def _place(self, start: Place) -> int:
+    async def _place(self, start: ReadFrom) -> int:
         """Tell which place in the log is meant, if it is there.
 
         Where others write the log too, and prune it, both its ends may be further than is known.
@@ -235,14 +214,14 @@ class Intake:
             self._completions.earliest, head = await self._store.bounds()
             self._completions.publish(head)
         head, earliest = self._completions.head, self._completions.earliest
-        if isinstance(start, Start):
-            return earliest if start is Start.EARLIEST else head
+        if isinstance(start, StartAt):
+            return earliest if start is StartAt.EARLIEST else head
         self._refuse_ahead(start)
         if start < earliest:
             raise CursorExpired(earliest=earliest)
         return start
 
-    def _is_known(self, start: Place) -> bool:
+    def _is_known(self, start: ReadFrom) -> bool:
         return isinstance(start, int) and start <= self._completions.head
 
     def _refuse_ahead(self, after: int) -> None:

@@ -13,28 +13,28 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orderintake_server import handlers
-from orderintake_server.dispatch.admission import Limits, WaitingRoom
+from orderintake_server.dispatch.admission import Admission, Limits
 from orderintake_server.dispatch.attempts import Attempts
-from orderintake_server.dispatch.committer import Ledger
+from orderintake_server.dispatch.committer import Committer
 from orderintake_server.dispatch.customer_rate import CustomerRate
-from orderintake_server.dispatch.drain import DrainRate
+from orderintake_server.dispatch.drain import DequeueRate
 from orderintake_server.dispatch.estimate import ServiceTimes
-from orderintake_server.dispatch.free_workers import Slots
+from orderintake_server.dispatch.free_workers import FreeWorkers
 from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
 from orderintake_server.dispatch.ready import ReadyQueue
 from orderintake_server.dispatch.retention import Retention
 from orderintake_server.dispatch.retries import RetryPolicy
-from orderintake_server.dispatch.stats import Flow
+from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.dispatch.workers import Workers, WorkPolicy
 from orderintake_server.domain import Ranking
-from orderintake_server.ids import Names
+from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
 from orderintake_server.rpc.codec import Codec
 from orderintake_server.rpc.server import RpcSettings, rpc_server
 from orderintake_server.store.base import Policy
 from orderintake_server.store.postgres.store import postgres_store
 from orderintake_server.store.sqlite.store import sqlite_store
-from orderintake_server.stream.log import Completions
+from orderintake_server.stream.log import CompletionLog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -78,8 +78,8 @@ class Service:
         found = store.found
         attempts = Attempts()
         times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
-        flow = Flow(found, time.monotonic)
-        self.completions = Completions(
+        flow = QueueStats(found, time.monotonic)
+        self.completions = CompletionLog(
             store, codec.delivered, head=found.head, earliest=found.earliest
         )
         self.ledger = _ledger(store, settings, self.completions, attempts, flow, clock)
@@ -147,7 +147,7 @@ async def running(
     """
     handler = handler or handlers.load(settings.handler)
     async with _store(settings, clock) as store:
-        found, names = store.found, Names(store.found.log_id)
+        found, names = store.found, Ids(store.found.log_id)
         log.info(
             "store open",
             data="PostgreSQL" if settings.store else str(settings.data),
@@ -218,15 +218,15 @@ async def _plain_errors() -> AsyncIterator[None]:
 def _ledger(  # noqa: PLR0913, PLR0917 - the parts it owns
     store: Store,
     settings: Settings,
-    completions: Completions,
+    completions: CompletionLog,
     attempts: Attempts,
-    flow: Flow,
+    flow: QueueStats,
     clock: Callable[[], int],
-) -> Ledger:
-    room = WaitingRoom(
-        _limits(settings), tallies=store.found.tallies, drain=DrainRate(time.monotonic)
+) -> Committer:
+    room = Admission(
+        _limits(settings), tallies=store.found.tallies, drain=DequeueRate(time.monotonic)
     )
-    return Ledger(
+    return Committer(
         store=store,
         queue=_queue(store, settings.max_crashes),
         completions=completions,
@@ -242,7 +242,7 @@ def _queue(store: Store, max_crashes: int) -> Queue:
     if store.is_shared:
         return SharedQueue(max_crashes=max_crashes)
     ready = ReadyQueue()
-    return OwnQueue(ready, Slots(ready, max_crashes=max_crashes))
+    return OwnQueue(ready, FreeWorkers(ready, max_crashes=max_crashes))
 
 
 def _retention(settings: Settings, clock: Callable[[], int]) -> Retention:

@@ -4,7 +4,7 @@ import pytest
 
 from orderintake_server.domain import Order, State, Tier
 from orderintake_server.errors import RequestIdReused
-from orderintake_server.store.base import Changes, NoRoom
+from orderintake_server.store.changes import Changes, OverCapacity
 from support.changes import (
     accept,
     new,
@@ -108,7 +108,7 @@ async def test_a_refused_group_does_not_hold_up_its_neighbours(store: FoundStore
     )
     assert isinstance(before, tuple)
     assert isinstance(refused, RequestIdReused)
-    assert tight == NoRoom(2)
+    assert tight == OverCapacity(2)
     assert isinstance(after, tuple)
     assert after[0].order.accept_sequence == before[0].order.accept_sequence + 1
 

@@ -3,7 +3,8 @@
 import pytest
 
 from orderintake_server.domain import Failure, State, Tier
-from orderintake_server.store.base import Changes, Policy, Settlement
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Changes, Settlement
 from support.changes import (
     DONE,
     again,

@@ -4,7 +4,8 @@ import asyncio
 
 from orderintake_server.domain import Ranking, Tier
 from orderintake_server.store.audit import ORDER_OF_STARTS, Finding
-from orderintake_server.store.base import Changes, Policy
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Changes
 from support.changes import (
     ROOMY,
     cancel,

@@ -2,8 +2,17 @@
 
 import pytest
 
-from orderintake_server.domain import Cancelled, CancelOutcome, Completion, Ending, Event, State
-from orderintake_server.store.base import Changes, Lease, Policy, Settlement
+from orderintake_server.domain import (
+    Cancelled,
+    CancelOutcome,
+    Completion,
+    Ending,
+    Event,
+    Lease,
+    State,
+)
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Changes, Settlement
 from support.changes import (
     DONE,
     FAILED,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orderintake_server.domain import Order, State, Tier
-from orderintake_server.store.base import Changes, Lease, Page, Settlement
+from orderintake_server.domain import Lease, Order, State, Tier
+from orderintake_server.store.changes import Changes, Page, Settlement
 from support.changes import (
     DONE,
     FRONT,

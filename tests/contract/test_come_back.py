@@ -1,7 +1,8 @@
 """P8: an order whose attempt was cut short waits again in its old place."""
 
 from orderintake_server.domain import Order, State
-from orderintake_server.store.base import Changes, Policy, Settlement
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Changes, Settlement
 from support.changes import (
     DONE,
     give_back,

@@ -18,9 +18,7 @@ from orderintake_server.domain import (
     State,
     Tier,
 )
-from orderintake_server.store.base import (
-    Policy,
-)
+from orderintake_server.store.base import Policy
 from orderintake_server.store.copy import Copied, copy
 from orderintake_server.store.postgres import schema as postgres_schema
 from orderintake_server.store.sqlite.database import LOCK_NAME, NAME

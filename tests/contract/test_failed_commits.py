@@ -4,7 +4,8 @@ import pytest
 
 from orderintake_server.domain import Ending, State, Tier
 from orderintake_server.errors import StoreBroken, StoreFull
-from orderintake_server.store.base import Changes, NoRoom, Policy, Prune, Room, Settlement
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Capacity, Changes, OverCapacity, Prune, Settlement
 from support.changes import (
     ROOMY,
     accept,
@@ -124,9 +125,9 @@ async def test_a_failed_commit_leaves_counts_places_and_numbers_as_they_were(
         await counted.commit(changes)
     assert await look(counted) == before
     assert [await counted.position(number) for number in range(1, 6)] == [0, 0, 1, 2, 0]
-    (full,) = await accept(counted, [new()], room=Room(total=9, regular=9, per_customer=2))
-    assert full == NoRoom(1, "ada")
-    (receipt,) = await accept(counted, [new()], room=Room(total=9, regular=9, per_customer=3))
+    (full,) = await accept(counted, [new()], room=Capacity(total=9, regular=9, per_customer=2))
+    assert full == OverCapacity(1, "ada")
+    (receipt,) = await accept(counted, [new()], room=Capacity(total=9, regular=9, per_customer=3))
     assert isinstance(receipt, tuple)
     assert receipt[0].order.accept_sequence == 5
     (next_start,) = await start(counted)

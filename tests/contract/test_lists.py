@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from orderintake_server.domain import Completion, Order, State, Tier
-from orderintake_server.store.base import COMPLETION_BYTES, OrderFilter
+from orderintake_server.store.base import COMPLETION_BYTES
 from orderintake_server.store.postgres import reads as postgres_reads
 from orderintake_server.store.sqlite import reads as sqlite_rows
+from orderintake_server.views import OrderFilter
 from support.changes import (
     FAILED,
     PLENTY,

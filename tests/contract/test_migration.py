@@ -22,8 +22,9 @@ from orderintake_server.domain import (
 from orderintake_server.errors import RequestIdReused, StartupFailed
 from orderintake_server.store import base
 from orderintake_server.store.audit import Finding
-from orderintake_server.store.base import OrderFilter, Policy, Tally
+from orderintake_server.store.base import Policy
 from orderintake_server.store.sqlite.database import NAME
+from orderintake_server.views import OrderFilter, TierCounts
 from support.changes import (
     FAILURE,
     accept,
@@ -101,7 +102,7 @@ async def test_an_old_store_is_found_as_it_was_left(home: SqliteHome) -> None:
     found = (await home.open()).found
     assert found.log_id == "0badcafe"
     assert (found.head, found.earliest, found.recovered, found.quarantined) == (2, 0, 2, 0)
-    assert found.tallies == {Tier.REGULAR: Tally(queued=3), Tier.VIP: Tally(queued=1)}
+    assert found.tallies == {Tier.REGULAR: TierCounts(queued=3), Tier.VIP: TierCounts(queued=1)}
     assert found.paused == frozenset()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from orderintake_server.domain import State, Tier
-from orderintake_server.store.base import Changes, Page
+from orderintake_server.store.changes import Changes, Page
 from support.changes import FRONT, cancel, give_back, look, new, pause, place, queue, settle, start
 from support.stores import FoundStore, Home
 

@@ -4,8 +4,10 @@ import random
 
 import pytest
 
-from orderintake_server.domain import Completion, Ranking, State, Tier, Waiting
-from orderintake_server.store.base import Changes, Policy, Settlement, Tally
+from orderintake_server.domain import Completion, QueueEntry, Ranking, State, Tier
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Changes, Settlement
+from orderintake_server.views import TierCounts
 from support.changes import (
     ROOMY,
     accept,
@@ -180,12 +182,12 @@ async def test_the_tallies_tell_who_stands_where(home: Home, store: FoundStore) 
     await place(store, new(), new(), new(vip=True), new(vip=True, not_before=later), new())
     leases = await start(store, 2)
     tallies = (await look(store)).tallies
-    assert tallies[Tier.REGULAR] == Tally(queued=2, processing=1)
-    assert tallies[Tier.VIP] == Tally(scheduled=1, processing=1)
+    assert tallies[Tier.REGULAR] == TierCounts(queued=2, processing=1)
+    assert tallies[Tier.VIP] == TierCounts(scheduled=1, processing=1)
     await settle(store, *leases, ending=again(SECOND))
     tallies = (await look(store)).tallies
-    assert tallies[Tier.REGULAR] == Tally(queued=2, scheduled=1)
-    assert tallies[Tier.VIP] == Tally(scheduled=2)
+    assert tallies[Tier.REGULAR] == TierCounts(queued=2, scheduled=1)
+    assert tallies[Tier.VIP] == TierCounts(scheduled=2)
     assert (await home.crash()).found.tallies == tallies
 
 
@@ -232,13 +234,13 @@ async def _assert_counted(store: FoundStore, *, step: int = 1) -> None:
     assert tallies == await _recounted(store, places)
 
 
-async def _recounted(store: FoundStore, places: list[Waiting]) -> dict[Tier, Tally]:
+async def _recounted(store: FoundStore, places: list[QueueEntry]) -> dict[Tier, TierCounts]:
     counts = dict.fromkeys(((tier, state) for tier in Tier for state in State), 0)
     for found in await _all_orders(store):
         counts[found] += 1
     assert sum(counts[tier, State.QUEUED] for tier in Tier) == len(places)
     return {
-        tier: Tally(
+        tier: TierCounts(
             queued=counts[tier, State.QUEUED],
             scheduled=counts[tier, State.SCHEDULED],
             processing=counts[tier, State.PROCESSING],

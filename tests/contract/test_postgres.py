@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from orderintake_server.domain import State, Tier
+from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
-from orderintake_server.store.base import Changes, Lease, Settlement, Take
+from orderintake_server.store.changes import Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.call import CALL, Answer, Caller, arguments
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import (
@@ -98,7 +98,7 @@ async def until_waiting(operator: "Connection") -> None:
 
 async def take(store: PostgresStore, most: int) -> list[Lease]:
     """Start the most urgent orders."""
-    return (await store.commit(Changes(take=Take(most=most, is_idle=True)))).taken
+    return (await store.commit(Changes(take=ClaimNext(most=most, is_idle=True)))).taken
 
 
 async def cut_off(operator: "Connection", commit: Awaitable[object]) -> None:
@@ -126,7 +126,7 @@ async def test_a_commit_that_is_cut_off_in_the_middle_changes_nothing(
 ) -> None:
     await place(store, new())
     async with held(operator):
-        changes = Changes(accepts=[[new()]], room=ROOMY, take=Take(most=1, is_idle=True))
+        changes = Changes(accepts=[[new()]], room=ROOMY, take=ClaimNext(most=1, is_idle=True))
         await cut_off(operator, store.commit(changes))
     committed = await look(store)
     assert committed.tallies[Tier.REGULAR].queued == 1
@@ -192,7 +192,7 @@ async def test_what_was_started_unheard_waits_again_and_what_was_ended_unheard_e
     await place(store, new(), new(), new())
     leases = await take(store, 1)
     settles = [Settlement(lease=lease, ending=DONE) for lease in leases]
-    await unheard.commit(Changes(settles=settles, take=Take(most=2, is_idle=False)))
+    await unheard.commit(Changes(settles=settles, take=ClaimNext(most=2, is_idle=False)))
     committed = await store.commit(Changes(settles=settles))
     assert committed.settled == [None]
     assert committed.tallies[Tier.REGULAR].queued == 2
@@ -209,7 +209,7 @@ async def test_what_runs_goes_on_behind_a_commit_that_was_not_heard(unheard: Unh
     store = unheard.store
     await place(store, new(), new())
     (running,) = await take(store, 1)
-    await unheard.commit(Changes(take=Take(most=1, is_idle=False)))
+    await unheard.commit(Changes(take=ClaimNext(most=1, is_idle=False)))
     committed = await look(store)
     assert committed.tallies[Tier.REGULAR].processing == 1
     assert await settle(store, running) == [State.SUCCEEDED]
@@ -232,7 +232,9 @@ async def test_a_commit_that_comes_behind_a_later_one_of_its_session_does_nothin
     before = await look(store)
     session_id = await operator.fetchval("SELECT session_id FROM orderintake.sessions")
     late = Caller(session_id=session_id, request=2, max_crashes=3)
-    changes = Changes(accepts=[[new()]], room=ROOMY, cancels=[1], take=Take(most=1, is_idle=True))
+    changes = Changes(
+        accepts=[[new()]], room=ROOMY, cancels=[1], take=ClaimNext(most=1, is_idle=True)
+    )
     rows = await operator.fetch(CALL, *arguments(changes, late))
     assert Answer([tuple(row) for row in rows]).is_superseded
     assert (await look(store)).tallies == before.tallies
@@ -248,7 +250,7 @@ async def test_orders_start_though_a_repeats_place_in_the_queue_cannot_be_read(
     monkeypatch.setattr(store, "position", away)
     repeat = [[new(request_id="once")]]
     committed = await store.commit(
-        Changes(accepts=repeat, room=ROOMY, take=Take(most=1, is_idle=True))
+        Changes(accepts=repeat, room=ROOMY, take=ClaimNext(most=1, is_idle=True))
     )
     assert await settle(store, *committed.taken) == [State.SUCCEEDED]
     ((receipt,),) = committed.accepted  # type: ignore[misc] # it is no refusal

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orderintake_server.domain import Ranking, Tier
+from orderintake_server.domain import Lease, Ranking, Tier
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.audit import ORDER_OF_STARTS, SHOWN, Finding
-from orderintake_server.store.base import Changes, Lease, Policy, Store, Take
+from orderintake_server.store.base import Policy, Store
+from orderintake_server.store.changes import Changes, ClaimNext
 from orderintake_server.store.postgres.audit import RULES, audit
 from support.changes import FAILED, again, new, pause, place, prune, settle
 from support.clocks import SECOND
@@ -89,7 +90,7 @@ async def _lead(home: PostgresHome) -> None:
 
 
 async def _take(store: Store, most: int) -> list[Lease]:
-    return (await store.commit(Changes(take=Take(most=most, is_idle=True)))).taken
+    return (await store.commit(Changes(take=ClaimNext(most=most, is_idle=True)))).taken
 
 
 @pytest.fixture

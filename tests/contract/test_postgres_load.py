@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from orderintake_server.domain import NewOrder, Order, State, Tier
+from orderintake_server.domain import Lease, NewOrder, Order, State, Tier
 from orderintake_server.errors import StoreFull
-from orderintake_server.store.base import Changes, Lease, Settlement, Store, Take
+from orderintake_server.store.base import Store
+from orderintake_server.store.changes import Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.audit import audit
 from orderintake_server.store.postgres.call import CALL, Caller, arguments
 from orderintake_server.store.postgres.notifier import LEAST_SECONDS
@@ -71,7 +72,7 @@ class Measured:
 
     async def pages(self) -> int:
         """Start orders and end them; tell how many pages that took."""
-        started = await self._commit(Changes(take=Take(most=CLAIMS, is_idle=True)))
+        started = await self._commit(Changes(take=ClaimNext(most=CLAIMS, is_idle=True)))
         rows = await self._connection.fetch(_LEASED, self._session_id)
         settles = [Settlement(lease=_lease(*row), ending=DONE) for row in rows]
         assert len(settles) == CLAIMS
@@ -116,7 +117,7 @@ async def _process(store: Store) -> None:
     leases: list[Lease] = []
     while True:
         settles = [Settlement(lease=lease, ending=DONE) for lease in leases]
-        take = Take(most=AT_ONCE, is_idle=not leases)
+        take = ClaimNext(most=AT_ONCE, is_idle=not leases)
         leases = (await store.commit(Changes(settles=settles, take=take))).taken
         if not leases:
             return
@@ -264,7 +265,7 @@ async def test_p1_a_full_disk_refuses_what_it_has_no_room_for_and_takes_it_later
         taken, why = await _place_until_full(store)
         disk.make_room()
         (receipt,) = await place(store, _bulky(taken))
-        leases = (await store.commit(Changes(take=Take(most=taken + 1, is_idle=True)))).taken
+        leases = (await store.commit(Changes(take=ClaimNext(most=taken + 1, is_idle=True)))).taken
         assert await settle(store, *leases) == [State.SUCCEEDED] * (taken + 1)
     assert "No space left" in why
     assert not receipt.replayed

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from orderintake_server.domain import State, Tier
+from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
-from orderintake_server.store.base import Changes, Lease, Settlement, Take
+from orderintake_server.store.changes import Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres import connector as postgres_link
 from orderintake_server.store.postgres.connector import Row
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
@@ -34,7 +34,7 @@ async def store(home: PostgresHome) -> PostgresStore:
 
 async def take(store: PostgresStore, most: int) -> list[Lease]:
     """Start the most urgent orders."""
-    return (await store.commit(Changes(take=Take(most=most, is_idle=True)))).taken
+    return (await store.commit(Changes(take=ClaimNext(most=most, is_idle=True)))).taken
 
 
 async def test_news_come_behind_a_commit_under_way_that_is_older(
@@ -104,7 +104,7 @@ async def _work(store: PostgresStore, chance: Random) -> None:
                 settles=[Settlement(lease=lease, ending=DONE) for lease in leases],
                 accepts=groups,
                 room=ROOMY,
-                take=Take(most=chance.randint(1, 4), is_idle=not leases),
+                take=ClaimNext(most=chance.randint(1, 4), is_idle=not leases),
             )
         )
         assert set(committed.settled) <= {State.SUCCEEDED}

@@ -8,7 +8,7 @@ import pytest
 
 from orderintake_server.domain import Tier
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.base import Changes, Take
+from orderintake_server.store.changes import Changes, ClaimNext
 from orderintake_server.store.postgres import schema as postgres_schema
 from orderintake_server.store.postgres.audit import audit
 from orderintake_server.store.postgres.schema import migrate, steps
@@ -120,7 +120,7 @@ async def test_a_server_does_not_start_on_a_schema_that_takes_a_newer_one(
 async def _live(store: PostgresStore) -> None:
     """Do a bit of everything; regular orders and VIP ones start together."""
     await place(store, *(new(vip=number % 2 == 0) for number in range(6)))
-    leases = (await store.commit(Changes(take=Take(most=5, is_idle=True)))).taken
+    leases = (await store.commit(Changes(take=ClaimNext(most=5, is_idle=True)))).taken
     tiers = [lease.order.tier for lease in leases]
     assert tiers == [Tier.VIP] * 3 + [Tier.REGULAR] * 2
     await settle(store, *leases[:2])
@@ -128,7 +128,7 @@ async def _live(store: PostgresStore) -> None:
     await give_back(store, *leases[3:])
     await pause(store, Tier.VIP)
     await pause(store, Tier.VIP, is_paused=False)
-    await settle(store, *(await store.commit(Changes(take=Take(most=9, is_idle=True)))).taken)
+    await settle(store, *(await store.commit(Changes(take=ClaimNext(most=9, is_idle=True)))).taken)
 
 
 async def test_a_server_works_beside_a_newer_step_that_comes_while_it_runs_or_before(

@@ -6,7 +6,8 @@ import pytest
 
 from orderintake_server.domain import Order, State, Tier
 from orderintake_server.errors import CursorExpired, RequestIdReused
-from orderintake_server.store.base import EVERY_ORDER, Changes, OrderFilter, Prune
+from orderintake_server.store.changes import Changes, Prune
+from orderintake_server.views import EVERY_ORDER, OrderFilter
 from support.changes import (
     FAILED,
     PLENTY,

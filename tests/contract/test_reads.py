@@ -3,7 +3,8 @@
 import pytest
 
 from orderintake_server.domain import Completion, Ending, Event, Failure, Order, State
-from orderintake_server.store.base import COMPLETION_BYTES, EVERY_ORDER
+from orderintake_server.store.base import COMPLETION_BYTES
+from orderintake_server.views import EVERY_ORDER
 from support.changes import FAILED, PLENTY, new, place, settle, start, waiting, whole_log
 from support.stores import FoundStore
 

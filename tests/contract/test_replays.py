@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from orderintake_server.domain import Ending, State
 from orderintake_server.errors import RequestIdReused
-from orderintake_server.store.base import EVERY_ORDER, Changes, NoRoom, Settlement
+from orderintake_server.store.changes import Changes, OverCapacity, Settlement
+from orderintake_server.views import EVERY_ORDER
 from support.changes import DONE, FAILED, accept, new, place, settle, start, waiting
 from support.stores import FoundStore, Home
 
@@ -70,7 +71,7 @@ async def test_a_refused_group_leaves_its_request_ids_free(store: FoundStore) ->
     too_many = [TEA, new(), new()]
     reused, no_room, accepted = await accept(store, conflict, too_many, [CAKE], room=2)
     assert isinstance(reused, RequestIdReused)
-    assert no_room == NoRoom(3)
+    assert no_room == OverCapacity(3)
     assert isinstance(accepted, tuple)
     assert not accepted[0].replayed
     assert accepted[0].order.content == b"cake"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from orderintake_server.store.base import NoRoom, Policy, Room
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Capacity, OverCapacity
 from support.changes import (
     PLENTY,
     accept,
@@ -20,13 +21,13 @@ from support.stores import FoundStore, Home
 async def test_the_nth_order_is_accepted_and_the_next_refused(store: FoundStore) -> None:
     outcomes = await accept(store, *([new()] for _ in range(4)), room=3)
     assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, True, True, False]
-    assert outcomes[3] == NoRoom(1)
+    assert outcomes[3] == OverCapacity(1)
     assert len(await waiting(store)) == 3
 
 
 async def test_a_group_fits_exactly_or_not_at_all(store: FoundStore) -> None:
     (refused,) = await accept(store, [new()] * 4, room=3)
-    assert refused == NoRoom(4)
+    assert refused == OverCapacity(4)
     assert await waiting(store) == []
     (accepted,) = await accept(store, [new()] * 3, room=3)
     assert isinstance(accepted, tuple)
@@ -39,8 +40,8 @@ async def test_a_group_too_large_leaves_its_room_to_the_next(store: FoundStore) 
 
 
 async def test_without_room_nothing_new_is_accepted(store: FoundStore) -> None:
-    assert await accept(store, [new()], room=0) == [NoRoom(1)]
-    assert await accept(store, [new()], room=-5) == [NoRoom(1)]
+    assert await accept(store, [new()], room=0) == [OverCapacity(1)]
+    assert await accept(store, [new()], room=-5) == [OverCapacity(1)]
 
 
 async def test_a_replay_needs_no_room(store: FoundStore) -> None:
@@ -55,7 +56,7 @@ async def test_a_replay_needs_no_room(store: FoundStore) -> None:
 async def test_only_what_is_new_in_a_group_needs_room(store: FoundStore) -> None:
     tea, cake = new(b"tea", request_id="t"), new(b"cake", request_id="c")
     await place(store, tea)
-    assert await accept(store, [tea, cake, cake, new()], room=1) == [NoRoom(2)]
+    assert await accept(store, [tea, cake, cake, new()], room=1) == [OverCapacity(2)]
     (accepted,) = await accept(store, [tea, cake, cake, new()], room=2)
     assert isinstance(accepted, tuple)
     assert [receipt.replayed for receipt in accepted] == [True, False, True, False]
@@ -81,25 +82,25 @@ async def test_a_replay_of_an_ended_order_needs_no_room(store: FoundStore) -> No
 async def test_regular_orders_have_their_own_limit_and_vip_orders_the_rest(
     store: FoundStore,
 ) -> None:
-    room = Room(total=3, regular=2)
+    room = Capacity(total=3, regular=2)
     outcomes = await accept(
         store, [new()], [new()], [new()], [new(vip=True)], [new(vip=True)], room=room
     )
     assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, True, False, True, False]
-    assert [outcomes[2], outcomes[4]] == [NoRoom(1), NoRoom(1)]
+    assert [outcomes[2], outcomes[4]] == [OverCapacity(1), OverCapacity(1)]
 
 
 async def test_what_is_kept_for_vip_orders_is_kept_whoever_came_first(store: FoundStore) -> None:
-    room = Room(total=3, regular=2)
+    room = Capacity(total=3, regular=2)
     outcomes = await accept(store, [new(vip=True)] * 2, [new()], [new(vip=True)], room=room)
     assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, False, True]
 
 
 async def test_a_group_with_a_regular_order_goes_by_their_limit(store: FoundStore) -> None:
-    room = Room(total=3, regular=2)
+    room = Capacity(total=3, regular=2)
     mixed = [new(vip=True), new(vip=True), new()]
-    assert await accept(store, mixed, room=room) == [NoRoom(3)]
-    (accepted,) = await accept(store, mixed, room=Room(total=3, regular=3))
+    assert await accept(store, mixed, room=room) == [OverCapacity(3)]
+    (accepted,) = await accept(store, mixed, room=Capacity(total=3, regular=3))
     assert isinstance(accepted, tuple)
 
 
@@ -113,8 +114,8 @@ async def counting(home: Home) -> FoundStore:
     return await home.open()
 
 
-def _for_each(count: int) -> Room:
-    return Room(total=PLENTY, regular=PLENTY, per_customer=count)
+def _for_each(count: int) -> Capacity:
+    return Capacity(total=PLENTY, regular=PLENTY, per_customer=count)
 
 
 async def test_the_nth_order_of_a_customer_is_accepted_and_the_next_refused(
@@ -126,15 +127,15 @@ async def test_the_nth_order_of_a_customer_is_accepted_and_the_next_refused(
     )
     assert isinstance(first, tuple)
     assert isinstance(second, tuple)
-    assert third == NoRoom(1, "ada")
+    assert third == OverCapacity(1, "ada")
     assert isinstance(other, tuple)
-    assert await accept(counting, [new()], room=_for_each(2)) == [NoRoom(1, "ada")]
-    assert await accept(counting, [bobs, bobs], room=_for_each(2)) == [NoRoom(2, "bob")]
+    assert await accept(counting, [new()], room=_for_each(2)) == [OverCapacity(1, "ada")]
+    assert await accept(counting, [bobs, bobs], room=_for_each(2)) == [OverCapacity(2, "bob")]
 
 
 async def test_one_customer_over_its_limit_refuses_the_group(counting: FoundStore) -> None:
     group = [new(customer_id="bob"), new(), new()]
-    assert await accept(counting, group, room=_for_each(1)) == [NoRoom(2, "ada")]
+    assert await accept(counting, group, room=_for_each(1)) == [OverCapacity(2, "ada")]
     (accepted,) = await accept(counting, group, room=_for_each(2))
     assert isinstance(accepted, tuple)
 
@@ -143,12 +144,12 @@ async def test_scheduled_orders_of_a_customer_wait_too_and_running_ones_do_not(
     home: Home, counting: FoundStore
 ) -> None:
     await place(counting, new(), new(), new(not_before=home.clock.later(60)))
-    assert await accept(counting, [new()], room=_for_each(3)) == [NoRoom(1, "ada")]
+    assert await accept(counting, [new()], room=_for_each(3)) == [OverCapacity(1, "ada")]
     (lease,) = await start(counting)
     (accepted,) = await accept(counting, [new()], room=_for_each(3))
     assert isinstance(accepted, tuple)
     await settle(counting, lease, ending=again(9))
-    assert await accept(counting, [new()], room=_for_each(4)) == [NoRoom(1, "ada")]
+    assert await accept(counting, [new()], room=_for_each(4)) == [OverCapacity(1, "ada")]
     await cancel(counting, 1, 2)
     outcomes = await accept(counting, [new()], [new()], [new()], room=_for_each(4))
     assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, True, False]
@@ -163,7 +164,7 @@ async def test_the_count_of_a_customer_is_exact_after_a_crash_and_a_stop(
     for opened in (home.crash, home.reopen):
         store = await opened()
         refused, accepted = await accept(store, [new()] * 2, [new()], room=_for_each(4))
-        assert refused == NoRoom(2, "ada")
+        assert refused == OverCapacity(2, "ada")
         assert isinstance(accepted, tuple)
         await cancel(store, accepted[0].order.accept_sequence)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from orderintake_server.domain import Completion, Ending, Event, Failure, State
-from orderintake_server.store.base import Changes, Settlement
+from orderintake_server.store.changes import Changes, Settlement
 from support.changes import DONE, FAILED, claim, new, place, settle, start, waiting, whole_log
 from support.stores import FoundStore, Home
 

@@ -10,8 +10,9 @@ import pytest
 
 from orderintake_server.domain import Ending, Event, Failure, State
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.base import EVERY_ORDER, Changes, Settlement
+from orderintake_server.store.changes import Changes, Settlement
 from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
+from orderintake_server.views import EVERY_ORDER
 from support.changes import DONE, new, place, settle, start, waiting, whole_log
 from support.stores import SqliteHome
 

@@ -4,8 +4,9 @@ import random
 
 import pytest
 
-from orderintake_server.domain import Ranking, Tier
-from orderintake_server.store.base import Changes, Lease, Policy, Room, Settlement, Take
+from orderintake_server.domain import Lease, Ranking, Tier
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement
 from support.changes import (
     DONE,
     ROOMY,
@@ -28,7 +29,7 @@ async def take(
     store: FoundStore, most: int, *, alone: int = 1_000_000, is_idle: bool = True
 ) -> list[Lease]:
     """Take so many of the most urgent."""
-    asked = Take(most=most, is_idle=is_idle, alone=alone)
+    asked = ClaimNext(most=most, is_idle=is_idle, alone=alone)
     return (await store.commit(Changes(take=asked))).taken
 
 
@@ -59,7 +60,7 @@ async def test_what_the_same_commit_accepts_and_gives_back_is_among_them(store: 
             returns=[first],
             accepts=[[new(), new(vip=True)]],
             room=ROOMY,
-            take=Take(most=3, is_idle=True),
+            take=ClaimNext(most=3, is_idle=True),
         )
     )
     assert numbers(committed.taken) == [4, 1, 2]
@@ -131,14 +132,14 @@ async def test_after_any_mix_the_head_of_the_queue_is_taken(
 async def test_room_told_when_more_waited_is_larger_now(store: FoundStore) -> None:
     await place(store, new(), new(), new())
     await start(store, 2)
-    room = Room(total=1, regular=1, waiting=3)
+    room = Capacity(total=1, regular=1, waiting=3)
     outcomes = await accept(store, *([new()] for _ in range(4)), room=room)
     assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, True, True, False]
 
 
 async def test_room_told_when_fewer_waited_is_smaller_now(store: FoundStore) -> None:
     await place(store, new(), new(), new())
-    room = Room(total=4, regular=4, waiting=0)
+    room = Capacity(total=4, regular=4, waiting=0)
     outcomes = await accept(store, [new()], [new(vip=True)], room=room)
     assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, False]
 
@@ -151,7 +152,7 @@ async def test_room_counts_what_the_same_commit_lets_wait_again(store: FoundStor
             settles=[Settlement(lease=ended, ending=DONE)],
             returns=[returned],
             accepts=[[new()], [new()]],
-            room=Room(total=2, regular=2, waiting=0),
+            room=Capacity(total=2, regular=2, waiting=0),
         )
     )
     assert [isinstance(outcome, tuple) for outcome in committed.accepted] == [True, False]

@@ -3,7 +3,7 @@
 import pytest
 
 from orderintake_server.domain import State, Tier
-from orderintake_server.store.base import Changes
+from orderintake_server.store.changes import Changes
 from orderintake_server.store.sqlite.due import DUE_ORDERS
 from support.changes import (
     again,

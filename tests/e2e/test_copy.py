@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from orderintake_server.ids import Names
-from orderintake_server.store.base import EVERY_ORDER
+from orderintake_server.ids import Ids
 from orderintake_server.store.copy import copy
+from orderintake_server.views import EVERY_ORDER
 from support.in_process import completions
 from support.orders import order
 from support.postgres_home import kinds
@@ -24,7 +24,7 @@ async def test_p14_a_cursor_is_good_wherever_the_store_has_moved(tmp_path: Path)
     try:
         await copy(str(tmp_path / "old"), home.url)
         store = await home.open()
-        names = Names(store.found.log_id)
+        names = Ids(store.found.log_id)
         behind = names.sequence(cursor)
         page = await store.read_log(EVERY_ORDER, after=behind, limit=9, max_bytes=1 << 20)
         assert [names.order_id(end.order.accept_sequence) for end in page.completions] == [

@@ -4,15 +4,16 @@ import asyncio
 import random
 from pathlib import Path
 
-from orderintake_server.domain import Ending, NewOrder, Ranking, Tier, Waiting
-from orderintake_server.store.base import Changes, Lease, Page, Policy, Room, Settlement
+from orderintake_server.domain import Ending, Lease, NewOrder, QueueEntry, Ranking, Tier
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Capacity, Changes, Page, Settlement
 from orderintake_server.store.sqlite.audit import audit
 from orderintake_server.store.sqlite.store import sqlite_store
 
 SECOND = 1_000_000
 HEAD_START = 30 * SECOND
-ROOM = Room(total=10**9, regular=10**9)
-FIRST = Page(after=Waiting(-1, 0, Tier.VIP, 0), limit=1)
+ROOM = Capacity(total=10**9, regular=10**9)
+FIRST = Page(after=QueueEntry(-1, 0, Tier.VIP, 0), limit=1)
 
 
 def new(tier: Tier) -> NewOrder:

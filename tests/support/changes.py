@@ -8,33 +8,32 @@ from orderintake_server.domain import (
     Ending,
     Event,
     Failure,
+    Lease,
     NewOrder,
     Order,
+    QueueEntry,
     Ranking,
     Receipt,
     State,
     Tier,
-    Waiting,
 )
 from orderintake_server.errors import RequestIdReused
-from orderintake_server.store.base import (
-    EVERY_ORDER,
+from orderintake_server.store.base import Store
+from orderintake_server.store.changes import (
+    Capacity,
     Changes,
     Committed,
-    Lease,
-    NoRoom,
+    OverCapacity,
     Page,
     Prune,
-    Room,
     Settlement,
-    Store,
-    Tallies,
 )
+from orderintake_server.views import EVERY_ORDER, CountsByTier
 
 PLENTY = 1_000_000
 """More of anything than a test has."""
-ROOMY = Room(total=PLENTY, regular=PLENTY)
-FRONT = Waiting(-1, 0, Tier.VIP, 0)
+ROOMY = Capacity(total=PLENTY, regular=PLENTY)
+FRONT = QueueEntry(-1, 0, Tier.VIP, 0)
 """The place before all who wait."""
 FAILURE = Failure(code="HANDLER_ERROR", message="LookupError: no such article")
 DONE = Ending()
@@ -68,22 +67,22 @@ def new(  # noqa: PLR0913 - whatever can be said of an order
     )
 
 
-def strictly(accept_sequence: int, *, vip: bool = False, crash_count: int = 0) -> Waiting:
+def strictly(accept_sequence: int, *, vip: bool = False, crash_count: int = 0) -> QueueEntry:
     """Write the place of an order in a queue that is strictly by tier."""
     tier = Tier.VIP if vip else Tier.REGULAR
-    return Waiting(Ranking().rank(tier, accept_sequence, 0), accept_sequence, tier, crash_count)
+    return QueueEntry(Ranking().rank(tier, accept_sequence, 0), accept_sequence, tier, crash_count)
 
 
-def waits(tallies: Tallies) -> int:
+def waits(tallies: CountsByTier) -> int:
     """Count who waits, in the queue or for a time to come."""
     return sum(tally.queued + tally.scheduled for tally in tallies.values())
 
 
 async def accept(
-    store: Store, *groups: Sequence[NewOrder], room: int | Room = ROOMY
-) -> list[tuple[Receipt, ...] | RequestIdReused | NoRoom]:
+    store: Store, *groups: Sequence[NewOrder], room: int | Capacity = ROOMY
+) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
     """Ask for groups of orders to be accepted by one commit."""
-    left = Room(total=room, regular=room) if isinstance(room, int) else room
+    left = Capacity(total=room, regular=room) if isinstance(room, int) else room
     return (await store.commit(Changes(accepts=groups, room=left))).accepted
 
 
@@ -94,7 +93,9 @@ async def place(store: Store, *orders: NewOrder) -> tuple[Receipt, ...]:
     return receipts
 
 
-async def waiting(store: Store, *, after: Waiting = FRONT, limit: int = PLENTY) -> list[Waiting]:
+async def waiting(
+    store: Store, *, after: QueueEntry = FRONT, limit: int = PLENTY
+) -> list[QueueEntry]:
     """Tell who waits behind a place, most urgent first."""
     return (await store.commit(Changes(page=Page(after=after, limit=limit)))).page
 
@@ -104,7 +105,7 @@ async def queue(store: Store) -> list[int]:
     return [place.accept_sequence for place in await waiting(store)]
 
 
-async def claim(store: Store, *claims: Waiting) -> list[Lease | None]:
+async def claim(store: Store, *claims: QueueEntry) -> list[Lease | None]:
     """Ask for these orders to be started."""
     return (await store.commit(Changes(claims=claims))).claimed
 

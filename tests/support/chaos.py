@@ -20,7 +20,7 @@ from orderintake import AsyncClient, Completion, State
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.postgres.audit import audit
 from orderintake_server.telemetry import configure_log
-from support.chaos_callers import Mover, Placers, Seen, Stayer, clients
+from support.chaos_callers import Placers, Seen, Stayer, WaitingOrder, clients
 from support.chaos_orders import Placed, wrong
 from support.chaos_shop import FAULTS, Shop, shop
 
@@ -95,7 +95,7 @@ class _Run:
         self._here = here
         self._seed = seed
         self._together = "ipv4:" + ",".join(here.addresses)
-        self._mover = Mover(here.addresses, seed)
+        self._mover = WaitingOrder(here.addresses, seed)
         self._stayer = Stayer(self._together)
         self._placers: Placers | None = None
         self._settle_seconds = 0.0

@@ -125,7 +125,7 @@ class Seen:
             await self._has_grown.wait()
 
 
-class Mover(Seen):
+class WaitingOrder(Seen):
     """A subscriber of one replica, which goes to another with its cursor when nothing comes."""
 
     def __init__(self, addresses: list[str], seed: int) -> None:

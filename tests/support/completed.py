@@ -6,7 +6,7 @@ from typing import Any
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.domain import Completion
-from orderintake_server.stream.log import Completions
+from orderintake_server.stream.log import CompletionLog
 
 
 def encode(completion: Completion) -> bytes:
@@ -28,7 +28,7 @@ def sequences(encoded: bytes) -> list[int]:
     return [completion.sequence for completion in message.completions]
 
 
-class AwaitedCompletions(Completions):
+class AwaitedCompletions(CompletionLog):
     """Completions whose head can be waited for."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - as Completions

@@ -4,20 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from orderintake_server.dispatch.admission import Limits, WaitingRoom
+from orderintake_server.dispatch.admission import Admission, Limits
 from orderintake_server.dispatch.attempts import Attempts
-from orderintake_server.dispatch.committer import Ledger
+from orderintake_server.dispatch.committer import Committer
 from orderintake_server.dispatch.customer_rate import CustomerRate
-from orderintake_server.dispatch.drain import DrainRate
+from orderintake_server.dispatch.drain import DequeueRate
 from orderintake_server.dispatch.estimate import ServiceTimes
-from orderintake_server.dispatch.free_workers import Slots
+from orderintake_server.dispatch.free_workers import FreeWorkers
 from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
 from orderintake_server.dispatch.ready import ReadyQueue
 from orderintake_server.dispatch.retention import Retention
-from orderintake_server.dispatch.stats import Flow
-from orderintake_server.domain import NewOrder, Receipt, Tier
+from orderintake_server.dispatch.stats import QueueStats
+from orderintake_server.domain import Lease, NewOrder, Receipt, Tier
 from orderintake_server.intake import Intake
-from orderintake_server.store.base import Lease, Tally
+from orderintake_server.views import TierCounts
 from support.clocks import Seconds
 from support.completed import AwaitedCompletions, encode
 from support.faulty import FaultyStore
@@ -42,18 +42,18 @@ class Desk:
         self.clock = Seconds()
         self.ready = ReadyQueue(window=window)
         self.attempts = Attempts()
-        self.flow = Flow(store.found, self.clock)
+        self.flow = QueueStats(store.found, self.clock)
         self.completions = AwaitedCompletions(
             store, encode, head=store.found.head, earliest=store.found.earliest
         )
-        own = OwnQueue(self.ready, Slots(self.ready, max_crashes=max_crashes))
-        tallies = {Tier.VIP: Tally(), Tier.REGULAR: Tally(queued=waiting)}
-        self.ledger = Ledger(
+        own = OwnQueue(self.ready, FreeWorkers(self.ready, max_crashes=max_crashes))
+        tallies = {Tier.VIP: TierCounts(), Tier.REGULAR: TierCounts(queued=waiting)}
+        self.ledger = Committer(
             store=store,
             queue=SharedQueue(max_crashes=max_crashes) if is_shared else own,
             completions=self.completions,
-            room=WaitingRoom(
-                limits or Limits(queue=1000), tallies=tallies, drain=DrainRate(self.clock)
+            room=Admission(
+                limits or Limits(queue=1000), tallies=tallies, drain=DequeueRate(self.clock)
             ),
             attempts=self.attempts,
             flow=self.flow,

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from orderintake_server.errors import StoreAway, StoreBroken, StoreFull
-from orderintake_server.store.base import Changes, Committed, Policy
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Changes, Committed
 from orderintake_server.store.sqlite.store import SqliteStore, sqlite_store
 from orderintake_server.store.sqlite.writer import Writer
 from support.clocks import Microseconds

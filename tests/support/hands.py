@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.dispatch.workers import Workers, WorkPolicy
-from orderintake_server.store.base import Lease
+from orderintake_server.domain import Lease
 from support.desk import Desk
 
 FOREVER = 3600.0

@@ -10,11 +10,12 @@ from orderintake_server.domain import (
     Failure,
     NewOrder,
     Order,
+    QueueEntry,
     State,
     Tier,
-    Waiting,
 )
-from orderintake_server.store.base import Policy, Tallies, Tally
+from orderintake_server.store.base import Policy
+from orderintake_server.views import CountsByTier, TierCounts
 
 WAITS = (State.QUEUED, State.SCHEDULED)
 """The states in which an order waits."""
@@ -50,13 +51,13 @@ class Orders:
         """Tell what ended behind a place."""
         return self.ends[after:]
 
-    def queue(self) -> list[Waiting]:
+    def queue(self) -> list[QueueEntry]:
         """Tell who waits in the queue, by sorting them."""
         return sorted(
             self.waiting(held) for held in self.standing() if held.order.state is State.QUEUED
         )
 
-    def startable(self) -> list[Waiting]:
+    def startable(self) -> list[QueueEntry]:
         """Tell who waits in the queue and may start."""
         return [place for place in self.queue() if place.tier not in self.paused]
 
@@ -78,11 +79,11 @@ class Orders:
         """Tell all that is not forgotten."""
         return [held.order for held in self.held.values() if not held.is_gone]
 
-    def tallies(self) -> Tallies:
+    def tallies(self) -> CountsByTier:
         """Tell how many orders of each tier stand where, by counting them."""
         counts = Counter((held.order.tier, held.order.state) for held in self.standing())
         return {
-            tier: Tally(
+            tier: TierCounts(
                 queued=counts[tier, State.QUEUED],
                 scheduled=counts[tier, State.SCHEDULED],
                 processing=counts[tier, State.PROCESSING],
@@ -97,11 +98,11 @@ class Orders:
             for held in self.standing()
         )
 
-    def waiting(self, held: Held) -> Waiting:
+    def waiting(self, held: Held) -> QueueEntry:
         """Tell where in the queue an order is, or would be."""
         order = held.order
         rank = self.policy.ranking.rank(order.tier, order.accept_sequence, order.accept_time)
-        return Waiting(rank, order.accept_sequence, order.tier, held.crashes)
+        return QueueEntry(rank, order.accept_sequence, order.tier, held.crashes)
 
     def standing(self) -> list[Held]:
         """Tell what has not ended."""

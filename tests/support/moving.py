@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from orderintake_server.domain import Durability, Ending, Event, Failure, NewOrder, Receipt, Tier
-from orderintake_server.store.base import EVERY_ORDER, Changes, Committed, OrderFilter, Page
+from orderintake_server.store.changes import Changes, Committed, Page
 from orderintake_server.store.sqlite.database import NAME
+from orderintake_server.views import EVERY_ORDER, OrderFilter
 from support.changes import (
     FRONT,
     PLENTY,

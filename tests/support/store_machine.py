@@ -19,20 +19,11 @@ from hypothesis.stateful import (
     rule,
 )
 
-from orderintake_server.domain import Durability, Ending, Order, Receipt, Tier
+from orderintake_server.domain import Durability, Ending, Lease, Order, Receipt, Tier
 from orderintake_server.errors import CursorExpired, RequestIdReused, StoreFull
-from orderintake_server.store.base import (
-    EVERY_ORDER,
-    Changes,
-    Committed,
-    Lease,
-    OrderFilter,
-    Page,
-    Policy,
-    Prune,
-    Room,
-    Settlement,
-)
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Capacity, Changes, Committed, Page, Prune, Settlement
+from orderintake_server.views import EVERY_ORDER, OrderFilter
 from support.changes import FRONT, PLENTY, ROOMY, new, strictly, whole_log
 from support.store_model import StoreModel
 from support.stores import Home
@@ -82,7 +73,7 @@ class StoreMachine(RuleBasedStateMachine):
     # What callers and workers ask
 
     @rule(groups=GROUPS, room=ROOMS)
-    def place(self, groups: list[Any], room: Room) -> None:
+    def place(self, groups: list[Any], room: Capacity) -> None:
         self.commit(Changes(accepts=groups, room=room))
 
     @rule(target=leases, count=st.integers(1, 6))

@@ -10,21 +10,21 @@ from orderintake_server.domain import (
     Completion,
     Event,
     Failure,
+    Lease,
     NewOrder,
+    QueueEntry,
     Receipt,
     State,
     Tier,
-    Waiting,
 )
 from orderintake_server.errors import RequestIdReused
-from orderintake_server.store.base import (
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import (
+    Capacity,
     Changes,
     Committed,
-    Lease,
-    NoRoom,
-    Policy,
+    OverCapacity,
     Prune,
-    Room,
     Settlement,
 )
 from support.model_orders import (
@@ -51,7 +51,7 @@ class StoreModel(Orders):
         self._accepted = 0
         self._started = 0
         self._now = 0
-        self._queued: list[Waiting] = []
+        self._queued: list[QueueEntry] = []
         self._ended: Counter[Tier] = Counter()
 
     def commit(self, changes: Changes, now: int) -> Committed:
@@ -195,8 +195,8 @@ class StoreModel(Orders):
         return Cancelled(outcome=outcome, stands=stands)
 
     def _accept(
-        self, groups: Sequence[Sequence[NewOrder]], room: Room
-    ) -> list[tuple[Receipt, ...] | RequestIdReused | NoRoom]:
+        self, groups: Sequence[Sequence[NewOrder]], room: Capacity
+    ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
         before = self._accepted
         decisions = [self._decide(group, room, before) for group in groups]
         issued: set[int] = set()
@@ -208,8 +208,8 @@ class StoreModel(Orders):
         ]
 
     def _decide(
-        self, group: Sequence[NewOrder], room: Room, before: int
-    ) -> list[int] | RequestIdReused | NoRoom:
+        self, group: Sequence[NewOrder], room: Capacity, before: int
+    ) -> list[int] | RequestIdReused | OverCapacity:
         numbers: list[int] = []
         fresh: dict[int, NewOrder] = {}
         named: dict[tuple[str, str], int] = {}
@@ -229,16 +229,16 @@ class StoreModel(Orders):
         self._named |= named
         return numbers
 
-    def _no_room(self, fresh: list[NewOrder], room: Room, before: int) -> NoRoom | None:
+    def _no_room(self, fresh: list[NewOrder], room: Capacity, before: int) -> OverCapacity | None:
         total = self._accepted - before + len(fresh)
         has_regular = any(new.tier is Tier.REGULAR for new in fresh)
         if fresh and total > (room.regular if has_regular else room.total):
-            return NoRoom(len(fresh))
+            return OverCapacity(len(fresh))
         if room.per_customer is None:
             return None
         for customer_id, count in Counter(new.customer_id for new in fresh).items():
             if self.waiting_of(customer_id) + count > room.per_customer:
-                return NoRoom(count, customer_id)
+                return OverCapacity(count, customer_id)
         return None
 
     def _store(self, fresh: dict[int, NewOrder]) -> None:
@@ -262,7 +262,7 @@ class StoreModel(Orders):
             position=self.position(number),
         )
 
-    def _claim(self, place: Waiting) -> Lease | None:
+    def _claim(self, place: QueueEntry) -> Lease | None:
         held = self.held.get(place.accept_sequence)
         if held is None or held.order.state is not State.QUEUED:
             return None
@@ -294,7 +294,7 @@ class StoreModel(Orders):
             del self._named[key]
         return count + len(over)
 
-    def _page(self, changes: Changes) -> list[Waiting]:
+    def _page(self, changes: Changes) -> list[QueueEntry]:
         page = changes.page
         if page is None:
             return []

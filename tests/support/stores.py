@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orderintake_server.store.audit import Finding
-from orderintake_server.store.base import Found, Policy, Store
+from orderintake_server.store.base import Policy, RecoveryReport, Store
 from orderintake_server.store.sqlite import database as sqlite_file
 from orderintake_server.store.sqlite.audit import audit
 from orderintake_server.store.sqlite.store import SqliteStore, sqlite_store
@@ -23,7 +23,7 @@ class FoundStore(Store, Protocol):
     """A store that tells what it held when it was opened."""
 
     @property
-    def found(self) -> Found:
+    def found(self) -> RecoveryReport:
         """What it held."""
 
 

@@ -9,8 +9,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.dispatch.estimate import Wait
-from orderintake_server.dispatch.stats import TierFlow
 from orderintake_server.domain import (
     Cancelled,
     CancelOutcome,
@@ -22,16 +20,23 @@ from orderintake_server.domain import (
     Tier,
     WaitReason,
 )
-from orderintake_server.ids import Names
-from orderintake_server.intake import Standing
+from orderintake_server.ids import Ids
 from orderintake_server.rpc.codec import Codec
-from orderintake_server.store.base import COMPLETION_BYTES, LogPage, Tally
+from orderintake_server.store.base import COMPLETION_BYTES
 from orderintake_server.stream.ring import MESSAGE_BYTES
-from orderintake_server.stream.subscription import Delivery, Signal
+from orderintake_server.views import (
+    Delivery,
+    LogPage,
+    OrderStatus,
+    Signal,
+    TierCounts,
+    TierStats,
+    WaitEstimate,
+)
 from support.changes import FAILURE
 from support.clocks import Microseconds
 
-NAMES = Names("0123abcd")
+NAMES = Ids("0123abcd")
 NOW = 1_790_000_100_000_000
 CODEC = Codec(NAMES, lambda: NOW)
 SAID = order_pb2.Order(
@@ -61,7 +66,7 @@ SUCCESS = Completion(sequence=3, order=ENDED)
 
 
 def test_a_waiting_order_is_told_with_what_its_caller_said() -> None:
-    told = CODEC.standing(Standing(found=QUEUED)).order
+    told = CODEC.standing(OrderStatus(found=QUEUED)).order
     expected = order_pb2.Order(order_id=NAMES.order_id(7), state=order_pb2.STATE_QUEUED)
     expected.MergeFrom(SAID)
     expected.accept_sequence = 7
@@ -72,7 +77,7 @@ def test_a_waiting_order_is_told_with_what_its_caller_said() -> None:
 
 
 def test_an_order_in_process_tells_its_attempt() -> None:
-    told = CODEC.standing(Standing(found=RUNNING))
+    told = CODEC.standing(OrderStatus(found=RUNNING))
     assert told.order.state == order_pb2.STATE_PROCESSING
     assert (told.order.attempt_count, told.order.start_sequence) == (2, 9)
     assert told.order.start_time.ToMicroseconds() == 1_790_000_001_999_999
@@ -81,7 +86,7 @@ def test_an_order_in_process_tells_its_attempt() -> None:
 
 
 def test_an_ended_order_is_told_with_its_completion() -> None:
-    told = CODEC.standing(Standing(found=SUCCESS))
+    told = CODEC.standing(OrderStatus(found=SUCCESS))
     assert told.order == told.completion.order
     assert told.order.state == order_pb2.STATE_SUCCEEDED
     assert told.order.complete_time.ToMicroseconds() == 1_790_000_002_000_000
@@ -91,7 +96,7 @@ def test_an_ended_order_is_told_with_its_completion() -> None:
 @pytest.mark.parametrize("replayed", [True, False])
 def test_a_receipt_tells_that_the_order_is_on_disk(*, replayed: bool) -> None:
     told = CODEC.receipt(Receipt(order=QUEUED, replayed=replayed, behind=5), None)
-    assert told.order == CODEC.standing(Standing(found=QUEUED)).order
+    assert told.order == CODEC.standing(OrderStatus(found=QUEUED)).order
     assert told.replayed == replayed
     assert told.durability == api.DURABILITY_FSYNC
     assert NAMES.sequence(told.cursor) == 5
@@ -158,7 +163,7 @@ def test_the_times_a_caller_gave_and_what_an_order_copies_are_told() -> None:
     assert plain.redrive_of == ""
 
 
-WAIT = Wait(mean=60.0, least=30.0, most=90.0)
+WAIT = WaitEstimate(mean=60.0, least=30.0, most=90.0)
 
 
 def test_a_receipt_tells_place_and_start_as_far_as_they_are_known() -> None:
@@ -171,14 +176,14 @@ def test_a_receipt_tells_place_and_start_as_far_as_they_are_known() -> None:
 
 @pytest.mark.parametrize("reason", WaitReason)
 def test_a_standing_tells_place_reason_and_between_when_it_starts(reason: WaitReason) -> None:
-    told = CODEC.standing(Standing(found=QUEUED, position=12, wait=WAIT, reason=reason))
+    told = CODEC.standing(OrderStatus(found=QUEUED, position=12, wait=WAIT, reason=reason))
     assert (told.position, told.wait_reason) == (12, reason.value)
     starts = (told.earliest_start_time, told.estimated_start_time, told.latest_start_time)
     assert [_seconds_from_now(start) for start in starts] == [30, 60, 90]
 
 
 def test_a_standing_without_wait_tells_none() -> None:
-    told = CODEC.standing(Standing(found=QUEUED))
+    told = CODEC.standing(OrderStatus(found=QUEUED))
     assert told.wait_reason == api.WAIT_REASON_UNSPECIFIED
     assert not told.HasField("estimated_start_time")
     assert not told.HasField("earliest_start_time")
@@ -217,8 +222,8 @@ def test_a_page_of_orders_tells_where_to_go_on() -> None:
     assert CODEC.orders([], None) == api.ListOrdersResponse()
 
 
-FLOW = TierFlow(
-    tally=Tally(queued=1, scheduled=2, processing=3),
+FLOW = TierStats(
+    tally=TierCounts(queued=1, scheduled=2, processing=3),
     accept_rate=4.5,
     completion_rate=5.5,
     is_paused=True,

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orderintake_server.domain import Tier
-from orderintake_server.store.base import EVERY_ORDER, LogPage, OrderFilter
 from orderintake_server.store.sqlite.store import SqliteStore, sqlite_store
 from orderintake_server.stream import ring
-from orderintake_server.stream.log import Completions, Woken
+from orderintake_server.stream.log import CompletionLog, Woken
 from orderintake_server.stream.subscription import Subscription
+from orderintake_server.views import EVERY_ORDER, LogPage, OrderFilter
 from support.changes import complete, new, prune, whole_log
 from support.clocks import Microseconds
 from support.completed import encode, sequences
@@ -53,8 +53,8 @@ def observed(store: SqliteStore) -> Observed:
 
 
 @asynccontextmanager
-async def running(store: SqliteStore) -> AsyncIterator[Completions]:
-    completions = Completions(store, encode, head=0, earliest=0)
+async def running(store: SqliteStore) -> AsyncIterator[CompletionLog]:
+    completions = CompletionLog(store, encode, head=0, earliest=0)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(completions.run())
         yield completions
@@ -67,7 +67,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def waiting(completions: Completions, *filters: OrderFilter) -> list[asyncio.Task[Woken]]:
+def waiting(completions: CompletionLog, *filters: OrderFilter) -> list[asyncio.Task[Woken]]:
     return [asyncio.create_task(completions.wait(each, seconds=FOREVER)) for each in filters]
 
 
@@ -184,7 +184,7 @@ LISTENERS = [(EVERY_ORDER, 100), (EVERY_ORDER, 1), (BOBS, 2), (VIPS, 100), (BOBS
 class Listener:
     """A subscriber that is never patient, and what it was told."""
 
-    def __init__(self, completions: Completions, wanted: OrderFilter, limit: int) -> None:
+    def __init__(self, completions: CompletionLog, wanted: OrderFilter, limit: int) -> None:
         self.completions, self.wanted, self.limit = completions, wanted, limit
         self.position = 0
         self.found: list[int] = []

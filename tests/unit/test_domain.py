@@ -12,16 +12,16 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.domain import (
     ENDED,
-    LIFE,
     REDRIVABLE,
+    TRANSITIONS,
     CancelOutcome,
     Ending,
     Event,
     NewOrder,
+    QueueEntry,
     Ranking,
     State,
     Tier,
-    Waiting,
     WaitReason,
 )
 
@@ -44,12 +44,12 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("state", "event"), list(product(State, Event)))
 def test_each_event_leads_where_it_must_or_nowhere(state: State, event: Event) -> None:
-    assert LIFE.get((state, event)) == EXPECTED.get((state, event))
+    assert TRANSITIONS.get((state, event)) == EXPECTED.get((state, event))
 
 
 def test_an_ended_order_has_no_way_out() -> None:
     assert {State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED} == ENDED
-    assert not [state for state, _ in LIFE if state in ENDED]
+    assert not [state for state, _ in TRANSITIONS if state in ENDED]
 
 
 def test_every_state_but_the_ends_leads_to_every_end() -> None:
@@ -68,7 +68,7 @@ def test_what_ended_badly_may_be_placed_again() -> None:
 
 def _reached(state: State) -> set[State]:
     reached = {state}
-    while more := {to for (of, _), to in LIFE.items() if of in reached} - reached:
+    while more := {to for (of, _), to in TRANSITIONS.items() if of in reached} - reached:
         reached |= more
     return reached
 
@@ -132,7 +132,7 @@ def test_p7_with_a_head_start_too_a_tier_goes_by_acceptance(
 
 @given(st.lists(st.tuples(TIERS, SEQUENCES), unique=True))
 def test_waiting_orders_sort_by_urgency(orders: list[tuple[Tier, int]]) -> None:
-    waiting = sorted(Waiting(STRICT.rank(*order, 0), order[1], order[0], 0) for order in orders)
+    waiting = sorted(QueueEntry(STRICT.rank(*order, 0), order[1], order[0], 0) for order in orders)
     expected = sorted(orders, key=lambda order: (-order[0], order[1]))
     assert [place.accept_sequence for place in waiting] == [sequence for _, sequence in expected]
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderintake_server.dispatch.drain import LEAST_SECONDS, MOST_SECONDS, DrainRate
+from orderintake_server.dispatch.drain import LEAST_SECONDS, MOST_SECONDS, DequeueRate
 from support.clocks import Seconds
 
 
-def _steady(clock: Seconds, drain: DrainRate, *, per_second: int, seconds: int) -> None:
+def _steady(clock: Seconds, drain: DequeueRate, *, per_second: int, seconds: int) -> None:
     for _ in range(seconds * 10):
         clock.turn(0.1)
         drain.add(per_second // 10)
@@ -16,7 +16,7 @@ def _steady(clock: Seconds, drain: DrainRate, *, per_second: int, seconds: int) 
 
 def test_before_anything_started_the_longest_wait_is_named() -> None:
     clock = Seconds()
-    drain = DrainRate(clock)
+    drain = DequeueRate(clock)
     assert drain.per_second() == 0
     assert drain.seconds_for(1) == MOST_SECONDS
     clock.turn(3600)
@@ -24,7 +24,7 @@ def test_before_anything_started_the_longest_wait_is_named() -> None:
 
 
 def test_starts_at_the_very_first_moment_tell_no_rate() -> None:
-    drain = DrainRate(Seconds())
+    drain = DequeueRate(Seconds())
     drain.add(1000)
     assert drain.per_second() == 0
     assert drain.seconds_for(1) == MOST_SECONDS
@@ -33,7 +33,7 @@ def test_starts_at_the_very_first_moment_tell_no_rate() -> None:
 @pytest.mark.parametrize("seconds", [1, 5, 20, 100])
 def test_a_steady_rate_is_told_from_the_first_second_on(seconds: int) -> None:
     clock = Seconds()
-    drain = DrainRate(clock)
+    drain = DequeueRate(clock)
     _steady(clock, drain, per_second=100, seconds=seconds)
     assert drain.per_second() == pytest.approx(100, rel=0.06)
     assert drain.seconds_for(500) == pytest.approx(5, rel=0.06)
@@ -41,7 +41,7 @@ def test_a_steady_rate_is_told_from_the_first_second_on(seconds: int) -> None:
 
 def test_a_new_rate_is_followed() -> None:
     clock = Seconds()
-    drain = DrainRate(clock)
+    drain = DequeueRate(clock)
     _steady(clock, drain, per_second=1000, seconds=60)
     _steady(clock, drain, per_second=10, seconds=60)
     assert drain.per_second() == pytest.approx(10, rel=0.3)
@@ -49,7 +49,7 @@ def test_a_new_rate_is_followed() -> None:
 
 def test_a_queue_that_stands_still_fades() -> None:
     clock = Seconds()
-    drain = DrainRate(clock)
+    drain = DequeueRate(clock)
     _steady(clock, drain, per_second=100, seconds=60)
     clock.turn(10)
     assert drain.per_second() == pytest.approx(100 / 2.718, rel=0.05)
@@ -60,7 +60,7 @@ def test_a_queue_that_stands_still_fades() -> None:
 
 def test_asking_changes_nothing() -> None:
     clock = Seconds()
-    asked, left_alone = DrainRate(clock), DrainRate(clock)
+    asked, left_alone = DequeueRate(clock), DequeueRate(clock)
     for _ in range(50):
         clock.turn(0.3)
         asked.add(3)
@@ -72,7 +72,7 @@ def test_asking_changes_nothing() -> None:
 
 def test_the_wait_is_never_shorter_or_longer_than_its_bounds() -> None:
     clock = Seconds()
-    drain = DrainRate(clock)
+    drain = DequeueRate(clock)
     _steady(clock, drain, per_second=100, seconds=10)
     assert drain.seconds_for(1) == LEAST_SECONDS
     assert drain.seconds_for(1_000_000) == MOST_SECONDS
@@ -86,7 +86,7 @@ def test_whatever_happened_the_wait_is_within_its_bounds(
     steps: list[tuple[float, int]], orders: int
 ) -> None:
     clock = Seconds()
-    drain = DrainRate(clock)
+    drain = DequeueRate(clock)
     for seconds, starts in steps:
         clock.turn(seconds)
         drain.add(starts)

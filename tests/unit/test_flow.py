@@ -11,14 +11,18 @@ from orderintake_server.dispatch.retention import (
     STEP_SECONDS,
     Retention,
 )
-from orderintake_server.dispatch.stats import Flow
+from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.domain import Tier
-from orderintake_server.store.base import Committed, Found, Prune, Tally
+from orderintake_server.store.base import RecoveryReport
+from orderintake_server.store.changes import Committed, Prune
+from orderintake_server.views import TierCounts
 from support.clocks import Seconds
 
 NONE = dict.fromkeys(Tier, 0)
-EMPTY = {tier: Tally() for tier in Tier}
-FOUND = Found(log_id="0123abcd", tallies=EMPTY, recovered=0, quarantined=0, head=0, earliest=0)
+EMPTY = {tier: TierCounts() for tier in Tier}
+FOUND = RecoveryReport(
+    log_id="0123abcd", tallies=EMPTY, recovered=0, quarantined=0, head=0, earliest=0
+)
 NOTHING = Committed(tallies=EMPTY, came=NONE, ended=NONE, head=0, earliest=0)
 
 
@@ -55,20 +59,20 @@ def test_before_any_time_has_passed_there_is_no_rate() -> None:
 
 
 def test_at_first_the_flow_is_what_the_store_held() -> None:
-    tallies = {Tier.VIP: Tally(queued=1), Tier.REGULAR: Tally(scheduled=2)}
+    tallies = {Tier.VIP: TierCounts(queued=1), Tier.REGULAR: TierCounts(scheduled=2)}
     found = replace(FOUND, tallies=tallies, paused=frozenset({Tier.VIP}))
-    flow = Flow(found, Seconds())
+    flow = QueueStats(found, Seconds())
     assert flow.is_paused(Tier.VIP)
     assert not flow.is_paused(Tier.REGULAR)
-    assert flow.of(Tier.VIP).tally == Tally(queued=1)
+    assert flow.of(Tier.VIP).tally == TierCounts(queued=1)
     assert flow.of(Tier.VIP).is_paused
-    assert flow.of(Tier.REGULAR).tally == Tally(scheduled=2)
+    assert flow.of(Tier.REGULAR).tally == TierCounts(scheduled=2)
     assert flow.of(Tier.REGULAR).accept_rate == flow.of(Tier.REGULAR).completion_rate == 0.0
 
 
 def test_each_commit_is_counted_for_its_tier() -> None:
     clock = Seconds()
-    flow = Flow(FOUND, clock)
+    flow = QueueStats(FOUND, clock)
     commit = replace(
         NOTHING,
         came={Tier.VIP: 2, Tier.REGULAR: 0},
@@ -84,13 +88,13 @@ def test_each_commit_is_counted_for_its_tier() -> None:
 
 
 def test_the_latest_commit_tells_what_stands_where_and_what_is_paused() -> None:
-    flow = Flow(FOUND, Seconds())
-    tallies = {**EMPTY, Tier.VIP: Tally(processing=9)}
+    flow = QueueStats(FOUND, Seconds())
+    tallies = {**EMPTY, Tier.VIP: TierCounts(processing=9)}
     flow.note(replace(NOTHING, tallies=tallies, paused=frozenset({Tier.REGULAR})))
-    assert flow.of(Tier.VIP).tally == Tally(processing=9)
+    assert flow.of(Tier.VIP).tally == TierCounts(processing=9)
     assert flow.is_paused(Tier.REGULAR)
     flow.note(NOTHING)
-    assert flow.of(Tier.VIP).tally == Tally()
+    assert flow.of(Tier.VIP).tally == TierCounts()
     assert not flow.is_paused(Tier.REGULAR)
 
 

@@ -12,12 +12,11 @@ from google.protobuf import any_pb2, wrappers_pb2
 
 from orderintake.v1 import order_pb2
 from orderintake_server.dispatch.attempts import StopSignal
-from orderintake_server.domain import Order, State, Tier
+from orderintake_server.domain import Lease, Order, State, Tier
 from orderintake_server.handlers import RESULT_BYTES, HandlerCalls, OrderAttempt, Reject
-from orderintake_server.ids import Names
-from orderintake_server.store.base import Lease
+from orderintake_server.ids import Ids
 
-NAMES = Names("0123abcd")
+NAMES = Ids("0123abcd")
 DONE = wrappers_pb2.StringValue(value="done")
 
 

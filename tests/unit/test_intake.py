@@ -21,8 +21,8 @@ from orderintake_server.errors import (
     StorageUnavailable,
     StoreBroken,
 )
-from orderintake_server.intake import Intake, Place, Standing, Start
-from orderintake_server.store.base import OrderFilter, Tally
+from orderintake_server.intake import Intake
+from orderintake_server.views import OrderFilter, OrderStatus, ReadFrom, StartAt, TierCounts
 from support.changes import again, complete, new, prune
 from support.desk import Desk, working
 from support.faulty import FaultyStore
@@ -100,12 +100,12 @@ async def test_a_broken_service_that_stops_says_that_it_is_broken(store: FaultyS
         (1, 1, [2], True),
         (2, 10, [3], False),
         (3, 10, [], False),
-        (Start.EARLIEST, 10, [1, 2, 3], False),
-        (Start.LATEST, 10, [], False),
+        (StartAt.EARLIEST, 10, [1, 2, 3], False),
+        (StartAt.LATEST, 10, [], False),
     ],
 )
 async def test_a_page_tells_whether_the_log_goes_on(
-    intake: Intake, start: Place, limit: int, sequences: list[int], *, goes_on: bool
+    intake: Intake, start: ReadFrom, limit: int, sequences: list[int], *, goes_on: bool
 ) -> None:
     page = await intake.page(ANY, start=start, limit=limit)
     assert [completion.sequence for completion in page.completions] == sequences
@@ -113,14 +113,14 @@ async def test_a_page_tells_whether_the_log_goes_on(
     assert page.end == (sequences[-1] if sequences else 3)
 
 
-async def began(intake: Intake, start: Place) -> int:
+async def began(intake: Intake, start: ReadFrom) -> int:
     """Subscribe; tell where the stream began."""
     async with intake.subscribe(ANY, start=start, limit=10, heartbeat_seconds=1) as subscription:
         assert intake.subscribers == 1
         return (await subscription.next()).position
 
 
-async def begin(intake: Intake, start: Place) -> None:
+async def begin(intake: Intake, start: ReadFrom) -> None:
     """Subscribe and leave."""
     async with intake.subscribe(ANY, start=start, limit=10, heartbeat_seconds=1):
         pass
@@ -135,7 +135,7 @@ async def test_p17_a_place_ahead_of_the_log_is_refused(intake: Intake) -> None:
 
 
 async def test_a_subscription_begins_where_it_is_asked(intake: Intake) -> None:
-    for start, position in ((0, 0), (2, 2), (3, 3), (Start.EARLIEST, 0), (Start.LATEST, 3)):
+    for start, position in ((0, 0), (2, 2), (3, 3), (StartAt.EARLIEST, 0), (StartAt.LATEST, 3)):
         assert await began(intake, start) == position
 
 
@@ -152,7 +152,7 @@ async def test_the_cursor_of_a_completion_just_told_is_good(
 
 async def test_the_cursor_of_a_page_just_told_is_good(store: FaultyStore, intake: Intake) -> None:
     await complete(store, new())  # durable, not yet published
-    page = await intake.page(ANY, start=Start.EARLIEST, limit=10)
+    page = await intake.page(ANY, start=StartAt.EARLIEST, limit=10)
     assert page.end == 4
     await begin(intake, page.end)
 
@@ -167,7 +167,7 @@ async def test_p17_a_place_that_was_forgotten_is_refused_telling_the_earliest(
         assert expired.value.earliest == 2
         with pytest.raises(CursorExpired):
             await intake.page(ANY, start=refused, limit=10)
-    for start in (2, Start.EARLIEST):
+    for start in (2, StartAt.EARLIEST):
         assert await began(intake, start) == 2
 
 
@@ -178,7 +178,7 @@ async def test_an_order_in_process_is_told_as_such(desk: Desk, intake: Intake) -
     await intake.place((new(),))
     lease = await desk.start()
     standing = await intake.get(4)
-    assert standing == Standing(found=lease.order)
+    assert standing == OrderStatus(found=lease.order)
     assert isinstance(standing.found, Order)
     assert standing.found.state is State.PROCESSING
 
@@ -282,8 +282,8 @@ async def test_stats_tell_how_each_tier_stands(desk: Desk, intake: Intake) -> No
     await desk.start()
     await intake.pause(Tier.VIP, is_paused=True)
     flows, oldest = await intake.stats()
-    assert flows[Tier.REGULAR].tally == Tally(queued=2)
-    assert flows[Tier.VIP].tally == Tally(processing=1)
+    assert flows[Tier.REGULAR].tally == TierCounts(queued=2)
+    assert flows[Tier.VIP].tally == TierCounts(processing=1)
     assert flows[Tier.VIP].is_paused
     assert not flows[Tier.REGULAR].is_paused
     assert oldest == {Tier.REGULAR: first.order.accept_time}
@@ -294,7 +294,7 @@ async def test_p17_the_earliest_there_is_is_never_refused_though_more_was_forgot
     store: FaultyStore, intake: Intake
 ) -> None:
     await prune(store, store.clock.later(1), limit=2)  # which is not known here yet
-    page = await intake.page(ANY, start=Start.EARLIEST, limit=10)
+    page = await intake.page(ANY, start=StartAt.EARLIEST, limit=10)
     assert [completion.sequence for completion in page.completions] == [3]
     with pytest.raises(CursorExpired):
         await intake.page(ANY, start=0, limit=10)

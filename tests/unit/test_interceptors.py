@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from orderintake_server import errors
 from orderintake_server.errors import FieldViolation, InvalidOrder
-from orderintake_server.ids import Names
-from orderintake_server.rpc.hold import Hold
+from orderintake_server.ids import Ids
+from orderintake_server.rpc.hold import ShutdownGate
 from orderintake_server.rpc.interceptors import Guard
 from orderintake_server.rpc.status import Statuses
 
@@ -51,8 +51,8 @@ class Context:
         return info
 
 
-def new_guard(hold: Hold | None = None) -> Guard:
-    return Guard(Statuses(Names("0123abcd")), hold or Hold())
+def new_guard(hold: ShutdownGate | None = None) -> Guard:
+    return Guard(Statuses(Ids("0123abcd")), hold or ShutdownGate())
 
 
 async def guarded(inner: Any, *, streams: bool = False) -> Callable[..., Any]:  # noqa: ANN401
@@ -179,7 +179,7 @@ async def test_the_last_calls_are_held_until_the_release() -> None:
         called.set()
         return b"tea"
 
-    hold = Hold()
+    hold = ShutdownGate()
     hold.is_on = True
     guard = new_guard(hold)
     handler = await _intercepted(guard, grpc.unary_unary_rpc_method_handler(inner))

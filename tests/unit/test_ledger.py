@@ -9,7 +9,7 @@ from orderintake_server.dispatch import committer as committer_module
 from orderintake_server.dispatch import inbox as inbox_module
 from orderintake_server.domain import CancelOutcome, Order, Receipt, State
 from orderintake_server.errors import QueueFull, RequestIdReused
-from orderintake_server.stream.log import Completions
+from orderintake_server.stream.log import CompletionLog
 from support.changes import DONE, new, place, strictly, waiting
 from support.completed import encode
 from support.desk import Desk, working
@@ -38,7 +38,7 @@ async def test_a_receipt_is_told_when_the_order_is_durable_and_queued(
     assert len(desk.ready) == 1
 
 
-class Witness(Completions):
+class Witness(CompletionLog):
     """Tells how things stood when the head was published."""
 
     desk: Desk

@@ -7,7 +7,7 @@ import pytest
 
 from orderintake_server.dispatch import retention as retention_module
 from orderintake_server.domain import Cancelled, CancelOutcome, Completion, State, Tier
-from orderintake_server.store.base import Changes
+from orderintake_server.store.changes import Changes
 from support.changes import DONE, again, log_of, new, state, strictly
 from support.desk import Desk, working
 from support.faulty import FaultyStore

@@ -10,9 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from orderintake_server.errors import CursorInvalid, CursorOtherLog, OrderNotFound
-from orderintake_server.ids import Names
+from orderintake_server.ids import Ids
 
-LOG = Names("0123abcd")
+LOG = Ids("0123abcd")
 ALPHABET = string.ascii_letters + string.digits + string.punctuation + " \n\x00é"
 SEQUENCES = st.integers(0, 2**48 - 1)
 LOG_IDS = st.binary(min_size=4, max_size=4).map(bytes.hex)
@@ -20,13 +20,13 @@ LOG_IDS = st.binary(min_size=4, max_size=4).map(bytes.hex)
 
 @given(LOG_IDS, SEQUENCES)
 def test_an_order_id_names_its_accept_sequence(log_id: str, sequence: int) -> None:
-    names = Names(log_id)
+    names = Ids(log_id)
     assert names.accept_sequence(names.order_id(sequence)) == sequence
 
 
 @given(LOG_IDS, SEQUENCES)
 def test_a_cursor_names_its_sequence(log_id: str, sequence: int) -> None:
-    names = Names(log_id)
+    names = Ids(log_id)
     assert names.sequence(names.cursor(sequence)) == sequence
 
 
@@ -40,14 +40,14 @@ def test_order_ids_sort_as_accept_sequences_do(sequences: list[int]) -> None:
 def test_no_order_of_another_log_is_found(sequence: int, other: str) -> None:
     assume(other != LOG.log_id)
     with pytest.raises(OrderNotFound):
-        LOG.accept_sequence(Names(other).order_id(sequence))
+        LOG.accept_sequence(Ids(other).order_id(sequence))
 
 
 @given(SEQUENCES, LOG_IDS)
 def test_no_cursor_of_another_log_is_taken(sequence: int, other: str) -> None:
     assume(other != LOG.log_id)
     with pytest.raises(CursorOtherLog):
-        LOG.sequence(Names(other).cursor(sequence))
+        LOG.sequence(Ids(other).cursor(sequence))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_no_other_text_is_an_order_id(text: str) -> None:
 
 @given(LOG_IDS, st.integers(1, 2**48 - 1))
 def test_a_page_token_names_a_place_in_the_list_of_orders(log_id: str, sequence: int) -> None:
-    names = Names(log_id)
+    names = Ids(log_id)
     assert names.listed(names.page_token(sequence)) == sequence
 
 

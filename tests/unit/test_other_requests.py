@@ -10,14 +10,13 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import CursorInvalid, CursorOtherLog, InvalidOrder
-from orderintake_server.ids import Names
-from orderintake_server.intake import Place, Start
+from orderintake_server.ids import Ids
 from orderintake_server.rpc import requests
 from orderintake_server.rpc.requests import Subscribe
-from orderintake_server.store.base import OrderFilter
+from orderintake_server.views import OrderFilter, ReadFrom, StartAt
 from support.orders import order
 
-NAMES = Names("0123abcd")
+NAMES = Ids("0123abcd")
 LATER: Any = 7
 """A value that a later version of an enum may have."""
 
@@ -96,22 +95,22 @@ def _subscribe(request: api.StreamCompletionsRequest) -> Subscribe:
 
 def test_a_subscription_begins_at_the_earliest_unless_told_otherwise() -> None:
     assert _subscribe(api.StreamCompletionsRequest()) == Subscribe(
-        wanted=OrderFilter(), start=Start.EARLIEST, limit=100, heartbeat_seconds=5.0
+        wanted=OrderFilter(), start=StartAt.EARLIEST, limit=100, heartbeat_seconds=5.0
     )
 
 
 @pytest.mark.parametrize(
     ("told", "start"),
     [
-        ({"after_cursor": ""}, Start.EARLIEST),
+        ({"after_cursor": ""}, StartAt.EARLIEST),
         ({"after_cursor": NAMES.cursor(7)}, 7),
-        ({"start_at": api.START_AT_UNSPECIFIED}, Start.EARLIEST),
-        ({"start_at": api.START_AT_EARLIEST}, Start.EARLIEST),
-        ({"start_at": api.START_AT_LATEST}, Start.LATEST),
+        ({"start_at": api.START_AT_UNSPECIFIED}, StartAt.EARLIEST),
+        ({"start_at": api.START_AT_EARLIEST}, StartAt.EARLIEST),
+        ({"start_at": api.START_AT_LATEST}, StartAt.LATEST),
     ],
     ids=str,
 )
-def test_a_subscription_begins_where_it_is_told(told: Any, start: Place) -> None:  # noqa: ANN401
+def test_a_subscription_begins_where_it_is_told(told: Any, start: ReadFrom) -> None:  # noqa: ANN401
     assert _subscribe(api.StreamCompletionsRequest(**told)).start == start
 
 
@@ -172,7 +171,7 @@ def test_p17_a_bad_cursor_is_no_place_to_begin() -> None:
     with pytest.raises(CursorInvalid):
         _subscribe(api.StreamCompletionsRequest(after_cursor="nonsense"))
     with pytest.raises(CursorOtherLog):
-        _subscribe(api.StreamCompletionsRequest(after_cursor=Names("ffffffff").cursor(1)))
+        _subscribe(api.StreamCompletionsRequest(after_cursor=Ids("ffffffff").cursor(1)))
 
 
 PAGES = [api.ListCompletionsRequest, api.ListOrdersRequest]
@@ -240,7 +239,7 @@ def test_a_tier_is_paused_or_resumed_by_its_name(kind: Any) -> None:  # noqa: AN
 
 
 def test_an_empty_place_is_the_beginning_of_the_log_wherever_that_is() -> None:
-    assert requests.place("", NAMES) is Start.EARLIEST
+    assert requests.place("", NAMES) is StartAt.EARLIEST
     assert requests.place(NAMES.cursor(0), NAMES) == 0
 
 

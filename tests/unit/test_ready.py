@@ -5,21 +5,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from orderintake_server.dispatch.ready import ReadyQueue
-from orderintake_server.domain import Tier, Waiting
-from orderintake_server.store.base import Page
+from orderintake_server.domain import QueueEntry, Tier
+from orderintake_server.store.changes import Page
 from support.changes import strictly as order
 
 TIERS = st.lists(st.sampled_from(Tier), min_size=1, max_size=12)
-Told = tuple[list[Waiting], frozenset[Tier], Page | None, list[Waiting]]
+Told = tuple[list[QueueEntry], frozenset[Tier], Page | None, list[QueueEntry]]
 
 
-def read(held: list[Waiting], page: Page, paused: frozenset[Tier] = frozenset()) -> list[Waiting]:
+def read(
+    held: list[QueueEntry], page: Page, paused: frozenset[Tier] = frozenset()
+) -> list[QueueEntry]:
     """Read a page as a store with these orders would."""
     behind = [place for place in sorted(held) if place[:2] > page.after[:2]]
     return [place for place in behind if place.tier not in paused][: page.limit]
 
 
-def filled(ready: ReadyQueue, *found: Waiting) -> ReadyQueue:
+def filled(ready: ReadyQueue, *found: QueueEntry) -> ReadyQueue:
     """Give the queue the page it asks for."""
     page = ready.missing()
     assert page is not None
@@ -35,11 +37,11 @@ class ReadyMachine(RuleBasedStateMachine):
         self.window = window
         self.ready = ReadyQueue(window=window)
         self.accepted = 0
-        self.stored: list[Waiting] = []
-        self.known: set[Waiting] = set()
-        self.running: list[Waiting] = []
-        self.inbox: list[Waiting] = []
-        self.claims: list[Waiting] = []
+        self.stored: list[QueueEntry] = []
+        self.known: set[QueueEntry] = set()
+        self.running: list[QueueEntry] = []
+        self.inbox: list[QueueEntry] = []
+        self.claims: list[QueueEntry] = []
         self.asked = self.paused = self.told = frozenset[Tier]()
         self.committing: Told | None = None
         self.accept(found)
@@ -107,7 +109,7 @@ class ReadyMachine(RuleBasedStateMachine):
         assert len(self.ready) >= min(len(startable), self.window // 2)
         assert bool(len(self.ready)) == bool(startable)
 
-    def startable(self) -> set[Waiting]:
+    def startable(self) -> set[QueueEntry]:
         """Tell what may start, as far as the queue was told."""
         return {place for place in self.known if place.tier not in self.told}
 

@@ -3,9 +3,9 @@
 import pytest
 
 from orderintake_server.domain import Tier
-from orderintake_server.store.base import EVERY_ORDER, OrderFilter
 from orderintake_server.stream import ring
 from orderintake_server.stream.ring import Cut, Entry, Ring
+from orderintake_server.views import EVERY_ORDER, OrderFilter
 
 
 def entries(first: int, last: int, *, size: int = 1) -> list[Entry]:

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from orderintake_server.domain import Tier
-from orderintake_server.store.base import Changes, News, Policy, Tally
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Changes, StoreState
+from orderintake_server.views import TierCounts
 from support.changes import DONE, new, place, start
 from support.desk import Desk, working
 from support.faulty import FaultyStore, faulty_store
@@ -20,10 +22,12 @@ async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
         store.let_go()
 
 
-def news(*, regular: int = 0, vip: int = 0, head: int = 0, to_stop: tuple[int, ...] = ()) -> News:
+def news(
+    *, regular: int = 0, vip: int = 0, head: int = 0, to_stop: tuple[int, ...] = ()
+) -> StoreState:
     """Tell how the store stands after somebody else has changed it."""
-    return News(
-        tallies={Tier.REGULAR: Tally(queued=regular), Tier.VIP: Tally(queued=vip)},
+    return StoreState(
+        tallies={Tier.REGULAR: TierCounts(queued=regular), Tier.VIP: TierCounts(queued=vip)},
         came=dict.fromkeys(Tier, 0),
         ended=dict.fromkeys(Tier, 0),
         head=head,

@@ -7,11 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orderintake_server.dispatch.free_workers import Slots
+from orderintake_server.dispatch.free_workers import FreeWorkers
 from orderintake_server.dispatch.inbox import Ask
 from orderintake_server.dispatch.ready import ReadyQueue
-from orderintake_server.domain import Waiting
-from orderintake_server.store.base import Lease
+from orderintake_server.domain import Lease, QueueEntry
 from support.changes import strictly
 
 
@@ -30,7 +29,7 @@ class Counter:
     """Slots over a queue of which all is in memory."""
 
     ready: ReadyQueue
-    slots: Slots
+    slots: FreeWorkers
     asks: list[Ask[None, Lease]] = field(default_factory=list)
 
     def free(self, count: int = 1) -> None:
@@ -46,15 +45,15 @@ class Counter:
         return [(place.accept_sequence, self.asks.index(ask) + 1) for place, ask in matched]
 
 
-def counter(*orders: Waiting, max_crashes: int = 3) -> Counter:
+def counter(*orders: QueueEntry, max_crashes: int = 3) -> Counter:
     ready = ReadyQueue()
     page = ready.missing()
     assert page is not None
     ready.fill(page, list(orders))
-    return Counter(ready, Slots(ready, max_crashes=max_crashes))
+    return Counter(ready, FreeWorkers(ready, max_crashes=max_crashes))
 
 
-def suspect(number: int, *, vip: bool = False) -> Waiting:
+def suspect(number: int, *, vip: bool = False) -> QueueEntry:
     return strictly(number, vip=vip, crash_count=2)
 
 
@@ -84,16 +83,16 @@ def test_a_worker_that_was_stopped_is_passed_over() -> None:
 
 @pytest.mark.parametrize("first", [strictly(1), suspect(1)])
 def test_a_suspect_waits_until_nothing_runs_and_whoever_is_behind_it_waits_too(
-    first: Waiting,
+    first: QueueEntry,
 ) -> None:
     here = counter(first, suspect(2), strictly(3), strictly(4))
     here.free(4)
     assert here.match() == [(1, 1)]
     assert here.match() == []
-    here.slots.release(orders=1)
+    here.slots.ended(orders=1)
     assert here.match() == [(2, 2)]
     assert here.match() == []
-    here.slots.release(orders=1)
+    here.slots.ended(orders=1)
     assert here.match() == [(3, 3), (4, 4)]
 
 
@@ -103,7 +102,7 @@ def test_beside_a_suspect_nothing_starts_not_even_what_is_more_urgent() -> None:
     assert here.match() == [(1, 1)]
     here.ready.push(strictly(2, vip=True))
     assert here.match() == []
-    here.slots.release(orders=1)
+    here.slots.ended(orders=1)
     assert here.match() == [(2, 2)]
 
 
@@ -113,7 +112,7 @@ def test_what_is_more_urgent_than_a_waiting_suspect_starts_before_it() -> None:
     assert here.match() == [(1, 1)]
     here.ready.push(strictly(3, vip=True))
     assert here.match() == [(3, 2)]
-    here.slots.release(orders=2)
+    here.slots.ended(orders=2)
     assert here.match() == [(2, 3)]
 
 
@@ -121,7 +120,7 @@ def test_a_claim_of_nothing_frees_the_slot_again() -> None:
     here = counter(suspect(1), strictly(2))
     here.free()
     assert here.match() == [(1, 1)]
-    here.slots.release(orders=1)  # it waited no longer; the worker asks again
+    here.slots.ended(orders=1)  # it waited no longer; the worker asks again
     here.slots.add(here.asks[0])
     assert here.match() == [(2, 1)]
 
@@ -145,8 +144,8 @@ class SlotsMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.here = counter()
         self.accepted = 0
-        self.running: list[Waiting] = []
-        self.waiting: set[Waiting] = set()
+        self.running: list[QueueEntry] = []
+        self.waiting: set[QueueEntry] = set()
 
     @rule(vip=st.booleans(), crash_count=st.integers(0, 2))
     def accept(self, crash_count: int, *, vip: bool) -> None:
@@ -170,7 +169,7 @@ class SlotsMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 100))
     def end(self, which: int) -> None:
         del self.running[which % len(self.running)]
-        self.here.slots.release(orders=1)
+        self.here.slots.ended(orders=1)
 
     @invariant()
     def a_suspect_runs_alone(self) -> None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from orderintake_server import errors
 from orderintake_server.errors import FieldViolation, InvalidOrder, Reason, RequestIdReused
-from orderintake_server.ids import Names
+from orderintake_server.ids import Ids
 from orderintake_server.rpc.status import CODES, Metadata, Statuses, internal
 
-NAMES = Names("0123abcd")
+NAMES = Ids("0123abcd")
 STATUSES = Statuses(NAMES)
 DETAIL_BYTES = 4 * 1024
 METADATA_BYTES = 8 * 1024

@@ -9,11 +9,11 @@ import pytest
 
 from orderintake_server.domain import Tier
 from orderintake_server.errors import CursorExpired
-from orderintake_server.store.base import EVERY_ORDER, OrderFilter
 from orderintake_server.store.sqlite.store import SqliteStore
 from orderintake_server.stream import ring, subscription
-from orderintake_server.stream.log import Completions
-from orderintake_server.stream.subscription import Delivery, Subscription
+from orderintake_server.stream.log import CompletionLog
+from orderintake_server.stream.subscription import Subscription
+from orderintake_server.views import EVERY_ORDER, Delivery, OrderFilter
 from support.changes import complete, new, prune
 from support.completed import encode, sequences
 
@@ -48,9 +48,9 @@ async def next_but(subscription: Subscription, *signals: str) -> Told:
 
 
 @asynccontextmanager
-async def kept_up(store: SqliteStore, head: int = 0) -> AsyncIterator[Completions]:
+async def kept_up(store: SqliteStore, head: int = 0) -> AsyncIterator[CompletionLog]:
     """A log whose end is read as it grows, as long as somebody subscribes."""
-    completions = Completions(store, encode, head=head, earliest=0)
+    completions = CompletionLog(store, encode, head=head, earliest=0)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(completions.run())
         with completions.subscriber():
@@ -59,14 +59,14 @@ async def kept_up(store: SqliteStore, head: int = 0) -> AsyncIterator[Completion
 
 
 @pytest.fixture
-async def completions(store: SqliteStore) -> AsyncIterator[Completions]:
+async def completions(store: SqliteStore) -> AsyncIterator[CompletionLog]:
     """A log of five completions, none of them in the ring."""
     async with kept_up(store, await complete(store, *[new()] * 5)) as completions:
         yield completions
 
 
 def subscribe(
-    completions: Completions,
+    completions: CompletionLog,
     wanted: OrderFilter = EVERY_ORDER,
     *,
     after: int = 0,
@@ -76,7 +76,7 @@ def subscribe(
     return Subscription(completions, wanted, after=after, limit=limit, heartbeat_seconds=heartbeat)
 
 
-async def more(store: SqliteStore, completions: Completions, count: int = 1) -> None:
+async def more(store: SqliteStore, completions: CompletionLog, count: int = 1) -> None:
     """Let `count` more orders complete, and publish them."""
     completions.publish(await complete(store, *[new()] * count))
 
@@ -90,14 +90,14 @@ async def waiting_for(*subscriptions: Subscription) -> list[asyncio.Task[Deliver
     return tasks
 
 
-async def test_p16_first_it_is_told_that_it_stands(completions: Completions) -> None:
+async def test_p16_first_it_is_told_that_it_stands(completions: CompletionLog) -> None:
     first = await subscribe(completions, after=3).next()
     assert told(first) == Told("STARTED", [], 3)
     assert first.head == 5
 
 
 async def test_then_what_the_log_holds_page_by_page_and_that_it_caught_up(
-    completions: Completions,
+    completions: CompletionLog,
 ) -> None:
     assert await next_of(subscribe(completions), 5) == [
         Told("STARTED", [], 0),
@@ -108,13 +108,13 @@ async def test_then_what_the_log_holds_page_by_page_and_that_it_caught_up(
     ]
 
 
-async def test_at_the_head_it_is_caught_up_at_once(completions: Completions) -> None:
+async def test_at_the_head_it_is_caught_up_at_once(completions: CompletionLog) -> None:
     subscription = subscribe(completions, after=5)
     assert await next_of(subscription, 2) == [Told("STARTED", [], 5), Told("CAUGHT_UP", [], 5)]
 
 
 async def test_what_completes_is_told_as_it_happens(
-    store: SqliteStore, completions: Completions
+    store: SqliteStore, completions: CompletionLog
 ) -> None:
     subscription = subscribe(completions, after=5)
     await next_of(subscription, 2)
@@ -123,7 +123,7 @@ async def test_what_completes_is_told_as_it_happens(
     assert told(await task) == Told("UNSPECIFIED", [6], 6)
 
 
-async def test_every_one_of_many_is_woken(store: SqliteStore, completions: Completions) -> None:
+async def test_every_one_of_many_is_woken(store: SqliteStore, completions: CompletionLog) -> None:
     subscriptions = [subscribe(completions, after=5) for _ in range(100)]
     for each in subscriptions:
         await next_of(each, 2)
@@ -133,7 +133,7 @@ async def test_every_one_of_many_is_woken(store: SqliteStore, completions: Compl
     assert [told(delivery) for delivery in found] == [Told("UNSPECIFIED", [6], 6)] * 100
 
 
-async def test_a_head_once_published_never_goes_back(completions: Completions) -> None:
+async def test_a_head_once_published_never_goes_back(completions: CompletionLog) -> None:
     subscription = subscribe(completions, after=5)
     await next_of(subscription, 2)
     (task,) = await waiting_for(subscription)
@@ -146,7 +146,7 @@ async def test_a_head_once_published_never_goes_back(completions: Completions) -
     await task
 
 
-async def test_p19_who_waits_is_told_of_the_end_at_once(completions: Completions) -> None:
+async def test_p19_who_waits_is_told_of_the_end_at_once(completions: CompletionLog) -> None:
     subscriptions = [subscribe(completions, after=5) for _ in range(10)]
     for each in subscriptions:
         await next_of(each, 2)
@@ -157,7 +157,7 @@ async def test_p19_who_waits_is_told_of_the_end_at_once(completions: Completions
 
 
 async def test_p19_who_is_behind_gets_one_more_page_and_is_told_of_the_end(
-    completions: Completions,
+    completions: CompletionLog,
 ) -> None:
     subscription = subscribe(completions)
     await next_of(subscription)
@@ -171,7 +171,7 @@ async def test_p19_who_is_behind_gets_one_more_page_and_is_told_of_the_end(
 
 
 async def test_p19_what_completed_last_is_told_before_the_end(
-    store: SqliteStore, completions: Completions
+    store: SqliteStore, completions: CompletionLog
 ) -> None:
     subscription = subscribe(completions, after=5)
     await next_of(subscription, 2)
@@ -183,7 +183,7 @@ async def test_p19_what_completed_last_is_told_before_the_end(
 
 
 async def test_what_came_meanwhile_is_told_with_the_rest(
-    store: SqliteStore, completions: Completions
+    store: SqliteStore, completions: CompletionLog
 ) -> None:
     subscription = subscribe(completions, after=4)
     await next_of(subscription)
@@ -194,7 +194,7 @@ async def test_what_came_meanwhile_is_told_with_the_rest(
     ]
 
 
-async def test_it_catches_up_once(store: SqliteStore, completions: Completions) -> None:
+async def test_it_catches_up_once(store: SqliteStore, completions: CompletionLog) -> None:
     subscription = subscribe(completions, after=5, heartbeat=AT_ONCE)
     await next_of(subscription, 2)
     await more(store, completions, 3)
@@ -207,7 +207,7 @@ async def test_it_catches_up_once(store: SqliteStore, completions: Completions) 
 
 
 async def test_p16_a_heartbeat_never_leads_what_was_told(
-    store: SqliteStore, completions: Completions
+    store: SqliteStore, completions: CompletionLog
 ) -> None:
     subscription = subscribe(completions, after=5, heartbeat=AT_ONCE)
     await next_of(subscription, 2)
@@ -219,7 +219,7 @@ async def test_p16_a_heartbeat_never_leads_what_was_told(
     assert found == Told("UNSPECIFIED", [6], 6)
 
 
-async def test_p19_who_comes_at_the_end_is_told_that_too(completions: Completions) -> None:
+async def test_p19_who_comes_at_the_end_is_told_that_too(completions: CompletionLog) -> None:
     completions.close()
     found = await next_of(subscribe(completions, after=5), 3)
     assert found[0] == Told("STARTED", [], 5)
@@ -229,7 +229,7 @@ async def test_p19_who_comes_at_the_end_is_told_that_too(completions: Completion
 @pytest.mark.parametrize("cut", range(6))
 @pytest.mark.parametrize("limit", [1, 2, 5, 1000])
 async def test_p14_from_any_place_on_each_completion_is_told_once(
-    completions: Completions, cut: int, limit: int
+    completions: CompletionLog, cut: int, limit: int
 ) -> None:
     subscription = subscribe(completions, after=cut, limit=limit)
     found: list[int] = []
@@ -259,7 +259,7 @@ async def test_p15_a_page_of_large_completions_is_short_and_leaves_no_hole(
 async def test_p14_all_who_listen_while_orders_complete_see_all_of_them(
     store: SqliteStore,
 ) -> None:
-    async def listen(completions: Completions, limit: int) -> list[int]:
+    async def listen(completions: CompletionLog, limit: int) -> list[int]:
         subscription = subscribe(completions, limit=limit)
         found: list[int] = []
         while len(found) < 60:
@@ -277,7 +277,7 @@ async def test_p14_all_who_listen_while_orders_complete_see_all_of_them(
 
 
 async def test_p15_who_leaves_the_ring_is_told_and_reads_the_log_until_it_caught_up_again(
-    store: SqliteStore, completions: Completions, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, completions: CompletionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ring, "RING_ENTRIES", 4)
     slow, fast = subscribe(completions, after=5, limit=4), subscribe(completions, after=5)
@@ -296,7 +296,7 @@ async def test_p15_who_leaves_the_ring_is_told_and_reads_the_log_until_it_caught
 
 
 async def test_who_is_behind_a_log_that_was_pruned_meanwhile_is_told_so(
-    store: SqliteStore, completions: Completions
+    store: SqliteStore, completions: CompletionLog
 ) -> None:
     subscription = subscribe(completions, after=1)
     await next_of(subscription)
@@ -309,7 +309,7 @@ async def test_who_is_behind_a_log_that_was_pruned_meanwhile_is_told_so(
 
 
 async def test_who_wants_one_customers_is_told_of_no_other(
-    store: SqliteStore, completions: Completions
+    store: SqliteStore, completions: CompletionLog
 ) -> None:
     bobs, vips = (subscribe(completions, wanted, limit=9) for wanted in (BOBS, VIPS))
     for each in (bobs, vips):
@@ -325,7 +325,7 @@ async def test_who_wants_one_customers_is_told_of_no_other(
 
 
 async def test_p16_the_cursor_of_who_wants_nothing_of_all_this_moves_on(
-    store: SqliteStore, completions: Completions
+    store: SqliteStore, completions: CompletionLog
 ) -> None:
     every = subscribe(completions, after=5)
     await next_of(every, 2)
@@ -337,7 +337,7 @@ async def test_p16_the_cursor_of_who_wants_nothing_of_all_this_moves_on(
 
 
 async def test_p16_a_search_that_takes_long_is_not_silent(
-    store: SqliteStore, completions: Completions, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, completions: CompletionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscription.Subscription, "_seconds_to_heartbeat", lambda _: 0.0)
     found = await next_of(subscribe(completions, BOBS), 3)
@@ -349,7 +349,7 @@ async def test_p16_a_search_that_takes_long_is_not_silent(
 
 
 async def test_a_quiet_customers_subscriber_is_caught_up_however_much_others_do(
-    store: SqliteStore, completions: Completions
+    store: SqliteStore, completions: CompletionLog
 ) -> None:
     quiet = subscribe(completions, BOBS, after=5)
     completions.head = 6  # what is newest is known, not yet read

@@ -7,8 +7,7 @@ import pytest
 
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.dispatch.workers import Reject
-from orderintake_server.domain import Completion, Failure, State
-from orderintake_server.store.base import Lease
+from orderintake_server.domain import Completion, Failure, Lease, State
 from support.changes import new, strictly, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore

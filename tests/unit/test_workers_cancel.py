@@ -9,10 +9,9 @@ import pytest
 
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.dispatch.retries import RetryPolicy
-from orderintake_server.domain import CancelOutcome, Order, State
+from orderintake_server.domain import CancelOutcome, Lease, Order, State
 from orderintake_server.handlers import HandlerCalls, OrderAttempt, Reject
-from orderintake_server.ids import Names
-from orderintake_server.store.base import Lease
+from orderintake_server.ids import Ids
 from support.changes import log_of, new, order, state
 from support.desk import Desk, working
 from support.faulty import FaultyStore
@@ -47,7 +46,7 @@ class Shop:
 
 
 def calls(handler: Any) -> HandlerCalls:  # noqa: ANN401 - whatever a shop writes
-    return HandlerCalls(handler, names=Names("0123abcd"), threads=1)
+    return HandlerCalls(handler, names=Ids("0123abcd"), threads=1)
 
 
 PLAIN = new(b"")

@@ -7,8 +7,7 @@ import pytest
 
 from orderintake_server.dispatch import workers as workers_module
 from orderintake_server.dispatch.attempts import StopSignal
-from orderintake_server.domain import Completion, State
-from orderintake_server.store.base import Lease
+from orderintake_server.domain import Completion, Lease, State
 from support.changes import new, order, state, waiting, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore

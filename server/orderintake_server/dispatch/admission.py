@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import CustomerQuota, QueueFull, Unavailable
-from orderintake_server.store.base import Room
+from orderintake_server.store.changes import Capacity
 
 if TYPE_CHECKING:
-    from orderintake_server.dispatch.drain import DrainRate
-    from orderintake_server.store.base import NoRoom, Tallies
+    from orderintake_server.dispatch.drain import DequeueRate
+    from orderintake_server.store.changes import OverCapacity
+    from orderintake_server.views import CountsByTier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,31 +24,31 @@ class Limits:
     per_customer: int | None = None
 
 
-class WaitingRoom:
+class Admission:
     """The count of waiting orders against its limits, exact after every commit."""
 
-    def __init__(self, limits: Limits, *, tallies: Tallies, drain: DrainRate) -> None:
+    def __init__(self, limits: Limits, *, tallies: CountsByTier, drain: DequeueRate) -> None:
         """Begin with what waits, which may be more than the limits after they were lowered."""
         self._limits = limits
         self._drain = drain
         self.count(tallies, started=0)
 
-    def left(self) -> Room:
+    def left(self) -> Capacity:
         """Tell how many more orders may wait; less than none after a limit was lowered."""
         total = self._limits.queue - self._waiting
-        return Room(
+        return Capacity(
             total=total,
             regular=total - self._limits.vip_reserve,
             per_customer=self._limits.per_customer,
             waiting=self._waiting,
         )
 
-    def count(self, tallies: Tallies, *, started: int) -> None:
+    def count(self, tallies: CountsByTier, *, started: int) -> None:
         """Take note of what waits after a commit, in which so many orders started."""
         self._waiting = sum(tally.queued + tally.scheduled for tally in tallies.values())
         self._drain.add(started)
 
-    def refusal(self, no_room: NoRoom) -> Unavailable | CustomerQuota:
+    def refusal(self, no_room: OverCapacity) -> Unavailable | CustomerQuota:
         """Tell why there is no room for so many orders, and when there may be."""
         seconds = self._drain.seconds_for(no_room.orders)
         if no_room.customer_id is not None:

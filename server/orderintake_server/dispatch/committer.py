@@ -11,20 +11,21 @@ import structlog
 from orderintake_server.dispatch.inbox import Ask, Inbox
 from orderintake_server.domain import CancelOutcome
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreAway, StoreFull
-from orderintake_server.store.base import NoRoom, Settlement
+from orderintake_server.store.changes import OverCapacity, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orderintake_server.dispatch.admission import WaitingRoom
+    from orderintake_server.dispatch.admission import Admission
     from orderintake_server.dispatch.attempts import Attempts
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.dispatch.retention import Retention
-    from orderintake_server.dispatch.stats import Flow
-    from orderintake_server.domain import Cancelled, Ending, NewOrder, Receipt, Tier
+    from orderintake_server.dispatch.stats import QueueStats
+    from orderintake_server.domain import Cancelled, Ending, Lease, NewOrder, Receipt, Tier
     from orderintake_server.errors import Refusal, RequestIdReused
-    from orderintake_server.store.base import Committed, Lease, News, Store
-    from orderintake_server.stream.log import Completions
+    from orderintake_server.store.base import Store
+    from orderintake_server.store.changes import Committed, StoreState
+    from orderintake_server.stream.log import CompletionLog
 
 PENDING_ORDERS = 10_000
 """Orders that may wait for their commit: about 200 ms of it, a bound on memory."""
@@ -36,7 +37,7 @@ PROBE = 500_000
 log = structlog.get_logger()
 
 
-class Ledger:
+class Committer:
     """Takes changes in, commits them together, then queues, publishes and answers, in that order.
 
     Who asks and leaves loses the answer only: what is in the inbox will be done.
@@ -47,10 +48,10 @@ class Ledger:
         *,
         store: Store,
         queue: Queue,
-        completions: Completions,
-        room: WaitingRoom,
+        completions: CompletionLog,
+        room: Admission,
         attempts: Attempts,
-        flow: Flow,
+        flow: QueueStats,
         retention: Retention,
         clock: Callable[[], int],
     ) -> None:
@@ -169,7 +170,7 @@ class Ledger:
                 self._completions.publish(committed.head)
                 self._answer(taken, committed)
 
-    def hear(self, news: News) -> None:
+    def hear(self, news: StoreState) -> None:
         """Take note of what others did to the store."""
         self._queue.hear(news)
         self._stand(news)
@@ -213,7 +214,7 @@ class Ledger:
         self._retention.note(taken.prune, committed.pruned)
         self._stand(committed)
 
-    def _stand(self, news: News) -> None:
+    def _stand(self, news: StoreState) -> None:
         """Know how the store stands."""
         self._room.count(news.tallies, started=news.started)
         self._flow.note(news)
@@ -239,8 +240,8 @@ class Ledger:
         for pause in taken.pauses:
             pause.tell(None)
 
-    def _refusal(self, outcome: RequestIdReused | NoRoom) -> Refusal:
-        return self._room.refusal(outcome) if isinstance(outcome, NoRoom) else outcome
+    def _refusal(self, outcome: RequestIdReused | OverCapacity) -> Refusal:
+        return self._room.refusal(outcome) if isinstance(outcome, OverCapacity) else outcome
 
     # A commit failed
 

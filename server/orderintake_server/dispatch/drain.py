@@ -16,7 +16,7 @@ MOST_SECONDS = 10.0
 """Nobody is told to come back sooner, or later: a queue that stands may move at any moment."""
 
 
-class DrainRate(Rate):
+class DequeueRate(Rate):
     """The recent rate at which waiting orders start."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

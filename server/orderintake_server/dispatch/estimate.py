@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from orderintake_server.views import WaitEstimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,15 +14,6 @@ MEMORY = 256
 """Attempts after which one counts 1/e: enough for a steady variance, few enough to follow."""
 TENTH = 1.2815515655446004
 """The standard normal quantile of 0.9: between it and its negative lie 80 %."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wait:
-    """How many seconds from now an order will start: on average, and in four cases of five."""
-
-    mean: float
-    least: float
-    most: float
 
 
 class ServiceTimes:
@@ -50,7 +42,7 @@ class ServiceTimes:
         self._third += share * (rest**3 - self._third)
         self._variance = (1.0 - share) * (self._variance + share * distance * distance)
 
-    def wait(self, position: int) -> Wait | None:
+    def wait(self, position: int) -> WaitEstimate | None:
         """Tell when the order at this place (from 1) of the queue starts; None: nothing measured.
 
         All workers being busy, it starts when `position` of them have become free. Each worker's
@@ -64,14 +56,14 @@ class ServiceTimes:
             return None
         workers, mean = self._workers, self._mean
         if mean <= 0:
-            return Wait(mean=0.0, least=0.0, most=0.0)
+            return WaitEstimate(mean=0.0, least=0.0, most=0.0)
         squared = self._variance / mean**2
         offset = max(1 / 6 + squared**2 / 2 - self._third / mean**3 / 3, 0.0)
         counted = position * squared + workers * offset
         measured = position**2 * squared / (2 * self._weight)
         expected = position * mean / workers
         variance = (counted + measured) * (mean / workers) ** 2
-        return Wait(
+        return WaitEstimate(
             mean=expected,
             least=_gamma(expected, variance, -TENTH),
             most=_gamma(expected, variance, TENTH),

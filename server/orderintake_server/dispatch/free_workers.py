@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orderintake_server.dispatch.inbox import Ask
     from orderintake_server.dispatch.ready import ReadyQueue
-    from orderintake_server.domain import Waiting
-    from orderintake_server.store.base import Lease
+    from orderintake_server.domain import Lease, QueueEntry
 
 
-class Slots:
+class FreeWorkers:
     """The workers that are free, and how many are not.
 
     An order that may take the process down is given out alone: orders that were in process
@@ -31,10 +30,10 @@ class Slots:
         """Note a worker that is free."""
         self._free.append(ask)
 
-    def match(self) -> list[tuple[Waiting, Ask[None, Lease]]]:
+    def match(self) -> list[tuple[QueueEntry, Ask[None, Lease]]]:
         """Give the most urgent orders to the free workers, one each."""
         self._free = [ask for ask in self._free if not ask.answer.done()]
-        matched: list[tuple[Waiting, Ask[None, Lease]]] = []
+        matched: list[tuple[QueueEntry, Ask[None, Lease]]] = []
         while self._free and (place := self._ready.first()) and not self._is_alone:
             if self._is_suspect(place):
                 if self._busy:
@@ -44,10 +43,10 @@ class Slots:
             self._busy += 1
         return matched
 
-    def release(self, *, orders: int) -> None:
+    def ended(self, *, orders: int) -> None:
         """Note that so many orders are in a worker's hands no longer."""
         self._busy -= orders
         self._is_alone = self._is_alone and self._busy > 0
 
-    def _is_suspect(self, place: Waiting) -> bool:
+    def _is_suspect(self, place: QueueEntry) -> bool:
         return 0 < self._last_crash <= place.crash_count

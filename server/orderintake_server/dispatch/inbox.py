@@ -7,13 +7,13 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from orderintake_server.store.base import Changes
+from orderintake_server.store.changes import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orderintake_server.domain import Cancelled, NewOrder, Receipt, Tier, Waiting
-    from orderintake_server.store.base import Lease, Page, Prune, Room, Settlement, Take
+    from orderintake_server.domain import Cancelled, Lease, NewOrder, QueueEntry, Receipt, Tier
+    from orderintake_server.store.changes import Capacity, ClaimNext, Page, Prune, Settlement
 
 COMMIT_ORDERS = 1_024
 """Orders accepted by one commit, about 20 ms of work: claims and completions share its time."""
@@ -50,11 +50,11 @@ class Inbox:
 
     settles: list[Settlement] = field(default_factory=list)
     returns: list[Lease] = field(default_factory=list)
-    claims: list[tuple[Waiting, Ask[None, Lease]]] = field(default_factory=list)
+    claims: list[tuple[QueueEntry, Ask[None, Lease]]] = field(default_factory=list)
     cancels: list[Ask[int, Cancelled | None]] = field(default_factory=list)
     pauses: list[Ask[tuple[Tier, bool], None]] = field(default_factory=list)
     accepts: deque[Ask[tuple[NewOrder, ...], tuple[Receipt, ...]]] = field(default_factory=deque)
-    most_urgent: Take | None = None
+    most_urgent: ClaimNext | None = None
     page: Page | None = None
     prune: Prune | None = None
 
@@ -85,7 +85,7 @@ class Inbox:
         yield from self.cancels
         yield from self.pauses
 
-    def changes(self, room: Room) -> Changes:
+    def changes(self, room: Capacity) -> Changes:
         """Tell the store what is to be done."""
         return Changes(
             settles=self.settles,

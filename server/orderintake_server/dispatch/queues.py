@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from orderintake_server.store.base import Take
+from orderintake_server.store.changes import ClaimNext
 
 if TYPE_CHECKING:
-    from orderintake_server.dispatch.free_workers import Slots
+    from orderintake_server.dispatch.free_workers import FreeWorkers
     from orderintake_server.dispatch.inbox import Ask, Inbox
     from orderintake_server.dispatch.ready import ReadyQueue
-    from orderintake_server.store.base import Committed, Lease, News
+    from orderintake_server.domain import Lease
+    from orderintake_server.store.changes import Committed, StoreState
 
     Start = tuple[Ask[None, Lease], Lease]
 
@@ -33,14 +34,14 @@ class Queue(Protocol):
     def put_back(self, inbox: Inbox, taken: Inbox) -> None:
         """Take note that a commit failed; what workers asked is asked again."""
 
-    def hear(self, news: News) -> None:
+    def hear(self, news: StoreState) -> None:
         """Take note of what others have changed."""
 
 
 class OwnQueue:
     """The front of the store's queue is here, in memory: nobody else changes it."""
 
-    def __init__(self, ready: ReadyQueue, slots: Slots) -> None:
+    def __init__(self, ready: ReadyQueue, slots: FreeWorkers) -> None:
         """Give out what is in `ready` to who is in `slots`."""
         self._ready = ready
         self._slots = slots
@@ -61,14 +62,14 @@ class OwnQueue:
             self._ready.push(place)
         if taken.page:
             self._ready.fill(taken.page, committed.page)
-        self._slots.release(orders=len(taken.settles) + len(taken.returns))
+        self._slots.ended(orders=len(taken.settles) + len(taken.returns))
 
     def starts(self, taken: Inbox, committed: Committed) -> list[Start]:
         """Keep `Queue.starts`; a worker whose order waited no longer is free again."""
         found: list[Start] = []
         for (_, worker), lease in zip(taken.claims, committed.claimed, strict=True):
             if lease is None:
-                self._slots.release(orders=1)
+                self._slots.ended(orders=1)
                 self._slots.add(worker)
             else:
                 found.append((worker, lease))
@@ -78,7 +79,7 @@ class OwnQueue:
         """Keep `Queue.put_back`."""
         inbox.claims[:0] = taken.claims
 
-    def hear(self, news: News) -> None:
+    def hear(self, news: StoreState) -> None:
         """Keep `Queue.hear`: nobody has changed anything."""
 
 
@@ -108,7 +109,7 @@ class SharedQueue:
         inbox.most_urgent = None
         if self._free and self._may_have_more and not (self._is_alone or is_closing):
             is_idle = not self._busy
-            inbox.most_urgent = Take(most=len(self._free), is_idle=is_idle, alone=self._alone)
+            inbox.most_urgent = ClaimNext(most=len(self._free), is_idle=is_idle, alone=self._alone)
 
     def note(self, taken: Inbox, committed: Committed) -> None:
         """Keep `Queue.note`."""
@@ -130,7 +131,7 @@ class SharedQueue:
     def put_back(self, inbox: Inbox, taken: Inbox) -> None:
         """Keep `Queue.put_back`: the workers are still here."""
 
-    def hear(self, news: News) -> None:
+    def hear(self, news: StoreState) -> None:
         """Keep `Queue.hear`."""
         self._may_have_more = any(
             tally.queued for tier, tally in news.tallies.items() if tier not in news.paused

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from orderintake_server.domain import Tier, Waiting
-from orderintake_server.store.base import Page
+from orderintake_server.domain import QueueEntry, Tier
+from orderintake_server.store.changes import Page
 
 WINDOW = 4_096
 """Orders read from the store at a time; at most twice as many are held. 1 MiB or so."""
 
-_BEFORE_ALL = Waiting(-1, 0, Tier.VIP, 0)
+_BEFORE_ALL = QueueEntry(-1, 0, Tier.VIP, 0)
 
 
 class ReadyQueue:
@@ -25,22 +25,22 @@ class ReadyQueue:
         """Start empty, with everything that the store holds beyond the horizon."""
         self._window = window
         self._queue = _Heap()
-        self._horizon: Waiting | None = _BEFORE_ALL
+        self._horizon: QueueEntry | None = _BEFORE_ALL
         self._paused: frozenset[Tier] = frozenset()
 
     def __len__(self) -> int:
         """Count the orders held in memory."""
         return self._queue.qsize()
 
-    def first(self) -> Waiting | None:
+    def first(self) -> QueueEntry | None:
         """Tell the most urgent order, if there is one."""
         return None if self._queue.empty() else self._queue.first()
 
-    def pop(self) -> Waiting:
+    def pop(self) -> QueueEntry:
         """Take the most urgent order, which there must be."""
         return self._queue.get_nowait()
 
-    def push(self, order: Waiting) -> None:
+    def push(self, order: QueueEntry) -> None:
         """Add an order that the store holds now; beyond the horizon, the store is enough."""
         if order.tier in self._paused:
             return
@@ -62,7 +62,7 @@ class ReadyQueue:
             return None
         return Page(after=self._horizon, limit=self._window)
 
-    def fill(self, asked: Page, found: list[Waiting]) -> None:
+    def fill(self, asked: Page, found: list[QueueEntry]) -> None:
         """Add the page that was asked for, read after the last order pushed was stored."""
         if asked.after != self._horizon:
             return
@@ -78,13 +78,13 @@ class ReadyQueue:
             self._horizon = self._queue.last()
 
 
-class _Heap(asyncio.PriorityQueue[Waiting]):
+class _Heap(asyncio.PriorityQueue[QueueEntry]):
     """A priority queue that can be looked into, and whose far end can be cut off."""
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - a hook of asyncio.Queue
-        self._queue: list[Waiting] = []
+        self._queue: list[QueueEntry] = []
 
-    def first(self) -> Waiting:
+    def first(self) -> QueueEntry:
         """Give the most urgent, of which there must be one."""
         return self._queue[0]
 
@@ -93,6 +93,6 @@ class _Heap(asyncio.PriorityQueue[Waiting]):
         self._queue.sort()
         del self._queue[keep:]
 
-    def last(self) -> Waiting:
+    def last(self) -> QueueEntry:
         """Give the least urgent, right after a cut."""
         return self._queue[-1]

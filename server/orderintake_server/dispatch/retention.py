@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orderintake_server.store.base import Prune
+from orderintake_server.store.changes import Prune
 
 if TYPE_CHECKING:
     from collections.abc import Callable

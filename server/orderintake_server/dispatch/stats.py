@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orderintake_server.dispatch.rate import Rate
 from orderintake_server.domain import Tier
+from orderintake_server.views import TierStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orderintake_server.store.base import Found, News, Tally
+    from orderintake_server.store.base import RecoveryReport
+    from orderintake_server.store.changes import StoreState
 
 MEMORY_SECONDS = 60.0
 """Rates for people to read: a minute or so."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TierFlow:
-    """How one tier stands; rates are per second."""
-
-    tally: Tally
-    accept_rate: float
-    completion_rate: float
-    is_paused: bool
-
-
-class Flow:
+class QueueStats:
     """What the latest commit left, and the rates of the last minute."""
 
-    def __init__(self, found: Found, clock: Callable[[], float]) -> None:
+    def __init__(self, found: RecoveryReport, clock: Callable[[], float]) -> None:
         """Begin with what the store held; measure by `clock`, in seconds that never go back."""
         self._tallies = found.tallies
         self._paused = found.paused
         self._came = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
         self._ended = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
 
-    def note(self, news: News) -> None:
+    def note(self, news: StoreState) -> None:
         """Take note of what has happened."""
         self._tallies = news.tallies
         self._paused = news.paused
@@ -51,9 +42,9 @@ class Flow:
         """Tell whether an operator paused a tier."""
         return tier in self._paused
 
-    def of(self, tier: Tier) -> TierFlow:
+    def of(self, tier: Tier) -> TierStats:
         """Tell how a tier stands."""
-        return TierFlow(
+        return TierStats(
             tally=self._tallies[tier],
             accept_rate=self._came[tier].per_second(),
             completion_rate=self._ended[tier].per_second(),

@@ -16,9 +16,9 @@ from orderintake_server.domain import LONGEST_SECONDS, Ending, Event, Failure
 
 if TYPE_CHECKING:
     from orderintake_server.dispatch.attempts import Attempts, StopSignal
-    from orderintake_server.dispatch.committer import Ledger
+    from orderintake_server.dispatch.committer import Committer
     from orderintake_server.dispatch.estimate import ServiceTimes
-    from orderintake_server.store.base import Lease
+    from orderintake_server.domain import Lease
 
 Handler = Callable[["Lease", "StopSignal"], Awaitable["bytes | None"]]
 """Processes one attempt: returns its result (an encoded Any) or none, or raises."""
@@ -70,7 +70,7 @@ class Workers:
         self,
         policy: WorkPolicy,
         *,
-        ledger: Ledger,
+        ledger: Committer,
         attempts: Attempts,
         handler: Handler,
         times: ServiceTimes,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from grpc.aio import ServicerContext
 
-    from orderintake_server.ids import Names
+    from orderintake_server.ids import Ids
     from orderintake_server.intake import Intake
     from orderintake_server.rpc.codec import Codec
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class OrderAdminServicer(api_grpc.OrderAdminServiceServicer):
     """The operators' service; refusals leave as exceptions, of which Guard makes statuses."""
 
-    def __init__(self, intake: Intake, *, codec: Codec, names: Names, workers: int) -> None:
+    def __init__(self, intake: Intake, *, codec: Codec, names: Ids, workers: int) -> None:
         """Serve what `intake` can do, with so many workers behind it."""
         self._intake = intake
         self._codec = codec

@@ -16,12 +16,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from orderintake_server.dispatch.estimate import Wait
-    from orderintake_server.dispatch.stats import TierFlow
-    from orderintake_server.ids import Names
-    from orderintake_server.intake import Standing
-    from orderintake_server.store.base import LogPage
-    from orderintake_server.stream.subscription import Delivery
+    from orderintake_server.ids import Ids
+    from orderintake_server.views import Delivery, LogPage, OrderStatus, TierStats, WaitEstimate
 
 
 SAME_MOMENT = 1_000
@@ -31,7 +27,7 @@ SAME_MOMENT = 1_000
 class Codec:
     """Builds the contract's answers, with the names of one log."""
 
-    def __init__(self, names: Names, clock: Callable[[], int]) -> None:
+    def __init__(self, names: Ids, clock: Callable[[], int]) -> None:
         """Name orders and places by `names`; `clock` tells microseconds since 1970."""
         self._names = names
         self._clock = clock
@@ -39,7 +35,7 @@ class Codec:
         self._told_at = 0
         self._telling = b""
 
-    def receipt(self, receipt: domain.Receipt, wait: Wait | None) -> api.PlaceOrderResponse:
+    def receipt(self, receipt: domain.Receipt, wait: WaitEstimate | None) -> api.PlaceOrderResponse:
         """Tell a caller that its order is stored, and how long it will wait, if one can say."""
         response = api.PlaceOrderResponse(
             replayed=receipt.replayed,
@@ -52,7 +48,7 @@ class Codec:
             _set(response.estimated_start_time, self._from_now(wait.mean))
         return response
 
-    def standing(self, standing: Standing) -> api.GetOrderResponse:
+    def standing(self, standing: OrderStatus) -> api.GetOrderResponse:
         """Tell how an order stands."""
         response = api.GetOrderResponse(position=standing.position)
         self._fill_stands(response, standing.found)
@@ -86,7 +82,7 @@ class Codec:
             cursor=cursor,
         )
 
-    def tier(self, tier: domain.Tier, flow: TierFlow, *, oldest: int | None) -> admin.TierStats:
+    def tier(self, tier: domain.Tier, flow: TierStats, *, oldest: int | None) -> admin.TierStats:
         """Tell how a tier stands; `oldest` is when its oldest queued order was accepted."""
         stats = admin.TierStats(
             tier=order_pb2.Tier.ValueType(tier),

@@ -13,7 +13,7 @@ Of theirs, a call may still end CANCELLED that is on its way when the stop begin
 """
 
 
-class Hold:
+class ShutdownGate:
     """Where calls wait from the moment the server is about to end until it has begun to.
 
     gRPC ends a call CANCELLED that reaches a server after its stop began, or is unstarted then

@@ -15,7 +15,7 @@ from orderintake_server.rpc.status import internal
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from orderintake_server.rpc.hold import Hold
+    from orderintake_server.rpc.hold import ShutdownGate
     from orderintake_server.rpc.status import Metadata, Statuses
 
     _Context = grpc.aio.ServicerContext[Any, Any]
@@ -34,7 +34,7 @@ class Guard(grpc.aio.ServerInterceptor):
     A client's own cancellation passes through untouched: swallowing it leaks memory.
     """
 
-    def __init__(self, statuses: Statuses, hold: Hold) -> None:
+    def __init__(self, statuses: Statuses, hold: ShutdownGate) -> None:
         """Build statuses with `statuses`; keep the last calls in `hold`."""
         self._statuses = statuses
         self._hold = hold

@@ -10,13 +10,12 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.domain import NewOrder, State, Tier
 from orderintake_server.errors import FieldViolation, InvalidOrder
-from orderintake_server.intake import Place, Start
-from orderintake_server.store.base import OrderFilter
+from orderintake_server.views import OrderFilter, ReadFrom, StartAt
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from orderintake_server.ids import Names
+    from orderintake_server.ids import Ids
 
 TEXT_CHARACTERS = 128
 LINES = 100
@@ -188,12 +187,12 @@ class Subscribe:
     """What a subscriber wants, where to begin, and its pace."""
 
     wanted: OrderFilter
-    start: Place
+    start: ReadFrom
     limit: int
     heartbeat_seconds: float
 
 
-def subscribe(request: api.StreamCompletionsRequest, names: Names) -> Subscribe:
+def subscribe(request: api.StreamCompletionsRequest, names: Ids) -> Subscribe:
     """Read a subscription. Raises InvalidOrder, CursorInvalid or CursorOtherLog."""
     violations = _Violations()
     if not 0 <= request.max_batch_size <= PAGE_MOST:
@@ -213,7 +212,7 @@ def subscribe(request: api.StreamCompletionsRequest, names: Names) -> Subscribe:
     return Subscribe(
         wanted=completion_filter(request),
         start=(
-            Start.LATEST
+            StartAt.LATEST
             if request.start_at == api.START_AT_LATEST
             else place(request.after_cursor, names)
         ),
@@ -222,12 +221,12 @@ def subscribe(request: api.StreamCompletionsRequest, names: Names) -> Subscribe:
     )
 
 
-def place(cursor: str, names: Names) -> Place:
+def place(cursor: str, names: Ids) -> ReadFrom:
     """Read a place in the log: the empty cursor is its beginning, wherever that is by now.
 
     Raises CursorInvalid or CursorOtherLog.
     """
-    return names.sequence(cursor) if cursor else Start.EARLIEST
+    return names.sequence(cursor) if cursor else StartAt.EARLIEST
 
 
 def page_size(request: api.ListCompletionsRequest | api.ListOrdersRequest) -> int:

@@ -18,7 +18,7 @@ from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake_server.errors import StartupFailed
 from orderintake_server.rpc.admin import OrderAdminServicer
 from orderintake_server.rpc.health import Health
-from orderintake_server.rpc.hold import Hold
+from orderintake_server.rpc.hold import ShutdownGate
 from orderintake_server.rpc.interceptors import Guard
 from orderintake_server.rpc.servicer import OrderIntakeServicer
 from orderintake_server.rpc.status import Statuses
@@ -26,7 +26,7 @@ from orderintake_server.rpc.status import Statuses
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from orderintake_server.ids import Names
+    from orderintake_server.ids import Ids
     from orderintake_server.intake import Intake
     from orderintake_server.rpc.codec import Codec
 
@@ -71,7 +71,9 @@ class RpcSettings:
 class RpcServer:
     """A started server: the port it serves on, and how it is brought to its end."""
 
-    def __init__(self, server: grpc.aio.Server, port: int, health: Health, hold: Hold) -> None:
+    def __init__(
+        self, server: grpc.aio.Server, port: int, health: Health, hold: ShutdownGate
+    ) -> None:
         """Hold a server that has been started."""
         self._server = server
         self._health = health
@@ -101,13 +103,13 @@ class RpcServer:
 
 @asynccontextmanager
 async def rpc_server(
-    intake: Intake, settings: RpcSettings, *, names: Names, codec: Codec
+    intake: Intake, settings: RpcSettings, *, names: Ids, codec: Codec
 ) -> AsyncIterator[RpcServer]:
     """Serve the intake while inside.
 
     Raises StartupFailed when the address cannot be served on.
     """
-    hold = Hold()
+    hold = ShutdownGate()
     server = grpc.aio.server(
         interceptors=[Guard(Statuses(names), hold)], options=OPTIONS + _ages(settings)
     )

@@ -9,7 +9,7 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake_server.errors import Draining, SubscriberTooSlow
 from orderintake_server.rpc import requests
-from orderintake_server.stream.subscription import Signal
+from orderintake_server.views import Signal
 
 if TYPE_CHECKING:
     from typing import Any
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from grpc.aio import ServicerContext
 
     from orderintake_server.domain import Receipt
-    from orderintake_server.ids import Names
+    from orderintake_server.ids import Ids
     from orderintake_server.intake import Intake
     from orderintake_server.rpc.codec import Codec
 
@@ -26,7 +26,7 @@ class OrderIntakeServicer(api_grpc.OrderIntakeServiceServicer):
     """The contract's service; refusals leave as exceptions, of which Guard makes statuses."""
 
     def __init__(
-        self, intake: Intake, *, codec: Codec, names: Names, subscriber_seconds: float
+        self, intake: Intake, *, codec: Codec, names: Ids, subscriber_seconds: float
     ) -> None:
         """Serve what `intake` can do; a subscriber has so long to take a message."""
         self._intake = intake

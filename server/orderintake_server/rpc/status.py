@@ -14,7 +14,7 @@ from orderintake_server.errors import Reason
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from orderintake_server.ids import Names
+    from orderintake_server.ids import Ids
 
 DOMAIN = "orderintake"
 DETAIL_BYTES = 4 * 1024
@@ -46,7 +46,7 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 class Statuses:
     """Builds statuses, with the order ids of one log."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Ids) -> None:
         """Name orders by `names`."""
         self._names = names
 

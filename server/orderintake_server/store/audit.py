@@ -26,7 +26,7 @@ class Finding:
     examples: tuple[str, ...]
 
 
-class Wait(NamedTuple):
+class WaitSpan(NamedTuple):
     """An order that waited in the queue, to its first start or its end; 0: not yet."""
 
     rank: int
@@ -56,11 +56,11 @@ class FirstStarts:
         """Begin with an empty queue; `pauses` are in their order."""
         self._pauses = deque(pauses)
         self._newest_pauses: dict[int, Pause] = {}
-        self._queues: defaultdict[int, list[Wait]] = defaultdict(list)
+        self._queues: defaultdict[int, list[WaitSpan]] = defaultdict(list)
         self._count = 0
         self._examples: list[str] = []
 
-    def see(self, wait: Wait, *, is_start: bool) -> None:
+    def see(self, wait: WaitSpan, *, is_start: bool) -> None:
         """See an order start, or begin to wait: before every start of a later commit, no other."""
         if is_start:
             self._start(wait)
@@ -73,7 +73,7 @@ class FirstStarts:
             return []
         return [Finding(rule=ORDER_OF_STARTS, count=self._count, examples=tuple(self._examples))]
 
-    def _start(self, start: Wait) -> None:
+    def _start(self, start: WaitSpan) -> None:
         paused = self._paused_at(start.started)
         for tier in (tier for tier in Tier if tier not in paused):
             first = _first_waiting(self._queues[tier], start)
@@ -94,7 +94,7 @@ class FirstStarts:
             self._examples.append(example)
 
 
-def _first_waiting(queue: list[Wait], start: Wait) -> Wait | None:
+def _first_waiting(queue: list[WaitSpan], start: WaitSpan) -> WaitSpan | None:
     """Give the most urgent of those that waited when another order started."""
     while queue:
         first = queue[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from orderintake_server.domain import Completion, Durability, Order, Receipt, State, Tier
 from orderintake_server.errors import RequestIdReused
-from orderintake_server.store.base import NoRoom
+from orderintake_server.store.changes import OverCapacity
 from orderintake_server.store.rows import number_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Accepted:
 
     def outcomes(
         self, groups: Sequence[Sequence[NewOrder]]
-    ) -> list[tuple[Receipt, ...] | RequestIdReused | NoRoom]:
+    ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
         """Write the receipts of each group, or why it was refused."""
         numbers = iter(self._said.get("numbers") or ())
         numbered = [[(next(numbers), order) for order in group] for group in groups]
@@ -114,7 +114,7 @@ class Accepted:
         return Receipt(order=order, replayed=replayed, behind=behind, durability=self._durability)
 
 
-def _refusal(why: str, number: int, text: str | None) -> RequestIdReused | NoRoom:
+def _refusal(why: str, number: int, text: str | None) -> RequestIdReused | OverCapacity:
     if why == "reused":
         return RequestIdReused(request_id=text or "", accept_sequence=number)
-    return NoRoom(number, text)
+    return OverCapacity(number, text)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from orderintake_server.errors import CursorExpired, StoreAway
-from orderintake_server.store.base import EVERY_ORDER
 from orderintake_server.stream.ring import MESSAGE_BYTES, Cut, Entry, Ring
+from orderintake_server.views import EVERY_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from orderintake_server.domain import Completion, Tier
-    from orderintake_server.store.base import LogPage, OrderFilter, Store
+    from orderintake_server.store.base import Store
+    from orderintake_server.views import LogPage, OrderFilter
 
     _Waiting = set[asyncio.Future["Woken"]]
 
@@ -37,7 +38,7 @@ class Woken(NamedTuple):
     """Nothing came, the time was up."""
 
 
-class Completions:
+class CompletionLog:
     """The log's head, its newest completions, and those who wait for what they want.
 
     One task, `run`, reads what is new, once for all; who is behind that reads the log for itself.

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orderintake_server.domain import Tier
-    from orderintake_server.store.base import OrderFilter
+    from orderintake_server.views import OrderFilter
 
 RING_ENTRIES = 8_192
 RING_BYTES = 8 * 1024 * 1024

@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from orderintake_server.store.base import EVERY_ORDER
+from orderintake_server.views import EVERY_ORDER, Delivery, Signal
 
 if TYPE_CHECKING:
-    from orderintake_server.store.base import OrderFilter
-    from orderintake_server.stream.log import Completions
+    from orderintake_server.stream.log import CompletionLog
     from orderintake_server.stream.ring import Cut
-
-
-class Signal(Enum):
-    """What a delivery says beyond its completions: the contract's Signal, by the same names."""
-
-    UNSPECIFIED = 0
-    STARTED = 1
-    CAUGHT_UP = 2
-    FELL_BEHIND = 3
-    HEARTBEAT = 4
-    GOING_AWAY = 5
-
-
-class Delivery(NamedTuple):
-    """One message to a subscriber, which has now been sent all it wants up to `position`."""
-
-    signal: Signal
-    position: int
-    head: int
-    completions: bytes
-    """Encoded, one behind the other."""
+    from orderintake_server.views import OrderFilter
 
 
 class Subscription:
@@ -45,7 +23,7 @@ class Subscription:
 
     def __init__(
         self,
-        completions: Completions,
+        completions: CompletionLog,
         wanted: OrderFilter,
         *,
         after: int,

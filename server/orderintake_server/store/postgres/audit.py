@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
-from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, Wait
+from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, WaitSpan
 from orderintake_server.store.postgres import connector, schema
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ async def _overtaken(connection: Connection) -> list[Finding]:
     starts = FirstStarts(Pause(*row) for row in pauses)
     async for row in connection.cursor(_STEPS, prefetch=PAGE_ROWS, timeout=QUERY_SECONDS):
         *wait, is_start = row
-        starts.see(Wait(*wait), is_start=is_start)
+        starts.see(WaitSpan(*wait), is_start=is_start)
     return starts.findings()
 
 

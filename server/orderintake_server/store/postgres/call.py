@@ -9,24 +9,27 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orderintake_server.domain import (
-    LIFE,
+    TRANSITIONS,
     Cancelled,
     Completion,
     Event,
+    Lease,
     Order,
+    QueueEntry,
     State,
     Tier,
-    Waiting,
 )
-from orderintake_server.store.base import Committed, Lease, Tally
+from orderintake_server.store.changes import Committed
 from orderintake_server.store.receipts import Accepted
 from orderintake_server.store.rows import cancelled_of, number_of, standing_of
+from orderintake_server.views import TierCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orderintake_server.domain import NewOrder
-    from orderintake_server.store.base import Changes, Tallies
+    from orderintake_server.store.changes import Changes
+    from orderintake_server.views import CountsByTier
 
     Row = Sequence[Any]
     Summary = Mapping[str, Any]
@@ -77,10 +80,10 @@ def _ends(changes: Changes) -> list[tuple[Any, ...]]:
         failure = ending.failure
         code, message = (failure.code, failure.message) if failure else (None, None)
         texts = (None if text is None else text.encode() for text in (code, message))
-        how = LIFE[State.PROCESSING, ending.event]
+        how = TRANSITIONS[State.PROCESSING, ending.event]
         number, start = order.accept_sequence, order.start_sequence
         rows.append((number, start, how, *texts, ending.result, ending.retry_after))
-    back = LIFE[State.PROCESSING, Event.GIVE_BACK]
+    back = TRANSITIONS[State.PROCESSING, Event.GIVE_BACK]
     rows += [
         (lease.order.accept_sequence, lease.order.start_sequence, back, None, None, None, 0)
         for lease in changes.returns
@@ -158,7 +161,7 @@ class Answer:
             accepted=Accepted(said, self._stand(_REPLAYS)).outcomes(changes.accepts),
             claimed=_claimed(leases, changes.claims) if changes.claims else [],
             taken=leases if changes.take else [],
-            page=[Waiting(rank, n, Tier(t), c) for rank, n, t, c in said.get("page") or ()],
+            page=[QueueEntry(rank, n, Tier(t), c) for rank, n, t, c in said.get("page") or ()],
             pruned=said.get("pruned", 0),
             **happened(said, before),
         )
@@ -190,10 +193,10 @@ def happened(said: Summary, before: Summary) -> dict[str, Any]:
     }
 
 
-def tallies(said: Summary) -> Tallies:
+def tallies(said: Summary) -> CountsByTier:
     """Tell how many orders of each tier stand where."""
     return {
-        tier: Tally(
+        tier: TierCounts(
             queued=said["queued"][tier - 1],
             scheduled=said["scheduled"][tier - 1],
             processing=said["processing"][tier - 1],
@@ -206,7 +209,7 @@ def _since(now: list[int], before: list[int]) -> Counter[Tier]:
     return Counter({tier: now[tier - 1] - before[tier - 1] for tier in Tier})
 
 
-def _claimed(leases: list[Lease], claims: Sequence[Waiting]) -> list[Lease | None]:
+def _claimed(leases: list[Lease], claims: Sequence[QueueEntry]) -> list[Lease | None]:
     """Put leases where they were asked for, each once."""
     found = {lease.order.accept_sequence: lease for lease in leases}
     return [found.pop(place.accept_sequence, None) for place in claims]

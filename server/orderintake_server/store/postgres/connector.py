@@ -54,7 +54,7 @@ lock not had in time; shut down, or cancelled; the disk does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Connector:
     """The way to the database: its address, and whether a pooler is in between.
 
     A pooler in transaction mode gives each transaction another connection: nothing is prepared
@@ -157,7 +157,7 @@ def _addresses() -> Iterator[None]:
 
 async def connect(address: str) -> Connection:
     """Connect without a pooler in between. Raises StoreAway when there is no server."""
-    return await Link(address).connect()
+    return await Connector(address).connect()
 
 
 @contextmanager

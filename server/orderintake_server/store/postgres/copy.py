@@ -9,7 +9,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.base import Changes
+from orderintake_server.store.changes import Changes
 from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
 from orderintake_server.store.postgres import connector, schema
 from orderintake_server.store.postgres.call import CALL, Caller, arguments

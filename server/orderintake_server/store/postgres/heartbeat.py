@@ -16,7 +16,7 @@ from orderintake_server.store.postgres.connector import failures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orderintake_server.store.postgres.connector import Connection, Link
+    from orderintake_server.store.postgres.connector import Connection, Connector
 
 BEATS = 3
 """Signs of life in the time of a lease."""
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ReplicaStatus:
     """How a replica stands among the others.
 
     `place` is how many of them are older; `replicas` how many there are, with so many `workers`
@@ -62,10 +62,12 @@ FROM orderintake.sessions
 _END = "UPDATE orderintake.sessions SET expires_at = '-infinity' WHERE session_id = $1"
 
 
-class Session:
+class Heartbeat:
     """Says again and again that this replica is alive, on a thread and a connection of its own."""
 
-    def __init__(self, link: Link, *, replica: str, workers: int, lease_seconds: float) -> None:
+    def __init__(
+        self, link: Connector, *, replica: str, workers: int, lease_seconds: float
+    ) -> None:
         """Speak for a replica of this name; nothing said for `lease_seconds`, it is dead."""
         self._link = link
         self._replica = replica
@@ -79,7 +81,7 @@ class Session:
         self.on_change: Callable[[], object] = lambda: None
         """Called, in the loop that made it, when `standing` has changed; and for as long as
         somebody dead is not taken care of, or this one lives (again) since less than a lease."""
-        self.standing = Standing(session_id=0)
+        self.standing = ReplicaStatus(session_id=0)
 
     async def begin(self, connection: Connection) -> None:
         """Come to life, in a transaction perhaps; behind that, `speak`."""
@@ -131,13 +133,13 @@ class Session:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._over.wait(), seconds)
 
-    def _change(self, standing: Standing) -> None:
+    def _change(self, standing: ReplicaStatus) -> None:
         if standing.session_id != self.standing.session_id:
             log.error("this replica was taken for dead; others start what it had in process")
         self.standing = standing
         self.on_change()
 
-    async def _beat(self, connection: Connection) -> Standing:
+    async def _beat(self, connection: Connection) -> ReplicaStatus:
         session_id = self.standing.session_id
         rows = await self._link.fetch(connection, _BEAT, session_id, self.lease_seconds)
         if not rows:  # it was taken for dead, and buried
@@ -151,12 +153,12 @@ class Session:
 
     async def _looked(
         self, connection: Connection, session_id: int, *, may_reap: bool = False
-    ) -> Standing:
+    ) -> ReplicaStatus:
         """Look for the others."""
         ((place, replicas, workers, has_dead),) = await self._link.fetch(
             connection, _OTHERS, session_id
         )
-        return Standing(
+        return ReplicaStatus(
             session_id=session_id,
             place=place,
             replicas=replicas,

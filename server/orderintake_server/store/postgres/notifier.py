@@ -15,8 +15,8 @@ from orderintake_server.store.postgres.connector import failures
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orderintake_server.store.postgres.connector import Connection, Link
-    from orderintake_server.store.postgres.heartbeat import Session
+    from orderintake_server.store.postgres.connector import Connection, Connector
+    from orderintake_server.store.postgres.heartbeat import Heartbeat
 
 CHANNEL = "orderintake"
 LEAST_SECONDS = 0.005
@@ -35,10 +35,10 @@ _HINT = f"BEGIN; SET LOCAL synchronous_commit = off; NOTIFY {CHANNEL}; COMMIT"
 log = structlog.get_logger()
 
 
-class Watch:
+class Notifier:
     """Looks at the newest commit; hints make it look sooner, and are never needed."""
 
-    def __init__(self, link: Link, session: Session, *, hints: bool) -> None:
+    def __init__(self, link: Connector, session: Heartbeat, *, hints: bool) -> None:
         """Watch the database behind `link`; `hints`: listen for them, and give them."""
         self._link = link
         self._session = session

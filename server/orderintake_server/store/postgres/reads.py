@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.domain import Completion, Tier
 from orderintake_server.errors import CursorExpired
-from orderintake_server.store.base import COMPLETION_BYTES, LogPage
+from orderintake_server.store.base import COMPLETION_BYTES
 from orderintake_server.store.rows import ACCEPTED, LOGGED, completion_of, standing_of
+from orderintake_server.views import LogPage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from orderintake_server.domain import Order
-    from orderintake_server.store.base import OrderFilter
     from orderintake_server.store.postgres.connector import Row
+    from orderintake_server.views import OrderFilter
 
     Fetch = Callable[..., Awaitable[list[Row]]]
     """Gives the rows of a query, asked with its values."""

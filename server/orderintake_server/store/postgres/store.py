@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from orderintake_server.domain import State
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
-from orderintake_server.store.base import Changes, Found, News, Policy
+from orderintake_server.store.base import Policy, RecoveryReport
+from orderintake_server.store.changes import Changes, StoreState
 from orderintake_server.store.postgres import connector, reads, schema, shared_policy
 from orderintake_server.store.postgres.call import (
     Answer,
@@ -18,9 +19,9 @@ from orderintake_server.store.postgres.call import (
     happened,
     tallies,
 )
-from orderintake_server.store.postgres.connector import Link, failures
-from orderintake_server.store.postgres.heartbeat import Session
-from orderintake_server.store.postgres.notifier import Watch
+from orderintake_server.store.postgres.connector import Connector, failures
+from orderintake_server.store.postgres.heartbeat import Heartbeat
+from orderintake_server.store.postgres.notifier import Notifier
 from orderintake_server.store.postgres.writer import Writer
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import Completion, Order, Receipt, Tier
     from orderintake_server.errors import RequestIdReused
-    from orderintake_server.store.base import Committed, LogPage, NoRoom, OrderFilter
+    from orderintake_server.store.changes import Committed, OverCapacity
     from orderintake_server.store.postgres.connector import Row
+    from orderintake_server.views import LogPage, OrderFilter
 
 READERS = 4
 """Connections that read."""
@@ -48,10 +50,10 @@ class PostgresStore:
 
     def __init__(
         self,
-        link: Link,
+        link: Connector,
         *,
-        session: Session,
-        watch: Watch,
+        session: Heartbeat,
+        watch: Notifier,
         policy: Policy,
         clock: Callable[[], int] | None,
     ) -> None:
@@ -73,7 +75,9 @@ class PostgresStore:
         self._leased: dict[int, int] = {}
         """Accept sequences of what this process has in process, by start sequence."""
         self._lost_an_answer = False
-        self.found = Found(log_id="", tallies={}, recovered=0, quarantined=0, head=0, earliest=0)
+        self.found = RecoveryReport(
+            log_id="", tallies={}, recovered=0, quarantined=0, head=0, earliest=0
+        )
 
     async def open(self) -> None:
         """Take stock, and take back what dead replicas had in process."""
@@ -81,7 +85,7 @@ class PostgresStore:
         said = (await self._call(Changes(), opens=True)).summary
         ((log_id,),) = await self._fetch("SELECT log_id FROM orderintake.identity")
         recovered, quarantined = said.get("reaped") or (0, 0)
-        self.found = Found(
+        self.found = RecoveryReport(
             log_id=log_id,
             tallies=tallies(said),
             recovered=recovered,
@@ -151,8 +155,8 @@ class PostgresStore:
                 self._leased[begun.order.start_sequence] = begun.order.accept_sequence
 
     async def _placed(
-        self, outcome: tuple[Receipt, ...] | RequestIdReused | NoRoom
-    ) -> tuple[Receipt, ...] | RequestIdReused | NoRoom:
+        self, outcome: tuple[Receipt, ...] | RequestIdReused | OverCapacity
+    ) -> tuple[Receipt, ...] | RequestIdReused | OverCapacity:
         """Add the place in the queue of what was accepted before, which takes counting."""
         if not isinstance(outcome, tuple):
             return outcome
@@ -220,7 +224,7 @@ class PostgresStore:
 
     # What others do
 
-    async def news(self) -> AsyncIterator[News]:
+    async def news(self) -> AsyncIterator[StoreState]:
         """Keep `Store.news`."""
         while True:
             said = await self._watch.newest(behind=self._told)
@@ -232,7 +236,7 @@ class PostgresStore:
             due = self._locally(happening.pop("next_due"), said["time"])
             if self._watch.has_chores():
                 due = 0
-            yield News(
+            yield StoreState(
                 **happening,
                 next_due=due,
                 to_stop=to_stop,
@@ -283,9 +287,9 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     or replicas with another policy are alive.
     """
     policy = policy or Policy()
-    link = Link(address, is_pooled)
-    session = Session(link, replica=replica, workers=workers, lease_seconds=lease_seconds)
-    watch = Watch(link, session, hints=hints)
+    link = Connector(address, is_pooled)
+    session = Heartbeat(link, replica=replica, workers=workers, lease_seconds=lease_seconds)
+    watch = Notifier(link, session, hints=hints)
     store = PostgresStore(link, session=session, watch=watch, policy=policy, clock=clock)
     try:
         try:
@@ -300,7 +304,7 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
         await store.close()
 
 
-async def _prepared(link: Link, policy: Policy, session: Session) -> None:
+async def _prepared(link: Connector, policy: Policy, session: Heartbeat) -> None:
     """Check the database, and begin to live in it."""
     one, other = await link.connect(), await link.connect()
     try:

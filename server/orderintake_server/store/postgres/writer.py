@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from orderintake_server.store.postgres.connector import Connection, Link
+    from orderintake_server.store.postgres.connector import Connection, Connector
 
 
 class Writer:
     """Makes the one call that a commit is; one at a time."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Connector) -> None:
         """Commit by `link`; nothing is opened yet."""
         self._link = link
         self._connection: Connection | None = None

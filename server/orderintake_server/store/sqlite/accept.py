@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.domain import Completion, Order, Receipt, State, Tier
 from orderintake_server.errors import RequestIdReused
-from orderintake_server.store.base import NoRoom
+from orderintake_server.store.changes import OverCapacity
 from orderintake_server.store.sqlite.reads import standing
 from orderintake_server.store.sqlite.statements import insert
-from orderintake_server.store.sqlite.unit_of_work import Mover
+from orderintake_server.store.sqlite.unit_of_work import WaitingOrder
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
-    from orderintake_server.domain import NewOrder, Waiting
-    from orderintake_server.store.base import Room
-    from orderintake_server.store.sqlite.unit_of_work import Books
+    from orderintake_server.domain import NewOrder, QueueEntry
+    from orderintake_server.store.changes import Capacity
+    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
-Decision = list[int] | RequestIdReused | NoRoom
+Decision = list[int] | RequestIdReused | OverCapacity
 
 
 class _Held(NamedTuple):
@@ -38,7 +38,9 @@ class _Held(NamedTuple):
 class Acceptance:
     """The orders that one transaction accepts, within the room there is."""
 
-    def __init__(self, books: Books, groups: Sequence[Sequence[NewOrder]], room: Room) -> None:
+    def __init__(
+        self, books: UnitOfWork, groups: Sequence[Sequence[NewOrder]], room: Capacity
+    ) -> None:
         """Look up which request_ids of the groups are taken."""
         self._books = books
         self._room = room
@@ -81,20 +83,20 @@ class Acceptance:
     def _next_number(self, ahead: int) -> int:
         return self._books.counters.accepted + len(self._fresh) + ahead + 1
 
-    def _no_room(self, fresh: Iterable[NewOrder]) -> NoRoom | None:
+    def _no_room(self, fresh: Iterable[NewOrder]) -> OverCapacity | None:
         """Tell what limit so many new orders would pass, if any."""
         orders = list(fresh)
         total = len(self._fresh) + len(orders)
         has_regular = any(order.tier is Tier.REGULAR for order in orders)
         room = self._spare + (self._room.regular if has_regular else self._room.total)
         if orders and total > room:
-            return NoRoom(len(orders))
+            return OverCapacity(len(orders))
         if self._room.per_customer is None:
             return None
         for customer_id, count in Counter(order.customer_id for order in orders).items():
             waiting = self._books.backlog.waiting_of(customer_id) + self._customers[customer_id]
             if waiting + count > self._room.per_customer:
-                return NoRoom(count, customer_id)
+                return OverCapacity(count, customer_id)
         return None
 
     def store(self) -> None:
@@ -106,7 +108,7 @@ class Acceptance:
             counters.accept_time = max(books.now, counters.accept_time)
         books.came.update(new.tier for new in self._fresh.values())
         self._orders = [self._order(number, new) for number, new in self._fresh.items()]
-        movers = [Mover(order, 0) for order in self._orders]
+        movers = [WaitingOrder(order, 0) for order in self._orders]
         insert(
             books.connection,
             "orders",
@@ -152,8 +154,8 @@ class Acceptance:
         )
 
     def receipts(
-        self, decisions: Sequence[Decision], before: Callable[[Waiting], int]
-    ) -> list[tuple[Receipt, ...] | RequestIdReused | NoRoom]:
+        self, decisions: Sequence[Decision], before: Callable[[QueueEntry], int]
+    ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
         """Write the receipts of every group that was accepted, once its orders are stored.
 
         `before` counts the orders ahead of a place in the queue.
@@ -177,7 +179,7 @@ class Acceptance:
             tuple(map(receipt, group)) if isinstance(group, list) else group for group in decisions
         ]
 
-    def _first_receipts(self, before: Callable[[Waiting], int]) -> list[Receipt]:
+    def _first_receipts(self, before: Callable[[QueueEntry], int]) -> list[Receipt]:
         """Write the receipts of what is new, which in each tier stands one behind another."""
         receipts = []
         ahead: dict[Tier, int] = {}
@@ -185,21 +187,21 @@ class Acceptance:
             position = 0
             if order.state is State.QUEUED:
                 if order.tier not in ahead:
-                    ahead[order.tier] = before(self._books.waiting(Mover(order, 0)))
+                    ahead[order.tier] = before(self._books.waiting(WaitingOrder(order, 0)))
                 ahead[order.tier] = position = ahead[order.tier] + 1
             head = self._books.counters.completed
             receipts.append(Receipt(order=order, replayed=False, behind=head, position=position))
         return receipts
 
     def _again(
-        self, number: int, stands: Order | Completion | None, before: Callable[[Waiting], int]
+        self, number: int, stands: Order | Completion | None, before: Callable[[QueueEntry], int]
     ) -> Receipt:
         """Write the receipt of an order accepted earlier; its completion may be long past."""
         if isinstance(stands, Completion):
             return Receipt(order=stands.order, replayed=True, behind=stands.sequence - 1)
         order = stands or self._as_pruned(number)
         is_queued = order.state is State.QUEUED
-        position = before(self._books.waiting(Mover(order, 0))) + 1 if is_queued else 0
+        position = before(self._books.waiting(WaitingOrder(order, 0))) + 1 if is_queued else 0
         head = self._books.counters.completed
         return Receipt(order=order, replayed=True, behind=head, position=position)
 

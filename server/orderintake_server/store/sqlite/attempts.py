@@ -5,21 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import LIFE, Event, Failure, State
-from orderintake_server.store.base import Lease
+from orderintake_server.domain import TRANSITIONS, Event, Failure, Lease, State
 from orderintake_server.store.rows import ACCEPTED, order_of
 from orderintake_server.store.sqlite.statements import as_json, insert
-from orderintake_server.store.sqlite.unit_of_work import End, Mover
+from orderintake_server.store.sqlite.unit_of_work import End, WaitingOrder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.domain import Waiting
-    from orderintake_server.store.base import Settlement
-    from orderintake_server.store.sqlite.unit_of_work import Books
+    from orderintake_server.domain import QueueEntry
+    from orderintake_server.store.changes import Settlement
+    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 
-def claim(books: Books, claims: Sequence[Waiting]) -> list[Lease | None]:
+def claim(books: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
     """Move orders from the queue into workers' hands, in the order given."""
     found = _queued(books, claims)
     leases: list[Lease | None] = []
@@ -45,7 +44,7 @@ def claim(books: Books, claims: Sequence[Waiting]) -> list[Lease | None]:
     return leases
 
 
-def _queued(books: Books, claims: Sequence[Waiting]) -> dict[int, Mover]:
+def _queued(books: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, WaitingOrder]:
     """Read those of the claimed orders that are queued."""
     rows = books.connection.execute(
         f"SELECT {ACCEPTED}, r.attempt_count, r.crash_count"
@@ -55,17 +54,17 @@ def _queued(books: Books, claims: Sequence[Waiting]) -> dict[int, Mover]:
         (as_json(place.accept_sequence for place in claims),),
     )
     return {
-        row[0]: Mover(order_of(row, State.QUEUED, (attempt_count, 0, 0)), crash_count)
+        row[0]: WaitingOrder(order_of(row, State.QUEUED, (attempt_count, 0, 0)), crash_count)
         for *row, attempt_count, crash_count in rows
     }
 
 
-def _lease(books: Books, mover: Mover) -> Lease:
+def _lease(books: UnitOfWork, mover: WaitingOrder) -> Lease:
     """Start an order that was queued."""
     books.counters.started += 1
     order = replace(
         mover.order,
-        state=LIFE[mover.order.state, Event.CLAIM],
+        state=TRANSITIONS[mover.order.state, Event.CLAIM],
         attempt_count=mover.order.attempt_count + 1,
         start_sequence=books.counters.started,
         start_time=books.now,
@@ -73,12 +72,12 @@ def _lease(books: Books, mover: Mover) -> Lease:
     return Lease(order=order, crash_count=mover.crash_count)
 
 
-def settle(books: Books, settles: Sequence[Settlement]) -> list[State | None]:
+def settle(books: UnitOfWork, settles: Sequence[Settlement]) -> list[State | None]:
     """End attempts whose lease is still good: in the log, or to be tried again."""
     good = _end_leases(books, [settle.lease for settle in settles])
     stands: list[State | None] = []
     ends: list[End] = []
-    again: list[tuple[Mover, int]] = []
+    again: list[tuple[WaitingOrder, int]] = []
     for lease, ending in ((settle.lease, settle.ending) for settle in settles):
         order = lease.order
         is_cancelled = good.pop(order.start_sequence, None)
@@ -87,9 +86,9 @@ def settle(books: Books, settles: Sequence[Settlement]) -> list[State | None]:
             continue
         is_heeded = is_cancelled and ending.event is not Event.SUCCEED
         event = Event.CANCEL if is_heeded else ending.event
-        stands.append(LIFE[order.state, event])
+        stands.append(TRANSITIONS[order.state, event])
         if event is Event.RETRY:
-            again.append((Mover(order, lease.crash_count), books.now + ending.retry_after))
+            again.append((WaitingOrder(order, lease.crash_count), books.now + ending.retry_after))
         elif event is Event.CANCEL:
             ends.append(End(order, event))
         else:
@@ -100,7 +99,7 @@ def settle(books: Books, settles: Sequence[Settlement]) -> list[State | None]:
     return stands
 
 
-def give_back(books: Books, leases: Sequence[Lease]) -> list[State | None]:
+def give_back(books: UnitOfWork, leases: Sequence[Lease]) -> list[State | None]:
     """Let interrupted orders wait again, the attempt not counted; or end, if that was asked."""
     good = _end_leases(books, leases)
     stands: list[State | None] = []
@@ -111,16 +110,16 @@ def give_back(books: Books, leases: Sequence[Lease]) -> list[State | None]:
             stands.append(None)
             continue
         event = Event.CANCEL if is_cancelled else Event.GIVE_BACK
-        stands.append(LIFE[order.state, event])
+        stands.append(TRANSITIONS[order.state, event])
         if is_cancelled:
             books.end([End(order, event)])
         else:
             uncounted = replace(order, attempt_count=order.attempt_count - 1)
-            books.enqueue([Mover(uncounted, lease.crash_count)])
+            books.enqueue([WaitingOrder(uncounted, lease.crash_count)])
     return stands
 
 
-def _end_leases(books: Books, leases: Sequence[Lease]) -> dict[int, bool]:
+def _end_leases(books: UnitOfWork, leases: Sequence[Lease]) -> dict[int, bool]:
     """Delete the leases that are still good; tell, by start sequence, whether a stop was asked.
 
     A start sequence is one attempt's alone, so an older attempt's lease finds nothing.
@@ -140,7 +139,7 @@ def _end_leases(books: Books, leases: Sequence[Lease]) -> dict[int, bool]:
     return good
 
 
-def recover(books: Books, max_crashes: int) -> tuple[int, int]:
+def recover(books: UnitOfWork, max_crashes: int) -> tuple[int, int]:
     """End or queue again what was in process when the last server died.
 
     Returns how many are queued again, and how many were quarantined.
@@ -150,7 +149,7 @@ def recover(books: Books, max_crashes: int) -> tuple[int, int]:
         " l.cancel_requested FROM leases l JOIN orders o ON o.accept_sequence = l.accept_sequence"
     ).fetchall()
     books.connection.execute("DELETE FROM leases")
-    again: list[Mover] = []
+    again: list[WaitingOrder] = []
     ends: list[End] = []
     for *accepted, attempts, start_sequence, start_time, crashes, is_cancelled in rows:
         order = order_of(accepted, State.PROCESSING, (attempts, start_sequence, start_time))
@@ -159,7 +158,7 @@ def recover(books: Books, max_crashes: int) -> tuple[int, int]:
         elif crashes + 1 >= max_crashes:
             ends.append(End(order, Event.QUARANTINE, _quarantined(crashes + 1)))
         else:
-            again.append(Mover(order, crashes + 1))
+            again.append(WaitingOrder(order, crashes + 1))
     books.count_processing(-1, [mover.order for mover in again] + [end.order for end in ends])
     books.enqueue(again)
     books.end(ends)

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, Wait
+from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, WaitSpan
 from orderintake_server.store.sqlite import database, schema
 
 if TYPE_CHECKING:
@@ -146,5 +146,5 @@ def _overtaken(connection: sqlite3.Connection) -> list[Finding]:
     pauses = connection.execute("SELECT time, tier, is_paused FROM pauses ORDER BY rowid")
     starts = FirstStarts(Pause(*row) for row in pauses)
     for *wait, is_start in connection.execute(_STEPS):
-        starts.see(Wait(*wait), is_start=is_start)
+        starts.see(WaitSpan(*wait), is_start=is_start)
     return starts.findings()

@@ -6,17 +6,17 @@ from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.domain import State, Tier
-from orderintake_server.store.base import Tally
+from orderintake_server.views import TierCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orderintake_server.store.base import Tallies
+    from orderintake_server.views import CountsByTier
 
 _STANDS = (State.QUEUED, State.SCHEDULED, State.PROCESSING)
 
 
-class Move(NamedTuple):
+class CountChange(NamedTuple):
     """One order comes to (+1) or leaves (-1) one of the places where it has not ended."""
 
     sign: int
@@ -64,12 +64,12 @@ class Backlog:
         self.blocks = Blocks(bits=block_bits)
         self._counts = {tier: dict.fromkeys(_STANDS, 0) for tier in Tier}
         self._customers: dict[str, int] | None = {} if counts_customers else None
-        self._journal: list[Move] = []
+        self._journal: list[CountChange] = []
 
-    def tallies(self) -> Tallies:
+    def tallies(self) -> CountsByTier:
         """Tell how many orders of each tier stand where."""
         return {
-            tier: Tally(
+            tier: TierCounts(
                 queued=counts[State.QUEUED],
                 scheduled=counts[State.SCHEDULED],
                 processing=counts[State.PROCESSING],
@@ -90,7 +90,7 @@ class Backlog:
         for customer_id, count in counts:
             self._count_customer(customer_id, count)
 
-    def move(self, move: Move) -> None:
+    def move(self, move: CountChange) -> None:
         """Count a move, until it is kept or taken back."""
         self._journal.append(move)
         self._count(move)
@@ -105,7 +105,7 @@ class Backlog:
             move = self._journal.pop()
             self._count(move._replace(sign=-move.sign))
 
-    def _count(self, move: Move) -> None:
+    def _count(self, move: CountChange) -> None:
         self._counts[move.tier][move.state] += move.sign
         if move.state is State.QUEUED:
             self.blocks.add(move.rank, move.sign)

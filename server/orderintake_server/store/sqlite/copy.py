@@ -15,7 +15,7 @@ from orderintake_server.errors import StartupFailed
 from orderintake_server.store.base import Policy
 from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
 from orderintake_server.store.sqlite import attempts, database, schema
-from orderintake_server.store.sqlite.unit_of_work import Books
+from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -155,7 +155,7 @@ def _recover(connection: sqlite3.Connection, max_crashes: int, now: int) -> None
     (head_start,) = connection.execute("SELECT vip_head_start FROM policy").fetchone()
     policy = Policy(ranking=Ranking(vip_head_start=head_start), max_crashes=max_crashes)
     connection.execute("BEGIN IMMEDIATE")
-    books = Books(connection, policy)  # nobody asks for its counts, so they are not loaded
+    books = UnitOfWork(connection, policy)  # nobody asks for its counts, so they are not loaded
     books.begin(now)
     attempts.recover(books, max_crashes)
     books.write()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import (
-    LIFE,
+    TRANSITIONS,
     Cancelled,
     Event,
     Order,
@@ -14,18 +14,18 @@ from orderintake_server.domain import (
 from orderintake_server.store.rows import ACCEPTED, cancelled_of, order_of
 from orderintake_server.store.sqlite.reads import standing
 from orderintake_server.store.sqlite.statements import as_json
-from orderintake_server.store.sqlite.unit_of_work import End, Mover
+from orderintake_server.store.sqlite.unit_of_work import End, WaitingOrder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.store.sqlite.unit_of_work import Books
+    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 DUE_ORDERS = 1_000
 """Orders that fall due, and that expire, in one commit: what is left is done by the next."""
 
 
-def sweep(books: Books) -> None:
+def sweep(books: UnitOfWork) -> None:
     """Expire the waiting orders whose time is over, and queue those whose time has come."""
     if books.next_due is None or books.next_due > books.now:
         return
@@ -34,7 +34,7 @@ def sweep(books: Books) -> None:
     books.look_ahead()
 
 
-def _expire(books: Books) -> None:
+def _expire(books: UnitOfWork) -> None:
     numbers = _take(
         books,
         "SELECT accept_sequence FROM expiries WHERE expire_time <= ?"
@@ -49,7 +49,7 @@ def _expire(books: Books) -> None:
     end_waiting(books, [order for order in stands if isinstance(order, Order)], Event.EXPIRE)
 
 
-def _fall_due(books: Books) -> None:
+def _fall_due(books: UnitOfWork) -> None:
     numbers = _take(
         books,
         "SELECT accept_sequence FROM scheduled WHERE due_time <= ?"
@@ -62,7 +62,10 @@ def _fall_due(books: Books) -> None:
         (as_json(numbers),),
     ).fetchall()
     due = [
-        Mover(order_of(accepted, LIFE[State.SCHEDULED, Event.FALL_DUE], (attempts, 0, 0)), crashes)
+        WaitingOrder(
+            order_of(accepted, TRANSITIONS[State.SCHEDULED, Event.FALL_DUE], (attempts, 0, 0)),
+            crashes,
+        )
         for *accepted, attempts, crashes in rows
     ]
     if due:
@@ -70,12 +73,12 @@ def _fall_due(books: Books) -> None:
         books.enqueue(due)
 
 
-def _take(books: Books, query: str) -> list[int]:
+def _take(books: UnitOfWork, query: str) -> list[int]:
     rows = books.connection.execute(query, (books.now, DUE_ORDERS)).fetchall()
     return [number for (number,) in rows]
 
 
-def end_waiting(books: Books, orders: Sequence[Order], event: Event) -> list[int]:
+def end_waiting(books: UnitOfWork, orders: Sequence[Order], event: Event) -> list[int]:
     """End those of the orders that wait; return the sequences of their completions."""
     queued = [order for order in orders if order.state is State.QUEUED]
     scheduled = [order for order in orders if order.state is State.SCHEDULED]
@@ -86,7 +89,7 @@ def end_waiting(books: Books, orders: Sequence[Order], event: Event) -> list[int
     return books.end([End(order, event) for order in queued + scheduled])
 
 
-def cancel(books: Books, numbers: Sequence[int]) -> list[Cancelled | None]:
+def cancel(books: UnitOfWork, numbers: Sequence[int]) -> list[Cancelled | None]:
     """Cancel what waits, ask what is processed to stop, and tell where all stand now."""
     before = standing(books.connection, numbers)
     found = [order for order in before.values() if isinstance(order, Order)]

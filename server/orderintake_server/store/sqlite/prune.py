@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from orderintake_server.store.sqlite.statements import as_json
 
 if TYPE_CHECKING:
-    from orderintake_server.store.base import Prune
-    from orderintake_server.store.sqlite.unit_of_work import Books
+    from orderintake_server.store.changes import Prune
+    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 
-def prune(books: Books, wanted: Prune) -> int:
+def prune(books: UnitOfWork, wanted: Prune) -> int:
     """Forget the oldest completions, their orders, and request_ids; return how many of each."""
     looked_at = books.connection.execute(
         "SELECT g.sequence, g.accept_sequence, g.outcome, g.complete_time, o.accept_time,"
@@ -36,7 +36,7 @@ def prune(books: Books, wanted: Prune) -> int:
     return len(rows) + _forget_requests(books, wanted)
 
 
-def _forget(books: Books, *, last: int, orders: list[int]) -> None:
+def _forget(books: UnitOfWork, *, last: int, orders: list[int]) -> None:
     """Delete the oldest completions up to one, and their orders."""
     books.connection.execute("DELETE FROM log WHERE sequence <= ?", (last,))
     for table in ("orders", "starts"):
@@ -47,7 +47,7 @@ def _forget(books: Books, *, last: int, orders: list[int]) -> None:
     books.connection.execute("UPDATE pruned SET sequence = ?", (last,))
 
 
-def _forget_requests(books: Books, wanted: Prune) -> int:
+def _forget_requests(books: UnitOfWork, wanted: Prune) -> int:
     if wanted.requests_before is None:
         return 0
     return books.connection.execute(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.domain import Completion, Tier
 from orderintake_server.errors import CursorExpired
-from orderintake_server.store.base import COMPLETION_BYTES, LogPage
+from orderintake_server.store.base import COMPLETION_BYTES
 from orderintake_server.store.rows import ACCEPTED, LOGGED, completion_of, standing_of
 from orderintake_server.store.sqlite.statements import as_json
+from orderintake_server.views import LogPage
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from orderintake_server.domain import Order
-    from orderintake_server.store.base import OrderFilter
+    from orderintake_server.views import OrderFilter
 
 SCAN_ROWS = 10_000
 """Rows that one page of a filtered list reads at the most: some 20 ms."""

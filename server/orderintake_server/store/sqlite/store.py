@@ -10,7 +10,8 @@ from contextlib import ExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreFull
-from orderintake_server.store.base import News, Policy
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import StoreState
 from orderintake_server.store.sqlite import database, reads, schema
 from orderintake_server.store.sqlite.writer import Writer
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orderintake_server.domain import Completion, Order, Tier
-    from orderintake_server.store.base import Changes, Committed, Found, LogPage, OrderFilter
+    from orderintake_server.store.base import RecoveryReport
+    from orderintake_server.store.changes import Changes, Committed
+    from orderintake_server.views import LogPage, OrderFilter
 
 _T = TypeVar("_T")
 
@@ -42,7 +45,7 @@ class SqliteStore:
         self._readers: list[sqlite3.Connection] = []
 
     @property
-    def found(self) -> Found:
+    def found(self) -> RecoveryReport:
         """What the store held when it was opened."""
         return self._writer.found
 
@@ -83,10 +86,10 @@ class SqliteStore:
         """Keep `Store.oldest_waiting`."""
         return await _in_thread(self._reading, lambda: reads.oldest_waiting(self._reader()))
 
-    async def news(self) -> AsyncIterator[News]:
+    async def news(self) -> AsyncIterator[StoreState]:
         """Keep `Store.news`: nobody else changes anything."""
         await asyncio.Event().wait()
-        yield News(tallies={}, came={}, ended={}, head=0, earliest=0)
+        yield StoreState(tallies={}, came={}, ended={}, head=0, earliest=0)
 
     def _reader(self) -> sqlite3.Connection:
         """Give this thread's own connection for reading."""

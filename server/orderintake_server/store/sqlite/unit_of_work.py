@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from orderintake_server.domain import LIFE, Event, Order, State, Tier, Waiting
-from orderintake_server.store.sqlite.backlog import Backlog, Move
+from orderintake_server.domain import TRANSITIONS, Event, Order, QueueEntry, State, Tier
+from orderintake_server.store.sqlite.backlog import Backlog, CountChange
 from orderintake_server.store.sqlite.statements import as_json, insert
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Counters:
     accept_time: int
 
 
-class Mover(NamedTuple):
+class WaitingOrder(NamedTuple):
     """An order that leaves one place for another, as it stood there."""
 
     order: Order
@@ -49,7 +49,7 @@ class End(NamedTuple):
     result: bytes | None = None
 
 
-class Books:
+class UnitOfWork:
     """One writer's numbers and counts, and the moves of orders, which keep the tables in step.
 
     All of it follows the transaction: what was done since the last `keep` can be taken back.
@@ -69,7 +69,7 @@ class Books:
             block_bits=STRICT_BLOCK_BITS if is_strict else AGED_BLOCK_BITS,
             counts_customers=policy.counts_customers,
         )
-        self.queued: list[Waiting] = []
+        self.queued: list[QueueEntry] = []
         self.came: Counter[Tier] = Counter()
         self.ended: Counter[Tier] = Counter()
         self.next_due: int | None = None
@@ -147,13 +147,13 @@ class Books:
 
     # The moves of orders; each leaves its old place first
 
-    def waiting(self, mover: Mover) -> Waiting:
+    def waiting(self, mover: WaitingOrder) -> QueueEntry:
         """Tell an order's place in the queue."""
         order = mover.order
         rank = self.policy.ranking.rank(order.tier, order.accept_sequence, order.accept_time)
-        return Waiting(rank, order.accept_sequence, order.tier, mover.crash_count)
+        return QueueEntry(rank, order.accept_sequence, order.tier, mover.crash_count)
 
-    def enqueue(self, movers: Sequence[Mover]) -> None:
+    def enqueue(self, movers: Sequence[WaitingOrder]) -> None:
         """Let orders wait in the queue."""
         places = [self.waiting(mover) for mover in movers]
         insert(
@@ -168,7 +168,7 @@ class Books:
         self._count(+1, State.QUEUED, (mover.order for mover in movers))
         self.queued += places
 
-    def schedule(self, movers: Sequence[Mover], due_times: Sequence[int]) -> None:
+    def schedule(self, movers: Sequence[WaitingOrder], due_times: Sequence[int]) -> None:
         """Let orders wait for a time to come."""
         insert(
             self.connection,
@@ -185,7 +185,7 @@ class Books:
     def leave_queue(self, orders: Sequence[Order]) -> None:
         """Take orders out of the queue, where they are known to be."""
         for tier in {order.tier for order in orders}:
-            places = [self.waiting(Mover(o, 0)) for o in orders if o.tier is tier]
+            places = [self.waiting(WaitingOrder(o, 0)) for o in orders if o.tier is tier]
             self.connection.execute(
                 "DELETE FROM ready WHERE tier = ? AND rank IN (SELECT value FROM json_each(?))"
                 " AND +accept_sequence IN (SELECT value FROM json_each(?))",
@@ -218,7 +218,7 @@ class Books:
                 (
                     self.counters.completed,
                     order.accept_sequence,
-                    LIFE[order.state, event],
+                    TRANSITIONS[order.state, event],
                     order.attempt_count,
                     order.start_sequence,
                     order.start_time,
@@ -234,7 +234,7 @@ class Books:
         self.ended.update(end.order.tier for end in ends)
         return [row[0] for row in rows]
 
-    def _watch_expiry(self, movers: Sequence[Mover]) -> None:
+    def _watch_expiry(self, movers: Sequence[WaitingOrder]) -> None:
         """Look at the orders again when their time is over; they may wait still, or again."""
         rows = [(o.expire_time, o.accept_sequence) for o, _ in movers if o.expire_time]
         insert(self.connection, "expiries", rows, verb="INSERT OR IGNORE")
@@ -247,8 +247,8 @@ class Books:
 
     def _count(self, sign: int, state: State, orders: Iterable[Order]) -> None:
         for order in orders:
-            place = self.waiting(Mover(order, 0))
-            self.backlog.move(Move(sign, state, order.tier, order.customer_id, place.rank))
+            place = self.waiting(WaitingOrder(order, 0))
+            self.backlog.move(CountChange(sign, state, order.tier, order.customer_id, place.rank))
 
 
 _RERANK_ORDERS = """

@@ -6,24 +6,26 @@ from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from orderintake_server.domain import Order, State, Tier, Waiting
-from orderintake_server.store.base import Committed, Found, Page
+from orderintake_server.domain import Order, QueueEntry, State, Tier
+from orderintake_server.store.base import RecoveryReport
+from orderintake_server.store.changes import Committed, Page
 from orderintake_server.store.sqlite import attempts, due, prune
 from orderintake_server.store.sqlite.accept import Acceptance
 from orderintake_server.store.sqlite.reads import find
-from orderintake_server.store.sqlite.unit_of_work import Books, Mover
+from orderintake_server.store.sqlite.unit_of_work import UnitOfWork, WaitingOrder
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
-    from orderintake_server.domain import NewOrder, Receipt
+    from orderintake_server.domain import Lease, NewOrder, Receipt
     from orderintake_server.errors import RequestIdReused
-    from orderintake_server.store.base import Changes, Lease, NoRoom, Policy, Room, Take
+    from orderintake_server.store.base import Policy
+    from orderintake_server.store.changes import Capacity, Changes, ClaimNext, OverCapacity
 
 _T = TypeVar("_T")
 
-_BEFORE_ALL = Waiting(-1, 0, Tier.VIP, 0)
+_BEFORE_ALL = QueueEntry(-1, 0, Tier.VIP, 0)
 
 
 class Writer:
@@ -38,7 +40,7 @@ class Writer:
         """Take over an open database: whatever was in process waits again, or has ended."""
         self._connection = connection
         self._clock = clock
-        self._books = Books(connection, policy)
+        self._books = UnitOfWork(connection, policy)
         self._paused = self._read_paused()
         self.found = self._transact(lambda: self._take_over(policy))
 
@@ -51,7 +53,7 @@ class Writer:
         order = find(self._connection, accept_sequence)
         if not isinstance(order, Order) or order.state is not State.QUEUED:
             return 0
-        return self._before(self._books.waiting(Mover(order, 0))) + 1
+        return self._before(self._books.waiting(WaitingOrder(order, 0))) + 1
 
     def _transact(self, work: Callable[[], _T]) -> _T:
         """Run `work` as one transaction, the books in step with it."""
@@ -71,14 +73,14 @@ class Writer:
         books.keep()
         return outcome
 
-    def _take_over(self, policy: Policy) -> Found:
+    def _take_over(self, policy: Policy) -> RecoveryReport:
         """Bring everything to where it belongs when nothing is in process, and take stock."""
         books = self._books
         books.rerank()
         books.load()
         recovered, quarantined = attempts.recover(books, policy.max_crashes)
         (log_id,) = self._connection.execute("SELECT log_id FROM identity").fetchone()
-        return Found(
+        return RecoveryReport(
             log_id=log_id,
             tallies=books.backlog.tallies(),
             recovered=recovered,
@@ -124,16 +126,16 @@ class Writer:
         return int(earliest)
 
     def _accept(
-        self, groups: Sequence[Sequence[NewOrder]], room: Room
-    ) -> list[tuple[Receipt, ...] | RequestIdReused | NoRoom]:
+        self, groups: Sequence[Sequence[NewOrder]], room: Capacity
+    ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
         acceptance = Acceptance(self._books, groups, room)
         decisions = [acceptance.decide(group) for group in groups]
         acceptance.store()
         return acceptance.receipts(decisions, self._before)
 
-    def _take(self, take: Take) -> list[Lease]:
+    def _take(self, take: ClaimNext) -> list[Lease]:
         """Start the most urgent orders there are."""
-        places: list[Waiting] = []
+        places: list[QueueEntry] = []
         for place in self._page(Page(after=_BEFORE_ALL, limit=take.most)):
             if place.crash_count >= take.alone:
                 if take.is_idle and not places:
@@ -158,21 +160,21 @@ class Writer:
         )
         return frozenset(Tier(tier) for (tier,) in rows)
 
-    def _page(self, page: Page) -> list[Waiting]:
+    def _page(self, page: Page) -> list[QueueEntry]:
         """Read the most urgent waiting orders behind a place in the queue, of tiers not paused."""
         tiers = [self._waiting(tier, page) for tier in Tier if tier not in self._paused]
         return list(islice(merge(*tiers), page.limit))
 
-    def _waiting(self, tier: Tier, page: Page) -> list[Waiting]:
+    def _waiting(self, tier: Tier, page: Page) -> list[QueueEntry]:
         rows = self._connection.execute(
             "SELECT rank, accept_sequence, crash_count FROM ready"
             " WHERE tier = ? AND (rank, accept_sequence) > (?, ?)"
             " ORDER BY rank, accept_sequence LIMIT ?",
             (tier, page.after.rank, page.after.accept_sequence, page.limit),
         )
-        return [Waiting(rank, number, tier, crashes) for rank, number, crashes in rows]
+        return [QueueEntry(rank, number, tier, crashes) for rank, number, crashes in rows]
 
-    def _before(self, place: Waiting) -> int:
+    def _before(self, place: QueueEntry) -> int:
         """Count the orders that are ahead of a place in the queue."""
         blocks = self._books.backlog.blocks
         start = place.rank >> blocks.bits << blocks.bits
