@@ -42,11 +42,11 @@ async def fill(data: Path, orders: int) -> None:
             expire_time=now + 24 * HOUR + number if kind == "expiring" else 0,
         )
 
-    room = Capacity(total=orders, regular=orders)
+    capacity = Capacity(total=orders, regular=orders)
     async with sqlite_store(data, clock=lambda: time.time_ns() // 1_000) as store:
         for first in range(0, orders, GROUP):
             group = [new(number) for number in range(first, min(first + GROUP, orders))]
-            await store.commit(Changes(accepts=[group], room=room))
+            await store.commit(Changes(accepts=[group], capacity=capacity))
 
 
 def place_seconds(server: Server) -> float:

@@ -42,7 +42,7 @@ async def fill(filled: Store, orders: int, first: int = 0) -> None:
             )
             for number in range(begin, min(begin + GROUP, first + orders))
         ]
-        await filled.commit(Changes(accepts=[group], room=ROOM))
+        await filled.commit(Changes(accepts=[group], capacity=ROOM))
 
 
 class Worker:
@@ -66,9 +66,9 @@ class Worker:
         for _ in range(commits):
             settles = [Settlement(lease=lease, ending=Ending()) for lease in self._leases]
             take = ClaimNext(most=AT_ONCE, is_idle=False)
-            done = await self._store.commit(Changes(settles=settles, take=take))
-            self._leases = done.taken
-            taken += len(done.taken)
+            done = await self._store.commit(Changes(settles=settles, claim_next=take))
+            self._leases = done.claimed_next
+            taken += len(done.claimed_next)
         if taken != commits * AT_ONCE:
             raise RuntimeError(f"only {taken} orders were there to take")
         return taken / (time.perf_counter() - began)

@@ -117,9 +117,11 @@ class _Busy:
         while time.perf_counter() < end:
             settles = [Settlement(lease=lease, ending=Ending()) for lease in self._leases]
             take = ClaimNext(most=size, is_idle=False) if lives else None
-            changes = Changes(settles=settles, accepts=[self._new(size)], room=ROOM, take=take)
+            changes = Changes(
+                settles=settles, accepts=[self._new(size)], capacity=ROOM, claim_next=take
+            )
             committed = await self._store.commit(changes)
-            self._leases = committed.taken
+            self._leases = committed.claimed_next
             done += len(settles) if lives else size
         return done
 

@@ -93,17 +93,17 @@ def receipts(shard: Shard, rate: float, replicas: int, random: Random) -> tuple[
 
     Tells how long each order waited for its receipt, and how many orders a commit had.
     """
-    came: list[list[float]] = [[] for _ in range(replicas)]
+    accept_counts: list[list[float]] = [[] for _ in range(replicas)]
     now = 0.0
     for _ in range(ORDERS):
         now += random.expovariate(rate)
-        came[random.randrange(replicas)].append(now)
-    asks = [(times[0], replica) for replica, times in enumerate(came)]
+        accept_counts[random.randrange(replicas)].append(now)
+    asks = [(times[0], replica) for replica, times in enumerate(accept_counts)]
     heapq.heapify(asks)
     done, free, waits, commits = [0] * replicas, 0.0, [], 0
     while asks:
         asked, replica = heapq.heappop(asks)
-        times, first = came[replica], done[replica]
+        times, first = accept_counts[replica], done[replica]
         last = first
         while last < min(first + FULL, len(times)) and times[last] <= asked:
             last += 1

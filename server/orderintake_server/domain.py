@@ -40,7 +40,7 @@ class Event(Enum):
     SUCCEED = "its handler returns"
     RETRY = "its handler raises, and may try again"
     FAIL = "its handler raises for the last time"
-    GIVE_BACK = "a shutdown interrupts its attempt"
+    RELEASE = "a shutdown interrupts its attempt"
     RECOVER = "the process died during its attempt"
     QUARANTINE = "the process died during its attempts once too often"
     CANCEL = "it is cancelled, or heeds a request to stop"
@@ -57,7 +57,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.PROCESSING, Event.SUCCEED): State.SUCCEEDED,
     (State.PROCESSING, Event.RETRY): State.SCHEDULED,
     (State.PROCESSING, Event.FAIL): State.FAILED,
-    (State.PROCESSING, Event.GIVE_BACK): State.QUEUED,
+    (State.PROCESSING, Event.RELEASE): State.QUEUED,
     (State.PROCESSING, Event.RECOVER): State.QUEUED,
     (State.PROCESSING, Event.QUARANTINE): State.FAILED,
     (State.PROCESSING, Event.CANCEL): State.CANCELLED,
@@ -200,14 +200,14 @@ class Durability(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """Proof that an order is stored; its completion comes after place `behind` of the log.
+    """Proof that an order is stored; its completion comes after place `after` of the log.
 
     `position` is its place in the queue, from 1; 0 when it does not wait there.
     """
 
     order: Order
     replayed: bool
-    behind: int
+    after: int
     position: int = 0
     durability: Durability = Durability.FSYNC
 

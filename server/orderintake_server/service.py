@@ -75,7 +75,7 @@ class Service:
         clock: Callable[[], int],
     ) -> None:
         """Prepare to serve from an open store."""
-        found = store.found
+        found = store.recovery
         attempts = Attempts()
         times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
         flow = QueueStats(found, time.monotonic)
@@ -112,8 +112,8 @@ class Service:
 
     async def _hear(self) -> None:
         """Take note of what others do to the store, for ever."""
-        async for news in self._store.news():
-            self.ledger.hear(news)
+        async for news in self._store.watch():
+            self.ledger.apply(news)
             if news.workers is not None:
                 self._times.share(news.workers)
 
@@ -147,11 +147,11 @@ async def running(
     """
     handler = handler or handlers.load(settings.handler)
     async with _store(settings, clock) as store:
-        found, names = store.found, Ids(store.found.log_id)
+        found, names = store.recovery, Ids(store.recovery.log_id)
         log.info(
             "store open",
             data="PostgreSQL" if settings.store else str(settings.data),
-            waiting=sum(tally.queued + tally.scheduled for tally in found.tallies.values()),
+            waiting=sum(counts.queued + counts.scheduled for counts in found.counts.values()),
             recovered=found.recovered,
             quarantined=found.quarantined,
             head=found.head,
@@ -223,14 +223,14 @@ def _ledger(  # noqa: PLR0913, PLR0917 - the parts it owns
     flow: QueueStats,
     clock: Callable[[], int],
 ) -> Committer:
-    room = Admission(
-        _limits(settings), tallies=store.found.tallies, drain=DequeueRate(time.monotonic)
+    capacity = Admission(
+        _limits(settings), counts=store.recovery.counts, drain=DequeueRate(time.monotonic)
     )
     return Committer(
         store=store,
         queue=_queue(store, settings.max_crashes),
         completions=completions,
-        room=room,
+        capacity=capacity,
         attempts=attempts,
         flow=flow,
         retention=_retention(settings, clock),

@@ -1,4 +1,4 @@
-"""What callers are told, and what they may ask for: filters, pages, estimates, counts, deliveries."""
+"""What callers are told, and may ask for: filters, pages, estimates, counts, deliveries."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ CountsByTier = dict[Tier, TierCounts]
 class TierStats:
     """How one tier stands; rates are per second."""
 
-    tally: TierCounts
+    counts: TierCounts
     accept_rate: float
     completion_rate: float
     is_paused: bool

@@ -23,7 +23,7 @@ async def test_p1_an_accepted_order_survives_a_crash(home: Home, store: FoundSto
     left = await home.crash()
     assert await left.find(1) == receipt.order
     assert await queue(left) == [1]
-    assert waits(left.found.tallies) == 1
+    assert waits(left.recovery.counts) == 1
 
 
 async def test_an_accepted_order_survives_a_stop(home: Home, store: FoundStore) -> None:
@@ -31,8 +31,8 @@ async def test_an_accepted_order_survives_a_stop(home: Home, store: FoundStore) 
     await home.close()
     again = await home.open()
     assert await again.find(1) == receipt.order
-    assert waits(again.found.tallies) == 1
-    assert again.found.recovered == 0
+    assert waits(again.recovery.counts) == 1
+    assert again.recovery.recovered == 0
 
 
 async def test_the_receipt_tells_the_order_as_it_was_placed(store: FoundStore) -> None:
@@ -80,7 +80,7 @@ async def test_accept_sequences_have_no_hole(home: Home, store: FoundStore) -> N
     await place(store, new(), new())
     refused = [new(), new(request_id="r"), new(b"other", request_id="r")]
     await accept(store, [new()], refused, [new()])
-    await accept(store, [new()], room=0)
+    await accept(store, [new()], capacity=0)
     left = await home.crash()
     await place(left, new())
     await home.close()
@@ -104,7 +104,7 @@ async def test_a_group_with_a_conflict_is_refused_whole(store: FoundStore) -> No
 async def test_a_refused_group_does_not_hold_up_its_neighbours(store: FoundStore) -> None:
     await place(store, new(b"tea", request_id="r"))
     before, refused, tight, after = await accept(
-        store, [new()], [new(b"cake", request_id="r")], [new(), new()], [new()], room=2
+        store, [new()], [new(b"cake", request_id="r")], [new(), new()], [new()], capacity=2
     )
     assert isinstance(before, tuple)
     assert isinstance(refused, RequestIdReused)

@@ -8,13 +8,13 @@ from orderintake_server.store.changes import Changes, Settlement
 from support.changes import (
     DONE,
     again,
-    give_back,
     log_of,
     look,
     new,
     order,
     place,
     queue,
+    release,
     settle,
     start,
     state,
@@ -59,7 +59,7 @@ async def test_an_order_to_be_tried_again_at_once_is_queued_by_the_next_commit(
     committed = await store.commit(Changes(settles=[Settlement(lease=lease, ending=again())]))
     assert committed.next_due is not None
     assert committed.next_due <= lease.order.start_time + 1
-    assert (await look(store)).tallies[Tier.REGULAR].queued == 1
+    assert (await look(store)).counts[Tier.REGULAR].queued == 1
     assert await waiting(store) == [strictly(1)]
 
 
@@ -98,7 +98,7 @@ async def test_crashes_are_remembered_through_retries_and_give_backs(
     left = await home.reopen()
     home.clock.turn(2)
     assert await waiting(left) == [strictly(1, crash_count=1)]
-    await give_back(left, *await start(left))
+    await release(left, *await start(left))
     assert await waiting(left) == [strictly(1, crash_count=1)]
 
 
@@ -110,11 +110,11 @@ async def test_an_order_is_quarantined_at_its_last_crash(home: Home, max_crashes
     for _ in range(max_crashes - 1):
         await start(store)
         store = await home.crash()
-        assert (store.found.recovered, store.found.quarantined) == (1, 0)
+        assert (store.recovery.recovered, store.recovery.quarantined) == (1, 0)
     (last,) = await start(store)
     store = await home.crash()
-    assert (store.found.recovered, store.found.quarantined) == (0, 1)
-    assert (store.found.head, waits(store.found.tallies)) == (1, 0)
+    assert (store.recovery.recovered, store.recovery.quarantined) == (0, 1)
+    assert (store.recovery.head, waits(store.recovery.counts)) == (1, 0)
     (completion,) = await whole_log(store)
     assert completion.order.state is State.FAILED
     assert completion.order.attempt_count == max_crashes
@@ -133,7 +133,7 @@ async def test_beside_a_quarantined_order_others_are_queued_again(home: Home) ->
     store = await home.crash()
     await start(store, 2)
     store = await home.crash()
-    assert (store.found.recovered, store.found.quarantined) == (1, 1)
+    assert (store.recovery.recovered, store.recovery.quarantined) == (1, 1)
     assert await log_of(store) == [(1, State.FAILED)]
     assert await waiting(store) == [strictly(2, crash_count=1), strictly(3)]
 
@@ -162,7 +162,7 @@ async def test_a_tier_is_kept_through_everything(home: Home, store: FoundStore) 
     await place(store, new(vip=True, not_before=home.clock.later(1)))
     home.clock.turn(2)
     await settle(store, *await start(store), ending=again())
-    await give_back(store, *await start(store))
+    await release(store, *await start(store))
     await start(store)
     left = await home.crash()
     assert (await order(left, 1)).tier is Tier.VIP

@@ -7,7 +7,7 @@ from orderintake_server.store.audit import ORDER_OF_STARTS, Finding
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Changes
 from support.changes import (
-    ROOMY,
+    AMPLE,
     cancel,
     claim,
     new,
@@ -64,7 +64,7 @@ async def test_an_order_that_came_with_the_start_did_not_wait_for_it(home: Home)
     store = await home.open()
     await place(store, new())
     places = await waiting(store)
-    await store.commit(Changes(accepts=[[new(vip=True)]], room=ROOMY, claims=places))
+    await store.commit(Changes(accepts=[[new(vip=True)]], capacity=AMPLE, claims=places))
     assert await _findings(home) == []
 
 

@@ -18,12 +18,12 @@ from support.changes import (
     FAILED,
     again,
     cancel,
-    give_back,
     log_of,
     look,
     new,
     place,
     queue,
+    release,
     settle,
     start,
     state,
@@ -59,7 +59,7 @@ async def test_a_scheduled_order_is_cancelled(home: Home, store: FoundStore) -> 
     await place(store, new(not_before=home.clock.later(60)))
     assert await _outcomes(store, 1) == [CancelOutcome.CANCELLED]
     home.clock.turn(100)
-    assert waits((await look(store)).tallies) == 0
+    assert waits((await look(store)).counts) == 0
     assert await log_of(store) == [(1, State.CANCELLED)]
 
 
@@ -115,7 +115,7 @@ async def test_an_order_that_was_to_stop_and_does_not_succeed_is_cancelled(
 
 async def test_an_order_that_was_to_stop_and_is_given_back_is_cancelled(store: FoundStore) -> None:
     lease = await _asked_to_stop(store)
-    assert await give_back(store, lease) == [State.CANCELLED]
+    assert await release(store, lease) == [State.CANCELLED]
     assert await log_of(store) == [(1, State.CANCELLED)]
     assert await waiting(store) == []
 
@@ -127,8 +127,8 @@ async def test_an_order_that_was_to_stop_and_crashes_is_cancelled(
     await _asked_to_stop(store)
     home.policy = Policy(max_crashes=max_crashes)
     left = await home.crash()
-    assert (left.found.recovered, left.found.quarantined) == (0, 0)
-    assert (left.found.head, waits(left.found.tallies)) == (1, 0)
+    assert (left.recovery.recovered, left.recovery.quarantined) == (0, 0)
+    assert (left.recovery.head, waits(left.recovery.counts)) == (1, 0)
     assert await log_of(left) == [(1, State.CANCELLED)]
 
 
@@ -229,8 +229,8 @@ async def test_an_order_given_back_cancelled_and_claimed_by_one_commit_is_cancel
     await place(store, new())
     (place_in_queue,) = await waiting(store)
     (lease,) = await start(store)
-    committed = await store.commit(Changes(returns=[lease], cancels=[1], claims=[place_in_queue]))
-    assert committed.returned == [State.QUEUED]
+    committed = await store.commit(Changes(releases=[lease], cancels=[1], claims=[place_in_queue]))
+    assert committed.released == [State.QUEUED]
     assert _outcome(committed.cancelled[0]) is CancelOutcome.CANCELLED
     assert committed.claimed == [None]
     assert await state(store, 1) is State.CANCELLED
@@ -242,7 +242,7 @@ async def test_a_cancelled_request_id_is_replayed_not_reused(store: FoundStore) 
     (receipt,) = await place(store, new(request_id="r"))
     assert receipt.replayed
     assert receipt.order.state is State.CANCELLED
-    assert (receipt.behind, receipt.position) == (0, 0)
+    assert (receipt.after, receipt.position) == (0, 0)
 
 
 async def _asked_to_stop(store: FoundStore) -> Lease:

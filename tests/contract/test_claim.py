@@ -7,7 +7,7 @@ from orderintake_server.store.changes import Changes, Page, Settlement
 from support.changes import (
     DONE,
     FRONT,
-    ROOMY,
+    AMPLE,
     claim,
     new,
     place,
@@ -95,20 +95,20 @@ async def test_changes_take_effect_in_the_order_they_stand_in(
     home: Home, store: FoundStore
 ) -> None:
     await place(store, new(), new(), new())
-    ended, returned = await start(store, 2)
+    ended, released = await start(store, 2)
     old, third, fresh = strictly(2), strictly(3), strictly(4, vip=True)
     committed = await store.commit(
         Changes(
             settles=[Settlement(lease=ended, ending=DONE)],
-            returns=[ended, returned],
+            releases=[ended, released],
             accepts=[[new(vip=True)]],
-            room=ROOMY,
+            capacity=AMPLE,
             claims=[fresh, old],
             page=Page(after=FRONT, limit=10),
         )
     )
     assert committed.settled == [State.SUCCEEDED]
-    assert committed.returned == [None, State.QUEUED]
+    assert committed.released == [None, State.QUEUED]
     assert committed.queued == ([] if home.is_shared else [old, fresh])
     assert [lease and lease.order.start_sequence for lease in committed.claimed] == [3, 4]
     assert committed.page == [third]

@@ -5,10 +5,10 @@ from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Changes, Settlement
 from support.changes import (
     DONE,
-    give_back,
     new,
     order,
     place,
+    release,
     settle,
     start,
     strictly,
@@ -23,14 +23,14 @@ async def test_an_order_given_back_keeps_its_place(store: FoundStore) -> None:
     await place(store, new(), new(vip=True), new(), new(vip=True))
     before = await waiting(store)
     leases = await start(store, 3)
-    assert await give_back(store, *reversed(leases)) == [State.QUEUED] * 3
+    assert await release(store, *reversed(leases)) == [State.QUEUED] * 3
     assert await waiting(store) == before
 
 
 async def test_an_attempt_given_back_is_not_counted(store: FoundStore) -> None:
     await place(store, new())
     (first,) = await start(store)
-    await give_back(store, first)
+    await release(store, first)
     order = await store.find(1)
     assert isinstance(order, Order)
     assert order.state is State.QUEUED
@@ -43,11 +43,11 @@ async def test_an_attempt_given_back_is_not_counted(store: FoundStore) -> None:
 async def test_a_lease_given_back_is_good_no_more(store: FoundStore) -> None:
     await place(store, new())
     (lease,) = await start(store)
-    assert await give_back(store, lease, lease) == [State.QUEUED, None]
-    assert await give_back(store, lease) == [None]
+    assert await release(store, lease, lease) == [State.QUEUED, None]
+    assert await release(store, lease) == [None]
     assert await settle(store, lease) == [None]
     (again,) = await start(store)
-    assert await give_back(store, lease) == [None]
+    assert await release(store, lease) == [None]
     assert await settle(store, lease) == [None]
     assert await store.find(1) == again.order
     assert await whole_log(store) == []
@@ -56,27 +56,27 @@ async def test_a_lease_given_back_is_good_no_more(store: FoundStore) -> None:
 async def test_a_stale_lease_beside_the_good_one_gives_nothing_back(store: FoundStore) -> None:
     await place(store, new())
     (stale,) = await start(store)
-    await give_back(store, stale)
+    await release(store, stale)
     (good,) = await start(store)
-    assert await give_back(store, stale, good) == [None, State.QUEUED]
+    assert await release(store, stale, good) == [None, State.QUEUED]
 
 
 async def test_an_order_settled_and_given_back_at_once_has_ended(store: FoundStore) -> None:
     await place(store, new())
     (lease,) = await start(store)
     committed = await store.commit(
-        Changes(settles=[Settlement(lease=lease, ending=DONE)], returns=[lease])
+        Changes(settles=[Settlement(lease=lease, ending=DONE)], releases=[lease])
     )
     assert committed.settled == [State.SUCCEEDED]
-    assert committed.returned == [None]
+    assert committed.released == [None]
     assert await waiting(store) == []
 
 
 async def test_an_order_given_back_waits_after_a_crash(home: Home, store: FoundStore) -> None:
     await place(store, new())
-    await give_back(store, *await start(store))
+    await release(store, *await start(store))
     left = await home.crash()
-    assert left.found.recovered == 0
+    assert left.recovery.recovered == 0
     assert await waiting(left) == [strictly(1)]
 
 
@@ -87,8 +87,8 @@ async def test_p18_what_was_in_process_waits_again_after_a_crash(
     before = await waiting(store)
     await start(store, 3)
     left = await home.crash()
-    assert waits(left.found.tallies) == 4
-    assert left.found.recovered == 3
+    assert waits(left.recovery.counts) == 4
+    assert left.recovery.recovered == 3
     assert [place[:2] for place in await waiting(left)] == [place[:2] for place in before]
 
 
@@ -98,7 +98,7 @@ async def test_an_attempt_that_a_crash_cut_short_is_counted(home: Home, store: F
     home.policy = Policy(max_crashes=9)
     for crashes in (1, 2, 3):
         left = await home.crash()
-        assert left.found.recovered == 1
+        assert left.recovery.recovered == 1
         assert await waiting(left) == [strictly(1, crash_count=crashes)]
         assert (await order(left, 1)).attempt_count == crashes
         (lease,) = await start(left)
@@ -113,7 +113,7 @@ async def test_a_recovered_order_given_back_is_counted_as_before(
     await start(store)
     left = await home.crash()
     (lease,) = await start(left)
-    assert await give_back(left, lease) == [State.QUEUED]
+    assert await release(left, lease) == [State.QUEUED]
     assert await waiting(left) == [strictly(1, crash_count=1)]
     assert (await order(left, 1)).attempt_count == 1
 
@@ -123,7 +123,7 @@ async def test_what_a_stop_left_in_process_waits_again_too(home: Home, store: Fo
     await start(store)
     await home.close()
     again = await home.open()
-    assert again.found.recovered == 1
+    assert again.recovery.recovered == 1
     order = await again.find(1)
     assert isinstance(order, Order)
     assert order.state is State.QUEUED
@@ -131,10 +131,14 @@ async def test_what_a_stop_left_in_process_waits_again_too(home: Home, store: Fo
 
 
 async def test_a_store_is_found_as_it_was_left(home: Home, store: FoundStore) -> None:
-    assert (waits(store.found.tallies), store.found.recovered, store.found.head) == (0, 0, 0)
+    assert (waits(store.recovery.counts), store.recovery.recovered, store.recovery.head) == (
+        0,
+        0,
+        0,
+    )
     await place(store, *(new() for _ in range(5)))
     running = await start(store, 3)
     await settle(store, running[0])
     left = await home.crash()
-    assert left.found.log_id == store.found.log_id
-    assert (waits(left.found.tallies), left.found.recovered, left.found.head) == (4, 2, 1)
+    assert left.recovery.log_id == store.recovery.log_id
+    assert (waits(left.recovery.counts), left.recovery.recovered, left.recovery.head) == (4, 2, 1)

@@ -112,11 +112,11 @@ async def test_a_copy_lives_on_as_the_store_itself_does(
     await database.close()
 
     await copy(database.url, str(back.directory), clock=database.clock)
-    left, returned = await open_together(twin, back)
+    left, released = await open_together(twin, back)
     told = await everything(left)
     assert_that_there_is_some_of_all(told)
-    assert await everything(returned) == told
-    assert await repeated(returned, placed) == await repeated(left, placed)
+    assert await everything(released) == told
+    assert await repeated(released, placed) == await repeated(left, placed)
     assert await asyncio.to_thread(back.findings) == []
 
 
@@ -151,14 +151,14 @@ async def test_a_copy_of_a_copy_has_the_same_rows(
 async def test_an_empty_store_is_copied_too(
     home: SqliteHome, database: PostgresHome, tmp_path: Path
 ) -> None:
-    log_id = (await home.open()).found.log_id
+    log_id = (await home.open()).recovery.log_id
     await home.close()
     there = await copy(str(home.directory), database.url)
     back = await copy(database.url, str(tmp_path / "back"))
     assert there == back == Copied(orders=0, completions=0, request_ids=0)
-    assert (await database.open()).found.log_id == log_id
+    assert (await database.open()).recovery.log_id == log_id
     home.directory = tmp_path / "back"
-    assert (await home.open()).found.log_id == log_id
+    assert (await home.open()).recovery.log_id == log_id
 
 
 async def test_a_database_is_copied_into_that_nobody_ever_opened(

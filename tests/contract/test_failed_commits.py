@@ -7,7 +7,7 @@ from orderintake_server.errors import StoreBroken, StoreFull
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, OverCapacity, Prune, Settlement
 from support.changes import (
-    ROOMY,
+    AMPLE,
     accept,
     again,
     look,
@@ -52,24 +52,24 @@ async def test_p4_a_failed_commit_undoes_all_that_it_was_asked(
     home: Home, store: FoundStore
 ) -> None:
     await place(store, *(new() for _ in range(4)))
-    ending, returned = await start(store, 2)
+    ending, released = await start(store, 2)
     queue = await waiting(store)
     changes = Changes(
         settles=[Settlement(lease=ending, ending=Ending(result=LARGE))],
-        returns=[returned],
+        releases=[released],
         accepts=[[new(LARGE)]],
-        room=ROOMY,
+        capacity=AMPLE,
         claims=queue,
     )
     with home.full(), pytest.raises(StoreFull):
         await store.commit(changes)
     assert await waiting(store) == queue
     assert await whole_log(store) == []
-    assert [await store.find(1), await store.find(2)] == [ending.order, returned.order]
+    assert [await store.find(1), await store.find(2)] == [ending.order, released.order]
 
     committed = await store.commit(changes)
     assert committed.settled == [State.SUCCEEDED]
-    assert committed.returned == [State.QUEUED]
+    assert committed.released == [State.QUEUED]
     assert [lease and lease.order.start_sequence for lease in committed.claimed] == [3, 4]
     assert await store.find(5) is not None
 
@@ -80,8 +80,8 @@ async def test_a_failed_commit_is_not_seen_after_a_crash(home: Home, store: Foun
     with home.full(), pytest.raises(StoreFull):
         await settle(store, lease, ending=Ending(result=LARGE))
     left = await home.crash()
-    assert left.found.recovered == 1
-    assert left.found.head == 0
+    assert left.recovery.recovered == 1
+    assert left.recovery.head == 0
 
 
 async def test_reads_go_on_while_the_disk_is_full(home: Home, store: FoundStore) -> None:
@@ -113,11 +113,11 @@ async def test_a_failed_commit_leaves_counts_places_and_numbers_as_they_were(
     before = await look(counted)
     changes = Changes(
         settles=[Settlement(lease=lease, ending=again(5))],
-        returns=[other],
+        releases=[other],
         cancels=[3],
         pauses={Tier.VIP: True},
         accepts=[[new(LARGE, vip=True, request_id="s"), new(not_before=home.clock.later(60))]],
-        room=ROOMY,
+        capacity=AMPLE,
         claims=await waiting(counted),
         prune=Prune(completed_before=home.clock.now, requests_before=None, limit=9),
     )
@@ -125,9 +125,11 @@ async def test_a_failed_commit_leaves_counts_places_and_numbers_as_they_were(
         await counted.commit(changes)
     assert await look(counted) == before
     assert [await counted.position(number) for number in range(1, 6)] == [0, 0, 1, 2, 0]
-    (full,) = await accept(counted, [new()], room=Capacity(total=9, regular=9, per_customer=2))
+    (full,) = await accept(counted, [new()], capacity=Capacity(total=9, regular=9, per_customer=2))
     assert full == OverCapacity(1, "ada")
-    (receipt,) = await accept(counted, [new()], room=Capacity(total=9, regular=9, per_customer=3))
+    (receipt,) = await accept(
+        counted, [new()], capacity=Capacity(total=9, regular=9, per_customer=3)
+    )
     assert isinstance(receipt, tuple)
     assert receipt[0].order.accept_sequence == 5
     (next_start,) = await start(counted)
@@ -147,5 +149,5 @@ async def test_what_was_due_in_a_failed_commit_is_still_due(
     with home.full(), pytest.raises(StoreFull):
         await place(store, new(LARGE))
     committed = await look(store)
-    assert committed.tallies[Tier.REGULAR].queued == is_scheduled
+    assert committed.counts[Tier.REGULAR].queued == is_scheduled
     assert committed.head == (not is_scheduled)

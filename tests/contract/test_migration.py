@@ -99,10 +99,10 @@ def _make_old(directory: Path) -> None:
 
 
 async def test_an_old_store_is_found_as_it_was_left(home: SqliteHome) -> None:
-    found = (await home.open()).found
+    found = (await home.open()).recovery
     assert found.log_id == "0badcafe"
     assert (found.head, found.earliest, found.recovered, found.quarantined) == (2, 0, 2, 0)
-    assert found.tallies == {Tier.REGULAR: TierCounts(queued=3), Tier.VIP: TierCounts(queued=1)}
+    assert found.counts == {Tier.REGULAR: TierCounts(queued=3), Tier.VIP: TierCounts(queued=1)}
     assert found.paused == frozenset()
 
 
@@ -209,7 +209,7 @@ async def test_it_is_brought_to_this_version_once(home: SqliteHome) -> None:
     await place(await home.open(), new(vip=True))
     store = await home.reopen()
     assert await queue(store) == [4, 7, 3, 5, 6]
-    assert store.found.recovered == 0
+    assert store.recovery.recovered == 0
 
 
 async def test_a_migration_that_fails_leaves_the_old_store(home: SqliteHome) -> None:

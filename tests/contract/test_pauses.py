@@ -4,14 +4,14 @@ import pytest
 
 from orderintake_server.domain import State, Tier
 from orderintake_server.store.changes import Changes, Page
-from support.changes import FRONT, cancel, give_back, look, new, pause, place, queue, settle, start
+from support.changes import FRONT, cancel, look, new, pause, place, queue, release, settle, start
 from support.stores import FoundStore, Home
 
 BOTH = frozenset({Tier.REGULAR, Tier.VIP})
 
 
 async def test_at_first_no_tier_is_paused(store: FoundStore) -> None:
-    assert store.found.paused == (await look(store)).paused == frozenset()
+    assert store.recovery.paused == (await look(store)).paused == frozenset()
 
 
 async def test_pages_leave_a_paused_tier_out(store: FoundStore) -> None:
@@ -45,17 +45,17 @@ async def test_a_pause_holds_after_a_crash_and_a_stop(home: Home, store: FoundSt
     await place(store, new(), new(vip=True))
     await pause(store, Tier.VIP)
     left = await home.crash()
-    assert left.found.paused == {Tier.VIP}
+    assert left.recovery.paused == {Tier.VIP}
     assert await queue(left) == [1]
     again = await home.reopen()
     assert (await look(again)).paused == {Tier.VIP}
     await pause(again, Tier.VIP, is_paused=False)
-    assert (await home.crash()).found.paused == frozenset()
+    assert (await home.crash()).recovery.paused == frozenset()
 
 
 async def test_both_tiers_are_paused_by_one_commit(home: Home, store: FoundStore) -> None:
     committed = await store.commit(Changes(pauses=dict.fromkeys(Tier, True)))
-    assert committed.paused == (await home.crash()).found.paused == BOTH
+    assert committed.paused == (await home.crash()).recovery.paused == BOTH
 
 
 async def test_in_a_paused_tier_orders_come_go_and_keep_their_places(
@@ -66,10 +66,10 @@ async def test_in_a_paused_tier_orders_come_go_and_keep_their_places(
     await pause(store, Tier.REGULAR)
     (receipt,) = await place(store, new())
     assert receipt.position == 2
-    await give_back(store, running[0])
+    await release(store, running[0])
     assert await settle(store, running[1]) == [State.SUCCEEDED]
     home.clock.turn(2)
-    assert (await look(store)).tallies[Tier.REGULAR].queued == 2
+    assert (await look(store)).counts[Tier.REGULAR].queued == 2
     assert await store.position(4) == 2
     await cancel(store, 4)
     await pause(store, Tier.REGULAR, is_paused=False)

@@ -9,7 +9,7 @@ from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Changes, Settlement
 from orderintake_server.views import TierCounts
 from support.changes import (
-    ROOMY,
+    AMPLE,
     accept,
     again,
     look,
@@ -56,7 +56,7 @@ async def test_a_replay_tells_the_place_in_the_queue_now(store: FoundStore) -> N
 async def test_a_place_is_taken_before_the_claims_of_the_same_commit(store: FoundStore) -> None:
     await place(store, new())
     places = await waiting(store)
-    committed = await store.commit(Changes(accepts=[[new()]], room=ROOMY, claims=places))
+    committed = await store.commit(Changes(accepts=[[new()]], capacity=AMPLE, claims=places))
     ((receipt,),) = (group for group in committed.accepted if isinstance(group, tuple))
     assert receipt.position == 2
     assert await store.position(2) == 1
@@ -181,14 +181,14 @@ async def test_the_tallies_tell_who_stands_where(home: Home, store: FoundStore) 
     later = home.clock.later(60)
     await place(store, new(), new(), new(vip=True), new(vip=True, not_before=later), new())
     leases = await start(store, 2)
-    tallies = (await look(store)).tallies
-    assert tallies[Tier.REGULAR] == TierCounts(queued=2, processing=1)
-    assert tallies[Tier.VIP] == TierCounts(scheduled=1, processing=1)
+    counts = (await look(store)).counts
+    assert counts[Tier.REGULAR] == TierCounts(queued=2, processing=1)
+    assert counts[Tier.VIP] == TierCounts(scheduled=1, processing=1)
     await settle(store, *leases, ending=again(SECOND))
-    tallies = (await look(store)).tallies
-    assert tallies[Tier.REGULAR] == TierCounts(queued=2, scheduled=1)
-    assert tallies[Tier.VIP] == TierCounts(scheduled=2)
-    assert (await home.crash()).found.tallies == tallies
+    counts = (await look(store)).counts
+    assert counts[Tier.REGULAR] == TierCounts(queued=2, scheduled=1)
+    assert counts[Tier.VIP] == TierCounts(scheduled=2)
+    assert (await home.crash()).recovery.counts == counts
 
 
 async def test_a_commit_tells_who_came_and_who_ended(home: Home, store: FoundStore) -> None:
@@ -201,13 +201,13 @@ async def test_a_commit_tells_who_came_and_who_ended(home: Home, store: FoundSto
             settles=[Settlement(lease=vip, ending=again())],
             cancels=[1],
             accepts=[[new(), new(vip=True), new()]],
-            room=ROOMY,
+            capacity=AMPLE,
         )
     )
-    assert committed.came == {Tier.REGULAR: 2, Tier.VIP: 1}
-    assert committed.ended == {Tier.REGULAR: 1, Tier.VIP: 1}
+    assert committed.accept_counts == {Tier.REGULAR: 2, Tier.VIP: 1}
+    assert committed.completion_counts == {Tier.REGULAR: 1, Tier.VIP: 1}
     quiet = await look(store)
-    assert (quiet.came[Tier.VIP], quiet.ended[Tier.REGULAR]) == (0, 0)
+    assert (quiet.accept_counts[Tier.VIP], quiet.completion_counts[Tier.REGULAR]) == (0, 0)
 
 
 async def test_the_oldest_that_is_queued_is_told_for_each_tier(
@@ -230,8 +230,8 @@ async def _assert_counted(store: FoundStore, *, step: int = 1) -> None:
     assert places == sorted(places)
     for index in range(0, len(places), step):
         assert await store.position(places[index].accept_sequence) == index + 1
-    tallies = (await look(store)).tallies
-    assert tallies == await _recounted(store, places)
+    counts = (await look(store)).counts
+    assert counts == await _recounted(store, places)
 
 
 async def _recounted(store: FoundStore, places: list[QueueEntry]) -> dict[Tier, TierCounts]:

@@ -15,7 +15,7 @@ from orderintake_server.store.postgres.call import CALL, Answer, Caller, argumen
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import (
     DONE,
-    ROOMY,
+    AMPLE,
     log_of,
     look,
     new,
@@ -98,7 +98,7 @@ async def until_waiting(operator: "Connection") -> None:
 
 async def take(store: PostgresStore, most: int) -> list[Lease]:
     """Start the most urgent orders."""
-    return (await store.commit(Changes(take=ClaimNext(most=most, is_idle=True)))).taken
+    return (await store.commit(Changes(claim_next=ClaimNext(most=most, is_idle=True)))).claimed_next
 
 
 async def cut_off(operator: "Connection", commit: Awaitable[object]) -> None:
@@ -126,11 +126,13 @@ async def test_a_commit_that_is_cut_off_in_the_middle_changes_nothing(
 ) -> None:
     await place(store, new())
     async with held(operator):
-        changes = Changes(accepts=[[new()]], room=ROOMY, take=ClaimNext(most=1, is_idle=True))
+        changes = Changes(
+            accepts=[[new()]], capacity=AMPLE, claim_next=ClaimNext(most=1, is_idle=True)
+        )
         await cut_off(operator, store.commit(changes))
     committed = await look(store)
-    assert committed.tallies[Tier.REGULAR].queued == 1
-    assert committed.tallies[Tier.REGULAR].processing == 0
+    assert committed.counts[Tier.REGULAR].queued == 1
+    assert committed.counts[Tier.REGULAR].processing == 0
     assert [lease.order.start_sequence for lease in await take(store, 1)] == [1]
 
 
@@ -192,11 +194,11 @@ async def test_what_was_started_unheard_waits_again_and_what_was_ended_unheard_e
     await place(store, new(), new(), new())
     leases = await take(store, 1)
     settles = [Settlement(lease=lease, ending=DONE) for lease in leases]
-    await unheard.commit(Changes(settles=settles, take=ClaimNext(most=2, is_idle=False)))
+    await unheard.commit(Changes(settles=settles, claim_next=ClaimNext(most=2, is_idle=False)))
     committed = await store.commit(Changes(settles=settles))
     assert committed.settled == [None]
-    assert committed.tallies[Tier.REGULAR].queued == 2
-    assert committed.tallies[Tier.REGULAR].processing == 0
+    assert committed.counts[Tier.REGULAR].queued == 2
+    assert committed.counts[Tier.REGULAR].processing == 0
     again = await take(store, 2)
     assert [(lease.order.accept_sequence, lease.order.attempt_count) for lease in again] == [
         (2, 1),
@@ -209,9 +211,9 @@ async def test_what_runs_goes_on_behind_a_commit_that_was_not_heard(unheard: Unh
     store = unheard.store
     await place(store, new(), new())
     (running,) = await take(store, 1)
-    await unheard.commit(Changes(take=ClaimNext(most=1, is_idle=False)))
+    await unheard.commit(Changes(claim_next=ClaimNext(most=1, is_idle=False)))
     committed = await look(store)
-    assert committed.tallies[Tier.REGULAR].processing == 1
+    assert committed.counts[Tier.REGULAR].processing == 1
     assert await settle(store, running) == [State.SUCCEEDED]
 
 
@@ -219,7 +221,7 @@ async def test_what_was_accepted_unheard_is_there_once_for_who_repeats_it(
     unheard: Unheard,
 ) -> None:
     order = new(request_id="once")
-    await unheard.commit(Changes(accepts=[[order]], room=ROOMY))
+    await unheard.commit(Changes(accepts=[[order]], capacity=AMPLE))
     (receipt,) = await place(unheard.store, order)
     assert receipt.replayed
     assert receipt.position == receipt.order.accept_sequence == 1
@@ -233,11 +235,11 @@ async def test_a_commit_that_comes_behind_a_later_one_of_its_session_does_nothin
     session_id = await operator.fetchval("SELECT session_id FROM orderintake.sessions")
     late = Caller(session_id=session_id, request=2, max_crashes=3)
     changes = Changes(
-        accepts=[[new()]], room=ROOMY, cancels=[1], take=ClaimNext(most=1, is_idle=True)
+        accepts=[[new()]], capacity=AMPLE, cancels=[1], claim_next=ClaimNext(most=1, is_idle=True)
     )
     rows = await operator.fetch(CALL, *arguments(changes, late))
     assert Answer([tuple(row) for row in rows]).is_superseded
-    assert (await look(store)).tallies == before.tallies
+    assert (await look(store)).counts == before.counts
 
 
 async def test_orders_start_though_a_repeats_place_in_the_queue_cannot_be_read(
@@ -250,8 +252,8 @@ async def test_orders_start_though_a_repeats_place_in_the_queue_cannot_be_read(
     monkeypatch.setattr(store, "position", away)
     repeat = [[new(request_id="once")]]
     committed = await store.commit(
-        Changes(accepts=repeat, room=ROOMY, take=ClaimNext(most=1, is_idle=True))
+        Changes(accepts=repeat, capacity=AMPLE, claim_next=ClaimNext(most=1, is_idle=True))
     )
-    assert await settle(store, *committed.taken) == [State.SUCCEEDED]
+    assert await settle(store, *committed.claimed_next) == [State.SUCCEEDED]
     ((receipt,),) = committed.accepted  # type: ignore[misc] # it is no refusal
     assert receipt.position == 0

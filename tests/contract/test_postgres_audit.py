@@ -90,7 +90,7 @@ async def _lead(home: PostgresHome) -> None:
 
 
 async def _take(store: Store, most: int) -> list[Lease]:
-    return (await store.commit(Changes(take=ClaimNext(most=most, is_idle=True)))).taken
+    return (await store.commit(Changes(claim_next=ClaimNext(most=most, is_idle=True)))).claimed_next
 
 
 @pytest.fixture

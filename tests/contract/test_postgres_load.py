@@ -72,7 +72,7 @@ class Measured:
 
     async def pages(self) -> int:
         """Start orders and end them; tell how many pages that took."""
-        started = await self._commit(Changes(take=ClaimNext(most=CLAIMS, is_idle=True)))
+        started = await self._commit(Changes(claim_next=ClaimNext(most=CLAIMS, is_idle=True)))
         rows = await self._connection.fetch(_LEASED, self._session_id)
         settles = [Settlement(lease=_lease(*row), ending=DONE) for row in rows]
         assert len(settles) == CLAIMS
@@ -118,7 +118,7 @@ async def _process(store: Store) -> None:
     while True:
         settles = [Settlement(lease=lease, ending=DONE) for lease in leases]
         take = ClaimNext(most=AT_ONCE, is_idle=not leases)
-        leases = (await store.commit(Changes(settles=settles, take=take))).taken
+        leases = (await store.commit(Changes(settles=settles, claim_next=take))).claimed_next
         if not leases:
             return
 
@@ -148,8 +148,8 @@ async def test_p6_while_an_old_snapshot_is_held_orders_start_in_order_for_the_sa
 
 async def _hear(store: Store, *, queued: int) -> None:
     """Listen to the news until so many regular orders wait."""
-    async for news in store.news():
-        if news.tallies[Tier.REGULAR].queued >= queued:
+    async for news in store.watch():
+        if news.counts[Tier.REGULAR].queued >= queued:
             return
 
 
@@ -265,7 +265,9 @@ async def test_p1_a_full_disk_refuses_what_it_has_no_room_for_and_takes_it_later
         taken, why = await _place_until_full(store)
         disk.make_room()
         (receipt,) = await place(store, _bulky(taken))
-        leases = (await store.commit(Changes(take=ClaimNext(most=taken + 1, is_idle=True)))).taken
+        leases = (
+            await store.commit(Changes(claim_next=ClaimNext(most=taken + 1, is_idle=True)))
+        ).claimed_next
         assert await settle(store, *leases) == [State.SUCCEEDED] * (taken + 1)
     assert "No space left" in why
     assert not receipt.replayed

@@ -12,7 +12,7 @@ from orderintake_server.store.changes import Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres import connector as postgres_link
 from orderintake_server.store.postgres.connector import Row
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
-from support.changes import DONE, ROOMY, accept, log_of, new, place, queue, settle, whole_log
+from support.changes import DONE, AMPLE, accept, log_of, new, place, queue, settle, whole_log
 from support.pooler import pooler
 from support.postgres_home import PostgresHome, kinds
 
@@ -34,7 +34,7 @@ async def store(home: PostgresHome) -> PostgresStore:
 
 async def take(store: PostgresStore, most: int) -> list[Lease]:
     """Start the most urgent orders."""
-    return (await store.commit(Changes(take=ClaimNext(most=most, is_idle=True)))).taken
+    return (await store.commit(Changes(claim_next=ClaimNext(most=most, is_idle=True)))).claimed_next
 
 
 async def test_news_come_behind_a_commit_under_way_that_is_older(
@@ -48,8 +48,8 @@ async def test_news_come_behind_a_commit_under_way_that_is_older(
         await counted.wait()
         return 1
 
-    async def told_newest(behind: Callable[[], int]) -> object:
-        said = await newest(behind)
+    async def told_newest(after: Callable[[], int]) -> object:
+        said = await newest(after)
         seen.set()
         return said
 
@@ -59,14 +59,14 @@ async def test_news_come_behind_a_commit_under_way_that_is_older(
     repeat = asyncio.create_task(place(store, new(request_id="once")))
     await counting.wait()
     await place(await home.open(), new())
-    hearing = asyncio.ensure_future(anext(store.news()))
+    hearing = asyncio.ensure_future(anext(store.watch()))
     await seen.wait()
     is_early = hearing.done()
     counted.set()
     await repeat
     news = await hearing
     assert not is_early
-    assert news.tallies[Tier.REGULAR].queued == 2
+    assert news.counts[Tier.REGULAR].queued == 2
 
 
 async def test_a_server_that_does_not_answer_is_passed_by_and_tried_no_more(
@@ -103,12 +103,12 @@ async def _work(store: PostgresStore, chance: Random) -> None:
             Changes(
                 settles=[Settlement(lease=lease, ending=DONE) for lease in leases],
                 accepts=groups,
-                room=ROOMY,
-                take=ClaimNext(most=chance.randint(1, 4), is_idle=not leases),
+                capacity=AMPLE,
+                claim_next=ClaimNext(most=chance.randint(1, 4), is_idle=not leases),
             )
         )
         assert set(committed.settled) <= {State.SUCCEEDED}
-        leases = committed.taken
+        leases = committed.claimed_next
     await settle(store, *leases)
 
 
@@ -170,7 +170,7 @@ async def test_a_cancel_that_cannot_be_looked_up_is_looked_up_again(
         await other.commit(Changes(cancels=[1]))
         monkeypatch.setattr(store, "_fetch", away_once)
         async with asyncio.timeout(20):
-            async for news in store.news():
+            async for news in store.watch():
                 if news.to_stop:
                     break
     assert news.to_stop == (1,)

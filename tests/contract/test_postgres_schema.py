@@ -13,7 +13,7 @@ from orderintake_server.store.postgres import schema as postgres_schema
 from orderintake_server.store.postgres.audit import audit
 from orderintake_server.store.postgres.schema import migrate, steps
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
-from support.changes import again, give_back, new, pause, place, settle, whole_log
+from support.changes import again, new, pause, place, release, settle, whole_log
 from support.postgres import Cluster
 from support.postgres_home import kinds, running
 from support.process import run_to_end
@@ -120,15 +120,18 @@ async def test_a_server_does_not_start_on_a_schema_that_takes_a_newer_one(
 async def _live(store: PostgresStore) -> None:
     """Do a bit of everything; regular orders and VIP ones start together."""
     await place(store, *(new(vip=number % 2 == 0) for number in range(6)))
-    leases = (await store.commit(Changes(take=ClaimNext(most=5, is_idle=True)))).taken
+    leases = (await store.commit(Changes(claim_next=ClaimNext(most=5, is_idle=True)))).claimed_next
     tiers = [lease.order.tier for lease in leases]
     assert tiers == [Tier.VIP] * 3 + [Tier.REGULAR] * 2
     await settle(store, *leases[:2])
     await settle(store, leases[2], ending=again())
-    await give_back(store, *leases[3:])
+    await release(store, *leases[3:])
     await pause(store, Tier.VIP)
     await pause(store, Tier.VIP, is_paused=False)
-    await settle(store, *(await store.commit(Changes(take=ClaimNext(most=9, is_idle=True)))).taken)
+    await settle(
+        store,
+        *(await store.commit(Changes(claim_next=ClaimNext(most=9, is_idle=True)))).claimed_next,
+    )
 
 
 async def test_a_server_works_beside_a_newer_step_that_comes_while_it_runs_or_before(
@@ -136,12 +139,12 @@ async def test_a_server_works_beside_a_newer_step_that_comes_while_it_runs_or_be
 ) -> None:
     async with asyncio.timeout(20), postgres_store(database.url, hints=False) as running_before:
         await _live(running_before)
-        await anext(running_before.news())
+        await anext(running_before.watch())
         await database.run("".join(map(_ADDED.format, TABLES)) + _NEWER.format(1))
         await _live(running_before)
         async with postgres_store(database.url, hints=False) as started_behind:
             await _live(started_behind)
-        news = running_before.news()
+        news = running_before.watch()
         while (await anext(news)).head < 18:
             pass
         assert len(await whole_log(running_before)) == 18

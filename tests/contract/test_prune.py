@@ -11,7 +11,7 @@ from orderintake_server.views import EVERY_ORDER, OrderFilter
 from support.changes import (
     FAILED,
     PLENTY,
-    ROOMY,
+    AMPLE,
     accept,
     cancel,
     complete,
@@ -84,7 +84,7 @@ async def test_an_empty_log_that_was_pruned_goes_on_with_its_numbers(
     await complete(store, new(), new())
     await prune(store, home.clock.now)
     left = await home.crash()
-    assert (left.found.head, left.found.earliest) == (2, 2)
+    assert (left.recovery.head, left.recovery.earliest) == (2, 2)
     await complete(left, new())
     (completion,) = await whole_log(left, after=2)
     assert (completion.sequence, completion.order.accept_sequence) == (3, 3)
@@ -99,7 +99,7 @@ async def test_a_forgotten_order_replays_by_its_request_id(home: Home, store: Fo
     await prune(store, home.clock.now)
     (again,) = await place(store, tea)
     assert again.replayed
-    assert (again.behind, again.position) == (2, 0)
+    assert (again.after, again.position) == (2, 0)
     assert again.order == Order(
         accept_sequence=2,
         customer_id="ada",
@@ -121,7 +121,7 @@ async def test_other_content_under_a_forgotten_orders_request_id_is_refused(
     await complete(store, new(b"tea", request_id="r"))
     await prune(store, home.clock.now)
     replay, refusal = await accept(
-        store, [new(b"tea", request_id="r")], [new(b"cake", request_id="r")], room=0
+        store, [new(b"tea", request_id="r")], [new(b"cake", request_id="r")], capacity=0
     )
     assert isinstance(replay, tuple)
     assert isinstance(refusal, RequestIdReused)
@@ -134,7 +134,7 @@ async def test_a_replay_and_the_pruning_of_its_order_in_one_commit(
     tea = new(b"tea", request_id="r")
     await complete(store, tea)
     wanted = Prune(completed_before=home.clock.now + 1, requests_before=None, limit=9)
-    committed = await store.commit(Changes(accepts=[[tea]], room=ROOMY, prune=wanted))
+    committed = await store.commit(Changes(accepts=[[tea]], capacity=AMPLE, prune=wanted))
     ((again,),) = (group for group in committed.accepted if isinstance(group, tuple))
     assert (again.replayed, again.order.attempt_count) == (True, 1)
     assert await store.find(1) is None

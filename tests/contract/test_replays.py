@@ -69,9 +69,9 @@ async def test_a_refused_group_leaves_its_request_ids_free(store: FoundStore) ->
     await place(store, new(b"old", request_id="taken"))
     conflict = [TEA, new(b"new", request_id="taken")]
     too_many = [TEA, new(), new()]
-    reused, no_room, accepted = await accept(store, conflict, too_many, [CAKE], room=2)
+    reused, over_capacity, accepted = await accept(store, conflict, too_many, [CAKE], capacity=2)
     assert isinstance(reused, RequestIdReused)
-    assert no_room == OverCapacity(3)
+    assert over_capacity == OverCapacity(3)
     assert isinstance(accepted, tuple)
     assert not accepted[0].replayed
     assert accepted[0].order.content == b"cake"
@@ -94,7 +94,7 @@ async def test_a_replay_of_an_order_in_process_says_so(store: FoundStore) -> Non
     assert again.replayed
     assert again.order == lease.order
     assert again.order.state is State.PROCESSING
-    assert again.behind == 0
+    assert again.after == 0
 
 
 @pytest.mark.parametrize("ending", [DONE, FAILED])
@@ -106,7 +106,7 @@ async def test_a_replay_of_an_ended_order_is_behind_its_completion(
     assert len(await settle(store, *leases, ending=ending)) == 3
     left = await home.crash()
     (again,) = await place(left, TEA)
-    page = await left.read_log(EVERY_ORDER, after=again.behind, limit=1, max_bytes=1)
+    page = await left.read_log(EVERY_ORDER, after=again.after, limit=1, max_bytes=1)
     (completion,) = page.completions
     assert again.replayed
     assert again.order == completion.order
@@ -122,7 +122,7 @@ async def test_a_replay_sees_the_end_that_the_same_commit_writes(store: FoundSto
     committed = await store.commit(Changes(settles=ends, accepts=[[TEA]]))
     ((again,),) = (group for group in committed.accepted if isinstance(group, tuple))
     assert again.order.state is State.SUCCEEDED
-    assert again.behind == 0
+    assert again.after == 0
     assert committed.head == 1
 
 
@@ -130,7 +130,7 @@ async def test_a_fresh_receipt_is_behind_nothing_but_the_past(store: FoundStore)
     await place(store, new())
     await settle(store, *await start(store))
     (receipt,) = await place(store, new())
-    assert receipt.behind == 1
+    assert receipt.after == 1
 
 
 async def test_orders_without_request_id_never_replay(store: FoundStore) -> None:

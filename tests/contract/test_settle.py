@@ -23,11 +23,11 @@ async def test_completion_sequences_have_no_hole(home: Home, store: FoundStore) 
     first, second = await start(store, 2)
     assert await settle(store, first, first, second) == [State.SUCCEEDED, None, State.SUCCEEDED]
     left = await home.crash()
-    assert left.found.head == 2
+    assert left.recovery.head == 2
     await settle(left, *await start(left))
     await home.close()
     again = await home.open()
-    assert again.found.head == 3
+    assert again.recovery.head == 3
     await settle(again, *await start(again))
     assert [end.sequence for end in await whole_log(again)] == [1, 2, 3, 4]
 
@@ -129,7 +129,7 @@ async def test_an_ended_order_neither_waits_nor_runs(home: Home, store: FoundSto
     (place_in_queue,) = await waiting(store)
     await settle(store, *await start(store))
     left = await home.crash()
-    assert left.found.recovered == 0
+    assert left.recovery.recovered == 0
     assert await waiting(left) == []
     assert await claim(left, place_in_queue) == [None]
 

@@ -88,7 +88,7 @@ async def test_each_store_has_a_log_of_its_own(tmp_path: Path) -> None:
     ids = set()
     for name in ("a", "b", "c"):
         home = SqliteHome(tmp_path / name)
-        ids.add((await home.open()).found.log_id)
+        ids.add((await home.open()).recovery.log_id)
         await home.close()
     assert len(ids) == 3
     assert all(len(log_id) == 8 and int(log_id, 16) >= 0 for log_id in ids)

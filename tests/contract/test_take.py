@@ -9,14 +9,14 @@ from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement
 from support.changes import (
     DONE,
-    ROOMY,
+    AMPLE,
     accept,
     cancel,
-    give_back,
     new,
     pause,
     place,
     queue,
+    release,
     settle,
     start,
 )
@@ -30,7 +30,7 @@ async def take(
 ) -> list[Lease]:
     """Take so many of the most urgent."""
     asked = ClaimNext(most=most, is_idle=is_idle, alone=alone)
-    return (await store.commit(Changes(take=asked))).taken
+    return (await store.commit(Changes(claim_next=asked))).claimed_next
 
 
 def numbers(leases: list[Lease]) -> list[int]:
@@ -57,20 +57,20 @@ async def test_what_the_same_commit_accepts_and_gives_back_is_among_them(store: 
     (first,) = await take(store, 1)
     committed = await store.commit(
         Changes(
-            returns=[first],
+            releases=[first],
             accepts=[[new(), new(vip=True)]],
-            room=ROOMY,
-            take=ClaimNext(most=3, is_idle=True),
+            capacity=AMPLE,
+            claim_next=ClaimNext(most=3, is_idle=True),
         )
     )
-    assert numbers(committed.taken) == [4, 1, 2]
-    assert committed.started == 3
+    assert numbers(committed.claimed_next) == [4, 1, 2]
+    assert committed.start_count == 3
 
 
 async def test_what_comes_back_is_taken_before_what_came_later(store: FoundStore) -> None:
     await place(store, *(new() for _ in range(6)))
     leases = await take(store, 4)
-    await give_back(store, leases[2], leases[0])
+    await release(store, leases[2], leases[0])
     assert numbers(await take(store, 3)) == [1, 3, 5]
 
 
@@ -91,7 +91,7 @@ async def test_a_suspect_is_taken_alone_and_by_who_is_idle_and_passed_by_nobody(
     assert await take(left, 3, alone=1, is_idle=False) == []
     (suspect,) = await take(left, 3, alone=1)
     assert (suspect.order.accept_sequence, suspect.crash_count) == (2, 1)
-    await give_back(left, suspect)
+    await release(left, suspect)
     await place(left, new(vip=True))
     assert numbers(await take(left, 9, alone=2, is_idle=False)) == [2, 4, 1, 3]
 
@@ -120,7 +120,7 @@ async def test_after_any_mix_the_head_of_the_queue_is_taken(
         leases = await take(store, chance.randrange(9))
         assert numbers(leases) == there[: len(leases)]
         chance.shuffle(leases)
-        await give_back(store, *leases[:2])
+        await release(store, *leases[:2])
         await settle(store, *leases[2:])
         await cancel(store, *there[-2:])
     assert await queue(await home.crash()) == await queue(await home.reopen())
@@ -132,27 +132,27 @@ async def test_after_any_mix_the_head_of_the_queue_is_taken(
 async def test_room_told_when_more_waited_is_larger_now(store: FoundStore) -> None:
     await place(store, new(), new(), new())
     await start(store, 2)
-    room = Capacity(total=1, regular=1, waiting=3)
-    outcomes = await accept(store, *([new()] for _ in range(4)), room=room)
+    capacity = Capacity(total=1, regular=1, waiting=3)
+    outcomes = await accept(store, *([new()] for _ in range(4)), capacity=capacity)
     assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, True, True, False]
 
 
 async def test_room_told_when_fewer_waited_is_smaller_now(store: FoundStore) -> None:
     await place(store, new(), new(), new())
-    room = Capacity(total=4, regular=4, waiting=0)
-    outcomes = await accept(store, [new()], [new(vip=True)], room=room)
+    capacity = Capacity(total=4, regular=4, waiting=0)
+    outcomes = await accept(store, [new()], [new(vip=True)], capacity=capacity)
     assert [isinstance(outcome, tuple) for outcome in outcomes] == [True, False]
 
 
 async def test_room_counts_what_the_same_commit_lets_wait_again(store: FoundStore) -> None:
     await place(store, new(), new())
-    ended, returned = await start(store, 2)
+    ended, released = await start(store, 2)
     committed = await store.commit(
         Changes(
             settles=[Settlement(lease=ended, ending=DONE)],
-            returns=[returned],
+            releases=[released],
             accepts=[[new()], [new()]],
-            room=Capacity(total=2, regular=2, waiting=0),
+            capacity=Capacity(total=2, regular=2, waiting=0),
         )
     )
     assert [isinstance(outcome, tuple) for outcome in committed.accepted] == [True, False]

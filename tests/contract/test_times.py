@@ -7,13 +7,13 @@ from orderintake_server.store.changes import Changes
 from orderintake_server.store.sqlite.due import DUE_ORDERS
 from support.changes import (
     again,
-    give_back,
     log_of,
     look,
     new,
     order,
     place,
     queue,
+    release,
     settle,
     start,
     state,
@@ -58,7 +58,7 @@ async def test_an_order_falls_due_in_the_place_of_its_accept_sequence(
     await place(store, new(), new(not_before=due), new(vip=True, not_before=due), new())
     home.clock.turn(61)
     committed = await look(store)
-    assert [committed.tallies[tier].queued for tier in Tier] == [3, 1]
+    assert [committed.counts[tier].queued for tier in Tier] == [3, 1]
     assert committed.next_due is None
     assert await queue(store) == [3, 1, 2, 4]
 
@@ -78,8 +78,8 @@ async def test_a_scheduled_order_stays_so_after_a_crash(home: Home, store: Found
     due = home.clock.later(60)
     await place(store, new(not_before=due))
     left = await home.crash()
-    assert left.found.recovered == 0
-    assert waits(left.found.tallies) == 1
+    assert left.recovery.recovered == 0
+    assert waits(left.recovery.counts) == 1
     assert (await look(left)).next_due == due
     home.clock.turn(61)
     assert await queue(await home.crash()) == [1]
@@ -90,7 +90,7 @@ async def test_a_given_back_order_that_was_scheduled_waits_no_more_for_its_time(
 ) -> None:
     await place(store, new(not_before=home.clock.later(60)))
     home.clock.turn(61)
-    await give_back(store, *await start(store))
+    await release(store, *await start(store))
     assert await state(store, 1) is State.QUEUED
 
 
@@ -100,11 +100,11 @@ async def test_so_many_fall_due_by_one_commit_and_the_rest_by_the_next(
     await place(store, *(new(not_before=home.clock.later(60)) for _ in range(DUE_ORDERS + 5)))
     home.clock.turn(61)
     first = await look(store)
-    assert first.tallies[Tier.REGULAR].queued == DUE_ORDERS
+    assert first.counts[Tier.REGULAR].queued == DUE_ORDERS
     assert first.next_due is not None
     assert first.next_due <= home.clock.now
     second = await look(store)
-    assert second.tallies[Tier.REGULAR].queued == DUE_ORDERS + 5
+    assert second.counts[Tier.REGULAR].queued == DUE_ORDERS + 5
     assert second.next_due is None
     assert await queue(store) == list(range(1, DUE_ORDERS + 6))
 
@@ -141,14 +141,14 @@ async def test_an_order_expires_behind_others_that_wait(home: Home, store: Found
 async def test_a_scheduled_order_expires(home: Home, store: FoundStore) -> None:
     await place(store, new(not_before=home.clock.later(60), expire_time=home.clock.later(30)))
     home.clock.turn(31)
-    assert waits((await look(store)).tallies) == 0
+    assert waits((await look(store)).counts) == 0
     assert await log_of(store) == [(1, State.EXPIRED)]
 
 
 async def test_an_order_whose_times_have_both_come_expires(home: Home, store: FoundStore) -> None:
     await place(store, new(not_before=home.clock.later(1), expire_time=home.clock.later(2)))
     home.clock.turn(60)
-    assert waits((await look(store)).tallies) == 0
+    assert waits((await look(store)).counts) == 0
     assert await log_of(store) == [(1, State.EXPIRED)]
 
 
@@ -181,8 +181,8 @@ async def test_an_order_given_back_after_its_time_expires(
     if is_seen_while_processed:
         home.clock.turn(2)
         await look(store)
-    committed = await store.commit(Changes(returns=[lease]))
-    assert committed.returned == [State.QUEUED]
+    committed = await store.commit(Changes(releases=[lease]))
+    assert committed.released == [State.QUEUED]
     assert committed.next_due is not None
     home.clock.turn(2)
     assert await queue(store) == []
@@ -207,7 +207,7 @@ async def test_an_order_recovered_after_its_time_expires(home: Home, store: Foun
     home.clock.turn(2)
     await look(store)
     left = await home.crash()
-    assert left.found.recovered == 1
+    assert left.recovery.recovered == 1
     await look(left)
     assert await log_of(left) == [(1, State.EXPIRED)]
 
@@ -228,8 +228,8 @@ async def test_so_many_expire_by_one_commit_and_the_rest_by_the_next(
     await place(store, *(new(expire_time=home.clock.later(60)) for _ in range(DUE_ORDERS + 5)))
     home.clock.turn(61)
     first = await look(store)
-    assert (first.head, waits(first.tallies)) == (DUE_ORDERS, 5)
+    assert (first.head, waits(first.counts)) == (DUE_ORDERS, 5)
     assert first.next_due is not None
     assert first.next_due <= home.clock.now
     second = await look(store)
-    assert (second.head, waits(second.tallies), second.next_due) == (DUE_ORDERS + 5, 0, None)
+    assert (second.head, waits(second.counts), second.next_due) == (DUE_ORDERS + 5, 0, None)

@@ -24,9 +24,9 @@ async def test_p14_a_cursor_is_good_wherever_the_store_has_moved(tmp_path: Path)
     try:
         await copy(str(tmp_path / "old"), home.url)
         store = await home.open()
-        names = Ids(store.found.log_id)
-        behind = names.sequence(cursor)
-        page = await store.read_log(EVERY_ORDER, after=behind, limit=9, max_bytes=1 << 20)
+        names = Ids(store.recovery.log_id)
+        after = names.sequence(cursor)
+        page = await store.read_log(EVERY_ORDER, after=after, limit=9, max_bytes=1 << 20)
         assert [names.order_id(end.order.accept_sequence) for end in page.completions] == [
             end.order.order_id for end in seen[3:]
         ]

@@ -46,7 +46,7 @@ async def _fill(data: Path) -> None:
     mixed = [new, scheduled, expiring, new, new] * (GROUP // 5)
     async with sqlite_store(data, clock=Microseconds()) as store:
         for first in range(0, WAITING, GROUP):
-            await accept(store, plain if first < PLAIN else mixed, room=WAITING)
+            await accept(store, plain if first < PLAIN else mixed, capacity=WAITING)
 
 
 @pytest.mark.timeout(180)

@@ -39,9 +39,9 @@ async def test_p14_a_cursor_of_one_replica_is_good_at_another_at_once(notify: st
             assert not page.completions
             done = await a.completion(await a.place(order()))
             second = await a.place(order())
-            (behind,) = await completions(b.stub, 1, after=done.cursor)
-            assert behind.order.order_id == second.order.order_id
-            assert behind == await b.completion(second) == await a.completion(second)
+            (after,) = await completions(b.stub, 1, after=done.cursor)
+            assert after.order.order_id == second.order.order_id
+            assert after == await b.completion(second) == await a.completion(second)
             assert done == (await completions(b.stub, 2, after=first.cursor))[1]
 
 

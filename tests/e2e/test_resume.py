@@ -38,12 +38,12 @@ class Shop:
         self._server.kill()
 
 
-async def place(address: str, count: int, room: asyncio.Semaphore | None = None) -> None:
+async def place(address: str, count: int, capacity: asyncio.Semaphore | None = None) -> None:
     """Place orders one after the other, where there is room, each until it is known as stored."""
     async with AsyncClient(address, timeout=60) as client:
         for number in range(count):
-            if room is not None:
-                await room.acquire()
+            if capacity is not None:
+                await capacity.acquire()
             while True:
                 try:
                     await client.place(
@@ -58,14 +58,14 @@ async def read(completions: AsyncCompletions, count: int) -> list[int]:
     return [(await anext(completions)).sequence for _ in range(count)]
 
 
-async def follow(address: str, seen: asyncio.Queue[int], room: asyncio.Semaphore) -> list[int]:
+async def follow(address: str, seen: asyncio.Queue[int], capacity: asyncio.Semaphore) -> list[int]:
     """Read all there will be; tell of each as it comes, and make room for another."""
     found: list[int] = []
     async with AsyncClient(address) as client, client.completions() as completions:
         while len(found) < ORDERS:
             found += await read(completions, 1)
             seen.put_nowait(found[-1])
-            room.release()
+            capacity.release()
     return found
 
 
@@ -83,9 +83,9 @@ async def test_p14_both_clients_go_on_across_restarts_under_load(
     seen: asyncio.Queue[int] = asyncio.Queue()
     try:
         async with asyncio.TaskGroup() as tasks:
-            room = asyncio.Semaphore(LEAD)
-            placing = tasks.create_task(place(shop.address, ORDERS, room))
-            first = tasks.create_task(follow(shop.address, seen, room))
+            capacity = asyncio.Semaphore(LEAD)
+            placing = tasks.create_task(place(shop.address, ORDERS, capacity))
+            first = tasks.create_task(follow(shop.address, seen, capacity))
             second = tasks.create_task(asyncio.to_thread(follow_on_a_thread, shop.address))
             for mark in (50, 150, 300):
                 while await seen.get() < mark:

@@ -233,7 +233,7 @@ async def test_a_handler_that_raises_or_exits_fails_its_order_and_no_other(
         found = await completions(stub, len(skus))
         assert await server.stops() == 0
     failures = [c.failure for c in found]
-    raised, exited, returned, cancelled, none = failures
+    raised, exited, released, cancelled, none = failures
     assert [failure.code for failure in failures] == [
         "HANDLER_ERROR",
         "HANDLER_ERROR",
@@ -243,7 +243,7 @@ async def test_a_handler_that_raises_or_exits_fails_its_order_and_no_other(
     ]
     assert raised.message == "LookupError: no such article"
     assert exited.message == "SystemExit: 3"
-    assert "returned int; it must return a protobuf message or None" in returned.message
+    assert "returned int; it must return a protobuf message or None" in released.message
     assert "CancelledError" in cancelled.message
     assert not none.message
     states = [order_pb2.STATE_FAILED] * 4 + [order_pb2.STATE_SUCCEEDED]

@@ -34,7 +34,7 @@ async def test_p7_no_regular_order_is_overtaken_by_a_vip_order_accepted_too_late
             now += SECOND
             arrivals = [new(Tier.VIP)] * (1 + (chance.random() < 0.2))
             arrivals += [new(Tier.REGULAR)] * (chance.random() < 0.1)
-            await store.commit(Changes(accepts=[[o] for o in arrivals], room=ROOM))
+            await store.commit(Changes(accepts=[[o] for o in arrivals], capacity=ROOM))
             found = await store.commit(Changes(settles=settles, page=FIRST))
             (lease,) = (await store.commit(Changes(claims=found.page))).claimed
             assert lease is not None

@@ -32,7 +32,7 @@ from orderintake_server.views import EVERY_ORDER, CountsByTier
 
 PLENTY = 1_000_000
 """More of anything than a test has."""
-ROOMY = Capacity(total=PLENTY, regular=PLENTY)
+AMPLE = Capacity(total=PLENTY, regular=PLENTY)
 FRONT = QueueEntry(-1, 0, Tier.VIP, 0)
 """The place before all who wait."""
 FAILURE = Failure(code="HANDLER_ERROR", message="LookupError: no such article")
@@ -73,17 +73,17 @@ def strictly(accept_sequence: int, *, vip: bool = False, crash_count: int = 0) -
     return QueueEntry(Ranking().rank(tier, accept_sequence, 0), accept_sequence, tier, crash_count)
 
 
-def waits(tallies: CountsByTier) -> int:
+def waits(counts: CountsByTier) -> int:
     """Count who waits, in the queue or for a time to come."""
-    return sum(tally.queued + tally.scheduled for tally in tallies.values())
+    return sum(counts.queued + counts.scheduled for counts in counts.values())
 
 
 async def accept(
-    store: Store, *groups: Sequence[NewOrder], room: int | Capacity = ROOMY
+    store: Store, *groups: Sequence[NewOrder], capacity: int | Capacity = AMPLE
 ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
     """Ask for groups of orders to be accepted by one commit."""
-    left = Capacity(total=room, regular=room) if isinstance(room, int) else room
-    return (await store.commit(Changes(accepts=groups, room=left))).accepted
+    left = Capacity(total=capacity, regular=capacity) if isinstance(capacity, int) else capacity
+    return (await store.commit(Changes(accepts=groups, capacity=left))).accepted
 
 
 async def place(store: Store, *orders: NewOrder) -> tuple[Receipt, ...]:
@@ -124,9 +124,9 @@ async def settle(store: Store, *leases: Lease, ending: Ending = DONE) -> list[St
     return (await store.commit(Changes(settles=settles))).settled
 
 
-async def give_back(store: Store, *leases: Lease) -> list[State | None]:
+async def release(store: Store, *leases: Lease) -> list[State | None]:
     """Ask for these orders to wait again."""
-    return (await store.commit(Changes(returns=leases))).returned
+    return (await store.commit(Changes(releases=leases))).released
 
 
 async def cancel(store: Store, *accept_sequences: int) -> list[Cancelled | None]:

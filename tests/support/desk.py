@@ -42,18 +42,18 @@ class Desk:
         self.clock = Seconds()
         self.ready = ReadyQueue(window=window)
         self.attempts = Attempts()
-        self.flow = QueueStats(store.found, self.clock)
+        self.flow = QueueStats(store.recovery, self.clock)
         self.completions = AwaitedCompletions(
-            store, encode, head=store.found.head, earliest=store.found.earliest
+            store, encode, head=store.recovery.head, earliest=store.recovery.earliest
         )
         own = OwnQueue(self.ready, FreeWorkers(self.ready, max_crashes=max_crashes))
-        tallies = {Tier.VIP: TierCounts(), Tier.REGULAR: TierCounts(queued=waiting)}
+        counts = {Tier.VIP: TierCounts(), Tier.REGULAR: TierCounts(queued=waiting)}
         self.ledger = Committer(
             store=store,
             queue=SharedQueue(max_crashes=max_crashes) if is_shared else own,
             completions=self.completions,
-            room=Admission(
-                limits or Limits(queue=1000), tallies=tallies, drain=DequeueRate(self.clock)
+            capacity=Admission(
+                limits or Limits(queue=1000), counts=counts, drain=DequeueRate(self.clock)
             ),
             attempts=self.attempts,
             flow=self.flow,

@@ -7,9 +7,9 @@ from support.changes import (
     FAILED,
     again,
     cancel,
-    give_back,
     new,
     place,
+    release,
     settle,
     start,
     waiting,
@@ -26,7 +26,7 @@ async def mix(home: Home, store: FoundStore, chance: random.Random, *, orders: i
     leases = await start(store, min(there, chance.randrange(12)))
     chance.shuffle(leases)
     half = len(leases) // 2
-    await give_back(store, *leases[: half // 2])
+    await release(store, *leases[: half // 2])
     await settle(store, *leases[half // 2 : half], ending=again(chance.choice([0, 5 * SECOND])))
     await settle(store, *leases[half : half + 1])
     await settle(store, *leases[half + 1 : half + 2], ending=FAILED)

@@ -79,7 +79,7 @@ class Orders:
         """Tell all that is not forgotten."""
         return [held.order for held in self.held.values() if not held.is_gone]
 
-    def tallies(self) -> CountsByTier:
+    def counts(self) -> CountsByTier:
         """Tell how many orders of each tier stand where, by counting them."""
         counts = Counter((held.order.tier, held.order.state) for held in self.standing())
         return {

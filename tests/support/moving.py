@@ -102,8 +102,10 @@ async def everything(store: FoundStore) -> dict[str, Any]:
     assert more is None
     numbers = range(1, listed[-1].accept_sequence + 2)
     return {
-        "found": replace(store.found, recovered=0, quarantined=0),  # which is nobody's but the old
-        "tallies": stands.tallies,
+        "found": replace(
+            store.recovery, recovered=0, quarantined=0
+        ),  # which is nobody's but the old
+        "tallies": stands.counts,
         "paused": stands.paused,
         "ends": (stands.earliest, stands.head),
         "queue": stands.page,

@@ -246,8 +246,8 @@ def _memory(flags: Settings) -> Path | None:
     memory = Path("/dev/shm")  # noqa: S108
     if flags["fsync"] == "on" or not memory.is_dir():
         return None
-    room = min(psutil.virtual_memory().available, shutil.disk_usage(memory).free)
-    return memory if room >= ROOM_BYTES else None
+    capacity = min(psutil.virtual_memory().available, shutil.disk_usage(memory).free)
+    return memory if capacity >= ROOM_BYTES else None
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from orderintake_server.errors import CursorExpired, RequestIdReused, StoreFull
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, Committed, Page, Prune, Settlement
 from orderintake_server.views import EVERY_ORDER, OrderFilter
-from support.changes import FRONT, PLENTY, ROOMY, new, strictly, whole_log
+from support.changes import FRONT, PLENTY, AMPLE, new, strictly, whole_log
 from support.store_model import StoreModel
 from support.stores import Home
 from support.strategies import (
@@ -60,7 +60,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.run(self.home.open())
         self.model = StoreModel(policy)
         self.is_begun = True
-        self.commit(Changes(accepts=groups, room=ROOMY))
+        self.commit(Changes(accepts=groups, capacity=AMPLE))
 
     def teardown(self) -> None:
         self.run(self.home.close())
@@ -72,9 +72,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     # What callers and workers ask
 
-    @rule(groups=GROUPS, room=ROOMS)
-    def place(self, groups: list[Any], room: Capacity) -> None:
-        self.commit(Changes(accepts=groups, room=room))
+    @rule(groups=GROUPS, capacity=ROOMS)
+    def place(self, groups: list[Any], capacity: Capacity) -> None:
+        self.commit(Changes(accepts=groups, capacity=capacity))
 
     @rule(target=leases, count=st.integers(1, 6))
     def start_the_most_urgent(self, count: int) -> MultipleResults[Lease]:
@@ -84,9 +84,9 @@ class StoreMachine(RuleBasedStateMachine):
     def settle(self, ended: list[tuple[Lease, Ending]]) -> None:
         self.commit(Changes(settles=_settles(ended)))
 
-    @rule(returns=st.lists(leases, max_size=3))
-    def give_back(self, returns: list[Lease]) -> None:
-        self.commit(Changes(returns=returns))
+    @rule(releases=st.lists(leases, max_size=3))
+    def release(self, releases: list[Lease]) -> None:
+        self.commit(Changes(releases=releases))
 
     @rule(numbers=st.lists(NUMBERS, max_size=6))
     def cancel(self, numbers: list[int]) -> None:
@@ -113,7 +113,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(
         target=leases,
         ended=st.lists(st.tuples(leases, ENDINGS), max_size=3),
-        returns=st.lists(leases, max_size=2),
+        releases=st.lists(leases, max_size=2),
         cancels=st.lists(NUMBERS, max_size=4),
         pauses=PAUSES,
         groups=GROUPS,
@@ -125,7 +125,7 @@ class StoreMachine(RuleBasedStateMachine):
     def do_all_at_once(  # noqa: PLR0913, PLR0917 - all at once
         self,
         ended: list[tuple[Lease, Ending]],
-        returns: list[Lease],
+        releases: list[Lease],
         cancels: list[int],
         pauses: dict[Tier, bool],
         groups: list[Any],
@@ -137,11 +137,11 @@ class StoreMachine(RuleBasedStateMachine):
     ) -> MultipleResults[Lease]:
         changes = Changes(
             settles=_settles(ended),
-            returns=returns,
+            releases=releases,
             cancels=cancels,
             pauses=pauses,
             accepts=groups,
-            room=ROOMY,
+            capacity=AMPLE,
             claims=self.model.startable()[:count] + self.gone(gone),
             page=Page(after=FRONT, limit=5),
         )
@@ -265,10 +265,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     def restarted(self, opening: Coroutine[Any, Any, Any]) -> None:
         self.store = self.run(opening)
-        found = self.store.found
+        found = self.store.recovery
         waits, quarantined = self.model.restart(self.home.policy, self.home.clock.now)
         assert (found.recovered, found.quarantined) == (waits, quarantined)
-        assert found.tallies == self.model.tallies()
+        assert found.counts == self.model.counts()
         assert (found.head, found.earliest) == (self.model.head, self.model.earliest)
         assert found.paused == self.model.paused
 

@@ -59,26 +59,28 @@ class StoreModel(Orders):
         self._begin(now)
         self._sweep()
         settled = [self._settle(settlement) for settlement in changes.settles]
-        returned = [self._give_back(lease) for lease in changes.returns]
+        released = [self._give_back(lease) for lease in changes.releases]
         cancelled = self._cancel(changes.cancels)
         for tier, is_paused in changes.pauses.items():
             self.paused = self.paused | {tier} if is_paused else self.paused - {tier}
         before, started = self._accepted, self._started
-        accepted = self._accept(changes.accepts, changes.room)
+        accepted = self._accept(changes.accepts, changes.capacity)
         claimed = [self._claim(place) for place in changes.claims]
         pruned = self._prune(changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
-            returned=returned,
+            released=released,
             cancelled=cancelled,
             accepted=accepted,
             claimed=claimed,
             queued=self._queued,
             page=self._page(changes),
-            tallies=self.tallies(),
-            came=Counter(self.held[n].new.tier for n in range(before + 1, self._accepted + 1)),
-            ended=self._ended,
-            started=self._started - started,
+            counts=self.counts(),
+            accept_counts=Counter(
+                self.held[n].new.tier for n in range(before + 1, self._accepted + 1)
+            ),
+            completion_counts=self._ended,
+            start_count=self._started - started,
             paused=self.paused,
             next_due=self.next_due(),
             head=self.head,
@@ -195,10 +197,10 @@ class StoreModel(Orders):
         return Cancelled(outcome=outcome, stands=stands)
 
     def _accept(
-        self, groups: Sequence[Sequence[NewOrder]], room: Capacity
+        self, groups: Sequence[Sequence[NewOrder]], capacity: Capacity
     ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
         before = self._accepted
-        decisions = [self._decide(group, room, before) for group in groups]
+        decisions = [self._decide(group, capacity, before) for group in groups]
         issued: set[int] = set()
         return [
             tuple(self._receipt(number, before, issued) for number in decision)
@@ -208,7 +210,7 @@ class StoreModel(Orders):
         ]
 
     def _decide(
-        self, group: Sequence[NewOrder], room: Capacity, before: int
+        self, group: Sequence[NewOrder], capacity: Capacity, before: int
     ) -> list[int] | RequestIdReused | OverCapacity:
         numbers: list[int] = []
         fresh: dict[int, NewOrder] = {}
@@ -223,21 +225,23 @@ class StoreModel(Orders):
             elif (fresh.get(number) or self.held[number].new).digest != new.digest:
                 return RequestIdReused(request_id=key[1], accept_sequence=number)
             numbers.append(number)
-        if refusal := self._no_room(list(fresh.values()), room, before):
+        if refusal := self._no_room(list(fresh.values()), capacity, before):
             return refusal
         self._store(fresh)
         self._named |= named
         return numbers
 
-    def _no_room(self, fresh: list[NewOrder], room: Capacity, before: int) -> OverCapacity | None:
+    def _no_room(
+        self, fresh: list[NewOrder], capacity: Capacity, before: int
+    ) -> OverCapacity | None:
         total = self._accepted - before + len(fresh)
         has_regular = any(new.tier is Tier.REGULAR for new in fresh)
-        if fresh and total > (room.regular if has_regular else room.total):
+        if fresh and total > (capacity.regular if has_regular else capacity.total):
             return OverCapacity(len(fresh))
-        if room.per_customer is None:
+        if capacity.per_customer is None:
             return None
         for customer_id, count in Counter(new.customer_id for new in fresh).items():
-            if self.waiting_of(customer_id) + count > room.per_customer:
+            if self.waiting_of(customer_id) + count > capacity.per_customer:
                 return OverCapacity(count, customer_id)
         return None
 
@@ -254,11 +258,11 @@ class StoreModel(Orders):
         is_first = number > before and number not in issued
         issued.add(number)
         found = self.find(number)
-        behind = found.sequence - 1 if isinstance(found, Completion) else self.head
+        after = found.sequence - 1 if isinstance(found, Completion) else self.head
         return Receipt(
             order=remembered(held.order) if held.is_gone else held.order,
             replayed=not is_first,
-            behind=behind,
+            after=after,
             position=self.position(number),
         )
 

@@ -23,7 +23,7 @@ class FoundStore(Store, Protocol):
     """A store that tells what it held when it was opened."""
 
     @property
-    def found(self) -> RecoveryReport:
+    def recovery(self) -> RecoveryReport:
         """What it held."""
 
 

@@ -8,7 +8,7 @@ from orderintake_server.domain import Ending, NewOrder, Ranking, State, Tier
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity
 from orderintake_server.views import OrderFilter
-from support.changes import DONE, FAILED, PLENTY, ROOMY, again, new
+from support.changes import DONE, FAILED, PLENTY, AMPLE, again, new
 from support.clocks import SECOND, Microseconds
 
 MAX_CRASHES = 2
@@ -35,7 +35,7 @@ ORDERS = st.builds(
 )
 GROUPS = st.lists(st.lists(ORDERS, min_size=1, max_size=4), min_size=1, max_size=4)
 COUNTS = st.one_of(st.just(PLENTY), st.integers(-1, 6))
-ROOMS = st.just(ROOMY) | st.builds(
+ROOMS = st.just(AMPLE) | st.builds(
     Capacity, total=COUNTS, regular=COUNTS, per_customer=st.one_of(st.none(), st.integers(0, 9))
 )
 NUMBERS = st.integers(1, 40)

@@ -95,7 +95,7 @@ def test_an_ended_order_is_told_with_its_completion() -> None:
 
 @pytest.mark.parametrize("replayed", [True, False])
 def test_a_receipt_tells_that_the_order_is_on_disk(*, replayed: bool) -> None:
-    told = CODEC.receipt(Receipt(order=QUEUED, replayed=replayed, behind=5), None)
+    told = CODEC.receipt(Receipt(order=QUEUED, replayed=replayed, after=5), None)
     assert told.order == CODEC.standing(OrderStatus(found=QUEUED)).order
     assert told.replayed == replayed
     assert told.durability == api.DURABILITY_FSYNC
@@ -167,7 +167,7 @@ WAIT = WaitEstimate(mean=60.0, least=30.0, most=90.0)
 
 
 def test_a_receipt_tells_place_and_start_as_far_as_they_are_known() -> None:
-    receipt = Receipt(order=QUEUED, replayed=False, behind=5, position=12)
+    receipt = Receipt(order=QUEUED, replayed=False, after=5, position=12)
     told = CODEC.receipt(receipt, WAIT)
     assert told.position == 12
     assert _seconds_from_now(told.estimated_start_time) == 60
@@ -223,7 +223,7 @@ def test_a_page_of_orders_tells_where_to_go_on() -> None:
 
 
 FLOW = TierStats(
-    tally=TierCounts(queued=1, scheduled=2, processing=3),
+    counts=TierCounts(queued=1, scheduled=2, processing=3),
     accept_rate=4.5,
     completion_rate=5.5,
     is_paused=True,

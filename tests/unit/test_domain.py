@@ -35,7 +35,7 @@ EXPECTED = {
     (State.PROCESSING, Event.SUCCEED): State.SUCCEEDED,
     (State.PROCESSING, Event.RETRY): State.SCHEDULED,
     (State.PROCESSING, Event.FAIL): State.FAILED,
-    (State.PROCESSING, Event.GIVE_BACK): State.QUEUED,
+    (State.PROCESSING, Event.RELEASE): State.QUEUED,
     (State.PROCESSING, Event.RECOVER): State.QUEUED,
     (State.PROCESSING, Event.QUARANTINE): State.FAILED,
     (State.PROCESSING, Event.CANCEL): State.CANCELLED,

@@ -21,9 +21,9 @@ from support.clocks import Seconds
 NONE = dict.fromkeys(Tier, 0)
 EMPTY = {tier: TierCounts() for tier in Tier}
 FOUND = RecoveryReport(
-    log_id="0123abcd", tallies=EMPTY, recovered=0, quarantined=0, head=0, earliest=0
+    log_id="0123abcd", counts=EMPTY, recovered=0, quarantined=0, head=0, earliest=0
 )
-NOTHING = Committed(tallies=EMPTY, came=NONE, ended=NONE, head=0, earliest=0)
+NOTHING = Committed(counts=EMPTY, accept_counts=NONE, completion_counts=NONE, head=0, earliest=0)
 
 
 # Rates
@@ -59,14 +59,14 @@ def test_before_any_time_has_passed_there_is_no_rate() -> None:
 
 
 def test_at_first_the_flow_is_what_the_store_held() -> None:
-    tallies = {Tier.VIP: TierCounts(queued=1), Tier.REGULAR: TierCounts(scheduled=2)}
-    found = replace(FOUND, tallies=tallies, paused=frozenset({Tier.VIP}))
+    counts = {Tier.VIP: TierCounts(queued=1), Tier.REGULAR: TierCounts(scheduled=2)}
+    found = replace(FOUND, counts=counts, paused=frozenset({Tier.VIP}))
     flow = QueueStats(found, Seconds())
     assert flow.is_paused(Tier.VIP)
     assert not flow.is_paused(Tier.REGULAR)
-    assert flow.of(Tier.VIP).tally == TierCounts(queued=1)
+    assert flow.of(Tier.VIP).counts == TierCounts(queued=1)
     assert flow.of(Tier.VIP).is_paused
-    assert flow.of(Tier.REGULAR).tally == TierCounts(scheduled=2)
+    assert flow.of(Tier.REGULAR).counts == TierCounts(scheduled=2)
     assert flow.of(Tier.REGULAR).accept_rate == flow.of(Tier.REGULAR).completion_rate == 0.0
 
 
@@ -75,8 +75,8 @@ def test_each_commit_is_counted_for_its_tier() -> None:
     flow = QueueStats(FOUND, clock)
     commit = replace(
         NOTHING,
-        came={Tier.VIP: 2, Tier.REGULAR: 0},
-        ended={Tier.VIP: 0, Tier.REGULAR: 3},
+        accept_counts={Tier.VIP: 2, Tier.REGULAR: 0},
+        completion_counts={Tier.VIP: 0, Tier.REGULAR: 3},
     )
     for _ in range(100):
         clock.turn(1)
@@ -89,12 +89,12 @@ def test_each_commit_is_counted_for_its_tier() -> None:
 
 def test_the_latest_commit_tells_what_stands_where_and_what_is_paused() -> None:
     flow = QueueStats(FOUND, Seconds())
-    tallies = {**EMPTY, Tier.VIP: TierCounts(processing=9)}
-    flow.note(replace(NOTHING, tallies=tallies, paused=frozenset({Tier.REGULAR})))
-    assert flow.of(Tier.VIP).tally == TierCounts(processing=9)
+    counts = {**EMPTY, Tier.VIP: TierCounts(processing=9)}
+    flow.note(replace(NOTHING, counts=counts, paused=frozenset({Tier.REGULAR})))
+    assert flow.of(Tier.VIP).counts == TierCounts(processing=9)
     assert flow.is_paused(Tier.REGULAR)
     flow.note(NOTHING)
-    assert flow.of(Tier.VIP).tally == TierCounts()
+    assert flow.of(Tier.VIP).counts == TierCounts()
     assert not flow.is_paused(Tier.REGULAR)
 
 

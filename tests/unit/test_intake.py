@@ -282,8 +282,8 @@ async def test_stats_tell_how_each_tier_stands(desk: Desk, intake: Intake) -> No
     await desk.start()
     await intake.pause(Tier.VIP, is_paused=True)
     flows, oldest = await intake.stats()
-    assert flows[Tier.REGULAR].tally == TierCounts(queued=2)
-    assert flows[Tier.VIP].tally == TierCounts(processing=1)
+    assert flows[Tier.REGULAR].counts == TierCounts(queued=2)
+    assert flows[Tier.VIP].counts == TierCounts(processing=1)
     assert flows[Tier.VIP].is_paused
     assert not flows[Tier.REGULAR].is_paused
     assert oldest == {Tier.REGULAR: first.order.accept_time}

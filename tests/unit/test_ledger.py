@@ -85,13 +85,13 @@ async def test_what_is_asked_during_a_commit_is_committed_together(
     desk.ledger.accept((new(),))
     await store.begun.get()
     desk.ledger.settle(first, DONE)
-    desk.ledger.give_back(second)
+    desk.ledger.release(second)
     answers = [desk.ledger.accept((new(),)) for _ in range(3)]
     claimed = desk.ledger.next_order()
     store.let_go()
     together = await store.begun.get()
     assert [settle.lease for settle in together.settles] == [first]
-    assert together.returns == [second]
+    assert together.releases == [second]
     assert len(together.accepts) == 3
     assert together.claims == [strictly(3)]
     await asyncio.gather(*answers, claimed)
@@ -142,7 +142,7 @@ async def test_the_start_of_a_worker_who_left_is_undone(store: FaultyStore, desk
 async def test_an_order_given_back_is_the_first_to_start_again(desk: Desk) -> None:
     await desk.place(new(), new(), new())
     lease = await desk.start()
-    desk.ledger.give_back(lease)
+    desk.ledger.release(lease)
     await desk.place(new())
     assert (await desk.start()).order.accept_sequence == 1
 
@@ -180,7 +180,7 @@ async def test_a_settle_moves_the_head(desk: Desk) -> None:
 async def test_a_settle_of_a_lost_lease_moves_nothing(store: FaultyStore, desk: Desk) -> None:
     await desk.place(new())
     lease = await desk.start()
-    desk.ledger.give_back(lease)
+    desk.ledger.release(lease)
     desk.ledger.settle(lease, DONE)  # effective first: it stands
     desk.ledger.settle(lease, DONE)
     await desk.place(new())

@@ -39,10 +39,10 @@ async def test_what_attempts_came_to_is_kept_and_free_workers_still_ask(
     store: FaultyStore, desk: Desk
 ) -> None:
     await desk.place(new(), new(), new())
-    ended, returned = await desk.start(), await desk.start()
+    ended, released = await desk.start(), await desk.start()
     store.go_away()
     desk.ledger.settle(ended, DONE)
-    desk.ledger.give_back(returned)
+    desk.ledger.release(released)
     asked = [desk.ledger.next_order() for _ in range(2)]
     for _ in range(3):
         await store.begun.get()

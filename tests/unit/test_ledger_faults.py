@@ -60,16 +60,16 @@ async def test_what_workers_ask_is_tried_until_there_is_room(
     store: FaultyStore, desk: Desk
 ) -> None:
     await desk.place(new(), new(), new())
-    ended, returned = await desk.start(), await desk.start()
+    ended, released = await desk.start(), await desk.start()
     store.fill()
     await _drain_begun(store)
     desk.ledger.settle(ended, DONE)
-    desk.ledger.give_back(returned)
+    desk.ledger.release(released)
     claimed = desk.ledger.next_order()
     for _ in range(3):
         tried = await store.begun.get()
         assert [settle.lease for settle in tried.settles] == [ended]
-        assert tried.returns == [returned]
+        assert tried.releases == [released]
         assert tried.claims == [strictly(3)]
     assert not claimed.done()
     store.repair()
@@ -88,14 +88,14 @@ async def test_what_was_asked_first_is_tried_first(store: FaultyStore, desk: Des
     store.fill()
     store.hold()
     desk.ledger.settle(leases[0], DONE)
-    desk.ledger.give_back(leases[1])
+    desk.ledger.release(leases[1])
     await store.begun.get()
     desk.ledger.settle(leases[2], DONE)
-    desk.ledger.give_back(leases[3])
+    desk.ledger.release(leases[3])
     store.let_go()
     tried = await store.begun.get()
     assert [settle.lease for settle in tried.settles] == [leases[0], leases[2]]
-    assert list(tried.returns) == [leases[1], leases[3]]
+    assert list(tried.releases) == [leases[1], leases[3]]
     store.repair()
     await desk.completions.head_beyond(1)
     log = await whole_log(store)

@@ -83,7 +83,7 @@ async def test_p13_an_attempt_told_to_stop_that_does_not_succeed_is_cancelled(
     if ends == "fails":
         desk.ledger.settle(lease, again())
     else:
-        desk.ledger.give_back(lease)
+        desk.ledger.release(lease)
     await desk.place()
     assert await log_of(desk.store) == [(1, State.CANCELLED)]
 
@@ -140,7 +140,7 @@ async def test_p12_an_expired_order_makes_room(desk: Desk) -> None:
     await desk.place(new(expire_time=desk.store.clock.later(HOUR)), new())
     desk.turn(HOUR)
     await desk.completions.head_beyond(0)
-    assert desk.flow.of(Tier.REGULAR).tally.queued == 1
+    assert desk.flow.of(Tier.REGULAR).counts.queued == 1
     assert (await desk.start()).order.accept_sequence == 2
 
 
@@ -235,7 +235,7 @@ async def test_p10_a_suspect_starts_when_nothing_runs_and_alone(
     other = desk.ledger.next_order()
     await desk.place()
     assert not other.done()
-    desk.ledger.give_back(lease)
+    desk.ledger.release(lease)
     assert (await other).order.accept_sequence == 1
 
 

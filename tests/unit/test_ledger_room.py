@@ -51,7 +51,7 @@ async def test_what_started_makes_room_and_what_ended_no_more(desk: Desk) -> Non
 async def test_what_comes_back_takes_its_room_again(desk: Desk) -> None:
     await desk.place(new(), new(), new())
     lease = await desk.start()
-    desk.ledger.give_back(lease)
+    desk.ledger.release(lease)
     await desk.place()  # now it is back
     await _is_full(desk)
     await desk.start()
@@ -62,7 +62,7 @@ async def test_an_order_may_come_back_to_a_full_queue(desk: Desk) -> None:
     await desk.place(new(), new(), new())
     lease = await desk.start()
     await desk.place(new())
-    desk.ledger.give_back(lease)
+    desk.ledger.release(lease)
     await desk.place()
     assert len(desk.ready) == 4
     await _is_full(desk)

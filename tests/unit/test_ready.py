@@ -17,8 +17,8 @@ def read(
     held: list[QueueEntry], page: Page, paused: frozenset[Tier] = frozenset()
 ) -> list[QueueEntry]:
     """Read a page as a store with these orders would."""
-    behind = [place for place in sorted(held) if place[:2] > page.after[:2]]
-    return [place for place in behind if place.tier not in paused][: page.limit]
+    after = [place for place in sorted(held) if place[:2] > page.after[:2]]
+    return [place for place in after if place.tier not in paused][: page.limit]
 
 
 def filled(ready: ReadyQueue, *found: QueueEntry) -> ReadyQueue:
@@ -69,7 +69,7 @@ class ReadyMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.running)
     @rule(which=st.integers(0, 100), crashes=st.integers(0, 2))
-    def give_back(self, which: int, crashes: int) -> None:
+    def release(self, which: int, crashes: int) -> None:
         place = self.running.pop(which % len(self.running))
         self.inbox.append(place._replace(crash_count=crashes))
 

@@ -11,45 +11,45 @@ from orderintake_server.views import CountsByTier, TierCounts
 from support.clocks import Seconds
 
 
-def tallies(vip: TierCounts | None = None, regular: TierCounts | None = None) -> CountsByTier:
+def counts(vip: TierCounts | None = None, regular: TierCounts | None = None) -> CountsByTier:
     return {Tier.VIP: vip or TierCounts(), Tier.REGULAR: regular or TierCounts()}
 
 
-def room(
+def capacity(
     limits: Limits, found: CountsByTier | None = None, clock: Seconds | None = None
 ) -> Admission:
-    return Admission(limits, tallies=found or tallies(), drain=DequeueRate(clock or Seconds()))
+    return Admission(limits, counts=found or counts(), drain=DequeueRate(clock or Seconds()))
 
 
 def test_what_is_queued_or_scheduled_in_any_tier_takes_room_and_what_runs_none() -> None:
-    found = tallies(
+    found = counts(
         vip=TierCounts(queued=1, scheduled=2, processing=100),
         regular=TierCounts(queued=3, scheduled=4),
     )
-    assert room(Limits(queue=50), found).left() == Capacity(total=40, regular=40, waiting=10)
+    assert capacity(Limits(queue=50), found).left() == Capacity(total=40, regular=40, waiting=10)
 
 
 def test_of_the_room_vip_orders_have_their_reserve() -> None:
-    here = room(Limits(queue=10, vip_reserve=3), tallies(regular=TierCounts(queued=6)))
+    here = capacity(Limits(queue=10, vip_reserve=3), counts(regular=TierCounts(queued=6)))
     assert here.left() == Capacity(total=4, regular=1, waiting=6)
-    here.count(tallies(regular=TierCounts(queued=7)), started=0)
+    here.count(counts(regular=TierCounts(queued=7)), started=0)
     assert here.left() == Capacity(total=3, regular=0, waiting=7)
-    here.count(tallies(vip=TierCounts(queued=3), regular=TierCounts(queued=7)), started=0)
+    here.count(counts(vip=TierCounts(queued=3), regular=TierCounts(queued=7)), started=0)
     assert here.left() == Capacity(total=0, regular=-3, waiting=10)
 
 
 def test_after_a_limit_was_lowered_there_is_less_than_none() -> None:
-    found = tallies(regular=TierCounts(queued=50))
-    assert room(Limits(queue=10), found).left() == Capacity(total=-40, regular=-40, waiting=50)
+    found = counts(regular=TierCounts(queued=50))
+    assert capacity(Limits(queue=10), found).left() == Capacity(total=-40, regular=-40, waiting=50)
 
 
 def test_the_limit_of_one_customer_is_told_to_the_store() -> None:
-    assert room(Limits(per_customer=7)).left().per_customer == 7
-    assert room(Limits()).left().per_customer is None
+    assert capacity(Limits(per_customer=7)).left().per_customer == 7
+    assert capacity(Limits()).left().per_customer is None
 
 
 def test_the_refusal_of_a_full_queue_tells_how_many_wait_and_may() -> None:
-    here = room(Limits(queue=10, vip_reserve=2), tallies(regular=TierCounts(queued=8)))
+    here = capacity(Limits(queue=10, vip_reserve=2), counts(regular=TierCounts(queued=8)))
     refusal = here.refusal(OverCapacity(1))
     assert isinstance(refusal, QueueFull)
     assert refusal.text.startswith("8 orders wait; 10 may, of which 2 places")
@@ -57,7 +57,7 @@ def test_the_refusal_of_a_full_queue_tells_how_many_wait_and_may() -> None:
 
 
 def test_the_refusal_of_one_customer_names_it_and_its_limit() -> None:
-    refusal = room(Limits(per_customer=3)).refusal(OverCapacity(1, "ada"))
+    refusal = capacity(Limits(per_customer=3)).refusal(OverCapacity(1, "ada"))
     assert isinstance(refusal, CustomerQuota)
     assert refusal.subject == "ada"
     assert refusal.text.startswith("3 orders of one customer")
@@ -65,9 +65,9 @@ def test_the_refusal_of_one_customer_names_it_and_its_limit() -> None:
 
 def test_room_is_promised_by_the_rate_at_which_orders_start() -> None:
     clock = Seconds()
-    here = room(Limits(queue=10), clock=clock)
+    here = capacity(Limits(queue=10), clock=clock)
     for _ in range(100):
         clock.turn(0.1)
-        here.count(tallies(regular=TierCounts(queued=10)), started=1)
+        here.count(counts(regular=TierCounts(queued=10)), started=1)
     refusal = here.refusal(OverCapacity(20))
     assert refusal.retry_after == pytest.approx(2.0, rel=0.1)

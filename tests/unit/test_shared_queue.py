@@ -27,9 +27,9 @@ def news(
 ) -> StoreState:
     """Tell how the store stands after somebody else has changed it."""
     return StoreState(
-        tallies={Tier.REGULAR: TierCounts(queued=regular), Tier.VIP: TierCounts(queued=vip)},
-        came=dict.fromkeys(Tier, 0),
-        ended=dict.fromkeys(Tier, 0),
+        counts={Tier.REGULAR: TierCounts(queued=regular), Tier.VIP: TierCounts(queued=vip)},
+        accept_counts=dict.fromkeys(Tier, 0),
+        completion_counts=dict.fromkeys(Tier, 0),
         head=head,
         earliest=0,
         to_stop=to_stop,
@@ -66,10 +66,10 @@ async def test_where_nothing_waits_nobody_asks_until_there_is_news(
     await desk.ledger.cancel(99)  # the commit in which it was asked, or a later one
     await place(store, new(vip=True))
     begun(store)
-    desk.ledger.hear(news())
+    desk.ledger.apply(news())
     await asyncio.sleep(0)
-    assert [commit for commit in begun(store) if commit.take] == []
-    desk.ledger.hear(news(vip=1))
+    assert [commit for commit in begun(store) if commit.claim_next] == []
+    desk.ledger.apply(news(vip=1))
     assert (await asked).order.accept_sequence == 2
 
 
@@ -103,7 +103,7 @@ async def test_what_others_completed_is_published_and_what_they_cancelled_is_sto
     await desk.place(new())
     lease = await desk.start()
     signal = desk.attempts.begin(lease.order)
-    desk.ledger.hear(news(head=7, to_stop=(lease.order.accept_sequence,)))
+    desk.ledger.apply(news(head=7, to_stop=(lease.order.accept_sequence,)))
     assert desk.completions.head == 7
     assert signal.is_requested
 
@@ -118,7 +118,7 @@ async def test_a_suspect_waits_until_nothing_else_is_in_process(
         await place(store, new(vip=True))
         await start(store)
     async with faulty_store(directory, policy=policy) as store:  # which is a crash
-        assert store.found.recovered == 1
+        assert store.recovery.recovered == 1
         desk = Desk(store, is_shared=True, max_crashes=2)
         async with working(desk):
             await place(store, *(new() for _ in range(others)))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from orderintake_server.dispatch.free_workers import FreeWorkers
-from orderintake_server.dispatch.inbox import Ask
+from orderintake_server.dispatch.inbox import Pending
 from orderintake_server.dispatch.ready import ReadyQueue
 from orderintake_server.domain import Lease, QueueEntry
 from support.changes import strictly
@@ -30,12 +30,12 @@ class Counter:
 
     ready: ReadyQueue
     slots: FreeWorkers
-    asks: list[Ask[None, Lease]] = field(default_factory=list)
+    asks: list[Pending[None, Lease]] = field(default_factory=list)
 
     def free(self, count: int = 1) -> None:
         """Let so many workers ask."""
         for _ in range(count):
-            ask: Ask[None, Lease] = Ask(None, answer=Answer())  # type: ignore[arg-type]
+            ask: Pending[None, Lease] = Pending(None, answer=Answer())  # type: ignore[arg-type]
             self.asks.append(ask)
             self.slots.add(ask)
 

@@ -27,11 +27,11 @@ class Limits:
 class Admission:
     """The count of waiting orders against its limits, exact after every commit."""
 
-    def __init__(self, limits: Limits, *, tallies: CountsByTier, drain: DequeueRate) -> None:
+    def __init__(self, limits: Limits, *, counts: CountsByTier, drain: DequeueRate) -> None:
         """Begin with what waits, which may be more than the limits after they were lowered."""
         self._limits = limits
         self._drain = drain
-        self.count(tallies, started=0)
+        self.count(counts, started=0)
 
     def left(self) -> Capacity:
         """Tell how many more orders may wait; less than none after a limit was lowered."""
@@ -43,18 +43,18 @@ class Admission:
             waiting=self._waiting,
         )
 
-    def count(self, tallies: CountsByTier, *, started: int) -> None:
+    def count(self, counts: CountsByTier, *, started: int) -> None:
         """Take note of what waits after a commit, in which so many orders started."""
-        self._waiting = sum(tally.queued + tally.scheduled for tally in tallies.values())
+        self._waiting = sum(counts.queued + counts.scheduled for counts in counts.values())
         self._drain.add(started)
 
-    def refusal(self, no_room: OverCapacity) -> Unavailable | CustomerQuota:
+    def refusal(self, over_capacity: OverCapacity) -> Unavailable | CustomerQuota:
         """Tell why there is no room for so many orders, and when there may be."""
-        seconds = self._drain.seconds_for(no_room.orders)
-        if no_room.customer_id is not None:
+        seconds = self._drain.seconds_for(over_capacity.orders)
+        if over_capacity.customer_id is not None:
             return CustomerQuota(
                 f"{self._limits.per_customer} orders of one customer may wait",
-                subject=no_room.customer_id,
+                subject=over_capacity.customer_id,
                 retry_after=seconds,
             )
         return QueueFull(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orderintake_server.dispatch.inbox import Ask, Inbox
+from orderintake_server.dispatch.inbox import Inbox, Pending
 from orderintake_server.domain import CancelOutcome
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreAway, StoreFull
 from orderintake_server.store.changes import OverCapacity, Settlement
@@ -49,7 +49,7 @@ class Committer:
         store: Store,
         queue: Queue,
         completions: CompletionLog,
-        room: Admission,
+        capacity: Admission,
         attempts: Attempts,
         flow: QueueStats,
         retention: Retention,
@@ -62,7 +62,7 @@ class Committer:
         self._store = store
         self._queue = queue
         self._completions = completions
-        self._room = room
+        self._room = capacity
         self._attempts = attempts
         self._flow = flow
         self._retention = retention
@@ -88,7 +88,7 @@ class Committer:
         if self._pending_orders + len(group) > PENDING_ORDERS:
             raise QueueFull("too many orders are being stored at this moment", retry_after=0.1)
         self._pending_orders += len(group)
-        ask: Ask[tuple[NewOrder, ...], tuple[Receipt, ...]] = Ask(group)
+        ask: Pending[tuple[NewOrder, ...], tuple[Receipt, ...]] = Pending(group)
         self._inbox.accepts.append(ask)
         self._wake.set()
         return ask.answer
@@ -99,7 +99,7 @@ class Committer:
         The answer may be StorageUnavailable, which is raised when the store broke.
         """
         self._refuse_if_broken()
-        ask: Ask[int, Cancelled | None] = Ask(accept_sequence)
+        ask: Pending[int, Cancelled | None] = Pending(accept_sequence)
         self._inbox.cancels.append(ask)
         self._wake.set()
         return ask.answer
@@ -110,7 +110,7 @@ class Committer:
         The answer may be StorageUnavailable, which is raised when the store broke.
         """
         self._refuse_if_broken()
-        ask: Ask[tuple[Tier, bool], None] = Ask((tier, is_paused))
+        ask: Pending[tuple[Tier, bool], None] = Pending((tier, is_paused))
         self._inbox.pauses.append(ask)
         self._wake.set()
         return ask.answer
@@ -121,7 +121,7 @@ class Committer:
         Who is given which order is decided when the commit that starts it begins: no order accepted
         by an earlier commit is more urgent. Not to be called once no order is given out any more.
         """
-        ask: Ask[None, Lease] = Ask(None)
+        ask: Pending[None, Lease] = Pending(None)
         self._queue.add(ask)
         self._wake.set()
         return ask.answer
@@ -131,9 +131,9 @@ class Committer:
         self._inbox.settles.append(Settlement(lease=lease, ending=ending))
         self._wake.set()
 
-    def give_back(self, lease: Lease) -> None:
+    def release(self, lease: Lease) -> None:
         """Ask for an order to wait again in its old place, the attempt not counted."""
-        self._inbox.returns.append(lease)
+        self._inbox.releases.append(lease)
         self._wake.set()
 
     def look_at_clock(self) -> None:
@@ -170,9 +170,9 @@ class Committer:
                 self._completions.publish(committed.head)
                 self._answer(taken, committed)
 
-    def hear(self, news: StoreState) -> None:
+    def apply(self, news: StoreState) -> None:
         """Take note of what others did to the store."""
-        self._queue.hear(news)
+        self._queue.apply(news)
         self._stand(news)
         for accept_sequence in news.to_stop:
             self._attempts.stop(accept_sequence)
@@ -209,14 +209,14 @@ class Committer:
     def _note(self, taken: Inbox, committed: Committed) -> None:
         """Bring what is kept in memory to what the store holds now."""
         self._queue.note(taken, committed)
-        for lease in (*taken.returns, *(settle.lease for settle in taken.settles)):
+        for lease in (*taken.releases, *(settle.lease for settle in taken.settles)):
             self._attempts.end(lease.order)
         self._retention.note(taken.prune, committed.pruned)
         self._stand(committed)
 
     def _stand(self, news: StoreState) -> None:
         """Know how the store stands."""
-        self._room.count(news.tallies, started=news.started)
+        self._room.count(news.counts, started=news.start_count)
         self._flow.note(news)
         self._completions.earliest = news.earliest
         self._next_due = news.next_due
@@ -232,7 +232,7 @@ class Committer:
         for worker, lease in self._queue.starts(taken, committed):
             self._attempts.begin(lease.order)
             if not worker.tell(lease):
-                self.give_back(lease)  # the worker was stopped meanwhile
+                self.release(lease)  # the worker was stopped meanwhile
         for cancel, cancelled in zip(taken.cancels, committed.cancelled, strict=True):
             if cancelled and cancelled.outcome is CancelOutcome.CANCEL_REQUESTED:
                 self._attempts.stop(cancel.what)
@@ -264,8 +264,8 @@ class Committer:
         if self._is_closing:
             log.error("nothing can be stored; what was in process will be processed again")
             return
-        self._inbox.put_back(taken)
-        self._queue.put_back(self._inbox, taken)
+        self._inbox.requeue(taken)
+        self._queue.requeue(self._inbox, taken)
         if not self._inbox.accepts and not any(self._inbox.callers()):
             self._wake.clear()
             await self._woken(RETRY_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orderintake_server.dispatch.inbox import Ask
+    from orderintake_server.dispatch.inbox import Pending
     from orderintake_server.dispatch.ready import ReadyQueue
     from orderintake_server.domain import Lease, QueueEntry
 
@@ -22,18 +22,18 @@ class FreeWorkers:
         """Give out what is in `ready`; an order is allowed fewer crashes than `max_crashes`."""
         self._ready = ready
         self._last_crash = max_crashes - 1
-        self._free: list[Ask[None, Lease]] = []
+        self._free: list[Pending[None, Lease]] = []
         self._busy = 0
         self._is_alone = False
 
-    def add(self, ask: Ask[None, Lease]) -> None:
+    def add(self, ask: Pending[None, Lease]) -> None:
         """Note a worker that is free."""
         self._free.append(ask)
 
-    def match(self) -> list[tuple[QueueEntry, Ask[None, Lease]]]:
+    def match(self) -> list[tuple[QueueEntry, Pending[None, Lease]]]:
         """Give the most urgent orders to the free workers, one each."""
         self._free = [ask for ask in self._free if not ask.answer.done()]
-        matched: list[tuple[QueueEntry, Ask[None, Lease]]] = []
+        matched: list[tuple[QueueEntry, Pending[None, Lease]]] = []
         while self._free and (place := self._ready.first()) and not self._is_alone:
             if self._is_suspect(place):
                 if self._busy:

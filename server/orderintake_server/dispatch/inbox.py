@@ -23,7 +23,7 @@ _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class Ask(Generic[_What, _Answer]):
+class Pending(Generic[_What, _Answer]):
     """What somebody asked for, and what the answer will be put into."""
 
     what: _What
@@ -49,24 +49,26 @@ class Inbox:
     """All that was asked, in the order it was."""
 
     settles: list[Settlement] = field(default_factory=list)
-    returns: list[Lease] = field(default_factory=list)
-    claims: list[tuple[QueueEntry, Ask[None, Lease]]] = field(default_factory=list)
-    cancels: list[Ask[int, Cancelled | None]] = field(default_factory=list)
-    pauses: list[Ask[tuple[Tier, bool], None]] = field(default_factory=list)
-    accepts: deque[Ask[tuple[NewOrder, ...], tuple[Receipt, ...]]] = field(default_factory=deque)
+    releases: list[Lease] = field(default_factory=list)
+    claims: list[tuple[QueueEntry, Pending[None, Lease]]] = field(default_factory=list)
+    cancels: list[Pending[int, Cancelled | None]] = field(default_factory=list)
+    pauses: list[Pending[tuple[Tier, bool], None]] = field(default_factory=list)
+    accepts: deque[Pending[tuple[NewOrder, ...], tuple[Receipt, ...]]] = field(
+        default_factory=deque
+    )
     most_urgent: ClaimNext | None = None
     page: Page | None = None
     prune: Prune | None = None
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        ours = self.settles or self.returns or self.claims or self.most_urgent or self.page
+        ours = self.settles or self.releases or self.claims or self.most_urgent or self.page
         return bool(ours or self.prune or self.cancels or self.pauses or self.accepts)
 
     def take(self) -> Inbox:
         """Move everything out, but of the accepts only as many as one commit should hold."""
         taken = replace(self, accepts=deque())
-        self.settles, self.returns, self.claims = [], [], []
+        self.settles, self.releases, self.claims = [], [], []
         self.cancels, self.pauses = [], []
         self.most_urgent, self.page, self.prune = None, None, None
         orders = 0
@@ -75,27 +77,29 @@ class Inbox:
             orders += len(taken.accepts[-1].what)
         return taken
 
-    def put_back(self, taken: Inbox) -> None:
+    def requeue(self, taken: Inbox) -> None:
         """Take back what attempts came to, ahead of what was asked since."""
         self.settles[:0] = taken.settles
-        self.returns[:0] = taken.returns
+        self.releases[:0] = taken.releases
 
-    def callers(self) -> Iterator[Ask[int, Cancelled | None] | Ask[tuple[Tier, bool], None]]:
+    def callers(
+        self,
+    ) -> Iterator[Pending[int, Cancelled | None] | Pending[tuple[Tier, bool], None]]:
         """Go through what callers asked, but for accepts."""
         yield from self.cancels
         yield from self.pauses
 
-    def changes(self, room: Capacity) -> Changes:
+    def changes(self, capacity: Capacity) -> Changes:
         """Tell the store what is to be done."""
         return Changes(
             settles=self.settles,
-            returns=self.returns,
+            releases=self.releases,
             cancels=[ask.what for ask in self.cancels],
             pauses=dict(ask.what for ask in self.pauses),
             accepts=[ask.what for ask in self.accepts],
-            room=room,
+            capacity=capacity,
             claims=[place for place, _ in self.claims],
-            take=self.most_urgent,
+            claim_next=self.most_urgent,
             page=self.page,
             prune=self.prune,
         )

@@ -8,18 +8,18 @@ from orderintake_server.store.changes import ClaimNext
 
 if TYPE_CHECKING:
     from orderintake_server.dispatch.free_workers import FreeWorkers
-    from orderintake_server.dispatch.inbox import Ask, Inbox
+    from orderintake_server.dispatch.inbox import Inbox, Pending
     from orderintake_server.dispatch.ready import ReadyQueue
     from orderintake_server.domain import Lease
     from orderintake_server.store.changes import Committed, StoreState
 
-    Start = tuple[Ask[None, Lease], Lease]
+    Start = tuple[Pending[None, Lease], Lease]
 
 
 class Queue(Protocol):
     """Where free workers are, and which orders they are given. Part of the ledger's state."""
 
-    def add(self, worker: Ask[None, Lease]) -> None:
+    def add(self, worker: Pending[None, Lease]) -> None:
         """Note a worker that is free."""
 
     def ask(self, inbox: Inbox, *, is_closing: bool) -> None:
@@ -31,10 +31,10 @@ class Queue(Protocol):
     def starts(self, taken: Inbox, committed: Committed) -> list[Start]:
         """Tell who is given what, of that which the commit started; call it once, after `note`."""
 
-    def put_back(self, inbox: Inbox, taken: Inbox) -> None:
+    def requeue(self, inbox: Inbox, taken: Inbox) -> None:
         """Take note that a commit failed; what workers asked is asked again."""
 
-    def hear(self, news: StoreState) -> None:
+    def apply(self, news: StoreState) -> None:
         """Take note of what others have changed."""
 
 
@@ -46,7 +46,7 @@ class OwnQueue:
         self._ready = ready
         self._slots = slots
 
-    def add(self, worker: Ask[None, Lease]) -> None:
+    def add(self, worker: Pending[None, Lease]) -> None:
         """Keep `Queue.add`."""
         self._slots.add(worker)
 
@@ -62,7 +62,7 @@ class OwnQueue:
             self._ready.push(place)
         if taken.page:
             self._ready.fill(taken.page, committed.page)
-        self._slots.ended(orders=len(taken.settles) + len(taken.returns))
+        self._slots.ended(orders=len(taken.settles) + len(taken.releases))
 
     def starts(self, taken: Inbox, committed: Committed) -> list[Start]:
         """Keep `Queue.starts`; a worker whose order waited no longer is free again."""
@@ -75,11 +75,11 @@ class OwnQueue:
                 found.append((worker, lease))
         return found
 
-    def put_back(self, inbox: Inbox, taken: Inbox) -> None:
-        """Keep `Queue.put_back`."""
+    def requeue(self, inbox: Inbox, taken: Inbox) -> None:
+        """Keep `Queue.requeue`."""
         inbox.claims[:0] = taken.claims
 
-    def hear(self, news: StoreState) -> None:
+    def apply(self, news: StoreState) -> None:
         """Keep `Queue.hear`: nobody has changed anything."""
 
 
@@ -92,13 +92,13 @@ class SharedQueue:
     def __init__(self, *, max_crashes: int) -> None:
         """Run alone what may take the process down, as Slots does."""
         self._alone = max_crashes - 1 or 1_000_000
-        self._free: list[Ask[None, Lease]] = []
+        self._free: list[Pending[None, Lease]] = []
         self._busy = 0
         self._is_alone = False
         self._may_have_more = True
         """Whether it is worth asking: the latest that was heard says that some wait."""
 
-    def add(self, worker: Ask[None, Lease]) -> None:
+    def add(self, worker: Pending[None, Lease]) -> None:
         """Keep `Queue.add`."""
         self._free.append(worker)
         self._may_have_more = True
@@ -113,26 +113,29 @@ class SharedQueue:
 
     def note(self, taken: Inbox, committed: Committed) -> None:
         """Keep `Queue.note`."""
-        self._busy += len(committed.taken) - len(taken.settles) - len(taken.returns)
-        suspects = any(lease.crash_count >= self._alone for lease in committed.taken)
+        self._busy += len(committed.claimed_next) - len(taken.settles) - len(taken.releases)
+        suspects = any(lease.crash_count >= self._alone for lease in committed.claimed_next)
         self._is_alone = (self._is_alone or suspects) and self._busy > 0
         asked = taken.most_urgent
         is_for_all = asked is not None and (asked.is_idle or self._busy > 0)
-        if asked and is_for_all and len(committed.taken) < asked.most:
+        if asked and is_for_all and len(committed.claimed_next) < asked.most:
             self._may_have_more = False
         else:  # which may be one that starts only now that nothing else is in process
-            self.hear(committed)
+            self.apply(committed)
 
     def starts(self, taken: Inbox, committed: Committed) -> list[Start]:  # noqa: ARG002
         """Keep `Queue.starts`; who was stopped meanwhile is among them, and takes none."""
-        workers, self._free = self._free[: len(committed.taken)], self._free[len(committed.taken) :]
-        return list(zip(workers, committed.taken, strict=True))
+        workers, self._free = (
+            self._free[: len(committed.claimed_next)],
+            self._free[len(committed.claimed_next) :],
+        )
+        return list(zip(workers, committed.claimed_next, strict=True))
 
-    def put_back(self, inbox: Inbox, taken: Inbox) -> None:
-        """Keep `Queue.put_back`: the workers are still here."""
+    def requeue(self, inbox: Inbox, taken: Inbox) -> None:
+        """Keep `Queue.requeue`: the workers are still here."""
 
-    def hear(self, news: StoreState) -> None:
+    def apply(self, news: StoreState) -> None:
         """Keep `Queue.hear`."""
         self._may_have_more = any(
-            tally.queued for tier, tally in news.tallies.items() if tier not in news.paused
+            counts.queued for tier, counts in news.counts.items() if tier not in news.paused
         )

@@ -23,20 +23,20 @@ class QueueStats:
 
     def __init__(self, found: RecoveryReport, clock: Callable[[], float]) -> None:
         """Begin with what the store held; measure by `clock`, in seconds that never go back."""
-        self._tallies = found.tallies
+        self._tallies = found.counts
         self._paused = found.paused
         self._came = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
         self._ended = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
 
     def note(self, news: StoreState) -> None:
         """Take note of what has happened."""
-        self._tallies = news.tallies
+        self._tallies = news.counts
         self._paused = news.paused
         for tier in Tier:
-            if news.came[tier]:
-                self._came[tier].add(news.came[tier])
-            if news.ended[tier]:
-                self._ended[tier].add(news.ended[tier])
+            if news.accept_counts[tier]:
+                self._came[tier].add(news.accept_counts[tier])
+            if news.completion_counts[tier]:
+                self._ended[tier].add(news.completion_counts[tier])
 
     def is_paused(self, tier: Tier) -> bool:
         """Tell whether an operator paused a tier."""
@@ -45,7 +45,7 @@ class QueueStats:
     def of(self, tier: Tier) -> TierStats:
         """Tell how a tier stands."""
         return TierStats(
-            tally=self._tallies[tier],
+            counts=self._tallies[tier],
             accept_rate=self._came[tier].per_second(),
             completion_rate=self._ended[tier].per_second(),
             is_paused=tier in self._paused,

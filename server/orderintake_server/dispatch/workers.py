@@ -111,7 +111,7 @@ class Workers:
         while not self._is_draining:
             lease = await self._take()
             if self._is_draining:
-                self._ledger.give_back(lease)
+                self._ledger.release(lease)
                 return
             began = self._times.now()
             ending = await self._attempt(lease)
@@ -129,7 +129,7 @@ class Workers:
             return await ask
         except asyncio.CancelledError:
             if not ask.cancelled():  # it was given an order at this very moment
-                self._ledger.give_back(ask.result())
+                self._ledger.release(ask.result())
             raise
         finally:
             self._idle.remove(task)
@@ -146,7 +146,7 @@ class Workers:
             return self._failed(lease, error, self._too_long())
         except asyncio.CancelledError as error:
             if _is_being_stopped():
-                self._ledger.give_back(lease)
+                self._ledger.release(lease)
                 raise
             if signal.is_requested:
                 return Ending(event=Event.FAIL, failure=_CANCELLED)

@@ -40,7 +40,7 @@ class Codec:
         response = api.PlaceOrderResponse(
             replayed=receipt.replayed,
             durability=api.Durability.ValueType(receipt.durability),
-            cursor=self._names.cursor(receipt.behind),
+            cursor=self._names.cursor(receipt.after),
             position=receipt.position,
         )
         self._fill(response.order, receipt.order)
@@ -86,9 +86,9 @@ class Codec:
         """Tell how a tier stands; `oldest` is when its oldest queued order was accepted."""
         stats = admin.TierStats(
             tier=order_pb2.Tier.ValueType(tier),
-            queued=flow.tally.queued,
-            scheduled=flow.tally.scheduled,
-            processing=flow.tally.processing,
+            queued=flow.counts.queued,
+            scheduled=flow.counts.scheduled,
+            processing=flow.counts.processing,
             accept_rate=flow.accept_rate,
             completion_rate=flow.completion_rate,
             paused=flow.is_paused,

@@ -34,7 +34,7 @@ class RecoveryReport:
     """What the store held when it was opened, with nothing in process any more."""
 
     log_id: str
-    tallies: CountsByTier
+    counts: CountsByTier
     recovered: int
     """How many of those waiting were in process when the last server ended without notice."""
     quarantined: int
@@ -57,7 +57,7 @@ class Store(Protocol):
     """
 
     @property
-    def found(self) -> RecoveryReport:
+    def recovery(self) -> RecoveryReport:
         """What the store held when it was opened."""
 
     @property
@@ -76,7 +76,7 @@ class Store(Protocol):
         on.
         """
 
-    def news(self) -> AsyncIterator[StoreState]:
+    def watch(self) -> AsyncIterator[StoreState]:
         """Tell whatever others change in the store, soon after it is durable; without end."""
 
     async def find(self, accept_sequence: int) -> Order | Completion | None:

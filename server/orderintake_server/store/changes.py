@@ -98,17 +98,17 @@ class Changes:
     """
 
     settles: Sequence[Settlement] = ()
-    returns: Sequence[Lease] = ()
+    releases: Sequence[Lease] = ()
     cancels: Sequence[int] = ()
     """Accept sequences of orders to be cancelled."""
     pauses: Mapping[Tier, bool] = field(default_factory=dict)
     """Tiers to be paused (True) or resumed."""
     accepts: Sequence[Sequence[NewOrder]] = ()
     """Groups of orders; each group is accepted as a whole or not at all."""
-    room: Capacity = Capacity(total=0, regular=0)
+    capacity: Capacity = Capacity(total=0, regular=0)
     claims: Sequence[QueueEntry] = ()
     """The orders that start now, in the order of their start."""
-    take: ClaimNext | None = None
+    claim_next: ClaimNext | None = None
     """Or those that the store finds most urgent."""
     page: Page | None = None
     prune: Prune | None = None
@@ -121,12 +121,12 @@ class StoreState:
     Where other processes use the store too, that is theirs as well.
     """
 
-    tallies: CountsByTier
-    came: Mapping[Tier, int]
+    counts: CountsByTier
+    accept_counts: Mapping[Tier, int]
     """How many orders of each tier were accepted."""
-    ended: Mapping[Tier, int]
+    completion_counts: Mapping[Tier, int]
     """How many orders of each tier ended."""
-    started: int = 0
+    start_count: int = 0
     """How many attempts began."""
     paused: frozenset[Tier] = frozenset()
     next_due: int | None = None
@@ -147,7 +147,7 @@ class Committed(StoreState):
 
     settled: list[State | None] = field(default_factory=list)
     """Where the order stands now; None: the lease was no longer good, nothing was changed."""
-    returned: list[State | None] = field(default_factory=list)
+    released: list[State | None] = field(default_factory=list)
     """As above."""
     cancelled: list[Cancelled | None] = field(default_factory=list)
     """None: there is no such order."""
@@ -156,8 +156,8 @@ class Committed(StoreState):
     )
     claimed: list[Lease | None] = field(default_factory=list)
     """None: the order waits no longer, there is nothing to start."""
-    taken: list[Lease] = field(default_factory=list)
-    """What started because of `take`, most urgent first."""
+    claimed_next: list[Lease] = field(default_factory=list)
+    """What started because of `claim_next`, most urgent first."""
     queued: list[QueueEntry] = field(default_factory=list)
     """All that was queued by this commit: new, given back, fallen due. A store that other processes
     use too does not tell: nobody who knows it knows all that waits."""

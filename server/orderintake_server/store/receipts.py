@@ -70,7 +70,7 @@ class Accepted:
             return self._again(number, new)
         is_repeat = number in self._issued
         order = self._accepted(number, new)
-        receipt = self._written(order, behind=self._said["completed"], replayed=is_repeat)
+        receipt = self._written(order, after=self._said["completed"], replayed=is_repeat)
         if order.state is State.QUEUED and not is_repeat:
             self._ahead[new.tier] += 1
             receipt = replace(receipt, position=self._ahead[new.tier])
@@ -95,9 +95,9 @@ class Accepted:
         """Write the receipt of an order accepted earlier; its completion may be long past."""
         stands = self._replays.get(number)
         if isinstance(stands, Completion):
-            return self._written(stands.order, behind=stands.sequence - 1, replayed=True)
+            return self._written(stands.order, after=stands.sequence - 1, replayed=True)
         order = stands or self._as_pruned(number, repeat)
-        return self._written(order, behind=self._said["completed"], replayed=True)
+        return self._written(order, after=self._said["completed"], replayed=True)
 
     def _as_pruned(self, number: int, repeat: NewOrder) -> Order:
         """Tell an order whose rows are gone; the repeat's equal content says what it was."""
@@ -110,8 +110,8 @@ class Accepted:
             complete_time=complete_time,
         )
 
-    def _written(self, order: Order, *, behind: int, replayed: bool) -> Receipt:
-        return Receipt(order=order, replayed=replayed, behind=behind, durability=self._durability)
+    def _written(self, order: Order, *, after: int, replayed: bool) -> Receipt:
+        return Receipt(order=order, replayed=replayed, after=after, durability=self._durability)
 
 
 def _refusal(why: str, number: int, text: str | None) -> RequestIdReused | OverCapacity:

@@ -1,4 +1,4 @@
-"""The numbered steps that made a store's tables: each is applied once, and never changed after that."""
+"""The numbered steps that made a store's tables: each is applied once, and never changed."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 class Woken(NamedTuple):
     """Why a wait is over, and the place up to which nothing came that was waited for."""
 
-    behind: int
+    after: int
     is_silent: bool = False
     """Nothing came, the time was up."""
 

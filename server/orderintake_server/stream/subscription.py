@@ -87,7 +87,7 @@ class Subscription:
         wanted = self._wanted if has_caught_up else EVERY_ORDER
         woken = await self._completions.wait(wanted, seconds=self._seconds_to_heartbeat())
         if has_caught_up:
-            self._position = max(self._position, woken.behind)
+            self._position = max(self._position, woken.after)
         return self._signal(Signal.HEARTBEAT) if woken.is_silent else None
 
     def _after_silence(self) -> Delivery | None:

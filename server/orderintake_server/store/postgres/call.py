@@ -83,10 +83,10 @@ def _ends(changes: Changes) -> list[tuple[Any, ...]]:
         how = TRANSITIONS[State.PROCESSING, ending.event]
         number, start = order.accept_sequence, order.start_sequence
         rows.append((number, start, how, *texts, ending.result, ending.retry_after))
-    back = TRANSITIONS[State.PROCESSING, Event.GIVE_BACK]
+    back = TRANSITIONS[State.PROCESSING, Event.RELEASE]
     rows += [
         (lease.order.accept_sequence, lease.order.start_sequence, back, None, None, None, 0)
-        for lease in changes.returns
+        for lease in changes.releases
     ]
     return rows
 
@@ -119,9 +119,9 @@ def _said(changes: Changes, caller: Caller) -> dict[str, Any]:
         "pauses": {str(int(tier)): is_paused for tier, is_paused in changes.pauses.items()} or None,
         "claims": [place.accept_sequence for place in changes.claims] or None,
     }
-    room, take, page, prune = changes.room, changes.take, changes.page, changes.prune
+    capacity, take, page, prune = changes.capacity, changes.claim_next, changes.page, changes.prune
     if changes.accepts:
-        said["room"] = {name: getattr(room, name) for name in room.__slots__}
+        said["room"] = {name: getattr(capacity, name) for name in capacity.__slots__}
     if take:
         said["take"] = {"most": take.most, "idle": take.is_idle, "alone": take.alone}
     if page:
@@ -156,11 +156,11 @@ class Answer:
         leases = self.leases()
         return Committed(
             settled=attempts[:settles],
-            returned=attempts[settles:],
+            released=attempts[settles:],
             cancelled=self._cancelled(changes.cancels),
             accepted=Accepted(said, self._stand(_REPLAYS)).outcomes(changes.accepts),
             claimed=_claimed(leases, changes.claims) if changes.claims else [],
-            taken=leases if changes.take else [],
+            claimed_next=leases if changes.claim_next else [],
             page=[QueueEntry(rank, n, Tier(t), c) for rank, n, t, c in said.get("page") or ()],
             pruned=said.get("pruned", 0),
             **happened(said, before),
@@ -182,10 +182,10 @@ class Answer:
 def happened(said: Summary, before: Summary) -> dict[str, Any]:
     """Tell how the store stands by a summary, and what happened since another, as News has it."""
     return {
-        "tallies": tallies(said),
-        "came": _since(said["came"], before["came"]),
-        "ended": _since(said["ended"], before["ended"]),
-        "started": said["started"] - before["started"],
+        "counts": counts(said),
+        "accept_counts": _since(said["came"], before["came"]),
+        "completion_counts": _since(said["ended"], before["ended"]),
+        "start_count": said["started"] - before["started"],
         "paused": frozenset(tier for tier in Tier if said["paused"][tier - 1]),
         "next_due": said["next_due"],
         "head": said["completed"],
@@ -193,7 +193,7 @@ def happened(said: Summary, before: Summary) -> dict[str, Any]:
     }
 
 
-def tallies(said: Summary) -> CountsByTier:
+def counts(said: Summary) -> CountsByTier:
     """Tell how many orders of each tier stand where."""
     return {
         tier: TierCounts(

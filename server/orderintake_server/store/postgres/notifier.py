@@ -72,7 +72,7 @@ class Notifier:
         self._has_changed = True
         self._wake.set()
 
-    async def newest(self, behind: Callable[[], int]) -> Mapping[str, Any]:
+    async def newest(self, after: Callable[[], int]) -> Mapping[str, Any]:
         """Wait for a commit behind the number told, or for the session; return the newest row.
 
         Who was taken for dead was given nothing to start: it has to know when it lives again.
@@ -88,7 +88,7 @@ class Notifier:
                 self._drop()
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
-            if said["number"] > behind() or self._has_changed:
+            if said["number"] > after() or self._has_changed:
                 self._has_changed = False
                 self._pause = LEAST_SECONDS
                 return said

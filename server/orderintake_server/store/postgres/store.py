@@ -16,8 +16,8 @@ from orderintake_server.store.postgres.call import (
     Answer,
     Caller,
     arguments,
+    counts,
     happened,
-    tallies,
 )
 from orderintake_server.store.postgres.connector import Connector, failures
 from orderintake_server.store.postgres.heartbeat import Heartbeat
@@ -75,8 +75,8 @@ class PostgresStore:
         self._leased: dict[int, int] = {}
         """Accept sequences of what this process has in process, by start sequence."""
         self._lost_an_answer = False
-        self.found = RecoveryReport(
-            log_id="", tallies={}, recovered=0, quarantined=0, head=0, earliest=0
+        self.recovery = RecoveryReport(
+            log_id="", counts={}, recovered=0, quarantined=0, head=0, earliest=0
         )
 
     async def open(self) -> None:
@@ -85,9 +85,9 @@ class PostgresStore:
         said = (await self._call(Changes(), opens=True)).summary
         ((log_id,),) = await self._fetch("SELECT log_id FROM orderintake.identity")
         recovered, quarantined = said.get("reaped") or (0, 0)
-        self.found = RecoveryReport(
+        self.recovery = RecoveryReport(
             log_id=log_id,
-            tallies=tallies(said),
+            counts=counts(said),
             recovered=recovered,
             quarantined=quarantined,
             head=said["completed"],
@@ -147,10 +147,10 @@ class PostgresStore:
             self._known = said
 
     def _keep_leases(self, changes: Changes, committed: Committed) -> None:
-        over = [*changes.returns, *(settle.lease for settle in changes.settles)]
+        over = [*changes.releases, *(settle.lease for settle in changes.settles)]
         for lease in over:
             self._leased.pop(lease.order.start_sequence, None)
-        for begun in (*committed.taken, *committed.claimed):
+        for begun in (*committed.claimed_next, *committed.claimed):
             if begun is not None:
                 self._leased[begun.order.start_sequence] = begun.order.accept_sequence
 
@@ -224,10 +224,10 @@ class PostgresStore:
 
     # What others do
 
-    async def news(self) -> AsyncIterator[StoreState]:
+    async def watch(self) -> AsyncIterator[StoreState]:
         """Keep `Store.news`."""
         while True:
-            said = await self._watch.newest(behind=self._told)
+            said = await self._watch.newest(after=self._told)
             to_stop = await self._to_stop(said["cancels"])
             async with self._turn:  # a commit under way, which may be older, tells its own first
                 before = self._known

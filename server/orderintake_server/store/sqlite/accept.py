@@ -39,13 +39,13 @@ class Acceptance:
     """The orders that one transaction accepts, within the room there is."""
 
     def __init__(
-        self, books: UnitOfWork, groups: Sequence[Sequence[NewOrder]], room: Capacity
+        self, books: UnitOfWork, groups: Sequence[Sequence[NewOrder]], capacity: Capacity
     ) -> None:
         """Look up which request_ids of the groups are taken."""
         self._books = books
-        self._room = room
-        waiting = sum(t.queued + t.scheduled for t in books.backlog.tallies().values())
-        self._spare = room.spare(waiting)
+        self._room = capacity
+        waiting = sum(t.queued + t.scheduled for t in books.backlog.counts().values())
+        self._spare = capacity.spare(waiting)
         self._held = _held(books.connection, groups)
         self._fresh: dict[int, NewOrder] = {}
         self._orders: list[Order] = []
@@ -88,8 +88,8 @@ class Acceptance:
         orders = list(fresh)
         total = len(self._fresh) + len(orders)
         has_regular = any(order.tier is Tier.REGULAR for order in orders)
-        room = self._spare + (self._room.regular if has_regular else self._room.total)
-        if orders and total > room:
+        capacity = self._spare + (self._room.regular if has_regular else self._room.total)
+        if orders and total > capacity:
             return OverCapacity(len(orders))
         if self._room.per_customer is None:
             return None
@@ -106,7 +106,7 @@ class Acceptance:
         counters.accepted += len(self._fresh)
         if self._fresh:
             counters.accept_time = max(books.now, counters.accept_time)
-        books.came.update(new.tier for new in self._fresh.values())
+        books.accept_counts.update(new.tier for new in self._fresh.values())
         self._orders = [self._order(number, new) for number, new in self._fresh.items()]
         movers = [WaitingOrder(order, 0) for order in self._orders]
         insert(
@@ -190,7 +190,7 @@ class Acceptance:
                     ahead[order.tier] = before(self._books.waiting(WaitingOrder(order, 0)))
                 ahead[order.tier] = position = ahead[order.tier] + 1
             head = self._books.counters.completed
-            receipts.append(Receipt(order=order, replayed=False, behind=head, position=position))
+            receipts.append(Receipt(order=order, replayed=False, after=head, position=position))
         return receipts
 
     def _again(
@@ -198,12 +198,12 @@ class Acceptance:
     ) -> Receipt:
         """Write the receipt of an order accepted earlier; its completion may be long past."""
         if isinstance(stands, Completion):
-            return Receipt(order=stands.order, replayed=True, behind=stands.sequence - 1)
+            return Receipt(order=stands.order, replayed=True, after=stands.sequence - 1)
         order = stands or self._as_pruned(number)
         is_queued = order.state is State.QUEUED
         position = before(self._books.waiting(WaitingOrder(order, 0))) + 1 if is_queued else 0
         head = self._books.counters.completed
-        return Receipt(order=order, replayed=True, behind=head, position=position)
+        return Receipt(order=order, replayed=True, after=head, position=position)
 
     def _as_pruned(self, number: int) -> Order:
         """Tell an order whose rows are gone; the repeat's equal content says what it was."""

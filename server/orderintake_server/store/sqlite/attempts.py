@@ -99,7 +99,7 @@ def settle(books: UnitOfWork, settles: Sequence[Settlement]) -> list[State | Non
     return stands
 
 
-def give_back(books: UnitOfWork, leases: Sequence[Lease]) -> list[State | None]:
+def release(books: UnitOfWork, leases: Sequence[Lease]) -> list[State | None]:
     """Let interrupted orders wait again, the attempt not counted; or end, if that was asked."""
     good = _end_leases(books, leases)
     stands: list[State | None] = []
@@ -109,7 +109,7 @@ def give_back(books: UnitOfWork, leases: Sequence[Lease]) -> list[State | None]:
         if is_cancelled is None:
             stands.append(None)
             continue
-        event = Event.CANCEL if is_cancelled else Event.GIVE_BACK
+        event = Event.CANCEL if is_cancelled else Event.RELEASE
         stands.append(TRANSITIONS[order.state, event])
         if is_cancelled:
             books.end([End(order, event)])

@@ -66,7 +66,7 @@ class Backlog:
         self._customers: dict[str, int] | None = {} if counts_customers else None
         self._journal: list[CountChange] = []
 
-    def tallies(self) -> CountsByTier:
+    def counts(self) -> CountsByTier:
         """Tell how many orders of each tier stand where."""
         return {
             tier: TierCounts(
@@ -99,7 +99,7 @@ class Backlog:
         """Let what was counted since the last time stand."""
         self._journal.clear()
 
-    def take_back(self) -> None:
+    def rollback(self) -> None:
         """Undo what was counted since the last time."""
         while self._journal:
             move = self._journal.pop()

@@ -45,9 +45,9 @@ class SqliteStore:
         self._readers: list[sqlite3.Connection] = []
 
     @property
-    def found(self) -> RecoveryReport:
+    def recovery(self) -> RecoveryReport:
         """What the store held when it was opened."""
-        return self._writer.found
+        return self._writer.recovery
 
     async def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
@@ -86,10 +86,10 @@ class SqliteStore:
         """Keep `Store.oldest_waiting`."""
         return await _in_thread(self._reading, lambda: reads.oldest_waiting(self._reader()))
 
-    async def news(self) -> AsyncIterator[StoreState]:
+    async def watch(self) -> AsyncIterator[StoreState]:
         """Keep `Store.news`: nobody else changes anything."""
         await asyncio.Event().wait()
-        yield StoreState(tallies={}, came={}, ended={}, head=0, earliest=0)
+        yield StoreState(counts={}, accept_counts={}, completion_counts={}, head=0, earliest=0)
 
     def _reader(self) -> sqlite3.Connection:
         """Give this thread's own connection for reading."""

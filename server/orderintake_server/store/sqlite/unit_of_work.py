@@ -70,8 +70,8 @@ class UnitOfWork:
             counts_customers=policy.counts_customers,
         )
         self.queued: list[QueueEntry] = []
-        self.came: Counter[Tier] = Counter()
-        self.ended: Counter[Tier] = Counter()
+        self.accept_counts: Counter[Tier] = Counter()
+        self.completion_counts: Counter[Tier] = Counter()
         self.next_due: int | None = None
         self._kept_due: int | None = None
 
@@ -116,7 +116,7 @@ class UnitOfWork:
         self.now = max(now, self.now, self.counters.accept_time)  # no clock makes time go back
         self._kept, self._kept_due = replace(self.counters), self.next_due
         self.queued = []
-        self.came, self.ended = Counter(), Counter()
+        self.accept_counts, self.completion_counts = Counter(), Counter()
 
     def write(self) -> None:
         """Write the numbers, if they moved, into the transaction."""
@@ -133,10 +133,10 @@ class UnitOfWork:
         """Let all that was done stand: the transaction is durable."""
         self.backlog.keep()
 
-    def take_back(self) -> None:
+    def rollback(self) -> None:
         """Forget all that was done: the transaction failed."""
         self.counters, self.next_due = self._kept, self._kept_due
-        self.backlog.take_back()
+        self.backlog.rollback()
 
     def look_ahead(self) -> None:
         """Find out when the next waiting order falls due or expires."""
@@ -231,7 +231,7 @@ class UnitOfWork:
                 )
             )
         insert(self.connection, "log", rows)
-        self.ended.update(end.order.tier for end in ends)
+        self.completion_counts.update(end.order.tier for end in ends)
         return [row[0] for row in rows]
 
     def _watch_expiry(self, movers: Sequence[WaitingOrder]) -> None:

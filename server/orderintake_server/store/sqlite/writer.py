@@ -42,7 +42,7 @@ class Writer:
         self._clock = clock
         self._books = UnitOfWork(connection, policy)
         self._paused = self._read_paused()
-        self.found = self._transact(lambda: self._take_over(policy))
+        self.recovery = self._transact(lambda: self._take_over(policy))
 
     def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
@@ -65,7 +65,7 @@ class Writer:
             books.write()
             self._connection.execute("COMMIT")
         except BaseException:
-            books.take_back()
+            books.rollback()
             self._paused = paused
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
@@ -82,7 +82,7 @@ class Writer:
         (log_id,) = self._connection.execute("SELECT log_id FROM identity").fetchone()
         return RecoveryReport(
             log_id=log_id,
-            tallies=books.backlog.tallies(),
+            counts=books.backlog.counts(),
             recovered=recovered,
             quarantined=quarantined,
             head=books.counters.completed,
@@ -94,26 +94,26 @@ class Writer:
         books = self._books
         due.sweep(books)
         settled = attempts.settle(books, changes.settles) if changes.settles else []
-        returned = attempts.give_back(books, changes.returns) if changes.returns else []
+        released = attempts.release(books, changes.releases) if changes.releases else []
         cancelled = due.cancel(books, changes.cancels) if changes.cancels else []
         self._pause(changes.pauses)
-        accepted = self._accept(changes.accepts, changes.room) if changes.accepts else []
+        accepted = self._accept(changes.accepts, changes.capacity) if changes.accepts else []
         claimed = attempts.claim(books, changes.claims) if changes.claims else []
-        taken = self._take(changes.take) if changes.take else []
+        taken = self._take(changes.claim_next) if changes.claim_next else []
         pruned = prune.prune(books, changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
-            returned=returned,
+            released=released,
             cancelled=cancelled,
             accepted=accepted,
             claimed=claimed,
-            taken=taken,
+            claimed_next=taken,
             queued=books.queued,
             page=self._page(changes.page) if changes.page else [],
-            tallies=books.backlog.tallies(),
-            came=books.came,
-            ended=books.ended,
-            started=len(taken) + sum(lease is not None for lease in claimed),
+            counts=books.backlog.counts(),
+            accept_counts=books.accept_counts,
+            completion_counts=books.completion_counts,
+            start_count=len(taken) + sum(lease is not None for lease in claimed),
             paused=self._paused,
             next_due=books.next_due,
             head=books.counters.completed,
@@ -126,9 +126,9 @@ class Writer:
         return int(earliest)
 
     def _accept(
-        self, groups: Sequence[Sequence[NewOrder]], room: Capacity
+        self, groups: Sequence[Sequence[NewOrder]], capacity: Capacity
     ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
-        acceptance = Acceptance(self._books, groups, room)
+        acceptance = Acceptance(self._books, groups, capacity)
         decisions = [acceptance.decide(group) for group in groups]
         acceptance.store()
         return acceptance.receipts(decisions, self._before)
