@@ -5,9 +5,9 @@ import pytest
 from orderintake_server.domain import Lease, Order, State, Tier
 from orderintake_server.store.changes import Changes, Page, Settlement
 from support.changes import (
+    AMPLE,
     DONE,
     FRONT,
-    AMPLE,
     claim,
     new,
     place,

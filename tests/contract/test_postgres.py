@@ -14,8 +14,8 @@ from orderintake_server.store.changes import Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.call import CALL, Answer, Caller, arguments
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import (
-    DONE,
     AMPLE,
+    DONE,
     log_of,
     look,
     new,

@@ -12,7 +12,7 @@ from orderintake_server.store.changes import Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres import connector as postgres_link
 from orderintake_server.store.postgres.connector import Row
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
-from support.changes import DONE, AMPLE, accept, log_of, new, place, queue, settle, whole_log
+from support.changes import AMPLE, DONE, accept, log_of, new, place, queue, settle, whole_log
 from support.pooler import pooler
 from support.postgres_home import PostgresHome, kinds
 

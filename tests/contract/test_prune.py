@@ -9,9 +9,9 @@ from orderintake_server.errors import CursorExpired, RequestIdReused
 from orderintake_server.store.changes import Changes, Prune
 from orderintake_server.views import EVERY_ORDER, OrderFilter
 from support.changes import (
+    AMPLE,
     FAILED,
     PLENTY,
-    AMPLE,
     accept,
     cancel,
     complete,

@@ -8,8 +8,8 @@ from orderintake_server.domain import Lease, Ranking, Tier
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement
 from support.changes import (
-    DONE,
     AMPLE,
+    DONE,
     accept,
     cancel,
     new,

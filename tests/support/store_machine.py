@@ -24,7 +24,7 @@ from orderintake_server.errors import CursorExpired, RequestIdReused, StoreFull
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, Committed, Page, Prune, Settlement
 from orderintake_server.views import EVERY_ORDER, OrderFilter
-from support.changes import FRONT, PLENTY, AMPLE, new, strictly, whole_log
+from support.changes import AMPLE, FRONT, PLENTY, new, strictly, whole_log
 from support.store_model import StoreModel
 from support.stores import Home
 from support.strategies import (

@@ -8,7 +8,7 @@ from orderintake_server.domain import Ending, NewOrder, Ranking, State, Tier
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity
 from orderintake_server.views import OrderFilter
-from support.changes import DONE, FAILED, PLENTY, AMPLE, again, new
+from support.changes import AMPLE, DONE, FAILED, PLENTY, again, new
 from support.clocks import SECOND, Microseconds
 
 MAX_CRASHES = 2
