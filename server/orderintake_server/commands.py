@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from orderintake_server import config
+from orderintake_server import config, parts
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
-from orderintake_server.store import copy
-from orderintake_server.store.postgres import audit as postgres_audit
-from orderintake_server.store.postgres import schema as postgres_schema
 from orderintake_server.store.sqlite import audit as sqlite_audit
 
 if TYPE_CHECKING:
@@ -61,16 +58,20 @@ class Copy(_Command):
 
 
 def _audit(asked: Audit) -> int:
-    findings = (
-        asyncio.run(postgres_audit.audit(asked.store))
-        if asked.store
-        else sqlite_audit.audit(asked.data)
-    )
+    findings = _findings(asked)
     for finding in findings:
         _say(_told(finding))
     if not findings:
         _say(f"{'the store' if asked.store else asked.data}: every rule holds")
     return 1 if findings else 0
+
+
+def _findings(asked: Audit) -> list[Finding]:
+    if not asked.store:
+        return sqlite_audit.audit(asked.data)
+    with parts.postgres_driver():
+        from orderintake_server.store.postgres import audit  # noqa: PLC0415 - an extra
+    return asyncio.run(audit.audit(asked.store))
 
 
 def _told(finding: Finding) -> str:
@@ -79,12 +80,16 @@ def _told(finding: Finding) -> str:
 
 
 def _migrate(asked: Migrate) -> int:
-    applied = asyncio.run(postgres_schema.migrate(asked.store))
+    with parts.postgres_driver():
+        from orderintake_server.store.postgres import schema  # noqa: PLC0415 - an extra
+    applied = asyncio.run(schema.migrate(asked.store))
     _say(f"applied steps {applied}" if applied else "the store is up to date")
     return 0
 
 
 def _copy(asked: Copy) -> int:
+    with parts.postgres_driver():
+        from orderintake_server.store import copy  # noqa: PLC0415 - needs an extra
     copied = asyncio.run(copy.copy(asked.source, asked.target))
     _say(
         f"copied {copied.orders} orders, {copied.completions} completions and"

@@ -199,10 +199,20 @@ class Durability(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """Proof that an order is stored; its completion comes after place `after` of the log.
+class WaitEstimate:
+    """How many seconds from now an order will start: on average, and in four cases of five."""
 
-    `position` is its place in the queue, from 1; 0 when it does not wait there.
+    mean: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Proof that an order is stored; its completion has a sequence greater than `after`.
+
+    `position` is the order's in the queue, from 1; 0 when it does not wait there. `wait` is how
+    long it will wait, where that can be told; a store cannot.
     """
 
     order: Order
@@ -210,6 +220,7 @@ class Receipt:
     after: int
     position: int = 0
     durability: Durability = Durability.FSYNC
+    wait: WaitEstimate | None = None
 
 
 class CancelOutcome(IntEnum):

@@ -104,14 +104,14 @@ class HandlerCalls:
         self,
         handler: Callable[[OrderAttempt], Any],
         *,
-        names: Ids,
+        ids: Ids,
         threads: int,
         before: Callable[[OrderAttempt], Awaitable[None]] | None = None,
     ) -> None:
         """Call `handler`, a sync one in one of `threads` threads; and `before` it another one."""
         self._handler = handler
         self._before = before
-        self._names = names
+        self._ids = ids
         self._is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
             getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
         )
@@ -160,7 +160,7 @@ class HandlerCalls:
     def _decoded(self, lease: Lease, signal: StopSignal) -> OrderAttempt:
         order = order_pb2.Order.FromString(lease.order.content)
         return OrderAttempt(
-            order_id=self._names.order_id(lease.order.accept_sequence),
+            order_id=self._ids.order_id(lease.order.accept_sequence),
             customer_id=order.customer_id,
             tier=order.tier,
             lines=order.lines,

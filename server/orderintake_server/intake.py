@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import (
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.customer_rate import CustomerRate
     from orderintake_server.dispatch.estimate import ServiceTimes
     from orderintake_server.dispatch.stats import QueueStats
-    from orderintake_server.domain import Cancelled, Receipt
+    from orderintake_server.domain import Cancelled, Receipt, WaitEstimate
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
-    from orderintake_server.views import LogPage, OrderFilter, ReadFrom, TierStats, WaitEstimate
+    from orderintake_server.views import LogPage, OrderFilter, ReadFrom, Subscribe, TierStats
 
 
 class Intake:
@@ -45,17 +46,17 @@ class Intake:
         self,
         *,
         store: Store,
-        ledger: Committer,
+        committer: Committer,
         completions: CompletionLog,
-        flow: QueueStats,
+        stats: QueueStats,
         times: ServiceTimes,
         rate: CustomerRate,
     ) -> None:
-        """Serve from this store, changing it through this ledger only."""
+        """Serve from this store, changing it through this committer only."""
         self._store = store
-        self._ledger = ledger
+        self._committer = committer
         self._completions = completions
-        self._flow = flow
+        self._stats = stats
         self._times = times
         self._rate = rate
         self._is_draining = False
@@ -69,15 +70,19 @@ class Intake:
         after the last may the orders have been stored all the same.
         """
         self._refuse_if_draining()
-        self._rate.take(Counter(order.customer_id for order in group).items())
-        return await self._ledger.accept(group)
+        self._rate.consume(Counter(order.customer_id for order in group).items())
+        return tuple(map(self._estimated, await self._committer.accept(group)))
+
+    def _estimated(self, receipt: Receipt) -> Receipt:
+        wait = self._wait(receipt.position)
+        return receipt if wait is None else replace(receipt, wait=wait)
 
     async def cancel(self, accept_sequence: int) -> Cancelled:
         """Cancel an order; the answer is durable on return, and told to a handler under way.
 
         Raises OrderNotFound or StorageUnavailable.
         """
-        cancelled = await self._ledger.cancel(accept_sequence)
+        cancelled = await self._committer.cancel(accept_sequence)
         if cancelled is None:
             raise _not_found()
         return cancelled
@@ -93,57 +98,47 @@ class Intake:
         position = await self._store.position(accept_sequence) if found.state is State.QUEUED else 0
         if not position:  # it is processed, or started just now
             return OrderStatus(found=found)
-        is_paused = self._flow.is_paused(found.tier)
+        is_paused = self._stats.is_paused(found.tier)
         return OrderStatus(
             found=found,
             position=position,
-            wait=None if is_paused else self.wait(position),
+            wait=None if is_paused else self._wait(position),
             reason=WaitReason.TIER_PAUSED if is_paused else WaitReason.ORDERS_AHEAD,
         )
 
-    def wait(self, position: int) -> WaitEstimate | None:
-        """Tell how long an order at this place of the queue will wait, as far as one can."""
+    def _wait(self, position: int) -> WaitEstimate | None:
+        """Tell how long an order at this position of the queue will wait, as far as one can."""
         return self._times.wait(position) if position else None
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int
     ) -> tuple[list[Order], int | None]:
-        """List orders behind accept sequence `after`; also where to go on, None at the end."""
+        """List orders after accept sequence `after`; also after which to go on, None at the end."""
         return await self._store.list_orders(wanted, after=after, limit=limit)
 
     async def page(self, wanted: OrderFilter, *, start: ReadFrom, limit: int) -> LogPage:
-        """Read a page of the log behind a place.
+        """Read the page of the log that begins at `start`.
 
         Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
         been forgotten.
         """
-        after = await self._place(start)
-        while True:
-            try:
-                return await self._completions.read(wanted, after=after, limit=limit)
-            except CursorExpired as expired:
-                if start is not StartAt.EARLIEST:
-                    raise
-                after = expired.earliest  # some more has been forgotten just now
+        return await self._completions.read(
+            wanted,
+            after=await self._after(start),
+            limit=limit,
+            from_earliest=start is StartAt.EARLIEST,
+        )
 
     @asynccontextmanager
-    async def subscribe(
-        self, wanted: OrderFilter, *, start: ReadFrom, limit: int, heartbeat_seconds: float
-    ) -> AsyncIterator[Subscription]:
-        """Subscribe to what is wanted behind a place in the log, while inside.
+    async def subscribe(self, asked: Subscribe) -> AsyncIterator[Subscription]:
+        """Subscribe to what is asked of the log, while inside.
 
         Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
         been forgotten.
         """
-        after = await self._place(start)
+        after = await self._after(asked.start)
         with self._completions.subscriber():
-            yield Subscription(
-                self._completions,
-                wanted,
-                after=after,
-                limit=limit,
-                heartbeat_seconds=heartbeat_seconds,
-            )
+            yield Subscription(self._completions, asked, after=after)
 
     # An operator's
 
@@ -152,7 +147,7 @@ class Intake:
 
         Raises StorageUnavailable.
         """
-        await self._ledger.pause(tier, is_paused=is_paused)
+        await self._committer.pause(tier, is_paused=is_paused)
 
     async def redrive(self, accept_sequence: int) -> Receipt:
         """Place a copy of an order that ended badly, once: a repeat gives the same copy.
@@ -171,13 +166,13 @@ class Intake:
             content=original.content,
             redrive_of=accept_sequence,
         )
-        (receipt,) = await self._ledger.accept((copy,))
+        (receipt,) = await self._committer.accept((copy,))
         return receipt
 
     async def stats(self) -> tuple[dict[Tier, TierStats], dict[Tier, int]]:
         """Tell how each tier stands, and when its oldest queued order was accepted, if any is."""
         oldest = await self._store.oldest_waiting()
-        return {tier: self._flow.of(tier) for tier in Tier}, oldest
+        return {tier: self._stats.of(tier) for tier in Tier}, oldest
 
     @property
     def head(self) -> int:
@@ -202,16 +197,19 @@ class Intake:
         return found
 
     def _refuse_if_draining(self) -> None:
-        if self._is_draining and not self._ledger.is_broken:  # which says more than the stop it is
+        if (
+            self._is_draining and not self._committer.is_broken
+        ):  # which says more than the stop it is
             raise Draining("the server is stopping; it takes no new orders")
 
-    async def _place(self, start: ReadFrom) -> int:
-        """Tell which place in the log is meant, if it is there.
+    async def _after(self, start: ReadFrom) -> int:
+        """Tell after which sequence to read, if the log has it.
 
         Where others write the log too, and prune it, both its ends may be further than is known.
         """
         if self._store.is_shared and not self._is_known(start):
-            self._completions.earliest, head = await self._store.bounds()
+            earliest, head = await self._store.bounds()
+            self._completions.forget(earliest)
             self._completions.publish(head)
         head, earliest = self._completions.head, self._completions.earliest
         if isinstance(start, StartAt):

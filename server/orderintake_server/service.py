@@ -1,10 +1,8 @@
-"""Builds the service of its settings, runs it, and stops it in order."""
+"""Runs the service: its parts are made, started, and stopped in order."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,28 +10,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orderintake_server import handlers
-from orderintake_server.dispatch.admission import Admission, Limits
+from orderintake_server import handlers, parts
+from orderintake_server.api import methods
+from orderintake_server.api.endpoints import Endpoints
+from orderintake_server.api.refusals import Refusals
+from orderintake_server.api.responses import Responses
 from orderintake_server.dispatch.attempts import Attempts
 from orderintake_server.dispatch.committer import Committer
-from orderintake_server.dispatch.customer_rate import CustomerRate
-from orderintake_server.dispatch.drain import DequeueRate
 from orderintake_server.dispatch.estimate import ServiceTimes
-from orderintake_server.dispatch.free_workers import FreeWorkers
-from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
-from orderintake_server.dispatch.ready import ReadyQueue
-from orderintake_server.dispatch.retention import Retention
-from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.dispatch.stats import QueueStats
-from orderintake_server.dispatch.workers import Workers, WorkPolicy
-from orderintake_server.domain import Ranking
+from orderintake_server.dispatch.workers import Workers
 from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
-from orderintake_server.rpc.codec import Codec
-from orderintake_server.rpc.server import RpcSettings, rpc_server
-from orderintake_server.store.base import Policy
-from orderintake_server.store.postgres.store import postgres_store
-from orderintake_server.store.sqlite.store import sqlite_store
+from orderintake_server.rpc.server import rpc_server
 from orderintake_server.stream.log import CompletionLog
 
 if TYPE_CHECKING:
@@ -41,18 +30,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from orderintake_server.config import Settings
-    from orderintake_server.dispatch.queues import Queue
     from orderintake_server.dispatch.workers import Handler
     from orderintake_server.handlers import OrderAttempt
     from orderintake_server.rpc.server import RpcServer
     from orderintake_server.store.base import Store
 
 log = structlog.get_logger()
-
-
-def _now() -> int:
-    """Tell the time in microseconds since 1970."""
-    return time.time_ns() // 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,61 +54,69 @@ class Service:
         store: Store,
         settings: Settings,
         handler: Handler,
-        codec: Codec,
+        responses: Responses,
         clock: Callable[[], int],
     ) -> None:
         """Prepare to serve from an open store."""
-        found = store.recovery
+        recovery = store.recovery
         attempts = Attempts()
-        times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
-        flow = QueueStats(found, time.monotonic)
+        stats = QueueStats(recovery, time.monotonic)
+        self._store = store
+        self._times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
         self.completions = CompletionLog(
-            store, codec.delivered, head=found.head, earliest=found.earliest
+            store, responses.delivered, head=recovery.head, earliest=recovery.earliest
         )
-        self.ledger = _ledger(store, settings, self.completions, attempts, flow, clock)
+        self.committer = Committer(
+            store=store,
+            queue=parts.queue(settings, store),
+            completions=self.completions,
+            admission=parts.admission(settings, store),
+            attempts=attempts,
+            stats=stats,
+            retention=parts.retention(settings, clock),
+            clock=clock,
+        )
         self.workers = Workers(
-            _work_policy(settings),
-            ledger=self.ledger,
+            parts.work_policy(settings),
+            committer=self.committer,
             attempts=attempts,
             handler=handler,
-            times=times,
+            times=self._times,
         )
-        self._store = store
-        self._times = times
         self.intake = Intake(
             store=store,
-            ledger=self.ledger,
+            committer=self.committer,
             completions=self.completions,
-            flow=flow,
-            times=times,
-            rate=_customer_rate(settings),
+            stats=stats,
+            times=self._times,
+            rate=parts.customer_rate(settings),
         )
         self._committing: asyncio.Task[None] | None = None
-        self._hearing: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start to commit and to process, as children of `tasks`."""
-        self._committing = tasks.create_task(self.ledger.run(), name="ledger")
+        self._committing = tasks.create_task(self.committer.run(), name="committer")
         tasks.create_task(self.completions.run(), name="completions")
-        self._hearing = tasks.create_task(self._hear(), name="news")
+        self._watching = tasks.create_task(self._watch(), name="store-watch")
         self.workers.start(tasks)
 
-    async def _hear(self) -> None:
-        """Take note of what others do to the store, for ever."""
-        async for news in self._store.watch():
-            self.ledger.apply(news)
-            if news.workers is not None:
-                self._times.share(news.workers)
+    async def _watch(self) -> None:
+        """Take over what others do to the store, for ever."""
+        async for state in self._store.watch():
+            self.committer.apply(state)
+            if state.workers is not None:
+                self._times.share(state.workers)
 
     async def drain(self, seconds: float) -> None:
         """Finish what runs within `seconds`, make all durable, tell the subscribers, end."""
         await self.workers.drain(seconds)
-        self.ledger.close()
+        self.committer.close()
         if self._committing is not None:
             await asyncio.wait({self._committing})
         self.completions.close()
-        if self._hearing is not None:
-            self._hearing.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
 
 
 @asynccontextmanager
@@ -134,7 +125,7 @@ async def running(
     *,
     handler: Callable[[OrderAttempt], Any] | None = None,
     before: Callable[[OrderAttempt], Awaitable[None]] | None = None,
-    clock: Callable[[], int] = _now,
+    clock: Callable[[], int] | None = None,
 ) -> AsyncIterator[Running]:
     """Run the service while inside; leaving drains and stops it.
 
@@ -146,62 +137,56 @@ async def running(
     what is inside is then cancelled.
     """
     handler = handler or handlers.load(settings.handler)
-    async with _store(settings, clock) as store:
-        found, names = store.recovery, Ids(store.recovery.log_id)
-        log.info(
-            "store open",
-            data="PostgreSQL" if settings.store else str(settings.data),
-            waiting=sum(counts.queued + counts.scheduled for counts in found.counts.values()),
-            recovered=found.recovered,
-            quarantined=found.quarantined,
-            head=found.head,
-        )
+    async with parts.store(settings, clock) as store:
+        _log_recovery(settings, store)
+        ids = Ids(store.recovery.log_id)
         with handlers.HandlerCalls(
-            handler, names=names, threads=settings.workers, before=before
+            handler, ids=ids, threads=settings.workers, before=before
         ) as calls:
-            codec = Codec(names, clock)
-            service = Service(store, settings, calls, codec, clock)
+            responses = Responses(ids, clock or parts.now)
+            service = Service(store, settings, calls, responses, clock or parts.now)
             async with (
-                rpc_server(
-                    service.intake, _rpc_settings(settings), names=names, codec=codec
-                ) as server,
+                _serving(service, settings, ids, responses) as server,
                 _plain_errors(),
                 asyncio.TaskGroup() as tasks,
             ):
                 service.start(tasks)
-                service.ledger.on_reach = _telling(server, tasks)
+                service.committer.on_reach = _telling(server, tasks)
                 try:
-                    yield Running(port=server.port, look_at_clock=service.ledger.look_at_clock)
+                    yield Running(port=server.port, look_at_clock=service.committer.look_at_clock)
                 finally:
                     service.intake.refuse_orders()
                     await server.announce_stop()
                     await service.drain(settings.drain_timeout)
 
 
-def _telling(server: RpcServer, tasks: asyncio.TaskGroup) -> Callable[[bool], object]:
-    """Tell callers whether the store can be reached, by a task: health may wait for who watches."""
-    return lambda is_there: tasks.create_task(server.tell_reach(is_there=is_there), name="health")
+def _log_recovery(settings: Settings, store: Store) -> None:
+    recovery = store.recovery
+    log.info(
+        "store open",
+        data="PostgreSQL" if settings.store else str(settings.data),
+        waiting=sum(counts.queued + counts.scheduled for counts in recovery.counts.values()),
+        recovered=recovery.recovered,
+        quarantined=recovery.quarantined,
+        head=recovery.head,
+    )
 
 
 @asynccontextmanager
-async def _store(settings: Settings, clock: Callable[[], int]) -> AsyncIterator[Store]:
-    """Open the store that the settings name."""
-    policy = _store_policy(settings)
-    if settings.store:
-        async with postgres_store(
-            settings.store,
-            replica=settings.replica or f"{socket.gethostname()}:{os.getpid()}",
-            workers=settings.workers,
-            lease_seconds=settings.lease,
-            hints=settings.notify,
-            is_pooled=settings.pooler,
-            clock=None if clock is _now else clock,
-            policy=policy,
-        ) as shared:
-            yield shared
-    else:
-        async with sqlite_store(settings.data, clock=clock, policy=policy) as own:
-            yield own
+async def _serving(
+    service: Service, settings: Settings, ids: Ids, responses: Responses
+) -> AsyncIterator[RpcServer]:
+    """Serve the table of methods while inside."""
+    endpoints = Endpoints(service.intake, responses=responses, ids=ids, workers=settings.workers)
+    async with rpc_server(
+        methods.bound(endpoints), Refusals(ids), parts.rpc_settings(settings)
+    ) as server:
+        yield server
+
+
+def _telling(server: RpcServer, tasks: asyncio.TaskGroup) -> Callable[[bool], object]:
+    """Tell callers whether the store can be reached, by a task: health may wait for a watcher."""
+    return lambda is_there: tasks.create_task(server.tell_reach(is_there=is_there), name="health")
 
 
 @asynccontextmanager
@@ -213,88 +198,3 @@ async def _plain_errors() -> AsyncIterator[None]:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
-
-
-def _ledger(  # noqa: PLR0913, PLR0917 - the parts it owns
-    store: Store,
-    settings: Settings,
-    completions: CompletionLog,
-    attempts: Attempts,
-    flow: QueueStats,
-    clock: Callable[[], int],
-) -> Committer:
-    capacity = Admission(
-        _limits(settings), counts=store.recovery.counts, drain=DequeueRate(time.monotonic)
-    )
-    return Committer(
-        store=store,
-        queue=_queue(store, settings.max_crashes),
-        completions=completions,
-        capacity=capacity,
-        attempts=attempts,
-        flow=flow,
-        retention=_retention(settings, clock),
-        clock=clock,
-    )
-
-
-def _queue(store: Store, max_crashes: int) -> Queue:
-    if store.is_shared:
-        return SharedQueue(max_crashes=max_crashes)
-    ready = ReadyQueue()
-    return OwnQueue(ready, FreeWorkers(ready, max_crashes=max_crashes))
-
-
-def _retention(settings: Settings, clock: Callable[[], int]) -> Retention:
-    return Retention(
-        seconds=settings.retention or None,
-        request_seconds=settings.request_id_retention or None,
-        clock=clock,
-    )
-
-
-def _customer_rate(settings: Settings) -> CustomerRate:
-    return CustomerRate(
-        per_second=settings.customer_rate or None,
-        burst=settings.customer_burst,
-        clock=time.monotonic,
-    )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        queue=settings.queue_limit,
-        vip_reserve=round(settings.queue_limit * settings.vip_reserve),
-        per_customer=settings.customer_queue_limit or None,
-    )
-
-
-def _store_policy(settings: Settings) -> Policy:
-    head_start = round(settings.vip_head_start * 1e6)
-    return Policy(
-        ranking=Ranking(vip_head_start=head_start or None),
-        max_crashes=settings.max_crashes,
-        counts_customers=settings.customer_queue_limit > 0,
-    )
-
-
-def _rpc_settings(settings: Settings) -> RpcSettings:
-    return RpcSettings(
-        listen=settings.listen,
-        workers=settings.workers,
-        subscriber_seconds=settings.subscriber_timeout,
-        connection_seconds=settings.max_connection_age or None,
-    )
-
-
-def _work_policy(settings: Settings) -> WorkPolicy:
-    return WorkPolicy(
-        workers=settings.workers,
-        retries=RetryPolicy(
-            max_attempts=settings.max_attempts,
-            first_seconds=settings.retry_delay,
-            factor=settings.retry_factor,
-            most_seconds=settings.retry_delay_limit,
-        ),
-        attempt_seconds=settings.attempt_timeout or None,
-    )

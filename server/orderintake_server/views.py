@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orderintake_server.domain import Tier
 
 if TYPE_CHECKING:
-    from orderintake_server.domain import Completion, Order, State, WaitReason
+    from orderintake_server.domain import Completion, Order, State, WaitEstimate, WaitReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +53,13 @@ ReadFrom = int | StartAt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaitEstimate:
-    """How many seconds from now an order will start: on average, and in four cases of five."""
+class Subscribe:
+    """Which completions a subscriber wants, from where on, how many in a message at the most."""
 
-    mean: float
-    least: float
-    most: float
+    wanted: OrderFilter
+    start: ReadFrom
+    limit: int
+    heartbeat_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

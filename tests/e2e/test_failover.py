@@ -190,7 +190,7 @@ async def test_p14_behind_a_crash_nobody_is_told_what_the_standby_may_lack(
         streamed = asyncio.ensure_future(completions(stub, 1, after=placed.cursor))
         listed = asyncio.ensure_future(stub.ListCompletions(api.ListCompletionsRequest()))
         got = asyncio.ensure_future(stub.GetOrder(api.GetOrderRequest(order_id=order_id)))
-        await database.until_waiting(BARRIER, count=len(["ledger", "news", "list", "get"]))
+        await database.until_waiting(BARRIER, count=len(["committer", "news", "list", "get"]))
         are_told = streamed.done() or listed.done() or got.done()
         await database.restore_standby()
         (completion,) = await streamed

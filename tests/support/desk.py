@@ -1,4 +1,4 @@
-"""A ledger at work over a store, with the parts around it."""
+"""A committer at work over a store, with the parts around it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 from orderintake_server.dispatch.admission import Admission, Limits
 from orderintake_server.dispatch.attempts import Attempts
-from orderintake_server.dispatch.committer import Committer
+from orderintake_server.dispatch.committer import CommitPolicy, Committer
 from orderintake_server.dispatch.customer_rate import CustomerRate
-from orderintake_server.dispatch.drain import DequeueRate
 from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.free_workers import FreeWorkers
 from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
+from orderintake_server.dispatch.rate import DequeueRate
 from orderintake_server.dispatch.ready import ReadyQueue
 from orderintake_server.dispatch.retention import Retention
 from orderintake_server.dispatch.stats import QueueStats
@@ -37,62 +37,70 @@ class Desk:
         retention: float | None = None,
         orders_per_second: float | None = None,
         is_shared: bool = False,
+        commits: CommitPolicy | None = None,
+        step_orders: int = 200,
     ) -> None:
         self.store = store
         self.clock = Seconds()
         self.ready = ReadyQueue(window=window)
         self.attempts = Attempts()
-        self.flow = QueueStats(store.recovery, self.clock)
+        self.stats = QueueStats(store.recovery, self.clock)
         self.completions = AwaitedCompletions(
             store, encode, head=store.recovery.head, earliest=store.recovery.earliest
         )
         own = OwnQueue(self.ready, FreeWorkers(self.ready, max_crashes=max_crashes))
         counts = {Tier.VIP: TierCounts(), Tier.REGULAR: TierCounts(queued=waiting)}
-        self.ledger = Committer(
+        self.committer = Committer(
             store=store,
             queue=SharedQueue(max_crashes=max_crashes) if is_shared else own,
             completions=self.completions,
-            capacity=Admission(
+            admission=Admission(
                 limits or Limits(queue=1000), counts=counts, drain=DequeueRate(self.clock)
             ),
             attempts=self.attempts,
-            flow=self.flow,
-            retention=Retention(seconds=retention, request_seconds=None, clock=store.clock),
+            stats=self.stats,
+            retention=Retention(
+                seconds=retention,
+                request_seconds=None,
+                clock=store.clock,
+                step_orders=step_orders,
+            ),
             clock=store.clock,
+            policy=commits,
         )
         self.times = ServiceTimes(workers=1, clock=self.clock)
         self.intake = Intake(
             store=store,
-            ledger=self.ledger,
+            committer=self.committer,
             completions=self.completions,
-            flow=self.flow,
+            stats=self.stats,
             times=self.times,
             rate=CustomerRate(per_second=orders_per_second, burst=2, clock=self.clock),
         )
 
     async def place(self, *orders: NewOrder) -> tuple[Receipt, ...]:
         """Place a group of orders."""
-        return await self.ledger.accept(orders)
+        return await self.committer.accept(orders)
 
     async def start(self) -> Lease:
         """Start the most urgent order."""
-        return await self.ledger.next_order()
+        return await self.committer.next_order()
 
     async def starts(self, count: int) -> list[Lease]:
         """Start the most urgent orders, one after the other."""
         return [await self.start() for _ in range(count)]
 
     def turn(self, seconds: float) -> None:
-        """Let so many seconds pass, and the ledger look."""
+        """Let so many seconds pass, and the committer look."""
         self.store.clock.turn(seconds)
         self.clock.turn(seconds)
-        self.ledger.look_at_clock()
+        self.committer.look_at_clock()
 
 
 @asynccontextmanager
 async def working(desk: Desk) -> AsyncIterator[Desk]:
-    """Let the ledger run while inside; at the end all that was asked is durable."""
+    """Let the committer run while inside; at the end all that was asked is durable."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(desk.ledger.run(), name="ledger")
+        tasks.create_task(desk.committer.run(), name="committer")
         yield desk
-        desk.ledger.close()
+        desk.committer.close()

@@ -35,18 +35,24 @@ class Hand:
 
 
 @asynccontextmanager
-async def at_work(
+async def at_work(  # noqa: PLR0913 - whatever a test wants to be different
     desk: Desk,
     handler: Handler,
     *,
     count: int = 1,
     retries: RetryPolicy = ONCE,
     attempt_seconds: float | None = None,
+    interrupt_seconds: float = 2.0,
 ) -> AsyncIterator[Workers]:
     """Let workers run while inside; they end what they have begun."""
-    policy = WorkPolicy(workers=count, retries=retries, attempt_seconds=attempt_seconds)
+    policy = WorkPolicy(
+        workers=count,
+        retries=retries,
+        attempt_seconds=attempt_seconds,
+        interrupt_seconds=interrupt_seconds,
+    )
     workers = Workers(
-        policy, ledger=desk.ledger, attempts=desk.attempts, handler=handler, times=desk.times
+        policy, committer=desk.committer, attempts=desk.attempts, handler=handler, times=desk.times
     )
     async with asyncio.TaskGroup() as tasks:
         workers.start(tasks)

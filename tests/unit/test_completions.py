@@ -16,7 +16,7 @@ from orderintake_server.store.sqlite.store import SqliteStore, sqlite_store
 from orderintake_server.stream import ring
 from orderintake_server.stream.log import CompletionLog, Woken
 from orderintake_server.stream.subscription import Subscription
-from orderintake_server.views import EVERY_ORDER, LogPage, OrderFilter
+from orderintake_server.views import EVERY_ORDER, LogPage, OrderFilter, Subscribe
 from support.changes import complete, new, prune, whole_log
 from support.clocks import Microseconds
 from support.completed import encode, sequences
@@ -194,10 +194,10 @@ class Listener:
         """Come, or come back behind what was told last."""
         self.subscription = Subscription(
             self.completions,
-            self.wanted,
+            Subscribe(
+                wanted=self.wanted, start=self.position, limit=self.limit, heartbeat_seconds=0
+            ),
             after=self.position,
-            limit=self.limit,
-            heartbeat_seconds=0,
         )
 
     async def read(self) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderintake_server.dispatch.drain import LEAST_SECONDS, MOST_SECONDS, DequeueRate
+from orderintake_server.dispatch.rate import LEAST_SECONDS, MOST_SECONDS, DequeueRate
 from support.clocks import Seconds
 
 

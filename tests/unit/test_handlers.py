@@ -16,7 +16,7 @@ from orderintake_server.domain import Lease, Order, State, Tier
 from orderintake_server.handlers import RESULT_BYTES, HandlerCalls, OrderAttempt, Reject
 from orderintake_server.ids import Ids
 
-NAMES = Ids("0123abcd")
+IDS = Ids("0123abcd")
 DONE = wrappers_pb2.StringValue(value="done")
 
 
@@ -41,7 +41,7 @@ async def call(
     signal: StopSignal | None = None,
 ) -> bytes | None:
     """Call a handler once."""
-    with HandlerCalls(handler, names=NAMES, threads=1) as calls:
+    with HandlerCalls(handler, ids=IDS, threads=1) as calls:
         return await calls(lease or lease_of(), signal or StopSignal())
 
 
@@ -58,7 +58,7 @@ async def test_a_handler_is_given_what_the_caller_placed() -> None:
     await call(seen.append, lease_of(content), signal)
     (attempt,) = seen
     assert attempt == OrderAttempt(
-        order_id=NAMES.order_id(7),
+        order_id=IDS.order_id(7),
         customer_id="ada",
         tier=order_pb2.TIER_VIP,
         lines=content.lines,
@@ -119,7 +119,7 @@ async def test_as_many_sync_handlers_run_at_once_as_there_are_workers() -> None:
     def handler(order: OrderAttempt) -> None:
         meet.wait(timeout=50)
 
-    with HandlerCalls(handler, names=NAMES, threads=3) as calls:
+    with HandlerCalls(handler, ids=IDS, threads=3) as calls:
         await asyncio.gather(*[calls(lease_of(), StopSignal()) for _ in range(3)])
     assert not meet.broken
 
@@ -176,7 +176,7 @@ async def test_a_result_at_its_limit_is_kept_and_a_byte_more_refused() -> None:
 
 
 async def test_behind_the_block_nothing_more_is_started() -> None:
-    with HandlerCalls(lambda _: None, names=NAMES, threads=1) as calls:
+    with HandlerCalls(lambda _: None, ids=IDS, threads=1) as calls:
         await calls(lease_of(), StopSignal())
     with pytest.raises(RuntimeError, match="after shutdown"):
         await calls(lease_of(), StopSignal())

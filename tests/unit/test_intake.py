@@ -22,7 +22,14 @@ from orderintake_server.errors import (
     StoreBroken,
 )
 from orderintake_server.intake import Intake
-from orderintake_server.views import OrderFilter, OrderStatus, ReadFrom, StartAt, TierCounts
+from orderintake_server.views import (
+    OrderFilter,
+    OrderStatus,
+    ReadFrom,
+    StartAt,
+    Subscribe,
+    TierCounts,
+)
 from support.changes import again, complete, new, prune
 from support.desk import Desk, working
 from support.faulty import FaultyStore
@@ -33,7 +40,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
-    """A ledger at work, on a log of three completions."""
+    """A committer at work, on a log of three completions."""
     desk = Desk(store)
     desk.completions.publish(await complete(store, new(), new(), new()))
     async with working(desk):
@@ -82,7 +89,7 @@ async def test_a_broken_service_that_stops_says_that_it_is_broken(store: FaultyS
     desk = Desk(store)
     store.break_down()
     with pytest.raises(StoreBroken):
-        await desk.ledger.run()
+        await desk.committer.run()
     desk.intake.refuse_orders()
     with pytest.raises(StorageUnavailable):
         await desk.intake.place((new(),))
@@ -115,14 +122,19 @@ async def test_a_page_tells_whether_the_log_goes_on(
 
 async def began(intake: Intake, start: ReadFrom) -> int:
     """Subscribe; tell where the stream began."""
-    async with intake.subscribe(ANY, start=start, limit=10, heartbeat_seconds=1) as subscription:
+    async with intake.subscribe(asked(start)) as subscription:
         assert intake.subscribers == 1
         return (await subscription.next()).position
 
 
+def asked(start: ReadFrom) -> Subscribe:
+    """Ask for everything from a place in the log on."""
+    return Subscribe(wanted=ANY, start=start, limit=10, heartbeat_seconds=1)
+
+
 async def begin(intake: Intake, start: ReadFrom) -> None:
     """Subscribe and leave."""
-    async with intake.subscribe(ANY, start=start, limit=10, heartbeat_seconds=1):
+    async with intake.subscribe(asked(start)):
         pass
     assert intake.subscribers == 0
 
@@ -205,7 +217,11 @@ async def test_without_measured_times_no_wait_is_told_and_with_them_one_is(
     assert wait is not None
     assert wait.least <= wait.mean == pytest.approx(4.0)
     assert wait.mean <= wait.most
-    assert intake.wait(0) is None
+    (receipt,) = await intake.place((new(),))
+    assert receipt.wait is not None
+    assert receipt.wait.mean == pytest.approx(6.0)
+    (later,) = await intake.place((new(not_before=desk.store.clock.later(HOUR)),))
+    assert (later.position, later.wait) == (0, None)
 
 
 async def test_a_scheduled_order_is_told_as_such(desk: Desk, intake: Intake) -> None:
@@ -217,7 +233,7 @@ async def test_a_scheduled_order_is_told_as_such(desk: Desk, intake: Intake) -> 
 
 async def test_an_order_between_two_attempts_is_told_as_such(desk: Desk, intake: Intake) -> None:
     await intake.place((new(),))
-    desk.ledger.settle(await desk.start(), again(after=3_600_000_000))
+    desk.committer.settle(await desk.start(), again(after=3_600_000_000))
     await desk.place()
     assert (await intake.get(4)).reason is WaitReason.RETRY
 

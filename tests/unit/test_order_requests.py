@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake_server.api import requests
 from orderintake_server.domain import NewOrder, Tier
 from orderintake_server.errors import InvalidOrder
-from orderintake_server.rpc import requests
 from support.orders import order
 
 INT32_MOST = 2**31 - 1

@@ -4,8 +4,8 @@ import pytest
 from google.protobuf import timestamp_pb2
 
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake_server.api import requests
 from orderintake_server.errors import InvalidOrder
-from orderintake_server.rpc import requests
 from support.orders import order
 
 NOW = 1_790_000_000_000_000

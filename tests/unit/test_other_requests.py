@@ -8,15 +8,14 @@ from google.protobuf import duration_pb2
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake_server.api import requests
 from orderintake_server.domain import State, Tier
-from orderintake_server.errors import CursorInvalid, CursorOtherLog, InvalidOrder
+from orderintake_server.errors import CursorInvalid, CursorOtherLog, InvalidOrder, OrderNotFound
 from orderintake_server.ids import Ids
-from orderintake_server.rpc import requests
-from orderintake_server.rpc.requests import Subscribe
-from orderintake_server.views import OrderFilter, ReadFrom, StartAt
+from orderintake_server.views import OrderFilter, ReadFrom, StartAt, Subscribe
 from support.orders import order
 
-NAMES = Ids("0123abcd")
+IDS = Ids("0123abcd")
 LATER: Any = 7
 """A value that a later version of an enum may have."""
 
@@ -90,7 +89,7 @@ def test_no_more_than_fifty_fields_of_a_batch_are_named() -> None:
 
 
 def _subscribe(request: api.StreamCompletionsRequest) -> Subscribe:
-    return requests.subscribe(request, NAMES)
+    return requests.subscribe(request, IDS)
 
 
 def test_a_subscription_begins_at_the_earliest_unless_told_otherwise() -> None:
@@ -103,7 +102,7 @@ def test_a_subscription_begins_at_the_earliest_unless_told_otherwise() -> None:
     ("told", "start"),
     [
         ({"after_cursor": ""}, StartAt.EARLIEST),
-        ({"after_cursor": NAMES.cursor(7)}, 7),
+        ({"after_cursor": IDS.cursor(7)}, 7),
         ({"start_at": api.START_AT_UNSPECIFIED}, StartAt.EARLIEST),
         ({"start_at": api.START_AT_EARLIEST}, StartAt.EARLIEST),
         ({"start_at": api.START_AT_LATEST}, StartAt.LATEST),
@@ -239,15 +238,17 @@ def test_a_tier_is_paused_or_resumed_by_its_name(kind: Any) -> None:  # noqa: AN
 
 
 def test_an_empty_place_is_the_beginning_of_the_log_wherever_that_is() -> None:
-    assert requests.place("", NAMES) is StartAt.EARLIEST
-    assert requests.place(NAMES.cursor(0), NAMES) == 0
+    assert requests.read_from("", IDS) is StartAt.EARLIEST
+    assert requests.read_from(IDS.cursor(0), IDS) == 0
 
 
 @pytest.mark.parametrize(
     "kind", [api.GetOrderRequest, api.CancelOrderRequest, admin.RedriveOrderRequest]
 )
 def test_an_order_is_looked_up_by_a_name(kind: Any) -> None:  # noqa: ANN401
-    assert requests.order_id(kind(order_id="x")) == "x"
+    assert requests.accept_sequence(kind(order_id=IDS.order_id(7)), IDS) == 7
+    with pytest.raises(OrderNotFound):
+        requests.accept_sequence(kind(order_id="x"), IDS)
     with pytest.raises(InvalidOrder) as refused:
-        requests.order_id(kind())
+        requests.accept_sequence(kind(), IDS)
     assert [violation.field for violation in refused.value.violations] == ["order_id"]

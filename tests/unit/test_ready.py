@@ -30,7 +30,7 @@ def filled(ready: ReadyQueue, *found: QueueEntry) -> ReadyQueue:
 
 
 class ReadyMachine(RuleBasedStateMachine):
-    """A queue, the store behind it, and a ledger that commits in two steps: asked, and told."""
+    """A queue, the store behind it, and a committer that commits in two steps: asked, and told."""
 
     @initialize(found=st.lists(st.sampled_from(Tier), max_size=20), window=st.integers(1, 5))
     def begin(self, found: list[Tier], window: int) -> None:

@@ -23,7 +23,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
-    """A ledger at work, on a log of three completions."""
+    """A committer at work, on a log of three completions."""
     desk = Desk(store)
     desk.completions.publish(await complete(store, new(), new(), new()))
     async with working(desk):
@@ -86,7 +86,7 @@ async def test_only_what_ended_badly_is_placed_again(desk: Desk, intake: Intake)
         assert order.state is state
         with pytest.raises(OrderNotRedrivable):
             await intake.redrive(number)
-    desk.ledger.settle(lease, DONE)
+    desk.committer.settle(lease, DONE)
 
 
 async def test_an_operators_copies_are_not_counted_for_the_customers_rate(

@@ -70,9 +70,8 @@ def test_what_comes_is_in_the_next_cut(filled: Ring) -> None:
     assert filled.cut(EVERY_ORDER, after=20, limit=9) == Cut(bytes([21]), 21)
 
 
-def test_the_oldest_go_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ring, "RING_ENTRIES", 8)
-    small = Ring(0)
+def test_the_oldest_go_when_there_are_too_many() -> None:
+    small = Ring(0, most_entries=8)
     for number in range(1, 101):
         small.extend(entries(number, number))
         assert small.end == number
@@ -82,9 +81,8 @@ def test_the_oldest_go_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) 
     assert small.end - small.start >= 4
 
 
-def test_the_oldest_go_when_they_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ring, "RING_BYTES", 1_000)
-    small = Ring(0)
+def test_the_oldest_go_when_they_are_too_large() -> None:
+    small = Ring(0, most_bytes=1_000)
     for number in range(1, 20):
         small.extend(entries(number, number, size=300))
         whole = small.cut(EVERY_ORDER, after=small.start, limit=99)

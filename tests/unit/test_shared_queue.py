@@ -16,7 +16,7 @@ from support.faulty import FaultyStore, faulty_store
 
 @pytest.fixture
 async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
-    """A ledger at work on a queue that it shares."""
+    """A committer at work on a queue that it shares."""
     async with working(Desk(store, is_shared=True)) as desk:
         yield desk
         store.let_go()
@@ -46,7 +46,7 @@ def begun(store: FaultyStore) -> list[Changes]:
 
 async def test_free_workers_take_the_most_urgent_there_is(desk: Desk) -> None:
     await desk.place(*(new(vip=number % 3 == 0) for number in range(9)))
-    leases = await asyncio.gather(*(desk.ledger.next_order() for _ in range(5)))
+    leases = await asyncio.gather(*(desk.committer.next_order() for _ in range(5)))
     assert [lease.order.accept_sequence for lease in leases] == [1, 4, 7, 2, 3]
     assert [lease.order.start_sequence for lease in leases] == [1, 2, 3, 4, 5]
 
@@ -62,24 +62,24 @@ async def test_where_nothing_waits_nobody_asks_until_there_is_news(
 ) -> None:
     await desk.place(new())
     assert (await desk.start()).order.accept_sequence == 1
-    asked = desk.ledger.next_order()
-    await desk.ledger.cancel(99)  # the commit in which it was asked, or a later one
+    asked = desk.committer.next_order()
+    await desk.committer.cancel(99)  # the commit in which it was asked, or a later one
     await place(store, new(vip=True))
     begun(store)
-    desk.ledger.apply(news())
+    desk.committer.apply(news())
     await asyncio.sleep(0)
     assert [commit for commit in begun(store) if commit.claim_next] == []
-    desk.ledger.apply(news(vip=1))
+    desk.committer.apply(news(vip=1))
     assert (await asked).order.accept_sequence == 2
 
 
 async def test_news_of_a_paused_tier_alone_starts_nothing(store: FaultyStore, desk: Desk) -> None:
-    await desk.ledger.pause(Tier.REGULAR, is_paused=True)
+    await desk.committer.pause(Tier.REGULAR, is_paused=True)
     await desk.place(new())
-    asked = desk.ledger.next_order()
+    asked = desk.committer.next_order()
     await desk.place(new())
     assert not asked.done()
-    await desk.ledger.pause(Tier.REGULAR, is_paused=False)
+    await desk.committer.pause(Tier.REGULAR, is_paused=False)
     assert (await asked).order.accept_sequence == 1
 
 
@@ -89,7 +89,7 @@ async def test_a_worker_that_was_stopped_meanwhile_gives_its_order_back(
     await desk.place(new(), new())
     store.hold()
     begun(store)
-    first, second = desk.ledger.next_order(), desk.ledger.next_order()
+    first, second = desk.committer.next_order(), desk.committer.next_order()
     await store.begun.get()
     first.cancel()
     store.let_go()
@@ -103,7 +103,7 @@ async def test_what_others_completed_is_published_and_what_they_cancelled_is_sto
     await desk.place(new())
     lease = await desk.start()
     signal = desk.attempts.begin(lease.order)
-    desk.ledger.apply(news(head=7, to_stop=(lease.order.accept_sequence,)))
+    desk.committer.apply(news(head=7, to_stop=(lease.order.accept_sequence,)))
     assert desk.completions.head == 7
     assert signal.is_requested
 
@@ -124,10 +124,10 @@ async def test_a_suspect_waits_until_nothing_else_is_in_process(
             await place(store, *(new() for _ in range(others)))
             suspect = await desk.start()
             assert suspect.order.accept_sequence == 1
-            waiting = [desk.ledger.next_order() for _ in range(others)]
+            waiting = [desk.committer.next_order() for _ in range(others)]
             await desk.place(new())
             assert not any(asked.done() for asked in waiting)
-            desk.ledger.settle(suspect, DONE)
+            desk.committer.settle(suspect, DONE)
             started = await asyncio.gather(*waiting)
             assert [lease.order.accept_sequence for lease in started] == list(range(2, others + 2))
 
@@ -136,4 +136,6 @@ async def test_with_no_crash_allowed_everything_may_run_together(store: FaultySt
     desk = Desk(store, is_shared=True, max_crashes=1)
     async with working(desk):
         await desk.place(new(), new())
-        assert len(await asyncio.gather(desk.ledger.next_order(), desk.ledger.next_order())) == 2
+        assert (
+            len(await asyncio.gather(desk.committer.next_order(), desk.committer.next_order())) == 2
+        )

@@ -10,10 +10,18 @@ import pytest
 from orderintake_server.domain import Tier
 from orderintake_server.errors import CursorExpired
 from orderintake_server.store.sqlite.store import SqliteStore
-from orderintake_server.stream import ring, subscription
+from orderintake_server.stream import subscription
 from orderintake_server.stream.log import CompletionLog
+from orderintake_server.stream.ring import Ring
 from orderintake_server.stream.subscription import Subscription
-from orderintake_server.views import EVERY_ORDER, Delivery, OrderFilter
+from orderintake_server.views import (
+    EVERY_ORDER,
+    Delivery,
+    OrderFilter,
+    ReadFrom,
+    StartAt,
+    Subscribe,
+)
 from support.changes import complete, new, prune
 from support.completed import encode, sequences
 
@@ -48,9 +56,11 @@ async def next_but(subscription: Subscription, *signals: str) -> Told:
 
 
 @asynccontextmanager
-async def kept_up(store: SqliteStore, head: int = 0) -> AsyncIterator[CompletionLog]:
+async def kept_up(
+    store: SqliteStore, head: int = 0, *, ring: Ring | None = None
+) -> AsyncIterator[CompletionLog]:
     """A log whose end is read as it grows, as long as somebody subscribes."""
-    completions = CompletionLog(store, encode, head=head, earliest=0)
+    completions = CompletionLog(store, encode, head=head, earliest=0, ring=ring)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(completions.run())
         with completions.subscriber():
@@ -59,9 +69,13 @@ async def kept_up(store: SqliteStore, head: int = 0) -> AsyncIterator[Completion
 
 
 @pytest.fixture
-async def completions(store: SqliteStore) -> AsyncIterator[CompletionLog]:
-    """A log of five completions, none of them in the ring."""
-    async with kept_up(store, await complete(store, *[new()] * 5)) as completions:
+async def completions(
+    store: SqliteStore, request: pytest.FixtureRequest
+) -> AsyncIterator[CompletionLog]:
+    """A log of five completions, none of them in the ring, which is as small as a test says."""
+    head = await complete(store, *[new()] * 5)
+    small = Ring(head, **getattr(request, "param", {}))
+    async with kept_up(store, head, ring=small) as completions:
         yield completions
 
 
@@ -69,11 +83,15 @@ def subscribe(
     completions: CompletionLog,
     wanted: OrderFilter = EVERY_ORDER,
     *,
-    after: int = 0,
+    after: ReadFrom = 0,
     limit: int = 2,
     heartbeat: float = FOREVER,
 ) -> Subscription:
-    return Subscription(completions, wanted, after=after, limit=limit, heartbeat_seconds=heartbeat)
+    return Subscription(
+        completions,
+        Subscribe(wanted=wanted, start=after, limit=limit, heartbeat_seconds=heartbeat),
+        after=0 if isinstance(after, StartAt) else after,
+    )
 
 
 async def more(store: SqliteStore, completions: CompletionLog, count: int = 1) -> None:
@@ -276,10 +294,10 @@ async def test_p14_all_who_listen_while_orders_complete_see_all_of_them(
 # Who reads slowly
 
 
+@pytest.mark.parametrize("completions", [{"most_entries": 4}], indirect=True)
 async def test_p15_who_leaves_the_ring_is_told_and_reads_the_log_until_it_caught_up_again(
-    store: SqliteStore, completions: CompletionLog, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, completions: CompletionLog
 ) -> None:
-    monkeypatch.setattr(ring, "RING_ENTRIES", 4)
     slow, fast = subscribe(completions, after=5, limit=4), subscribe(completions, after=5)
     for each in (slow, fast):
         await next_of(each, 2)
@@ -293,6 +311,27 @@ async def test_p15_who_leaves_the_ring_is_told_and_reads_the_log_until_it_caught
     (task,) = await waiting_for(slow)
     await more(store, completions)
     assert told(await task) == Told("UNSPECIFIED", [26], 26)
+
+
+async def test_who_begins_at_the_earliest_is_never_refused_for_what_was_pruned_meanwhile(
+    store: SqliteStore, completions: CompletionLog
+) -> None:
+    subscription = subscribe(completions, after=StartAt.EARLIEST)
+    assert told(await subscription.next()).signal == "STARTED"
+    await prune(store, 2**60)
+    await more(store, completions)
+    assert told(await subscription.next()) == Told("UNSPECIFIED", [6], 6)
+
+
+async def test_what_is_pruned_after_the_first_delivery_is_missed_and_told_so(
+    store: SqliteStore, completions: CompletionLog
+) -> None:
+    subscription = subscribe(completions, after=StartAt.EARLIEST)
+    assert [each.sequences for each in await next_of(subscription, 2)] == [[], [1, 2]]
+    await prune(store, 2**60)
+    with pytest.raises(CursorExpired) as expired:
+        await subscription.next()
+    assert (expired.value.earliest, completions.earliest) == (5, 5)
 
 
 async def test_who_is_behind_a_log_that_was_pruned_meanwhile_is_told_so(

@@ -16,7 +16,7 @@ from support.hands import FOREVER, Hand, Handler, at_work
 
 @pytest.fixture
 async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
-    """A ledger at work."""
+    """A committer at work."""
     async with working(Desk(store)) as desk:
         yield desk
 

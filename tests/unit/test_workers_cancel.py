@@ -20,7 +20,7 @@ from support.hands import Hand, at_work
 
 @pytest.fixture
 async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
-    """A ledger at work."""
+    """A committer at work."""
     async with working(Desk(store)) as desk:
         yield desk
 
@@ -46,7 +46,7 @@ class Shop:
 
 
 def calls(handler: Any) -> HandlerCalls:  # noqa: ANN401 - whatever a shop writes
-    return HandlerCalls(handler, names=Ids("0123abcd"), threads=1)
+    return HandlerCalls(handler, ids=Ids("0123abcd"), threads=1)
 
 
 PLAIN = new(b"")
@@ -60,7 +60,7 @@ async def ends(desk: Desk, count: int) -> list[tuple[int, State]]:
 
 async def told_to_stop(desk: Desk, accept_sequence: int) -> None:
     """Cancel an order in process."""
-    cancelled = await desk.ledger.cancel(accept_sequence)
+    cancelled = await desk.committer.cancel(accept_sequence)
     assert cancelled is not None
     assert cancelled.outcome is CancelOutcome.CANCEL_REQUESTED
 
@@ -102,7 +102,7 @@ async def test_p13_the_request_of_a_caller_who_left_reaches_the_handler(
         await desk.place(new())
         await hand.starts(1)
         store.hold()
-        answer = desk.ledger.cancel(1)
+        answer = desk.committer.cancel(1)
         answer.cancel()
         store.let_go()
         await desk.place()
@@ -194,7 +194,7 @@ async def test_p13_a_request_to_an_attempt_that_just_ended_stops_nobody_else(
             store.hold()
             while not store.begun.empty():
                 store.begun.get_nowait()
-            answer = desk.ledger.cancel(1)
+            answer = desk.committer.cancel(1)
             assert (await store.begun.get()).cancels == [1]
             shop.let_go.set()
             for _ in range(5):  # the handler ends, its worker waits for the next order

@@ -27,7 +27,7 @@ LATER = RetryPolicy(max_attempts=3, first_seconds=60.0)
 
 @pytest.fixture
 async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
-    """A ledger at work."""
+    """A committer at work."""
     async with working(Desk(store)) as desk:
         yield desk
 
@@ -168,7 +168,7 @@ async def test_a_sync_handler_that_takes_too_long_has_failed_though_its_thread_g
     def slow(attempt: OrderAttempt) -> None:
         goes_on.wait(timeout=50)
 
-    with HandlerCalls(slow, names=Ids("0123abcd"), threads=1) as handler:
+    with HandlerCalls(slow, ids=Ids("0123abcd"), threads=1) as handler:
         async with at_work(desk, handler, attempt_seconds=0.01):
             await desk.place(new(b""))
             await desk.completions.head_beyond(0)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch import workers as workers_module
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.domain import Completion, Lease, State
 from support.changes import new, order, state, waiting, whole_log
@@ -16,7 +15,7 @@ from support.hands import FOREVER, Hand, at_work
 
 @pytest.fixture
 async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
-    """A ledger at work."""
+    """A committer at work."""
     async with working(Desk(store)) as desk:
         yield desk
 
@@ -82,12 +81,12 @@ async def test_p19_who_is_given_an_order_at_the_very_moment_of_the_stop_gives_it
     await desk.place(new())
     hand = Hand()
     store.hold()
-    desk.ledger.accept(())  # a commit during which the worker asks
+    desk.committer.accept(())  # a commit during which the worker asks
     while not (await store.begun.get()).accepts:
         pass
     async with at_work(desk, hand) as workers:
         await asyncio.sleep(0)
-        answer = desk.ledger.accept(())  # told just before the worker is, by the same commit
+        answer = desk.committer.accept(())  # told just before the worker is, by the same commit
         store.let_go()
         await answer
         await workers.drain(FOREVER)
@@ -157,9 +156,8 @@ async def test_a_handler_that_ends_its_work_when_interrupted_has_done_it(
 
 
 async def test_a_handler_that_does_not_end_when_interrupted_is_left_behind(
-    desk: Desk, store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, store: FaultyStore
 ) -> None:
-    monkeypatch.setattr(workers_module, "INTERRUPT_SECONDS", 0.0)
     hand = Hand()
 
     async def handler(lease: Lease, signal: StopSignal) -> bytes | None:
@@ -169,7 +167,7 @@ async def test_a_handler_that_does_not_end_when_interrupted_is_left_behind(
             await hand.let_go.wait()
             raise
 
-    async with at_work(desk, handler) as workers:
+    async with at_work(desk, handler, interrupt_seconds=0.0) as workers:
         await desk.place(new())
         await hand.starts(1)
         await workers.drain(0)

@@ -9,7 +9,7 @@ from orderintake_server.errors import CustomerQuota, QueueFull, Unavailable
 from orderintake_server.store.changes import Capacity
 
 if TYPE_CHECKING:
-    from orderintake_server.dispatch.drain import DequeueRate
+    from orderintake_server.dispatch.rate import DequeueRate
     from orderintake_server.store.changes import OverCapacity
     from orderintake_server.views import CountsByTier
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from orderintake_server.dispatch.inbox import Inbox, Pending
+from orderintake_server.dispatch.inbox import Batch, Inbox, Pending
 from orderintake_server.domain import CancelOutcome
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreAway, StoreFull
 from orderintake_server.store.changes import OverCapacity, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, MutableSequence
 
     from orderintake_server.dispatch.admission import Admission
     from orderintake_server.dispatch.attempts import Attempts
+    from orderintake_server.dispatch.inbox import FreeWorker
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.dispatch.retention import Retention
     from orderintake_server.dispatch.stats import QueueStats
@@ -27,20 +29,30 @@ if TYPE_CHECKING:
     from orderintake_server.store.changes import Committed, StoreState
     from orderintake_server.stream.log import CompletionLog
 
-PENDING_ORDERS = 10_000
-"""Orders that may wait for their commit: about 200 ms of it, a bound on memory."""
-RETRY_SECONDS = 0.25
-"""How long a store that is full or away is left alone before our own changes are tried again."""
-PROBE = 500_000
-"""Microseconds after which a store that is away is looked for again."""
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitPolicy:
+    """How much one commit holds, how much may wait for it, and when a failed one is repeated."""
+
+    commit_orders: int = 1_024
+    """Orders accepted by one commit, about 20 ms of work: claims and completions share its time."""
+    pending_orders: int = 10_000
+    """Orders that may wait for their commit: about 200 ms of it, a bound on memory."""
+    retry_seconds: float = 0.25
+    """How long a store that is full or away is left alone before our own changes are repeated."""
+    probe_seconds: float = 0.5
+    """After so long, a store that is away is tried again, even if nobody asks for anything."""
 
 
 class Committer:
     """Takes changes in, commits them together, then queues, publishes and answers, in that order.
 
-    Who asks and leaves loses the answer only: what is in the inbox will be done.
+    A caller who leaves loses the answer only: what is in the inbox will be done.
     """
 
     def __init__(  # noqa: PLR0913 - it owns them all
@@ -49,11 +61,12 @@ class Committer:
         store: Store,
         queue: Queue,
         completions: CompletionLog,
-        capacity: Admission,
+        admission: Admission,
         attempts: Attempts,
-        flow: QueueStats,
+        stats: QueueStats,
         retention: Retention,
         clock: Callable[[], int],
+        policy: CommitPolicy | None = None,
     ) -> None:
         """Own the changes of `store`, and of what is kept in memory of it.
 
@@ -62,11 +75,12 @@ class Committer:
         self._store = store
         self._queue = queue
         self._completions = completions
-        self._room = capacity
+        self._admission = admission
         self._attempts = attempts
-        self._flow = flow
+        self._stats = stats
         self._retention = retention
         self._clock = clock
+        self._policy = policy or CommitPolicy()
         self._inbox = Inbox()
         self._pending_orders = 0
         self._next_due: int | None = 0  # look at once
@@ -77,6 +91,8 @@ class Committer:
         self.on_reach: Callable[[bool], object] = lambda _: None
         """Called with False when the store is away, and with True when it is there again."""
 
+    # What can be asked
+
     def accept(self, group: tuple[NewOrder, ...]) -> asyncio.Future[tuple[Receipt, ...]]:
         """Ask for a group of orders to be accepted, all or none.
 
@@ -85,13 +101,10 @@ class Committer:
         StorageUnavailable when it broke.
         """
         self._refuse_if_broken()
-        if self._pending_orders + len(group) > PENDING_ORDERS:
+        if self._pending_orders + len(group) > self._policy.pending_orders:
             raise QueueFull("too many orders are being stored at this moment", retry_after=0.1)
         self._pending_orders += len(group)
-        ask: Pending[tuple[NewOrder, ...], tuple[Receipt, ...]] = Pending(group)
-        self._inbox.accepts.append(ask)
-        self._wake.set()
-        return ask.answer
+        return self._ask(self._inbox.accepts, group)
 
     def cancel(self, accept_sequence: int) -> asyncio.Future[Cancelled | None]:
         """Ask for an order to be cancelled: the answer tells what became of it, None if unknown.
@@ -99,10 +112,7 @@ class Committer:
         The answer may be StorageUnavailable, which is raised when the store broke.
         """
         self._refuse_if_broken()
-        ask: Pending[int, Cancelled | None] = Pending(accept_sequence)
-        self._inbox.cancels.append(ask)
-        self._wake.set()
-        return ask.answer
+        return self._ask(self._inbox.cancels, accept_sequence)
 
     def pause(self, tier: Tier, *, is_paused: bool) -> asyncio.Future[None]:
         """Ask for a tier to be paused or resumed.
@@ -110,21 +120,26 @@ class Committer:
         The answer may be StorageUnavailable, which is raised when the store broke.
         """
         self._refuse_if_broken()
-        ask: Pending[tuple[Tier, bool], None] = Pending((tier, is_paused))
-        self._inbox.pauses.append(ask)
+        return self._ask(self._inbox.pauses, (tier, is_paused))
+
+    def _ask(
+        self, asked: MutableSequence[Pending[_Item, _Answer]], item: _Item
+    ) -> asyncio.Future[_Answer]:
+        pending: Pending[_Item, _Answer] = Pending(item)
+        asked.append(pending)
         self._wake.set()
-        return ask.answer
+        return pending.answer
 
     def next_order(self) -> asyncio.Future[Lease]:
         """Ask for the most urgent order; the answer is its lease, once there is one.
 
-        Who is given which order is decided when the commit that starts it begins: no order accepted
-        by an earlier commit is more urgent. Not to be called once no order is given out any more.
+        Which order it is, is decided when the commit that starts it begins: no order accepted by
+        an earlier commit is more urgent. Not to be called once no order is given out any more.
         """
-        ask: Pending[None, Lease] = Pending(None)
-        self._queue.add(ask)
+        worker: FreeWorker = Pending(None)
+        self._queue.add(worker)
         self._wake.set()
-        return ask.answer
+        return worker.answer
 
     def settle(self, lease: Lease, ending: Ending) -> None:
         """Ask for what came of an attempt to be written down, before anything asked later."""
@@ -149,48 +164,43 @@ class Committer:
         if self.is_broken:
             raise StorageUnavailable("the store is broken; the service is ending")
 
+    # One commit after the other
+
     async def run(self) -> None:
         """Commit what is asked, and what falls due, until closed.
 
         Raises StoreBroken when the store cannot go on; whoever waits has then been answered.
         """
-        while await self._has_work():
-            taken = self._inbox.take()
+        while (batch := await self._next_batch()) is not None:
             try:
-                committed = await self._store.commit(taken.changes(self._room.left()))
+                committed = await self._store.commit(batch.changes(self._admission.left()))
             except (StoreFull, StoreAway) as obstacle:
-                self._refuse(taken, _unavailable(obstacle))
-                await self._wait_for_better(taken, obstacle)
+                self._refuse(batch.inbox, _unavailable(obstacle))
+                await self._wait_for_better(batch, obstacle)
             except Exception:  # StoreBroken, or a bug: either way nothing is stored any more
-                self._break(taken)
+                self._break(batch)
                 raise
             else:
                 self._note_better()
-                self._note(taken, committed)
+                starts = self._apply_commit(batch, committed)
                 self._completions.publish(committed.head)
-                self._answer(taken, committed)
+                self._answer(batch.inbox, committed, starts)
 
-    def apply(self, news: StoreState) -> None:
-        """Take note of what others did to the store."""
-        self._queue.apply(news)
-        self._stand(news)
-        for accept_sequence in news.to_stop:
-            self._attempts.stop(accept_sequence)
-        self._completions.publish(news.head)
-        self._wake.set()
-
-    async def _has_work(self) -> bool:
-        """Wait for something to do; False when closed and nothing is left."""
+    async def _next_batch(self) -> Batch | None:
+        """Wait for something to do; None when closed and nothing is left."""
         while True:
-            self._queue.ask(self._inbox, is_closing=self._is_closing)
-            self._inbox.prune = None if self._is_closing else self._retention.due()
-            if self._inbox or self._is_closing:
-                return bool(self._inbox)
-            seconds = self._seconds_to_due()
-            if seconds == 0:
-                return True
+            starts = self._queue.wanted(is_closing=self._is_closing)
+            prune = None if self._is_closing else self._retention.due()
+            if self._inbox or starts or prune or self._is_due():
+                batch = self._inbox.next_batch(orders=self._policy.commit_orders)
+                return Batch(inbox=batch, starts=starts, prune=prune)
+            if self._is_closing:
+                return None
             self._wake.clear()
-            await self._woken(seconds)
+            await self._woken(self._seconds_to_due())
+
+    def _is_due(self) -> bool:
+        return self._seconds_to_due() == 0 and not self._is_closing
 
     def _seconds_to_due(self) -> float | None:
         """Tell how long nothing falls due or expires; None: nothing ever will."""
@@ -204,83 +214,96 @@ class Committer:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
 
-    # A commit succeeded
+    # After a commit
 
-    def _note(self, taken: Inbox, committed: Committed) -> None:
-        """Bring what is kept in memory to what the store holds now."""
-        self._queue.note(taken, committed)
-        for lease in (*taken.releases, *(settle.lease for settle in taken.settles)):
+    def apply(self, state: StoreState) -> None:
+        """Take over how others left the store."""
+        self._queue.apply(state)
+        self._apply(state)
+        for accept_sequence in state.to_stop:
+            self._attempts.stop(accept_sequence)
+        self._completions.publish(state.head)
+        self._wake.set()
+
+    def _apply_commit(self, batch: Batch, committed: Committed) -> list[tuple[FreeWorker, Lease]]:
+        """Bring what is kept in memory to what the store holds now; tell who is given what."""
+        ended = [*batch.inbox.releases, *(settle.lease for settle in batch.inbox.settles)]
+        starts = self._queue.apply_commit(batch.starts, committed, ended=len(ended))
+        for lease in ended:
             self._attempts.end(lease.order)
-        self._retention.note(taken.prune, committed.pruned)
-        self._stand(committed)
+        self._retention.note(batch.prune, committed.pruned)
+        self._apply(committed)
+        return starts
 
-    def _stand(self, news: StoreState) -> None:
-        """Know how the store stands."""
-        self._room.count(news.counts, started=news.start_count)
-        self._flow.note(news)
-        self._completions.earliest = news.earliest
-        self._next_due = news.next_due
+    def _apply(self, state: StoreState) -> None:
+        self._admission.count(state.counts, started=state.start_count)
+        self._stats.apply(state)
+        self._completions.forget(state.earliest)
+        self._next_due = state.next_due
 
-    def _answer(self, taken: Inbox, committed: Committed) -> None:
+    def _answer(
+        self, inbox: Inbox, committed: Committed, starts: list[tuple[FreeWorker, Lease]]
+    ) -> None:
         """Tell everybody who still waits what became of what they asked."""
-        for accept, outcome in zip(taken.accepts, committed.accepted, strict=True):
-            self._pending_orders -= len(accept.what)
+        for accept, outcome in zip(inbox.accepts, committed.accepted, strict=True):
+            self._pending_orders -= len(accept.item)
             if isinstance(outcome, tuple):
-                accept.tell(outcome)
+                accept.resolve(outcome)
             else:
-                accept.refuse(self._refusal(outcome))
-        for worker, lease in self._queue.starts(taken, committed):
+                accept.reject(self._refusal(outcome))
+        for worker, lease in starts:
             self._attempts.begin(lease.order)
-            if not worker.tell(lease):
+            if not worker.resolve(lease):
                 self.release(lease)  # the worker was stopped meanwhile
-        for cancel, cancelled in zip(taken.cancels, committed.cancelled, strict=True):
+        for cancel, cancelled in zip(inbox.cancels, committed.cancelled, strict=True):
             if cancelled and cancelled.outcome is CancelOutcome.CANCEL_REQUESTED:
-                self._attempts.stop(cancel.what)
-            cancel.tell(cancelled)
-        for pause in taken.pauses:
-            pause.tell(None)
+                self._attempts.stop(cancel.item)
+            cancel.resolve(cancelled)
+        for pause in inbox.pauses:
+            pause.resolve(None)
 
     def _refusal(self, outcome: RequestIdReused | OverCapacity) -> Refusal:
-        return self._room.refusal(outcome) if isinstance(outcome, OverCapacity) else outcome
+        if isinstance(outcome, OverCapacity):
+            return self._admission.refusal(outcome)
+        return outcome
 
-    # A commit failed
+    # After a commit that failed
 
-    def _refuse(self, taken: Inbox, refusal: StorageUnavailable) -> None:
+    def _refuse(self, inbox: Inbox, refusal: StorageUnavailable) -> None:
         """Tell the callers; nothing that they asked is stored."""
-        for accept in taken.accepts:
-            self._pending_orders -= len(accept.what)
-            accept.refuse(refusal)
-        for ask in taken.callers():
-            ask.refuse(refusal)
+        for accept in inbox.accepts:
+            self._pending_orders -= len(accept.item)
+            accept.reject(refusal)
+        for pending in inbox.operations():
+            pending.reject(refusal)
 
-    async def _wait_for_better(self, taken: Inbox, obstacle: StoreFull | StoreAway) -> None:
-        """Keep the service's own changes, ahead of later ones, until they can be stored."""
+    async def _wait_for_better(self, batch: Batch, obstacle: StoreFull | StoreAway) -> None:
+        """Keep what the workers want written, ahead of later changes, until it can be stored."""
         if not self._is_obstructed:
             self._is_obstructed = True
-            log.error("nothing can be stored; new orders are refused", error=str(obstacle))
+            log.error("the store cannot be written; orders are refused", error=str(obstacle))
             self.on_reach(isinstance(obstacle, StoreFull))
-        if isinstance(obstacle, StoreAway):  # look again, even if nobody asks for anything
-            self._probe_at = self._clock() + PROBE
+        if isinstance(obstacle, StoreAway):
+            self._probe_at = self._clock() + round(self._policy.probe_seconds * 1e6)
         if self._is_closing:
-            log.error("nothing can be stored; what was in process will be processed again")
+            log.error("the store cannot be written; what was in process will be processed again")
             return
-        self._inbox.requeue(taken)
-        self._queue.requeue(self._inbox, taken)
-        if not self._inbox.accepts and not any(self._inbox.callers()):
+        self._inbox.restore(batch.inbox)
+        if not self._inbox.has_callers():
             self._wake.clear()
-            await self._woken(RETRY_SECONDS)
+            await self._woken(self._policy.retry_seconds)
 
     def _note_better(self) -> None:
         if self._is_obstructed:
             self._is_obstructed, self._probe_at = False, None
             self.on_reach(True)  # noqa: FBT003 - it is the one thing that is told
-            log.info("changes can be stored again; orders are accepted")
+            log.info("the store can be written again; orders are accepted")
 
-    def _break(self, taken: Inbox) -> None:
+    def _break(self, batch: Batch) -> None:
         """Refuse every caller, now and later: nothing can be stored any more."""
         self.is_broken = True
         broken = StorageUnavailable("the store is broken; the service is ending")
-        for inbox in (taken, self._inbox):
+        for inbox in (batch.inbox, self._inbox):
             self._refuse(inbox, broken)
 
 

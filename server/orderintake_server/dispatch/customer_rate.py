@@ -16,23 +16,31 @@ MOST_CUSTOMERS = 100_000
 class CustomerRate:
     """Lets every customer place `per_second` orders a second, and `burst` at once."""
 
-    def __init__(self, *, per_second: float | None, burst: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        per_second: float | None,
+        burst: int,
+        clock: Callable[[], float],
+        most_customers: int = MOST_CUSTOMERS,
+    ) -> None:
         """Measure by `clock`, in seconds that never go back; None: no limit."""
+        self._most_customers = most_customers
         self._per_second = per_second
         self._burst = burst
         self._clock = clock
         self._full_at: dict[str, float] = {}
         """When each customer's bucket will be full again, by the clock."""
 
-    def take(self, customers: Iterable[tuple[str, int]]) -> None:
-        """Take so many orders out of each customer's bucket, of all or of none.
+    def consume(self, customers: Iterable[tuple[str, int]]) -> None:
+        """Take a token for each order out of its customer's bucket, of all or of none.
 
         Raises CustomerQuota, with the time after which there are enough.
         """
         if self._per_second is None:
             return
         now = self._clock()
-        taken = {}
+        full = {}
         for customer_id, orders in customers:
             was_full_at = max(self._full_at.get(customer_id, now), now)
             full_at = was_full_at + orders / self._per_second
@@ -44,7 +52,7 @@ class CustomerRate:
                     subject=customer_id,
                     retry_after=min(seconds, was_full_at - now),
                 )
-            taken[customer_id] = full_at
-        self._full_at |= taken
-        if len(self._full_at) > MOST_CUSTOMERS:
-            self._full_at = {who: full for who, full in self._full_at.items() if full > now}
+            full[customer_id] = full_at
+        self._full_at |= full
+        if len(self._full_at) > self._most_customers:
+            self._full_at = {who: at for who, at in self._full_at.items() if at > now}

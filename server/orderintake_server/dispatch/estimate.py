@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from orderintake_server.views import WaitEstimate
+from orderintake_server.domain import WaitEstimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

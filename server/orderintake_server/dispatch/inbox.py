@@ -1,4 +1,4 @@
-"""What was asked of the ledger and is not yet durable, each with the answer that is awaited."""
+"""What was asked of the committer and is not yet durable, each with the answer that is awaited."""
 
 from __future__ import annotations
 
@@ -15,91 +15,112 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Cancelled, Lease, NewOrder, QueueEntry, Receipt, Tier
     from orderintake_server.store.changes import Capacity, ClaimNext, Page, Prune, Settlement
 
-COMMIT_ORDERS = 1_024
-"""Orders accepted by one commit, about 20 ms of work: claims and completions share its time."""
-
-_What = TypeVar("_What")
+_Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class Pending(Generic[_What, _Answer]):
-    """What somebody asked for, and what the answer will be put into."""
+class Pending(Generic[_Item, _Answer]):
+    """What somebody asked for, and the future that the answer will be put into."""
 
-    what: _What
+    item: _Item
     answer: asyncio.Future[_Answer] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
-    def tell(self, outcome: _Answer) -> bool:
+    def resolve(self, answer: _Answer) -> bool:
         """Give the answer to somebody who still waits; False when nobody does."""
         if self.answer.done():
             return False
-        self.answer.set_result(outcome)
+        self.answer.set_result(answer)
         return True
 
-    def refuse(self, refusal: Exception) -> None:
+    def reject(self, refusal: Exception) -> None:
         """Tell somebody who still waits that it cannot be."""
         if not self.answer.done():
             self.answer.set_exception(refusal)
 
 
+FreeWorker = Pending[None, "Lease"]
+"""A worker that waits for an order: the answer is the order's lease."""
+Operation = Pending[int, "Cancelled | None"] | Pending["tuple[Tier, bool]", None]
+"""A cancel or a pause."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Inbox:
-    """All that was asked, in the order it was."""
+    """What callers asked for, and what workers want written down, in the order it was asked."""
 
     settles: list[Settlement] = field(default_factory=list)
     releases: list[Lease] = field(default_factory=list)
-    claims: list[tuple[QueueEntry, Pending[None, Lease]]] = field(default_factory=list)
     cancels: list[Pending[int, Cancelled | None]] = field(default_factory=list)
     pauses: list[Pending[tuple[Tier, bool], None]] = field(default_factory=list)
     accepts: deque[Pending[tuple[NewOrder, ...], tuple[Receipt, ...]]] = field(
         default_factory=deque
     )
-    most_urgent: ClaimNext | None = None
-    page: Page | None = None
-    prune: Prune | None = None
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        ours = self.settles or self.releases or self.claims or self.most_urgent or self.page
-        return bool(ours or self.prune or self.cancels or self.pauses or self.accepts)
+        return bool(self.settles or self.releases or self.cancels or self.pauses or self.accepts)
 
-    def take(self) -> Inbox:
-        """Move everything out, but of the accepts only as many as one commit should hold."""
-        taken = replace(self, accepts=deque())
-        self.settles, self.releases, self.claims = [], [], []
-        self.cancels, self.pauses = [], []
-        self.most_urgent, self.page, self.prune = None, None, None
-        orders = 0
-        while self.accepts and orders < COMMIT_ORDERS:
-            taken.accepts.append(self.accepts.popleft())
-            orders += len(taken.accepts[-1].what)
-        return taken
+    def next_batch(self, *, orders: int) -> Inbox:
+        """Move everything out, but of the accepts only until they hold so many orders."""
+        batch = replace(self, accepts=deque())
+        self.settles, self.releases, self.cancels, self.pauses = [], [], [], []
+        while self.accepts and orders > 0:
+            batch.accepts.append(self.accepts.popleft())
+            orders -= len(batch.accepts[-1].item)
+        return batch
 
-    def requeue(self, taken: Inbox) -> None:
-        """Take back what attempts came to, ahead of what was asked since."""
-        self.settles[:0] = taken.settles
-        self.releases[:0] = taken.releases
+    def restore(self, batch: Inbox) -> None:
+        """Put back what attempts came to, ahead of what was asked since."""
+        self.settles[:0] = batch.settles
+        self.releases[:0] = batch.releases
 
-    def callers(
-        self,
-    ) -> Iterator[Pending[int, Cancelled | None] | Pending[tuple[Tier, bool], None]]:
-        """Go through what callers asked, but for accepts."""
+    def has_callers(self) -> bool:
+        """Tell whether somebody waits for an answer."""
+        return bool(self.accepts or self.cancels or self.pauses)
+
+    def operations(self) -> Iterator[Operation]:
+        """Go through what callers asked that is no order."""
         yield from self.cancels
         yield from self.pauses
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Starts:
+    """What the queue asks of one commit."""
+
+    claims: list[tuple[QueueEntry, FreeWorker]] = field(default_factory=list)
+    """Orders that are to start, each with the worker that is given it."""
+    claim_next: ClaimNext | None = None
+    page: Page | None = None
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked."""
+        return bool(self.claims or self.claim_next or self.page)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one commit is asked to do, and who waits for it."""
+
+    inbox: Inbox
+    starts: Starts
+    prune: Prune | None
+
     def changes(self, capacity: Capacity) -> Changes:
-        """Tell the store what is to be done."""
+        """Tell the store what is to be done, while so many orders more may wait."""
+        inbox, starts = self.inbox, self.starts
         return Changes(
-            settles=self.settles,
-            releases=self.releases,
-            cancels=[ask.what for ask in self.cancels],
-            pauses=dict(ask.what for ask in self.pauses),
-            accepts=[ask.what for ask in self.accepts],
+            settles=inbox.settles,
+            releases=inbox.releases,
+            cancels=[pending.item for pending in inbox.cancels],
+            pauses=dict(pending.item for pending in inbox.pauses),
+            accepts=[pending.item for pending in inbox.accepts],
             capacity=capacity,
-            claims=[place for place, _ in self.claims],
-            claim_next=self.most_urgent,
-            page=self.page,
+            claims=[entry for entry, _ in starts.claims],
+            claim_next=starts.claim_next,
+            page=starts.page,
             prune=self.prune,
         )

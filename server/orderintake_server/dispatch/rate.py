@@ -1,4 +1,4 @@
-"""How often something happened lately."""
+"""How often something happened lately; and so, how soon there will be room in the queue."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+MEMORY_SECONDS = 10.0
+"""Of the rate at which orders start: long enough to be steady, short enough to follow."""
+LEAST_SECONDS = 0.1
+MOST_SECONDS = 10.0
+"""Nobody is told to come back sooner, or later: a queue that stands may move at any moment."""
 
 
 class Rate:
@@ -37,3 +43,17 @@ class Rate:
         now = self._clock()
         self._count *= math.exp((self._last - now) / self._memory)
         self._last = now
+
+
+class DequeueRate(Rate):
+    """The recent rate at which waiting orders start."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Measure by `clock`, which gives seconds and never goes back."""
+        super().__init__(clock, memory_seconds=MEMORY_SECONDS)
+
+    def seconds_for(self, orders: int) -> float:
+        """Tell in how many seconds about `orders` orders will have left the queue."""
+        rate = self.per_second()
+        seconds = orders / rate if rate > 0 else MOST_SECONDS
+        return min(max(seconds, LEAST_SECONDS), MOST_SECONDS)

@@ -21,12 +21,18 @@ class Retention:
     """What is old enough to be forgotten, and when to look for it."""
 
     def __init__(
-        self, *, seconds: float | None, request_seconds: float | None, clock: Callable[[], int]
+        self,
+        *,
+        seconds: float | None,
+        request_seconds: float | None,
+        clock: Callable[[], int],
+        step_orders: int = STEP_ORDERS,
     ) -> None:
         """Keep orders so long after they ended, and their request_ids so long; None: for ever.
 
-        `clock` tells the time in microseconds since 1970.
+        `clock` tells the time in microseconds since 1970. One commit forgets `step_orders`.
         """
+        self._step_orders = step_orders
         self._seconds = seconds
         self._request_seconds = request_seconds
         self._clock = clock
@@ -41,7 +47,7 @@ class Retention:
         return Prune(
             completed_before=now - round(self._seconds * 1e6),
             requests_before=None if requests is None else now - round(requests * 1e6),
-            limit=STEP_ORDERS,
+            limit=self._step_orders,
         )
 
     def note(self, asked: Prune | None, pruned: int) -> None:

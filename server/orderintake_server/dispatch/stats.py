@@ -1,4 +1,4 @@
-"""How orders flow through each tier: how many stand where, and at what rates they come and go."""
+"""How each tier of the queue stands, and at what rates orders are accepted and completed."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ MEMORY_SECONDS = 60.0
 class QueueStats:
     """What the latest commit left, and the rates of the last minute."""
 
-    def __init__(self, found: RecoveryReport, clock: Callable[[], float]) -> None:
+    def __init__(self, recovery: RecoveryReport, clock: Callable[[], float]) -> None:
         """Begin with what the store held; measure by `clock`, in seconds that never go back."""
-        self._tallies = found.counts
-        self._paused = found.paused
-        self._came = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
-        self._ended = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
+        self._counts = recovery.counts
+        self._paused = recovery.paused
+        self._accepts = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
+        self._completions = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
 
-    def note(self, news: StoreState) -> None:
-        """Take note of what has happened."""
-        self._tallies = news.counts
-        self._paused = news.paused
+    def apply(self, state: StoreState) -> None:
+        """Take over how the store stands, and count what has happened since the last time."""
+        self._counts = state.counts
+        self._paused = state.paused
         for tier in Tier:
-            if news.accept_counts[tier]:
-                self._came[tier].add(news.accept_counts[tier])
-            if news.completion_counts[tier]:
-                self._ended[tier].add(news.completion_counts[tier])
+            if state.accept_counts[tier]:
+                self._accepts[tier].add(state.accept_counts[tier])
+            if state.completion_counts[tier]:
+                self._completions[tier].add(state.completion_counts[tier])
 
     def is_paused(self, tier: Tier) -> bool:
         """Tell whether an operator paused a tier."""
@@ -45,8 +45,8 @@ class QueueStats:
     def of(self, tier: Tier) -> TierStats:
         """Tell how a tier stands."""
         return TierStats(
-            counts=self._tallies[tier],
-            accept_rate=self._came[tier].per_second(),
-            completion_rate=self._ended[tier].per_second(),
+            counts=self._counts[tier],
+            accept_rate=self._accepts[tier].per_second(),
+            completion_rate=self._completions[tier].per_second(),
             is_paused=tier in self._paused,
         )

@@ -27,8 +27,6 @@ HANDLER_ERROR = "HANDLER_ERROR"
 """The code of a failure that the handler gave no code of its own."""
 MESSAGE_CHARACTERS = 1_024
 """A failure's message is cut here: the log keeps it for ever."""
-INTERRUPT_SECONDS = 2.0
-"""How long a cancelled handler may tidy up."""
 
 log = structlog.get_logger()
 
@@ -61,6 +59,8 @@ class WorkPolicy:
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     attempt_seconds: float | None = None
     """How long one attempt may take; None: as long as it likes."""
+    interrupt_seconds: float = 2.0
+    """How long a cancelled handler may tidy up."""
 
 
 class Workers:
@@ -70,14 +70,14 @@ class Workers:
         self,
         policy: WorkPolicy,
         *,
-        ledger: Committer,
+        committer: Committer,
         attempts: Attempts,
         handler: Handler,
         times: ServiceTimes,
     ) -> None:
         """Prepare workers that run `handler`; none means that orders only wait."""
         self._policy = policy
-        self._ledger = ledger
+        self._committer = committer
         self._attempts = attempts
         self._handler = handler
         self._times = times
@@ -93,7 +93,7 @@ class Workers:
     async def drain(self, seconds: float) -> None:
         """Take no further order; return when all in process ended, or were interrupted.
 
-        An attempt that still runs after `seconds` is cancelled and its order given back.
+        An attempt that still runs after `seconds` is cancelled and its order released.
         """
         self._is_draining = True
         late = self._all - self._idle
@@ -104,32 +104,32 @@ class Workers:
         for task in self._idle | late:
             task.cancel()
         if self._all:
-            await asyncio.wait(self._all, timeout=INTERRUPT_SECONDS)
+            await asyncio.wait(self._all, timeout=self._policy.interrupt_seconds)
 
     async def _work(self) -> None:
-        """Take and process one order after the other."""
+        """Process one order after the other."""
         while not self._is_draining:
-            lease = await self._take()
+            lease = await self._next_order()
             if self._is_draining:
-                self._ledger.release(lease)
+                self._committer.release(lease)
                 return
             began = self._times.now()
             ending = await self._attempt(lease)
             self._times.add(began)
-            # Not awaited: the next order's start stands behind it, so both cost one flush together.
-            self._ledger.settle(lease, ending)
+            # Not awaited: the next order starts in the same commit, so both cost one flush.
+            self._committer.settle(lease, ending)
 
-    async def _take(self) -> Lease:
+    async def _next_order(self) -> Lease:
         """Wait for the most urgent order; while it waits, a worker may be stopped at any moment."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we run in a task; mypy cannot know
         self._idle.add(task)
-        ask = self._ledger.next_order()
+        order = self._committer.next_order()
         try:
-            return await ask
+            return await order
         except asyncio.CancelledError:
-            if not ask.cancelled():  # it was given an order at this very moment
-                self._ledger.release(ask.result())
+            if not order.cancelled():  # it was given an order at this very moment
+                self._committer.release(order.result())
             raise
         finally:
             self._idle.remove(task)
@@ -146,7 +146,7 @@ class Workers:
             return self._failed(lease, error, self._too_long())
         except asyncio.CancelledError as error:
             if _is_being_stopped():
-                self._ledger.release(lease)
+                self._committer.release(lease)
                 raise
             if signal.is_requested:
                 return Ending(event=Event.FAIL, failure=_CANCELLED)

@@ -11,6 +11,7 @@ from orderintake_server.errors import Draining
 
 if TYPE_CHECKING:
     import grpc
+    from google.protobuf.message import Message
 
 SET_SECONDS = 1.0
 """A client that watches and does not read holds the stock servicer's lock: it may, so long."""
@@ -23,12 +24,14 @@ class Health(health.aio.HealthServicer):
         """Tell about these services, and about the server under the name ""."""
         super().__init__()
         self._services = ("", *services)
+        self._response = health_pb2.HealthCheckResponse()
         self._closing = asyncio.Event()
 
     async def tell(self, *, is_serving: bool) -> None:
         """Tell whoever asks or watches from now on."""
         statuses = health_pb2.HealthCheckResponse
         status = statuses.SERVING if is_serving else statuses.NOT_SERVING
+        self._response = statuses(status=status)
         for service in self._services:
             try:
                 async with asyncio.timeout(SET_SECONDS):
@@ -39,6 +42,15 @@ class Health(health.aio.HealthServicer):
     def close(self) -> None:
         """End every watch."""
         self._closing.set()
+
+    async def List(  # noqa: N802 - gRPC's name
+        self, _: Message, __: grpc.aio.ServicerContext[Any, Any]
+    ) -> Message:
+        """Tell the status of the server and of each service."""
+        statuses = dict.fromkeys(self._services, self._response)
+        messages: Any = health_pb2  # whose stubs do not know this method yet
+        response: Message = messages.HealthListResponse(statuses=statuses)
+        return response
 
     async def Watch(  # noqa: N802 - gRPC's name
         self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -9,31 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from orderintake.v1 import order_admin_service_pb2 as admin
-from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
-from orderintake.v1 import order_intake_service_pb2 as api
-from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
+from orderintake_server.api.methods import SERVICES
 from orderintake_server.errors import StartupFailed
-from orderintake_server.rpc.admin import OrderAdminServicer
+from orderintake_server.rpc.binder import Binder
+from orderintake_server.rpc.gate import ShutdownGate
 from orderintake_server.rpc.health import Health
-from orderintake_server.rpc.hold import ShutdownGate
-from orderintake_server.rpc.interceptors import Guard
-from orderintake_server.rpc.servicer import OrderIntakeServicer
-from orderintake_server.rpc.status import Statuses
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
-    from orderintake_server.ids import Ids
-    from orderintake_server.intake import Intake
-    from orderintake_server.rpc.codec import Codec
+    from orderintake_server.api.methods import Method
+    from orderintake_server.api.refusals import Refusals
+    from orderintake_server.rpc.binder import Handler
 
-SERVICES = (
-    api.DESCRIPTOR.services_by_name["OrderIntakeService"].full_name,
-    admin.DESCRIPTOR.services_by_name["OrderAdminService"].full_name,
-)
+NAMES = tuple(service.full_name for service in SERVICES)
+"""Of the services of the contract."""
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # or a second server would take the same port in silence
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),  # clients may ping so often
@@ -48,7 +40,8 @@ OPTIONS = (
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
 )
 AGE_GRACE_SECONDS = 5.0
-"""What calls still under way get to end on a connection that is too old; streams end by it."""
+"""What calls still under way get to end on a connection that is too old; streams end by it.
+At the most: never more than the age itself."""
 STOP_SECONDS = 2.0
 """What calls still under way get to end when the server stops; all have their answer by then."""
 
@@ -57,13 +50,11 @@ STOP_SECONDS = 2.0
 class RpcSettings:
     """Where to serve, and how long to bear with clients.
 
-    `listen` is HOST:PORT, port 0 for a free one. `workers` is how many there are. A subscriber has
-    `subscriber_seconds` to take a message; a connection grows `connection_seconds` old at the most
-    (None: any age).
+    `listen` is HOST:PORT, port 0 for a free one. A subscriber has `subscriber_seconds` to take a
+    message; a connection grows `connection_seconds` old at the most (None: any age).
     """
 
     listen: str
-    workers: int
     subscriber_seconds: float
     connection_seconds: float | None
 
@@ -72,12 +63,12 @@ class RpcServer:
     """A started server: the port it serves on, and how it is brought to its end."""
 
     def __init__(
-        self, server: grpc.aio.Server, port: int, health: Health, hold: ShutdownGate
+        self, server: grpc.aio.Server, port: int, health: Health, gate: ShutdownGate
     ) -> None:
         """Hold a server that has been started."""
         self._server = server
         self._health = health
-        self._hold = hold
+        self._gate = gate
         self._is_stopping = False
         self.port = port
 
@@ -94,71 +85,70 @@ class RpcServer:
     async def stop(self) -> None:
         """End every call and connection; completion streams should have been told to end."""
         self._health.close()
-        await self._hold.begin()
+        await self._gate.close()
         stopping = asyncio.create_task(self._server.stop(STOP_SECONDS), name="rpc-stop")
         await asyncio.sleep(0)  # now every connection is told to close when its calls have ended
-        self._hold.release()
+        self._gate.open()
         await stopping
 
 
 @asynccontextmanager
 async def rpc_server(
-    intake: Intake, settings: RpcSettings, *, names: Ids, codec: Codec
+    methods: Iterable[Method], refusals: Refusals, settings: RpcSettings
 ) -> AsyncIterator[RpcServer]:
-    """Serve the intake while inside.
+    """Serve these methods while inside, with health and reflection beside them.
 
     Raises StartupFailed when the address cannot be served on.
     """
-    hold = ShutdownGate()
-    server = grpc.aio.server(
-        interceptors=[Guard(Statuses(names), hold)], options=OPTIONS + _ages(settings)
-    )
-    plain: Any = _GenericHandlersOnly(server)
-    api_grpc.add_OrderIntakeServiceServicer_to_server(
-        OrderIntakeServicer(
-            intake, codec=codec, names=names, subscriber_seconds=settings.subscriber_seconds
-        ),
-        plain,
-    )
-    admin_grpc.add_OrderAdminServiceServicer_to_server(
-        OrderAdminServicer(intake, codec=codec, names=names, workers=settings.workers), plain
-    )
-    checks = Health(*SERVICES)
-    health_pb2_grpc.add_HealthServicer_to_server(checks, plain)
-    reflection.enable_server_reflection(
-        (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
-    )
+    gate = ShutdownGate()
+    checks = Health(*NAMES)
+    binder = Binder(refusals, gate, write_seconds=settings.subscriber_seconds)
+    server = grpc.aio.server(options=OPTIONS + _ages(settings))
+    server.add_generic_rpc_handlers((binder.handlers(methods, _standard_services(checks)),))
     try:
         port = server.add_insecure_port(settings.listen)
     except RuntimeError as error:
         raise StartupFailed(f"cannot listen on {settings.listen}: {error}") from error
     await server.start()
     await checks.tell(is_serving=True)
-    started = RpcServer(server, port, checks, hold)
+    started = RpcServer(server, port, checks, gate)
     try:
         yield started
     finally:
         await started.stop()
 
 
+def _standard_services(checks: Health) -> dict[str, dict[str, Handler]]:
+    """Give the handlers of gRPC's own services, by service and by method."""
+    found = _Collected()
+    plain: Any = found
+    health_pb2_grpc.add_HealthServicer_to_server(checks, plain)
+    described = (*NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    servicer = reflection.aio.ReflectionServicer(described)
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, plain)  # type: ignore[no-untyped-call]
+    return found.handlers
+
+
+class _Collected:
+    """Takes the place of a server, and keeps the handlers that are added to it."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, dict[str, Handler]] = {}
+
+    def add_generic_rpc_handlers(self, _: object) -> None:
+        """Leave them out: they hold what is registered too."""
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
+        """Keep the handlers of a service."""
+        self.handlers[service] = handlers
+
+
 def _ages(settings: RpcSettings) -> tuple[tuple[str, int], ...]:
     """Give the options that end connections of age, for which streams get a little longer."""
-    if settings.connection_seconds is None:
+    age = settings.connection_seconds
+    if age is None:
         return ()
     return (
-        ("grpc.max_connection_age_ms", round(settings.connection_seconds * 1_000)),
-        ("grpc.max_connection_age_grace_ms", round(AGE_GRACE_SECONDS * 1_000)),
+        ("grpc.max_connection_age_ms", round(age * 1_000)),
+        ("grpc.max_connection_age_grace_ms", round(min(age, AGE_GRACE_SECONDS) * 1_000)),
     )
-
-
-class _GenericHandlersOnly:
-    """Takes a servicer's generic handlers and leaves the registered ones out.
-
-    With registered methods every call waits on a future per method, about 7 us a call.
-    """
-
-    def __init__(self, server: grpc.aio.Server) -> None:
-        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
-
-    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
-        """Leave them out; the generic handlers serve the same methods."""

@@ -1,4 +1,4 @@
-"""The head of the completion log: read once, as it grows, for all who wait for more."""
+"""The completion log as its readers see it: what is new is read once, for all who wait for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 
 class Woken(NamedTuple):
-    """Why a wait is over, and the place up to which nothing came that was waited for."""
+    """Why a wait is over: up to the sequence `after`, nothing came that was waited for."""
 
     after: int
     is_silent: bool = False
@@ -39,23 +39,31 @@ class Woken(NamedTuple):
 
 
 class CompletionLog:
-    """The log's head, its newest completions, and those who wait for what they want.
+    """The bounds of the log, its newest completions, and the subscribers who wait for more.
 
-    One task, `run`, reads what is new, once for all; who is behind that reads the log for itself.
+    One task, `run`, reads what is new, once for all. A subscriber that has fallen behind reads the
+    log for itself. This object alone knows, and changes, where the log begins and ends.
     """
 
     def __init__(
-        self, store: Store, encode: Callable[[Completion], bytes], *, head: int, earliest: int
+        self,
+        store: Store,
+        encode: Callable[[Completion], bytes],
+        *,
+        head: int,
+        earliest: int,
+        ring: Ring | None = None,
     ) -> None:
-        """Begin with the log as it was found: from behind `earliest` to `head`.
+        """Begin with the log as it was found: `head` is its newest completion.
 
-        What `encode` gives of several completions can be joined to one message.
+        `earliest` is the newest one that was forgotten, 0 if none was. What `encode` gives of
+        several completions can be joined to one message.
         """
         self._store = store
         self._encode = encode
         self._moved = asyncio.Event()
         self._waiting: dict[tuple[str | None, Tier | None], _Waiting] = {}
-        self.ring = Ring(head)
+        self.ring = ring or Ring(head)
         self.head = head
         self.earliest = earliest
         self.subscribers = 0
@@ -66,6 +74,10 @@ class CompletionLog:
         if head > self.head:
             self.head = head
             self._moved.set()
+
+    def forget(self, earliest: int) -> None:
+        """Know that completions up to `earliest` were forgotten."""
+        self.earliest = max(self.earliest, earliest)
 
     def close(self) -> None:
         """Let all who keep up have what completed so far, then end."""
@@ -179,14 +191,27 @@ class CompletionLog:
 
     # What is older
 
-    async def read(self, wanted: OrderFilter, *, after: int, limit: int) -> LogPage:
+    async def read(
+        self, wanted: OrderFilter, *, after: int, limit: int, from_earliest: bool = False
+    ) -> LogPage:
         """Read a page of the log, as much as one message may hold.
 
-        Raises CursorExpired when some of what follows `after` has been forgotten.
+        Raises CursorExpired when some of what follows `after` has been forgotten; with
+        `from_earliest` the page begins with the earliest completion that is still there.
         """
-        page = await self._store.read_log(wanted, after=after, limit=limit, max_bytes=MESSAGE_BYTES)
-        self.publish(page.end)  # a cursor there must be good from now on
-        return page
+        while True:
+            try:
+                page = await self._store.read_log(
+                    wanted, after=after, limit=limit, max_bytes=MESSAGE_BYTES
+                )
+            except CursorExpired as expired:
+                self.forget(expired.earliest)
+                if not from_earliest:
+                    raise
+                after = expired.earliest
+            else:
+                self.publish(page.end)  # a cursor there must be good from now on
+                return page
 
     def encoded(self, page: LogPage) -> Cut:
         """Encode a page of the log as the ring's completions are."""

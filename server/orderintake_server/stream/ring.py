@@ -40,8 +40,12 @@ class Ring:
     Not all of them are kept for long: the oldest go when there are too many, or too many bytes.
     """
 
-    def __init__(self, end: int) -> None:
+    def __init__(
+        self, end: int, *, most_entries: int = RING_ENTRIES, most_bytes: int = RING_BYTES
+    ) -> None:
         """Hold nothing yet; what comes follows on `end`."""
+        self._most_entries = most_entries
+        self._most_bytes = most_bytes
         self.restart(end)
 
     def restart(self, end: int) -> None:
@@ -57,13 +61,14 @@ class Ring:
         self._bytes += sum(len(entry.encoded) for entry in entries)
         self.end += len(entries)
         self._cuts.clear()
-        if len(self._entries) > RING_ENTRIES or self._bytes > RING_BYTES:
+        if len(self._entries) > self._most_entries or self._bytes > self._most_bytes:
             self._forget()
 
     def _forget(self) -> None:
         """Drop the older half, or more, so that this is not to be done for each completion."""
         surplus = 0
-        while len(self._entries) - surplus > RING_ENTRIES // 2 or self._bytes > RING_BYTES // 2:
+        entries, size = self._most_entries // 2, self._most_bytes // 2
+        while len(self._entries) - surplus > entries or self._bytes > size:
             self._bytes -= len(self._entries[surplus].encoded)
             surplus += 1
         del self._entries[:surplus]

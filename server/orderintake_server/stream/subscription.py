@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from orderintake_server.views import EVERY_ORDER, Delivery, Signal
+from orderintake_server.views import EVERY_ORDER, Delivery, Signal, StartAt
 
 if TYPE_CHECKING:
     from orderintake_server.stream.log import CompletionLog
     from orderintake_server.stream.ring import Cut
-    from orderintake_server.views import OrderFilter
+    from orderintake_server.views import Subscribe
 
 
 class Subscription:
@@ -21,22 +21,15 @@ class Subscription:
     FELL_BEHIND when what follows is no longer in memory, and CAUGHT_UP again; GOING_AWAY is last.
     """
 
-    def __init__(
-        self,
-        completions: CompletionLog,
-        wanted: OrderFilter,
-        *,
-        after: int,
-        limit: int,
-        heartbeat_seconds: float,
-    ) -> None:
-        """Begin behind place `after`, with at most `limit` completions a delivery."""
+    def __init__(self, completions: CompletionLog, asked: Subscribe, *, after: int) -> None:
+        """Begin after the sequence `after`, which is where `asked.start` is now."""
         self._completions = completions
         self._ring = completions.ring
-        self._wanted = wanted
+        self._wanted = asked.wanted
+        self._limit = asked.limit
+        self._heartbeat_seconds = asked.heartbeat_seconds
+        self._is_at_earliest = asked.start is StartAt.EARLIEST
         self._position = after
-        self._limit = limit
-        self._heartbeat_seconds = heartbeat_seconds
         self._goal = completions.head
         self._time = asyncio.get_running_loop().time
         self._told_at = self._time()
@@ -73,7 +66,12 @@ class Subscription:
         if self._is_ending:
             return self._signal(Signal.GOING_AWAY)
         self._is_ending = self._completions.is_closed
-        page = await self._completions.read(self._wanted, after=self._position, limit=self._limit)
+        page = await self._completions.read(
+            self._wanted,
+            after=self._position,
+            limit=self._limit,
+            from_earliest=self._is_at_earliest,
+        )
         return self._moved(self._completions.encoded(page)) or self._after_silence()
 
     async def _from_now_on(self) -> Delivery | None:
@@ -99,7 +97,10 @@ class Subscription:
     def _moved(self, cut: Cut) -> Delivery | None:
         """Go on to the end of a cut; tell it, if it holds anything."""
         self._position = cut.end
-        return self._delivery(Signal.UNSPECIFIED, cut.encoded) if cut.encoded else None
+        if not cut.encoded:
+            return None
+        self._is_at_earliest = False  # from here on, what is forgotten would be missed
+        return self._delivery(Signal.UNSPECIFIED, cut.encoded)
 
     def _signal(self, signal: Signal) -> Delivery:
         return self._delivery(signal, b"")

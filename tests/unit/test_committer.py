@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch import committer as committer_module
-from orderintake_server.dispatch import inbox as inbox_module
+from orderintake_server.dispatch.committer import CommitPolicy
 from orderintake_server.domain import CancelOutcome, Order, Receipt, State
 from orderintake_server.errors import QueueFull, RequestIdReused
 from orderintake_server.stream.log import CompletionLog
@@ -17,9 +16,9 @@ from support.faulty import FaultyStore
 
 
 @pytest.fixture
-async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
-    """A ledger at work."""
-    async with working(Desk(store)) as desk:
+async def desk(store: FaultyStore, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    """A committer at work, by the policy that a test names."""
+    async with working(Desk(store, commits=getattr(request, "param", None))) as desk:
         await store.begun.get()  # it read the first page of the queue
         yield desk
         store.let_go()
@@ -29,7 +28,7 @@ async def test_a_receipt_is_told_when_the_order_is_durable_and_queued(
     store: FaultyStore, desk: Desk
 ) -> None:
     store.hold()
-    answer = desk.ledger.accept((new(),))
+    answer = desk.committer.accept((new(),))
     await store.begun.get()
     assert not answer.done()
     store.let_go()
@@ -53,15 +52,15 @@ class Witness(CompletionLog):
 async def test_first_queued_then_published_then_answered(store: FaultyStore) -> None:
     desk = Desk(store)
     witness = Witness(store, encode, head=0, earliest=0)
-    desk.ledger._completions = witness  # noqa: SLF001 - only a part of it can see the order
-    witness.desk, witness.answer = desk, desk.ledger.accept((new(),))
+    desk.committer._completions = witness  # noqa: SLF001 - only a part of it can see the order
+    witness.desk, witness.answer = desk, desk.committer.accept((new(),))
     async with working(desk):
         await witness.answer
     assert witness.seen == (1, False)
 
 
 async def test_who_asked_first_is_first(desk: Desk) -> None:
-    answers = [desk.ledger.accept((new(), new())) for _ in range(20)]
+    answers = [desk.committer.accept((new(), new())) for _ in range(20)]
     groups = await asyncio.gather(*answers)
     numbers = [receipt.order.accept_sequence for group in groups for receipt in group]
     assert numbers == list(range(1, 41))
@@ -69,7 +68,7 @@ async def test_who_asked_first_is_first(desk: Desk) -> None:
 
 async def test_starts_are_numbered_in_the_order_of_urgency_and_of_who_asked(desk: Desk) -> None:
     await desk.place(*[new(vip=number > 5) for number in range(1, 11)])
-    leases = await asyncio.gather(*[desk.ledger.next_order() for _ in range(10)])
+    leases = await asyncio.gather(*[desk.committer.next_order() for _ in range(10)])
     starts = [(lease.order.accept_sequence, lease.order.start_sequence) for lease in leases]
     assert starts == list(zip([6, 7, 8, 9, 10, 1, 2, 3, 4, 5], range(1, 11), strict=True))
 
@@ -82,12 +81,12 @@ async def test_what_is_asked_during_a_commit_is_committed_together(
     while not store.begun.empty():
         await store.begun.get()
     store.hold()
-    desk.ledger.accept((new(),))
+    desk.committer.accept((new(),))
     await store.begun.get()
-    desk.ledger.settle(first, DONE)
-    desk.ledger.release(second)
-    answers = [desk.ledger.accept((new(),)) for _ in range(3)]
-    claimed = desk.ledger.next_order()
+    desk.committer.settle(first, DONE)
+    desk.committer.release(second)
+    answers = [desk.committer.accept((new(),)) for _ in range(3)]
+    claimed = desk.committer.next_order()
     store.let_go()
     together = await store.begun.get()
     assert [settle.lease for settle in together.settles] == [first]
@@ -97,11 +96,9 @@ async def test_what_is_asked_during_a_commit_is_committed_together(
     await asyncio.gather(*answers, claimed)
 
 
-async def test_a_commit_holds_no_more_orders_than_it_should(
-    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inbox_module, "COMMIT_ORDERS", 3)
-    answers = [desk.ledger.accept((new(),) * size) for size in (1, 1, 2, 5, 1)]
+@pytest.mark.parametrize("desk", [CommitPolicy(commit_orders=3)], indirect=True)
+async def test_a_commit_holds_no_more_orders_than_it_should(store: FaultyStore, desk: Desk) -> None:
+    answers = [desk.committer.accept((new(),) * size) for size in (1, 1, 2, 5, 1)]
     receipts = await asyncio.gather(*answers)
     sizes = [[len(group) for group in (await store.begun.get()).accepts] for _ in range(3)]
     assert sizes == [[1, 1, 2], [5], [1]]
@@ -129,7 +126,7 @@ async def test_p3_the_order_of_a_caller_who_left_is_stored_and_queued(
 async def test_the_start_of_a_worker_who_left_is_undone(store: FaultyStore, desk: Desk) -> None:
     await desk.place(new())
     store.hold()
-    claimed = desk.ledger.next_order()
+    claimed = desk.committer.next_order()
     while not (await store.begun.get()).claims:
         pass
     claimed.cancel()
@@ -142,14 +139,14 @@ async def test_the_start_of_a_worker_who_left_is_undone(store: FaultyStore, desk
 async def test_an_order_given_back_is_the_first_to_start_again(desk: Desk) -> None:
     await desk.place(new(), new(), new())
     lease = await desk.start()
-    desk.ledger.release(lease)
+    desk.committer.release(lease)
     await desk.place(new())
     assert (await desk.start()).order.accept_sequence == 1
 
 
 async def test_who_left_before_the_commit_began_is_given_nothing(desk: Desk) -> None:
-    desk.ledger.next_order().cancel()
-    stays = desk.ledger.next_order()
+    desk.committer.next_order().cancel()
+    stays = desk.committer.next_order()
     await desk.place(new())
     assert (await stays).order.start_sequence == 1
 
@@ -159,9 +156,9 @@ async def test_what_is_gone_cannot_start_and_its_worker_takes_the_next(
 ) -> None:
     await desk.place(new(), new())
     store.hold()
-    desk.ledger.accept((new(),))
+    desk.committer.accept((new(),))
     await store.begun.get()
-    gone, claimed = desk.ledger.cancel(1), desk.ledger.next_order()
+    gone, claimed = desk.committer.cancel(1), desk.committer.next_order()
     store.let_go()
     cancelled, lease = await gone, await claimed
     assert cancelled is not None
@@ -172,7 +169,7 @@ async def test_what_is_gone_cannot_start_and_its_worker_takes_the_next(
 
 async def test_a_settle_moves_the_head(desk: Desk) -> None:
     await desk.place(new())
-    desk.ledger.settle(await desk.start(), DONE)
+    desk.committer.settle(await desk.start(), DONE)
     await desk.completions.head_beyond(0)
     assert desk.completions.head == 1
 
@@ -180,9 +177,9 @@ async def test_a_settle_moves_the_head(desk: Desk) -> None:
 async def test_a_settle_of_a_lost_lease_moves_nothing(store: FaultyStore, desk: Desk) -> None:
     await desk.place(new())
     lease = await desk.start()
-    desk.ledger.release(lease)
-    desk.ledger.settle(lease, DONE)  # effective first: it stands
-    desk.ledger.settle(lease, DONE)
+    desk.committer.release(lease)
+    desk.committer.settle(lease, DONE)  # effective first: it stands
+    desk.committer.settle(lease, DONE)
     await desk.place(new())
     assert desk.completions.head == 1
     assert len(desk.ready) == 1
@@ -211,8 +208,8 @@ async def test_closing_makes_durable_all_that_was_asked(store: FaultyStore) -> N
     desk = Desk(store)
     async with working(desk):
         (receipt,) = await desk.place(new())
-        desk.ledger.settle(await desk.start(), DONE)
-        answers = [desk.ledger.accept((new(),)) for _ in range(10)]
+        desk.committer.settle(await desk.start(), DONE)
+        answers = [desk.committer.accept((new(),)) for _ in range(10)]
     assert all(answer.done() for answer in answers)
     found = await store.find(receipt.order.accept_sequence)
     assert not isinstance(found, Order)
@@ -235,26 +232,24 @@ async def test_what_the_store_held_before_is_read_page_by_page(store: FaultyStor
     assert all(lease.order.state is State.PROCESSING for lease in leases)
 
 
+@pytest.mark.parametrize("desk", [CommitPolicy(pending_orders=5)], indirect=True)
 async def test_an_order_too_many_waits_for_its_commit_nowhere(
-    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore, desk: Desk
 ) -> None:
-    monkeypatch.setattr(committer_module, "PENDING_ORDERS", 5)
     store.hold()
-    answers = [desk.ledger.accept((new(),) * size) for size in (2, 3)]
+    answers = [desk.committer.accept((new(),) * size) for size in (2, 3)]
     with pytest.raises(QueueFull) as full:
-        desk.ledger.accept((new(),))
+        desk.committer.accept((new(),))
     assert full.value.retry_after > 0
     store.let_go()
     await asyncio.gather(*answers)
     assert len(await desk.place(*[new()] * 5)) == 5
     with pytest.raises(QueueFull):
-        desk.ledger.accept((new(),) * 6)
+        desk.committer.accept((new(),) * 6)
 
 
-async def test_refused_orders_wait_for_no_commit_any_more(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(committer_module, "PENDING_ORDERS", 2)
+@pytest.mark.parametrize("desk", [CommitPolicy(pending_orders=2)], indirect=True)
+async def test_refused_orders_wait_for_no_commit_any_more(desk: Desk) -> None:
     await desk.place(new(b"tea", request_id="r"))
     for _ in range(5):
         with pytest.raises(RequestIdReused):

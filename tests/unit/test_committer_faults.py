@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch import committer as committer_module
 from orderintake_server.dispatch.admission import Limits
+from orderintake_server.dispatch.committer import CommitPolicy
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreBroken
 from support.changes import DONE, FAILED, new, place, strictly, waiting, whole_log
 from support.desk import Desk, working
@@ -16,10 +16,10 @@ FOREVER = 3600.0
 
 
 @pytest.fixture
-async def desk(store: FaultyStore, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
-    """A ledger at work that tries again at once."""
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
-    async with working(Desk(store, limits=Limits(queue=3))) as desk:
+async def desk(store: FaultyStore, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    """A committer at work that tries again at once, unless a test names another policy."""
+    policy = getattr(request, "param", CommitPolicy(retry_seconds=0.0))
+    async with working(Desk(store, limits=Limits(queue=3), commits=policy)) as desk:
         await _drain_begun(store)
         yield desk
         store.repair()
@@ -44,10 +44,10 @@ async def test_on_a_full_disk_callers_are_refused(store: FaultyStore, desk: Desk
         await desk.place(new())
 
 
+@pytest.mark.parametrize("desk", [CommitPolicy(pending_orders=2)], indirect=True)
 async def test_a_caller_refused_by_a_full_disk_no_longer_waits_for_a_commit(
-    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore, desk: Desk
 ) -> None:
-    monkeypatch.setattr(committer_module, "PENDING_ORDERS", 2)
     store.fill()
     for _ in range(3):
         with pytest.raises(StorageUnavailable):
@@ -63,9 +63,9 @@ async def test_what_workers_ask_is_tried_until_there_is_room(
     ended, released = await desk.start(), await desk.start()
     store.fill()
     await _drain_begun(store)
-    desk.ledger.settle(ended, DONE)
-    desk.ledger.release(released)
-    claimed = desk.ledger.next_order()
+    desk.committer.settle(ended, DONE)
+    desk.committer.release(released)
+    claimed = desk.committer.next_order()
     for _ in range(3):
         tried = await store.begun.get()
         assert [settle.lease for settle in tried.settles] == [ended]
@@ -87,11 +87,11 @@ async def test_what_was_asked_first_is_tried_first(store: FaultyStore, desk: Des
     await _drain_begun(store)
     store.fill()
     store.hold()
-    desk.ledger.settle(leases[0], DONE)
-    desk.ledger.release(leases[1])
+    desk.committer.settle(leases[0], DONE)
+    desk.committer.release(leases[1])
     await store.begun.get()
-    desk.ledger.settle(leases[2], DONE)
-    desk.ledger.release(leases[3])
+    desk.committer.settle(leases[2], DONE)
+    desk.committer.release(leases[3])
     store.let_go()
     tried = await store.begun.get()
     assert [settle.lease for settle in tried.settles] == [leases[0], leases[2]]
@@ -102,15 +102,13 @@ async def test_what_was_asked_first_is_tried_first(store: FaultyStore, desk: Des
     assert [completion.order.accept_sequence for completion in log] == [1, 3]
 
 
-async def test_a_caller_does_not_wait_for_the_next_try(
-    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", FOREVER)
+@pytest.mark.parametrize("desk", [CommitPolicy(retry_seconds=FOREVER)], indirect=True)
+async def test_a_caller_does_not_wait_for_the_next_try(store: FaultyStore, desk: Desk) -> None:
     await desk.place(new())
     lease = await desk.start()
     store.fill()
     await _drain_begun(store)
-    desk.ledger.settle(lease, FAILED)
+    desk.committer.settle(lease, FAILED)
     await store.begun.get()
     with pytest.raises(StorageUnavailable):
         await desk.place(new())
@@ -119,28 +117,26 @@ async def test_a_caller_does_not_wait_for_the_next_try(
     assert desk.completions.head == 1
 
 
+@pytest.mark.parametrize("desk", [CommitPolicy(retry_seconds=FOREVER)], indirect=True)
 async def test_who_asks_while_a_commit_fails_is_tried_at_once(
-    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore, desk: Desk
 ) -> None:
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", FOREVER)
     store.fill()
     store.hold()
-    first = desk.ledger.accept((new(),))
+    first = desk.committer.accept((new(),))
     await store.begun.get()
-    second = desk.ledger.accept((new(),))
+    second = desk.committer.accept((new(),))
     store.let_go()
     for answer in (first, second):
         with pytest.raises(StorageUnavailable):
             await answer
 
 
-async def test_a_full_disk_loses_no_page_of_the_queue(
-    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
+async def test_a_full_disk_loses_no_page_of_the_queue(store: FaultyStore) -> None:
+    policy = CommitPolicy(retry_seconds=0.0)
     await place(store, *[new()] * 4)
     store.fill()
-    desk = Desk(store, window=2)
+    desk = Desk(store, window=2, commits=policy)
     async with working(desk):
         await _drain_begun(store)
         await store.begun.get()
@@ -150,15 +146,15 @@ async def test_a_full_disk_loses_no_page_of_the_queue(
 
 
 async def test_a_disk_still_full_does_not_keep_the_service_from_stopping(
-    store: FaultyStore, monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore,
 ) -> None:
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", FOREVER)
-    async with working(Desk(store)) as desk:
+    policy = CommitPolicy(retry_seconds=FOREVER)
+    async with working(Desk(store, commits=policy)) as desk:
         await desk.place(new())
         lease = await desk.start()
         store.fill()
         await _drain_begun(store)
-        desk.ledger.settle(lease, DONE)
+        desk.committer.settle(lease, DONE)
         await store.begun.get()
     store.repair()
     assert await store.find(1) == lease.order  # and waits again when the store is opened next
@@ -167,19 +163,19 @@ async def test_a_disk_still_full_does_not_keep_the_service_from_stopping(
 async def test_a_caller_is_answered_also_while_a_full_service_stops(store: FaultyStore) -> None:
     store.fill()
     async with working(Desk(store)) as desk:
-        answers = [desk.ledger.accept((new(),)) for _ in range(5)]
+        answers = [desk.committer.accept((new(),)) for _ in range(5)]
     for answer in answers:
         assert isinstance(answer.exception(), StorageUnavailable)
 
 
 async def test_a_broken_store_ends_the_ledger_and_refuses_everybody(store: FaultyStore) -> None:
     desk = Desk(store)
-    running = asyncio.create_task(desk.ledger.run())
+    running = asyncio.create_task(desk.committer.run())
     await _drain_begun(store)
     store.hold()
-    first = desk.ledger.accept((new(),))
+    first = desk.committer.accept((new(),))
     await store.begun.get()
-    second = desk.ledger.accept((new(),))
+    second = desk.committer.accept((new(),))
     store.break_down()
     store.let_go()
     with pytest.raises(StoreBroken):
@@ -188,16 +184,16 @@ async def test_a_broken_store_ends_the_ledger_and_refuses_everybody(store: Fault
         with pytest.raises(StorageUnavailable):
             await answer
     with pytest.raises(StorageUnavailable):
-        desk.ledger.accept((new(),))
+        desk.committer.accept((new(),))
     store.repair()
     assert await waiting(store) == []
 
 
 async def test_a_bug_in_a_commit_ends_the_ledger_and_refuses_everybody(store: FaultyStore) -> None:
     desk = Desk(store)
-    running = asyncio.create_task(desk.ledger.run())
+    running = asyncio.create_task(desk.committer.run())
     store.fault = ZeroDivisionError("a bug")
-    answer = desk.ledger.accept((new(),))
+    answer = desk.committer.accept((new(),))
     with pytest.raises(StorageUnavailable):
         await answer
     with pytest.raises(ZeroDivisionError):
@@ -206,10 +202,10 @@ async def test_a_bug_in_a_commit_ends_the_ledger_and_refuses_everybody(store: Fa
 
 async def test_a_caller_who_left_a_broken_store_disturbs_nobody(store: FaultyStore) -> None:
     desk = Desk(store)
-    running = asyncio.create_task(desk.ledger.run())
+    running = asyncio.create_task(desk.committer.run())
     await _drain_begun(store)
     store.break_down()
-    left, stays = (desk.ledger.accept((new(),)) for _ in range(2))
+    left, stays = (desk.committer.accept((new(),)) for _ in range(2))
     left.cancel()
     with pytest.raises(StoreBroken):
         await running
@@ -219,11 +215,11 @@ async def test_a_caller_who_left_a_broken_store_disturbs_nobody(store: FaultySto
 
 async def test_what_was_acknowledged_before_the_store_broke_is_safe(store: FaultyStore) -> None:
     desk = Desk(store)
-    running = asyncio.create_task(desk.ledger.run())
+    running = asyncio.create_task(desk.committer.run())
     (receipt,) = await desk.place(new())
     lease = await desk.start()
     store.break_down()
-    desk.ledger.settle(lease, DONE)
+    desk.committer.settle(lease, DONE)
     with pytest.raises(StoreBroken):
         await running
     store.repair()

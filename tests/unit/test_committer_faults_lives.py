@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch import committer as committer_module
+from orderintake_server.dispatch.committer import CommitPolicy
 from orderintake_server.domain import Cancelled, CancelOutcome, Tier
 from orderintake_server.errors import StorageUnavailable
 from support.changes import new
@@ -16,9 +16,9 @@ FOREVER = 3600.0
 
 
 @pytest.fixture
-async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
-    """A ledger at work."""
-    async with working(Desk(store)) as desk:
+async def desk(store: FaultyStore, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    """A committer at work, by the policy that a test names."""
+    async with working(Desk(store, commits=getattr(request, "param", None))) as desk:
         yield desk
         store.repair()
         store.let_go()
@@ -37,32 +37,32 @@ async def outcome(answer: asyncio.Future[Cancelled | None]) -> CancelOutcome:
     return cancelled.outcome
 
 
+@pytest.mark.parametrize("desk", [CommitPolicy(retry_seconds=0.0)], indirect=True)
 async def test_on_a_full_disk_whoever_cancels_or_pauses_is_refused(
-    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore, desk: Desk
 ) -> None:
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
     await desk.place(new())
     store.fill()
     with pytest.raises(StorageUnavailable):
-        await desk.ledger.cancel(1)
+        await desk.committer.cancel(1)
     with pytest.raises(StorageUnavailable):
-        await desk.ledger.pause(Tier.VIP, is_paused=True)
+        await desk.committer.pause(Tier.VIP, is_paused=True)
     store.repair()
-    assert await outcome(desk.ledger.cancel(1)) is CancelOutcome.CANCELLED
-    assert not desk.flow.is_paused(Tier.VIP)
+    assert await outcome(desk.committer.cancel(1)) is CancelOutcome.CANCELLED
+    assert not desk.stats.is_paused(Tier.VIP)
 
 
+@pytest.mark.parametrize("desk", [CommitPolicy(retry_seconds=FOREVER)], indirect=True)
 async def test_who_cancels_or_pauses_while_a_commit_fails_is_answered_at_once(
-    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore, desk: Desk
 ) -> None:
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", FOREVER)
     for ask in (
-        lambda: desk.ledger.cancel(1),
-        lambda: desk.ledger.pause(Tier.VIP, is_paused=True),
+        lambda: desk.committer.cancel(1),
+        lambda: desk.committer.pause(Tier.VIP, is_paused=True),
     ):
         store.fill()
         store.hold()
-        first = desk.ledger.accept((new(),))
+        first = desk.committer.accept((new(),))
         await begins(store)
         second = asyncio.ensure_future(ask())
         store.let_go()
@@ -72,28 +72,28 @@ async def test_who_cancels_or_pauses_while_a_commit_fails_is_answered_at_once(
             await second
 
 
+@pytest.mark.parametrize("desk", [CommitPolicy(retry_seconds=0.0)], indirect=True)
 async def test_on_a_full_disk_a_running_attempt_is_not_told_to_stop(
-    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore, desk: Desk
 ) -> None:
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
     await desk.place(new())
     signal = desk.attempts.begin((await desk.start()).order)
     store.fill()
     with pytest.raises(StorageUnavailable):
-        await desk.ledger.cancel(1)
+        await desk.committer.cancel(1)
     assert not signal.is_requested
 
 
+@pytest.mark.parametrize("desk", [CommitPolicy(retry_seconds=0.0)], indirect=True)
 async def test_on_a_full_disk_each_worker_keeps_the_order_it_was_to_be_given(
-    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore, desk: Desk
 ) -> None:
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
     await desk.place(new(), new(), new())
     store.fill()
-    claims = [desk.ledger.next_order() for _ in range(2)]
+    claims = [desk.committer.next_order() for _ in range(2)]
     for _ in range(3):
         await begins(store)
-    late = desk.ledger.next_order()
+    late = desk.committer.next_order()
     await begins(store)
     assert not any(claim.done() for claim in (*claims, late))
     store.repair()
@@ -102,13 +102,13 @@ async def test_on_a_full_disk_each_worker_keeps_the_order_it_was_to_be_given(
     assert [lease.order.start_sequence for lease in leases] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("desk", [CommitPolicy(retry_seconds=0.0)], indirect=True)
 async def test_on_a_full_disk_a_worker_that_leaves_gives_its_order_back(
-    store: FaultyStore, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    store: FaultyStore, desk: Desk
 ) -> None:
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
     await desk.place(new())
     store.fill()
-    leaves = desk.ledger.next_order()
+    leaves = desk.committer.next_order()
     await begins(store)
     leaves.cancel()
     store.repair()
@@ -118,13 +118,13 @@ async def test_on_a_full_disk_a_worker_that_leaves_gives_its_order_back(
 
 async def test_a_broken_store_refuses_whoever_cancels_or_pauses(store: FaultyStore) -> None:
     desk = Desk(store)
-    cancel, pause = desk.ledger.cancel(1), desk.ledger.pause(Tier.VIP, is_paused=True)
+    cancel, pause = desk.committer.cancel(1), desk.committer.pause(Tier.VIP, is_paused=True)
     store.break_down()
     with pytest.raises(Exception, match="malformed"):
-        await desk.ledger.run()
+        await desk.committer.run()
     answers = await asyncio.gather(cancel, pause, return_exceptions=True)
     assert [type(answer) for answer in answers] == [StorageUnavailable] * 2
     with pytest.raises(StorageUnavailable):
-        desk.ledger.cancel(1)
+        desk.committer.cancel(1)
     with pytest.raises(StorageUnavailable):
-        desk.ledger.pause(Tier.VIP, is_paused=True)
+        desk.committer.pause(Tier.VIP, is_paused=True)

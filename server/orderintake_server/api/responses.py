@@ -1,4 +1,4 @@
-"""Between messages and the domain: requests are checked once, here, and answers are built."""
+"""What the domain knows, told in the contract's messages."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from orderintake_server.ids import Ids
-    from orderintake_server.views import Delivery, LogPage, OrderStatus, TierStats, WaitEstimate
+    from orderintake_server.views import Delivery, LogPage, OrderStatus, TierStats
 
 
 SAME_MOMENT = 1_000
 """Microseconds for which one send_time serves."""
 
 
-class Codec:
-    """Builds the contract's answers, with the names of one log."""
+class Responses:
+    """Builds the contract's answers, with the ids and cursors of one log."""
 
-    def __init__(self, names: Ids, clock: Callable[[], int]) -> None:
-        """Name orders and places by `names`; `clock` tells microseconds since 1970."""
-        self._names = names
+    def __init__(self, ids: Ids, clock: Callable[[], int]) -> None:
+        """Name orders and places by `ids`; `clock` tells microseconds since 1970."""
+        self._ids = ids
         self._clock = clock
         self._told: Delivery | None = None
         self._told_at = 0
         self._telling = b""
 
-    def receipt(self, receipt: domain.Receipt, wait: WaitEstimate | None) -> api.PlaceOrderResponse:
+    def receipt(self, receipt: domain.Receipt) -> api.PlaceOrderResponse:
         """Tell a caller that its order is stored, and how long it will wait, if one can say."""
         response = api.PlaceOrderResponse(
             replayed=receipt.replayed,
             durability=api.Durability.ValueType(receipt.durability),
-            cursor=self._names.cursor(receipt.after),
+            cursor=self._ids.cursor(receipt.after),
             position=receipt.position,
         )
         self._fill(response.order, receipt.order)
-        if wait is not None:
-            _set(response.estimated_start_time, self._from_now(wait.mean))
+        if receipt.wait is not None:
+            _set(response.estimated_start_time, self._from_now(receipt.wait.mean))
         return response
 
-    def standing(self, standing: OrderStatus) -> api.GetOrderResponse:
+    def order_status(self, status: OrderStatus) -> api.GetOrderResponse:
         """Tell how an order stands."""
-        response = api.GetOrderResponse(position=standing.position)
-        self._fill_stands(response, standing.found)
-        if standing.reason is not None:
-            response.wait_reason = api.WaitReason.ValueType(standing.reason)
-        if standing.wait is not None:
-            _set(response.estimated_start_time, self._from_now(standing.wait.mean))
-            _set(response.earliest_start_time, self._from_now(standing.wait.least))
-            _set(response.latest_start_time, self._from_now(standing.wait.most))
+        response = api.GetOrderResponse(position=status.position)
+        self._fill_stands(response, status.found)
+        if status.reason is not None:
+            response.wait_reason = api.WaitReason.ValueType(status.reason)
+        if status.wait is not None:
+            _set(response.estimated_start_time, self._from_now(status.wait.mean))
+            _set(response.earliest_start_time, self._from_now(status.wait.least))
+            _set(response.latest_start_time, self._from_now(status.wait.most))
         return response
 
     def cancelled(self, cancelled: domain.Cancelled) -> api.CancelOrderResponse:
@@ -66,16 +66,16 @@ class Codec:
         self._fill_stands(response, cancelled.stands)
         return response
 
-    def orders(self, orders: list[domain.Order], goes_on: int | None) -> api.ListOrdersResponse:
+    def orders(self, orders: list[domain.Order], next_after: int | None) -> api.ListOrdersResponse:
         """Tell a page of orders."""
         return api.ListOrdersResponse(
             orders=map(self.order, orders),
-            next_page_token="" if goes_on is None else self._names.page_token(goes_on),
+            next_page_token="" if next_after is None else self._ids.page_token(next_after),
         )
 
     def page(self, page: LogPage) -> api.ListCompletionsResponse:
         """Tell a page of the log."""
-        cursor = self._names.cursor(page.end)
+        cursor = self._ids.cursor(page.end)
         return api.ListCompletionsResponse(
             completions=map(self.completion, page.completions),
             next_page_token=cursor if page.goes_on else "",
@@ -105,7 +105,7 @@ class Codec:
         now = self._clock()
         if delivery != self._told or not 0 <= now - self._told_at <= SAME_MOMENT:
             rest = api.StreamCompletionsResponse(
-                cursor=self._names.cursor(delivery.position),
+                cursor=self._ids.cursor(delivery.position),
                 signal=api.Signal.ValueType(delivery.signal.value),
                 head_sequence=delivery.head,
             )
@@ -122,7 +122,7 @@ class Codec:
     def completion(self, completion: domain.Completion) -> order_pb2.Completion:
         """Tell how an order ended."""
         message = order_pb2.Completion(
-            sequence=completion.sequence, cursor=self._names.cursor(completion.sequence)
+            sequence=completion.sequence, cursor=self._ids.cursor(completion.sequence)
         )
         self._fill(message.order, completion.order)
         failure, result = completion.failure, completion.result
@@ -153,7 +153,7 @@ class Codec:
     def _fill(self, message: order_pb2.Order, order: domain.Order) -> None:
         """Add what the service knows to what the caller said."""
         message.MergeFromString(order.content)
-        message.order_id = self._names.order_id(order.accept_sequence)
+        message.order_id = self._ids.order_id(order.accept_sequence)
         message.state = order_pb2.State.ValueType(order.state)
         message.accept_sequence = order.accept_sequence
         message.start_sequence = order.start_sequence
@@ -165,7 +165,7 @@ class Codec:
             if microseconds := getattr(order, field):
                 _set(getattr(message, field), microseconds)
         if order.redrive_of:
-            message.redrive_of = self._names.order_id(order.redrive_of)
+            message.redrive_of = self._ids.order_id(order.redrive_of)
 
     def _from_now(self, seconds: float) -> int:
         """Tell the time that is so many seconds from now, in microseconds since 1970."""

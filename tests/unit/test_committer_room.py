@@ -17,7 +17,7 @@ LIMITS = Limits(queue=3)
 
 @pytest.fixture
 async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
-    """A ledger at work, with room for three."""
+    """A committer at work, with room for three."""
     async with working(Desk(store, limits=LIMITS)) as desk:
         yield desk
 
@@ -44,14 +44,14 @@ async def test_what_started_makes_room_and_what_ended_no_more(desk: Desk) -> Non
     await desk.place(new(), new(), new())
     lease = await desk.start()
     await _is_full(desk, but_for=1)
-    desk.ledger.settle(lease, DONE)
+    desk.committer.settle(lease, DONE)
     await _is_full(desk)
 
 
 async def test_what_comes_back_takes_its_room_again(desk: Desk) -> None:
     await desk.place(new(), new(), new())
     lease = await desk.start()
-    desk.ledger.release(lease)
+    desk.committer.release(lease)
     await desk.place()  # now it is back
     await _is_full(desk)
     await desk.start()
@@ -62,7 +62,7 @@ async def test_an_order_may_come_back_to_a_full_queue(desk: Desk) -> None:
     await desk.place(new(), new(), new())
     lease = await desk.start()
     await desk.place(new())
-    desk.ledger.release(lease)
+    desk.committer.release(lease)
     await desk.place()
     assert len(desk.ready) == 4
     await _is_full(desk)
@@ -75,11 +75,11 @@ async def test_an_order_may_come_back_to_a_full_queue(desk: Desk) -> None:
 async def test_a_claim_of_nothing_makes_no_room(store: FaultyStore, desk: Desk) -> None:
     await desk.place(new(), new(), new())
     store.hold()
-    desk.ledger.accept(())
+    desk.committer.accept(())
     while not (await store.begun.get()).accepts:
         pass
-    cancels = [desk.ledger.cancel(number) for number in (1, 2)]
-    claim = desk.ledger.next_order()  # of the first, which is cancelled by the same commit
+    cancels = [desk.committer.cancel(number) for number in (1, 2)]
+    claim = desk.committer.next_order()  # of the first, which is cancelled by the same commit
     store.let_go()
     await asyncio.gather(*cancels)
     assert (await claim).order.accept_sequence == 3
@@ -120,7 +120,7 @@ async def test_the_refusal_tells_when_there_will_be_room(desk: Desk) -> None:
     for _ in range(20):  # ten a second start
         desk.clock.turn(0.1)
         receipts += await desk.place(new())
-        desk.ledger.settle(await desk.start(), DONE)
+        desk.committer.settle(await desk.start(), DONE)
     await desk.place(new(), new(), new())
     with pytest.raises(QueueFull) as one:
         await desk.place(new())

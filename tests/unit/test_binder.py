@@ -1,7 +1,7 @@
 """P20: whatever a method raises becomes a status of the contract, and no caller hangs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,11 +11,11 @@ from google.rpc import error_details_pb2, status_pb2
 from structlog.testing import capture_logs
 
 from orderintake_server import errors
+from orderintake_server.api.refusals import Refusals
 from orderintake_server.errors import FieldViolation, InvalidOrder
 from orderintake_server.ids import Ids
-from orderintake_server.rpc.hold import ShutdownGate
-from orderintake_server.rpc.interceptors import Guard
-from orderintake_server.rpc.status import Statuses
+from orderintake_server.rpc.binder import Binder
+from orderintake_server.rpc.gate import ShutdownGate
 
 METHOD = "/orderintake.v1.OrderIntakeService/PlaceOrder"
 FOREVER = 3600.0
@@ -51,44 +51,56 @@ class Context:
         return info
 
 
-def new_guard(hold: ShutdownGate | None = None) -> Guard:
-    return Guard(Statuses(Ids("0123abcd")), hold or ShutdownGate())
+def new_binder(gate: ShutdownGate | None = None) -> Binder:
+    return Binder(Refusals(Ids("0123abcd")), gate or ShutdownGate(), write_seconds=FOREVER)
 
 
-async def guarded(inner: Any, *, streams: bool = False) -> Callable[..., Any]:  # noqa: ANN401
-    """Put a guard around a method."""
-    make = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
-    handler = await _intercepted(new_guard(), make(inner))
-    assert handler is not None
-    method: Callable[..., Any] = handler.unary_stream if streams else handler.unary_unary
-    return method
+SHAPES = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 
-async def _intercepted(guard: Guard, handler: Any) -> Any:  # noqa: ANN401
-    async def continuation(details: grpc.HandlerCallDetails) -> Any:  # noqa: ANN401
-        return handler
+def bound(inner: Any, *, shape: str = "unary_unary", gate: ShutdownGate | None = None) -> Any:  # noqa: ANN401
+    """Bind a handler of gRPC's own kind; give its behaviour."""
+    make = getattr(grpc, f"{shape}_rpc_method_handler")
+    return getattr(new_binder(gate).handler(METHOD, make(inner)), shape)
 
-    return await guard.intercept_service(continuation, Details())
 
+def raising(error: BaseException, *, as_generator: bool) -> Any:  # noqa: ANN401
+    """Make a behaviour that raises: a coroutine function, or an async generator."""
 
-async def aborted(error: BaseException, *, streams: bool = False) -> Context:
-    """Call a method that raises; it must abort."""
-
-    async def inner(request: bytes, context: Context) -> bytes:
+    async def coroutine(request: bytes, context: Context) -> bytes:
         raise error
 
+    async def generator(request: bytes, context: Context) -> AsyncIterator[bytes]:
+        if not request:
+            raise error
+        yield request
+
+    return generator if as_generator else coroutine
+
+
+async def aborted(
+    error: BaseException, *, shape: str = "unary_unary", as_generator: bool = False
+) -> Context:
+    """Call a method that raises; it must abort."""
     context = Context()
-    method = await guarded(inner, streams=streams)
+    method = bound(raising(error, as_generator=as_generator), shape=shape)
     with pytest.raises(grpc.aio.AbortError):
         await method(b"", context)
     assert context.aborted is not None
     return context
 
 
-@pytest.mark.parametrize("streams", [True, False])
-async def test_a_refusal_becomes_its_status(*, streams: bool) -> None:
+KINDS = [(shape, False) for shape in SHAPES] + [
+    ("unary_stream", True),
+    ("stream_stream", True),
+]
+"""Every shape a method can have, streams also as async generators."""
+
+
+@pytest.mark.parametrize(("shape", "as_generator"), KINDS)
+async def test_a_refusal_becomes_its_status(shape: str, *, as_generator: bool) -> None:
     refusal = InvalidOrder((FieldViolation(field="lines", description="has 0 lines"),))
-    context = await aborted(refusal, streams=streams)
+    context = await aborted(refusal, shape=shape, as_generator=as_generator)
     assert context.aborted is not None
     code, text, _ = context.aborted
     assert code is grpc.StatusCode.INVALID_ARGUMENT
@@ -96,13 +108,13 @@ async def test_a_refusal_becomes_its_status(*, streams: bool) -> None:
     assert context.info.reason == "INVALID_ORDER"
 
 
-@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize(("shape", "as_generator"), KINDS)
 async def test_p20_a_bug_is_told_by_a_fixed_text_and_an_incident_that_the_log_names(
-    *, streams: bool
+    shape: str, *, as_generator: bool
 ) -> None:
     bug = KeyError("secret")
     with capture_logs() as log:
-        context = await aborted(bug, streams=streams)
+        context = await aborted(bug, shape=shape, as_generator=as_generator)
     assert context.aborted is not None
     code, text, trailing = context.aborted
     assert (code, text) == (grpc.StatusCode.INTERNAL, "internal error")
@@ -141,7 +153,7 @@ async def test_what_a_method_returns_is_left_alone() -> None:
     async def inner(request: bytes, context: Context) -> bytes:
         return request + b"!"
 
-    method = await guarded(inner)
+    method = bound(inner)
     assert await method(b"tea", Context()) == b"tea!"
 
 
@@ -151,7 +163,7 @@ async def test_an_abort_is_left_alone() -> None:
 
     context = Context()
     with pytest.raises(grpc.aio.AbortError):
-        await (await guarded(inner))(b"", context)
+        await bound(inner)(b"", context)
     assert context.aborted is None
 
 
@@ -163,7 +175,7 @@ async def test_a_clients_cancellation_is_raised_again() -> None:
         await asyncio.sleep(FOREVER)
 
     context = Context()
-    call = asyncio.create_task((await guarded(inner))(b"", context))
+    call = asyncio.create_task(bound(inner)(b"", context))
     await waits.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -172,68 +184,81 @@ async def test_a_clients_cancellation_is_raised_again() -> None:
     assert context.aborted is None
 
 
-async def test_the_last_calls_are_held_until_the_release() -> None:
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_last_calls_wait_until_the_gate_opens(shape: str) -> None:
     called = asyncio.Event()
 
     async def inner(request: bytes, context: Context) -> bytes:
         called.set()
         return b"tea"
 
-    hold = ShutdownGate()
-    hold.is_on = True
-    guard = new_guard(hold)
-    handler = await _intercepted(guard, grpc.unary_unary_rpc_method_handler(inner))
-    call = asyncio.create_task(handler.unary_unary(b"", Context()))
+    gate = ShutdownGate()
+    gate.is_closed = True
+    call = asyncio.create_task(bound(inner, shape=shape, gate=gate)(b"", Context()))
     await asyncio.sleep(0)
     assert not called.is_set()
-    hold.release()
+    gate.open()
     assert await call == b"tea"
 
 
-async def test_a_method_is_guarded_once() -> None:
-    async def inner(request: bytes, context: Context) -> None: ...
-
-    guard = new_guard()
-    handler: object = grpc.unary_unary_rpc_method_handler(inner)
-    assert await _intercepted(guard, handler) is await _intercepted(guard, None)
-
-
 async def test_an_unknown_method_is_left_unknown() -> None:
-    assert await _intercepted(new_guard(), None) is None
+    handlers = new_binder().handlers((), {"grpc.health.v1.Health": {}})
+    assert handlers.service(Details()) is None
 
 
-async def test_what_is_not_ours_is_left_alone() -> None:
-    async def streams(requests: object, context: Context) -> None: ...
-
+async def test_what_would_run_in_a_thread_unguarded_is_refused() -> None:
     def plain(request: bytes, context: Context) -> None: ...
 
-    others: list[Any] = [
-        grpc.stream_unary_rpc_method_handler(streams),
-        grpc.stream_stream_rpc_method_handler(streams),
-        grpc.unary_unary_rpc_method_handler(plain),
-    ]
-    for handler in others:
-        assert await _intercepted(new_guard(), handler) is handler
+    handler: Any = grpc.unary_unary_rpc_method_handler(plain)
+    with pytest.raises(TypeError, match=METHOD):
+        new_binder().handler(METHOD, handler)
 
 
 async def test_the_deserializers_are_kept() -> None:
     async def inner(request: bytes, context: Context) -> None: ...
 
     handler: Any = grpc.unary_unary_rpc_method_handler(inner, bytes.upper, bytes.lower)
-    found = await _intercepted(new_guard(), handler)
+    found = new_binder().handler(METHOD, handler)
     assert found is not handler
     assert (found.request_deserializer, found.response_serializer) == (bytes.upper, bytes.lower)
 
 
+async def test_a_generator_is_ended_in_its_own_task_when_its_client_leaves() -> None:
+    ended: list[asyncio.Task[Any] | None] = []
+
+    async def inner(request: bytes, context: Context) -> AsyncIterator[bytes]:
+        try:
+            yield b"tea"
+            yield b"cake"
+        finally:
+            ended.append(asyncio.current_task())
+
+    class Stalled(Context):
+        """A client that takes the first message, and no other."""
+
+        stalled = asyncio.Event()
+
+        async def write(self, message: bytes) -> None:
+            if message == b"cake":
+                self.stalled.set()
+                await asyncio.sleep(FOREVER)
+
+    context = Stalled()
+    call = asyncio.create_task(bound(inner, shape="unary_stream")(b"", context))
+    await context.stalled.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert ended == [call]
+
+
 @asynccontextmanager
 async def served(inner: Any) -> AsyncIterator[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]:  # noqa: ANN401
-    """Serve a method behind a guard; give what calls it over a real channel."""
-    server = grpc.aio.server(interceptors=[new_guard()])
-    handler = grpc.method_handlers_generic_handler(
-        "orderintake.v1.OrderIntakeService",
-        {"PlaceOrder": grpc.unary_unary_rpc_method_handler(inner)},
-    )
-    server.add_generic_rpc_handlers((handler,))
+    """Serve a method that is bound; give what calls it over a real channel."""
+    server = grpc.aio.server()
+    handler: Any = grpc.unary_unary_rpc_method_handler(inner)
+    services = {"orderintake.v1.OrderIntakeService": {"PlaceOrder": handler}}
+    server.add_generic_rpc_handlers((new_binder().handlers((), services),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_admin_service_pb2 as admin
@@ -10,7 +9,7 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.domain import NewOrder, State, Tier
 from orderintake_server.errors import FieldViolation, InvalidOrder
-from orderintake_server.views import OrderFilter, ReadFrom, StartAt
+from orderintake_server.views import OrderFilter, ReadFrom, StartAt, Subscribe
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -182,17 +181,7 @@ def _accepted(request: api.PlaceOrderRequest) -> NewOrder:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subscribe:
-    """What a subscriber wants, where to begin, and its pace."""
-
-    wanted: OrderFilter
-    start: ReadFrom
-    limit: int
-    heartbeat_seconds: float
-
-
-def subscribe(request: api.StreamCompletionsRequest, names: Ids) -> Subscribe:
+def subscribe(request: api.StreamCompletionsRequest, ids: Ids) -> Subscribe:
     """Read a subscription. Raises InvalidOrder, CursorInvalid or CursorOtherLog."""
     violations = _Violations()
     if not 0 <= request.max_batch_size <= PAGE_MOST:
@@ -214,19 +203,19 @@ def subscribe(request: api.StreamCompletionsRequest, names: Ids) -> Subscribe:
         start=(
             StartAt.LATEST
             if request.start_at == api.START_AT_LATEST
-            else place(request.after_cursor, names)
+            else read_from(request.after_cursor, ids)
         ),
         limit=request.max_batch_size or PAGE_DEFAULT,
         heartbeat_seconds=min(max(seconds or HEARTBEAT_DEFAULT, HEARTBEAT_LEAST), HEARTBEAT_MOST),
     )
 
 
-def place(cursor: str, names: Ids) -> ReadFrom:
+def read_from(cursor: str, ids: Ids) -> ReadFrom:
     """Read a place in the log: the empty cursor is its beginning, wherever that is by now.
 
     Raises CursorInvalid or CursorOtherLog.
     """
-    return names.sequence(cursor) if cursor else StartAt.EARLIEST
+    return ids.sequence(cursor) if cursor else StartAt.EARLIEST
 
 
 def page_size(request: api.ListCompletionsRequest | api.ListOrdersRequest) -> int:
@@ -236,13 +225,13 @@ def page_size(request: api.ListCompletionsRequest | api.ListOrdersRequest) -> in
     return min(request.page_size or PAGE_DEFAULT, PAGE_MOST)
 
 
-def order_id(
-    request: api.GetOrderRequest | api.CancelOrderRequest | admin.RedriveOrderRequest,
-) -> str:
-    """Read which order is meant. Raises InvalidOrder."""
+def accept_sequence(
+    request: api.GetOrderRequest | api.CancelOrderRequest | admin.RedriveOrderRequest, ids: Ids
+) -> int:
+    """Read which order is meant. Raises InvalidOrder, or OrderNotFound where it can be none."""
     if not request.order_id:
         raise _invalid("order_id", "is required")
-    return request.order_id
+    return ids.accept_sequence(request.order_id)
 
 
 def completion_filter(

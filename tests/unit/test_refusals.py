@@ -1,29 +1,34 @@
-"""From a refusal to the status a caller receives, read with Google's own types."""
+"""From a refusal to the status a caller receives over gRPC, read with Google's own types."""
 
 from typing import TypeVar
 
-import grpc
 import pytest
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orderintake_server import errors
+from orderintake_server.api.refusals import CODES, Refusals, Told, internal
 from orderintake_server.errors import FieldViolation, InvalidOrder, Reason, RequestIdReused
 from orderintake_server.ids import Ids
-from orderintake_server.rpc.status import CODES, Metadata, Statuses, internal
+from orderintake_server.rpc.binder import Metadata, trailers
 
-NAMES = Ids("0123abcd")
-STATUSES = Statuses(NAMES)
+IDS = Ids("0123abcd")
+REFUSED = Refusals(IDS)
 DETAIL_BYTES = 4 * 1024
 METADATA_BYTES = 8 * 1024
 
 T = TypeVar("T", bound=Message)
 
 
+def sent(told: Told, seconds_left: float | None = None) -> tuple[int, str, Metadata]:
+    """Tell the code, text and trailing metadata that a caller is sent."""
+    return told.status.code, told.status.message, trailers(told, seconds_left)
+
+
 def test_every_reason_has_the_contracts_code() -> None:
-    assert {reason.name: code.name for reason, code in CODES.items()} == {
+    assert {reason.name: code_pb2.Code.Name(code) for reason, code in CODES.items()} == {
         "INVALID_ORDER": "INVALID_ARGUMENT",
         "REQUEST_ID_REUSED": "ALREADY_EXISTS",
         "QUEUE_FULL": "UNAVAILABLE",
@@ -60,19 +65,19 @@ REFUSALS = [
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.reason.name)
 def test_each_refusal_is_sent_with_its_code_text_and_reason(refusal: errors.Refusal) -> None:
-    code, text, trailing = STATUSES.of(refusal)
+    code, text, trailing = sent(REFUSED.of(refusal))
     status = _status(trailing)
     info = _detail(status, error_details_pb2.ErrorInfo)
     assert code == CODES[refusal.reason]
     assert text == status.message == refusal.text
-    assert status.code == code.value[0]
+    assert status.code == code
     assert info.reason == refusal.reason.value
     assert info.domain == "orderintake"
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.reason.name)
 def test_only_what_passes_says_when_to_come_back(refusal: errors.Refusal) -> None:
-    trailing = dict(STATUSES.of(refusal)[2])
+    trailing = dict(sent(REFUSED.of(refusal))[2])
     is_passing = isinstance(refusal, errors.Unavailable | errors.CustomerQuota)
     kinds = [detail.TypeName() for detail in _status(tuple(trailing.items())).details]
     assert ("grpc-retry-pushback-ms" in trailing) == is_passing
@@ -83,7 +88,7 @@ def test_only_what_passes_says_when_to_come_back(refusal: errors.Refusal) -> Non
     ("seconds", "milliseconds"), [(0.0, 1), (0.0001, 1), (0.1, 100), (1.5, 1500), (10, 10_000)]
 )
 def test_p5_the_pushback_and_the_retry_info_say_the_same(seconds: float, milliseconds: int) -> None:
-    _, _, trailing = STATUSES.of(errors.QueueFull("full", retry_after=seconds))
+    _, _, trailing = sent(REFUSED.of(errors.QueueFull("full", retry_after=seconds)))
     retry = _detail(_status(trailing), error_details_pb2.RetryInfo)
     assert dict(trailing)["grpc-retry-pushback-ms"] == str(milliseconds)
     assert retry.retry_delay.ToMilliseconds() == milliseconds
@@ -97,22 +102,22 @@ def test_who_would_come_back_too_late_is_told_not_to(
     seconds_left: float | None, pushback: str
 ) -> None:
     refusal = errors.QueueFull("full", retry_after=1.5)
-    trailing = STATUSES.of(refusal, seconds_left=seconds_left)[2]
+    trailing = sent(REFUSED.of(refusal), seconds_left)[2]
     retry = _detail(_status(trailing), error_details_pb2.RetryInfo)
     assert dict(trailing)["grpc-retry-pushback-ms"] == pushback
     assert retry.retry_delay.ToMilliseconds() == 1500
 
 
 def test_a_reused_request_id_names_the_order_that_has_it() -> None:
-    _, _, trailing = STATUSES.of(RequestIdReused(request_id="r", accept_sequence=7))
+    _, _, trailing = sent(REFUSED.of(RequestIdReused(request_id="r", accept_sequence=7)))
     info = _detail(_status(trailing), error_details_pb2.ErrorInfo)
-    assert dict(info.metadata) == {"order_id": NAMES.order_id(7)}
+    assert dict(info.metadata) == {"order_id": IDS.order_id(7)}
 
 
 def test_an_expired_cursor_is_told_with_the_earliest_that_is_good() -> None:
-    _, _, trailing = STATUSES.of(errors.CursorExpired(earliest=7))
+    _, _, trailing = sent(REFUSED.of(errors.CursorExpired(earliest=7)))
     info = _detail(_status(trailing), error_details_pb2.ErrorInfo)
-    assert dict(info.metadata) == {"earliest_cursor": NAMES.cursor(7)}
+    assert dict(info.metadata) == {"earliest_cursor": IDS.cursor(7)}
 
 
 @pytest.mark.parametrize("subject", ["ada", "é" * 128, "😀" * 128])
@@ -124,7 +129,7 @@ def test_a_quota_failure_names_its_customer_and_when_to_come_back(subject: str) 
     assert violation.subject == f"customer:{subject}"
     assert violation.description == refusal.text
     assert retry.retry_delay.ToMilliseconds() == 1500
-    assert dict(STATUSES.of(refusal)[2])["grpc-retry-pushback-ms"] == "1500"
+    assert dict(sent(REFUSED.of(refusal))[2])["grpc-retry-pushback-ms"] == "1500"
 
 
 def test_p4_a_bad_request_names_every_bad_field() -> None:
@@ -132,7 +137,7 @@ def test_p4_a_bad_request_names_every_bad_field() -> None:
         FieldViolation(field=f"lines[{n}].sku", description="is required: 1 to 128 characters")
         for n in range(50)
     )
-    _, _, trailing = STATUSES.of(InvalidOrder(violations))
+    _, _, trailing = sent(REFUSED.of(InvalidOrder(violations)))
     assert _named(_status(trailing)) == violations
 
 
@@ -171,9 +176,9 @@ def test_a_long_text_of_another_refusal_fits_too() -> None:
 
 
 def test_a_bug_is_told_by_a_fixed_text_and_its_incident() -> None:
-    code, text, trailing = internal("incident-7")
+    code, text, trailing = sent(internal("incident-7"))
     info = _detail(_status(trailing), error_details_pb2.ErrorInfo)
-    assert code is grpc.StatusCode.INTERNAL
+    assert code == code_pb2.INTERNAL
     assert text == "internal error"
     assert info.reason == "INTERNAL"
     assert dict(info.metadata) == {"incident_id": "incident-7"}
@@ -181,7 +186,7 @@ def test_a_bug_is_told_by_a_fixed_text_and_its_incident() -> None:
 
 def _fits(refusal: errors.Refusal) -> status_pb2.Status:
     """Build the status; it must be below the limits of gRPC's metadata."""
-    _, text, trailing = STATUSES.of(refusal)
+    _, text, trailing = sent(REFUSED.of(refusal))
     details = dict(trailing)["grpc-status-details-bin"]
     assert len(details) <= DETAIL_BYTES
     percent_encoded = sum(1 if 32 <= byte < 127 else 3 for byte in text.encode())

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake_server.api.responses import Responses
 from orderintake_server.domain import (
     Cancelled,
     CancelOutcome,
@@ -18,10 +19,10 @@ from orderintake_server.domain import (
     Receipt,
     State,
     Tier,
+    WaitEstimate,
     WaitReason,
 )
 from orderintake_server.ids import Ids
-from orderintake_server.rpc.codec import Codec
 from orderintake_server.store.base import COMPLETION_BYTES
 from orderintake_server.stream.ring import MESSAGE_BYTES
 from orderintake_server.views import (
@@ -31,14 +32,13 @@ from orderintake_server.views import (
     Signal,
     TierCounts,
     TierStats,
-    WaitEstimate,
 )
 from support.changes import FAILURE
 from support.clocks import Microseconds
 
-NAMES = Ids("0123abcd")
+IDS = Ids("0123abcd")
 NOW = 1_790_000_100_000_000
-CODEC = Codec(NAMES, lambda: NOW)
+RESPONSES = Responses(IDS, lambda: NOW)
 SAID = order_pb2.Order(
     customer_id="ada",
     tier=order_pb2.TIER_VIP,
@@ -66,8 +66,8 @@ SUCCESS = Completion(sequence=3, order=ENDED)
 
 
 def test_a_waiting_order_is_told_with_what_its_caller_said() -> None:
-    told = CODEC.standing(OrderStatus(found=QUEUED)).order
-    expected = order_pb2.Order(order_id=NAMES.order_id(7), state=order_pb2.STATE_QUEUED)
+    told = RESPONSES.order_status(OrderStatus(found=QUEUED)).order
+    expected = order_pb2.Order(order_id=IDS.order_id(7), state=order_pb2.STATE_QUEUED)
     expected.MergeFrom(SAID)
     expected.accept_sequence = 7
     expected.accept_time.FromMicroseconds(1_790_000_000_000_001)
@@ -77,7 +77,7 @@ def test_a_waiting_order_is_told_with_what_its_caller_said() -> None:
 
 
 def test_an_order_in_process_tells_its_attempt() -> None:
-    told = CODEC.standing(OrderStatus(found=RUNNING))
+    told = RESPONSES.order_status(OrderStatus(found=RUNNING))
     assert told.order.state == order_pb2.STATE_PROCESSING
     assert (told.order.attempt_count, told.order.start_sequence) == (2, 9)
     assert told.order.start_time.ToMicroseconds() == 1_790_000_001_999_999
@@ -86,7 +86,7 @@ def test_an_order_in_process_tells_its_attempt() -> None:
 
 
 def test_an_ended_order_is_told_with_its_completion() -> None:
-    told = CODEC.standing(OrderStatus(found=SUCCESS))
+    told = RESPONSES.order_status(OrderStatus(found=SUCCESS))
     assert told.order == told.completion.order
     assert told.order.state == order_pb2.STATE_SUCCEEDED
     assert told.order.complete_time.ToMicroseconds() == 1_790_000_002_000_000
@@ -95,27 +95,29 @@ def test_an_ended_order_is_told_with_its_completion() -> None:
 
 @pytest.mark.parametrize("replayed", [True, False])
 def test_a_receipt_tells_that_the_order_is_on_disk(*, replayed: bool) -> None:
-    told = CODEC.receipt(Receipt(order=QUEUED, replayed=replayed, after=5), None)
-    assert told.order == CODEC.standing(OrderStatus(found=QUEUED)).order
+    told = RESPONSES.receipt(Receipt(order=QUEUED, replayed=replayed, after=5))
+    assert told.order == RESPONSES.order_status(OrderStatus(found=QUEUED)).order
     assert told.replayed == replayed
     assert told.durability == api.DURABILITY_FSYNC
-    assert NAMES.sequence(told.cursor) == 5
+    assert IDS.sequence(told.cursor) == 5
 
 
 def test_a_success_has_no_failure_and_its_result_if_there_is_one() -> None:
     packed = any_pb2.Any()
     packed.Pack(wrappers_pb2.StringValue(value="done"))
-    told = CODEC.completion(Completion(sequence=3, order=ENDED, result=packed.SerializeToString()))
+    told = RESPONSES.completion(
+        Completion(sequence=3, order=ENDED, result=packed.SerializeToString())
+    )
     assert told.result == packed
     assert not told.HasField("failure")
-    assert NAMES.sequence(told.cursor) == 3
-    nothing = CODEC.completion(SUCCESS)
+    assert IDS.sequence(told.cursor) == 3
+    nothing = RESPONSES.completion(SUCCESS)
     assert not nothing.HasField("result")
 
 
 def test_a_failure_is_told_by_code_and_message() -> None:
     failed = replace(ENDED, state=State.FAILED)
-    told = CODEC.completion(Completion(sequence=3, order=failed, failure=FAILURE))
+    told = RESPONSES.completion(Completion(sequence=3, order=failed, failure=FAILURE))
     assert told.order.state == order_pb2.STATE_FAILED
     assert told.failure.code == FAILURE.code
     assert told.failure.message == FAILURE.message
@@ -127,15 +129,15 @@ PAGE = [Completion(sequence=number, order=ENDED) for number in (4, 5)]
 
 @pytest.mark.parametrize("goes_on", [True, False])
 def test_a_page_tells_where_the_next_begins(*, goes_on: bool) -> None:
-    told = CODEC.page(LogPage(completions=PAGE, end=7, goes_on=goes_on))
+    told = RESPONSES.page(LogPage(completions=PAGE, end=7, goes_on=goes_on))
     assert [completion.sequence for completion in told.completions] == [4, 5]
-    assert told.cursor == NAMES.cursor(7)  # behind what the filter left out, too
-    assert told.next_page_token == (NAMES.cursor(7) if goes_on else "")
+    assert told.cursor == IDS.cursor(7)  # behind what the filter left out, too
+    assert told.next_page_token == (IDS.cursor(7) if goes_on else "")
 
 
 def test_an_empty_page_ends_where_it_began() -> None:
-    told = CODEC.page(LogPage(completions=[], end=3, goes_on=False))
-    assert told == api.ListCompletionsResponse(cursor=NAMES.cursor(3))
+    told = RESPONSES.page(LogPage(completions=[], end=3, goes_on=False))
+    assert told == api.ListCompletionsResponse(cursor=IDS.cursor(3))
 
 
 # The rest of an order's life
@@ -146,7 +148,7 @@ def _seconds_from_now(time: Timestamp) -> float:
 
 
 def test_the_times_a_caller_gave_and_what_an_order_copies_are_told() -> None:
-    told = CODEC.order(
+    told = RESPONSES.order(
         replace(
             QUEUED,
             not_before=1_790_000_000_000_002,
@@ -156,8 +158,8 @@ def test_the_times_a_caller_gave_and_what_an_order_copies_are_told() -> None:
     )
     assert told.not_before.ToMicroseconds() == 1_790_000_000_000_002
     assert told.expire_time.ToMicroseconds() == 1_790_000_000_000_003
-    assert told.redrive_of == NAMES.order_id(3)
-    plain = CODEC.order(QUEUED)
+    assert told.redrive_of == IDS.order_id(3)
+    plain = RESPONSES.order(QUEUED)
     assert not plain.HasField("not_before")
     assert not plain.HasField("expire_time")
     assert plain.redrive_of == ""
@@ -168,22 +170,22 @@ WAIT = WaitEstimate(mean=60.0, least=30.0, most=90.0)
 
 def test_a_receipt_tells_place_and_start_as_far_as_they_are_known() -> None:
     receipt = Receipt(order=QUEUED, replayed=False, after=5, position=12)
-    told = CODEC.receipt(receipt, WAIT)
+    told = RESPONSES.receipt(replace(receipt, wait=WAIT))
     assert told.position == 12
     assert _seconds_from_now(told.estimated_start_time) == 60
-    assert not CODEC.receipt(receipt, None).HasField("estimated_start_time")
+    assert not RESPONSES.receipt(receipt).HasField("estimated_start_time")
 
 
 @pytest.mark.parametrize("reason", WaitReason)
 def test_a_standing_tells_place_reason_and_between_when_it_starts(reason: WaitReason) -> None:
-    told = CODEC.standing(OrderStatus(found=QUEUED, position=12, wait=WAIT, reason=reason))
+    told = RESPONSES.order_status(OrderStatus(found=QUEUED, position=12, wait=WAIT, reason=reason))
     assert (told.position, told.wait_reason) == (12, reason.value)
     starts = (told.earliest_start_time, told.estimated_start_time, told.latest_start_time)
     assert [_seconds_from_now(start) for start in starts] == [30, 60, 90]
 
 
 def test_a_standing_without_wait_tells_none() -> None:
-    told = CODEC.standing(OrderStatus(found=QUEUED))
+    told = RESPONSES.order_status(OrderStatus(found=QUEUED))
     assert told.wait_reason == api.WAIT_REASON_UNSPECIFIED
     assert not told.HasField("estimated_start_time")
     assert not told.HasField("earliest_start_time")
@@ -192,22 +194,22 @@ def test_a_standing_without_wait_tells_none() -> None:
 
 @pytest.mark.parametrize("outcome", CancelOutcome)
 def test_a_cancel_is_answered_with_its_outcome_and_the_order(outcome: CancelOutcome) -> None:
-    told = CODEC.cancelled(Cancelled(outcome=outcome, stands=RUNNING))
+    told = RESPONSES.cancelled(Cancelled(outcome=outcome, stands=RUNNING))
     assert told.outcome == outcome.value
-    assert told.order == CODEC.order(RUNNING)
+    assert told.order == RESPONSES.order(RUNNING)
     assert not told.HasField("completion")
 
 
 def test_a_cancel_of_what_ended_tells_its_completion() -> None:
-    told = CODEC.cancelled(Cancelled(outcome=CancelOutcome.TOO_LATE, stands=SUCCESS))
-    assert told.completion == CODEC.completion(SUCCESS)
+    told = RESPONSES.cancelled(Cancelled(outcome=CancelOutcome.TOO_LATE, stands=SUCCESS))
+    assert told.completion == RESPONSES.completion(SUCCESS)
     assert told.order == told.completion.order
 
 
 @pytest.mark.parametrize("state", [State.CANCELLED, State.EXPIRED])
 def test_what_never_ran_ends_without_start_failure_and_result(state: State) -> None:
     ended = replace(QUEUED, state=state, complete_time=1_790_000_002_000_000)
-    told = CODEC.completion(Completion(sequence=3, order=ended))
+    told = RESPONSES.completion(Completion(sequence=3, order=ended))
     assert told.order.state == state.value
     assert told.order.start_sequence == 0
     assert not told.order.HasField("start_time")
@@ -216,10 +218,10 @@ def test_what_never_ran_ends_without_start_failure_and_result(state: State) -> N
 
 
 def test_a_page_of_orders_tells_where_to_go_on() -> None:
-    told = CODEC.orders([QUEUED, ENDED], 9)
-    assert list(told.orders) == [CODEC.order(QUEUED), CODEC.order(ENDED)]
-    assert NAMES.listed(told.next_page_token) == 9
-    assert CODEC.orders([], None) == api.ListOrdersResponse()
+    told = RESPONSES.orders([QUEUED, ENDED], 9)
+    assert list(told.orders) == [RESPONSES.order(QUEUED), RESPONSES.order(ENDED)]
+    assert IDS.listed(told.next_page_token) == 9
+    assert RESPONSES.orders([], None) == api.ListOrdersResponse()
 
 
 FLOW = TierStats(
@@ -231,7 +233,7 @@ FLOW = TierStats(
 
 
 def test_a_tier_is_told_by_its_counts_and_rates() -> None:
-    told = CODEC.tier(Tier.VIP, FLOW, oldest=None)
+    told = RESPONSES.tier(Tier.VIP, FLOW, oldest=None)
     assert told == admin.TierStats(
         tier=order_pb2.TIER_VIP,
         queued=1,
@@ -245,7 +247,7 @@ def test_a_tier_is_told_by_its_counts_and_rates() -> None:
 
 @pytest.mark.parametrize(("ago", "age"), [(90, 90), (0, 0), (-90, 0)])
 def test_the_age_of_the_oldest_is_never_below_nothing(ago: int, age: int) -> None:
-    told = CODEC.tier(Tier.REGULAR, FLOW, oldest=NOW - ago * 1_000_000)
+    told = RESPONSES.tier(Tier.REGULAR, FLOW, oldest=NOW - ago * 1_000_000)
     assert told.oldest_waiting_age.ToSeconds() == age
 
 
@@ -254,27 +256,27 @@ def test_the_signals_are_the_contracts() -> None:
     assert {(signal.name, signal.value) for signal in Signal} == contract
 
 
-def _told(delivery: Delivery, codec: Codec = CODEC) -> api.StreamCompletionsResponse:
-    return api.StreamCompletionsResponse.FromString(codec.delivery(delivery))
+def _told(delivery: Delivery, responses: Responses = RESPONSES) -> api.StreamCompletionsResponse:
+    return api.StreamCompletionsResponse.FromString(responses.delivery(delivery))
 
 
 def test_a_delivery_told_again_at_the_same_moment_is_not_made_again() -> None:
     clock = Microseconds()
-    codec = Codec(NAMES, clock)
-    delivery = Delivery(Signal.UNSPECIFIED, 5, 8, CODEC.delivered(SUCCESS))
-    first = codec.delivery(delivery)
-    assert codec.delivery(delivery) is first
-    assert codec.delivery(delivery._replace(head=9)) is not first
+    responses = Responses(IDS, clock)
+    delivery = Delivery(Signal.UNSPECIFIED, 5, 8, RESPONSES.delivered(SUCCESS))
+    first = responses.delivery(delivery)
+    assert responses.delivery(delivery) is first
+    assert responses.delivery(delivery._replace(head=9)) is not first
     for seconds in (1, -2):
         clock.turn(seconds)
-        assert _told(delivery, codec).send_time.ToMicroseconds() == clock.now
+        assert _told(delivery, responses).send_time.ToMicroseconds() == clock.now
 
 
 @pytest.mark.parametrize("signal", Signal)
 def test_a_delivery_tells_signal_place_head_and_time(signal: Signal) -> None:
-    told = _told(Delivery(signal, 5, 8, b"".join(map(CODEC.delivered, PAGE))))
+    told = _told(Delivery(signal, 5, 8, b"".join(map(RESPONSES.delivered, PAGE))))
     assert told.signal == signal.value
-    assert NAMES.sequence(told.cursor) == 5
+    assert IDS.sequence(told.cursor) == 5
     assert told.head_sequence == 8
     assert [completion.sequence for completion in told.completions] == [4, 5]
     assert told.send_time.ToMicroseconds() == NOW
@@ -308,10 +310,12 @@ def test_a_page_within_its_bytes_fits_in_a_message_of_256_kib(size: int) -> None
     )
     counted = len(content) + len(failure.message.encode()) + COMPLETION_BYTES
     page = [completion] * min(MESSAGE_BYTES // counted, 1000)
-    encoded = b"".join(map(CODEC.delivered, page))
+    encoded = b"".join(map(RESPONSES.delivered, page))
     delivery = Delivery(Signal.UNSPECIFIED, 2**48, 2**48, encoded)
-    assert len(CODEC.delivery(delivery)) <= 256 * 1024
-    assert CODEC.page(LogPage(completions=page, end=2**48, goes_on=True)).ByteSize() <= 256 * 1024
+    assert len(RESPONSES.delivery(delivery)) <= 256 * 1024
+    assert (
+        RESPONSES.page(LogPage(completions=page, end=2**48, goes_on=True)).ByteSize() <= 256 * 1024
+    )
 
 
 def test_the_largest_completion_fits_in_a_message_by_itself() -> None:
@@ -319,6 +323,6 @@ def test_the_largest_completion_fits_in_a_message_by_itself() -> None:
     result = any_pb2.Any(type_url="a", value=b"x" * 65_500).SerializeToString()
     completion = Completion(sequence=2**48, order=replace(LARGEST, content=content), result=result)
     assert (
-        CODEC.page(LogPage(completions=[completion], end=2**48, goes_on=True)).ByteSize()
+        RESPONSES.page(LogPage(completions=[completion], end=2**48, goes_on=True)).ByteSize()
         <= 256 * 1024
     )

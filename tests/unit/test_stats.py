@@ -1,4 +1,4 @@
-"""How orders flow through each tier, by a clock that the test turns; and what is old enough."""
+"""How orders stats through each tier, by a clock that the test turns; and what is old enough."""
 
 from dataclasses import replace
 
@@ -61,18 +61,18 @@ def test_before_any_time_has_passed_there_is_no_rate() -> None:
 def test_at_first_the_flow_is_what_the_store_held() -> None:
     counts = {Tier.VIP: TierCounts(queued=1), Tier.REGULAR: TierCounts(scheduled=2)}
     found = replace(FOUND, counts=counts, paused=frozenset({Tier.VIP}))
-    flow = QueueStats(found, Seconds())
-    assert flow.is_paused(Tier.VIP)
-    assert not flow.is_paused(Tier.REGULAR)
-    assert flow.of(Tier.VIP).counts == TierCounts(queued=1)
-    assert flow.of(Tier.VIP).is_paused
-    assert flow.of(Tier.REGULAR).counts == TierCounts(scheduled=2)
-    assert flow.of(Tier.REGULAR).accept_rate == flow.of(Tier.REGULAR).completion_rate == 0.0
+    stats = QueueStats(found, Seconds())
+    assert stats.is_paused(Tier.VIP)
+    assert not stats.is_paused(Tier.REGULAR)
+    assert stats.of(Tier.VIP).counts == TierCounts(queued=1)
+    assert stats.of(Tier.VIP).is_paused
+    assert stats.of(Tier.REGULAR).counts == TierCounts(scheduled=2)
+    assert stats.of(Tier.REGULAR).accept_rate == stats.of(Tier.REGULAR).completion_rate == 0.0
 
 
 def test_each_commit_is_counted_for_its_tier() -> None:
     clock = Seconds()
-    flow = QueueStats(FOUND, clock)
+    stats = QueueStats(FOUND, clock)
     commit = replace(
         NOTHING,
         accept_counts={Tier.VIP: 2, Tier.REGULAR: 0},
@@ -80,22 +80,22 @@ def test_each_commit_is_counted_for_its_tier() -> None:
     )
     for _ in range(100):
         clock.turn(1)
-        flow.note(commit)
-    vip, regular = flow.of(Tier.VIP), flow.of(Tier.REGULAR)
+        stats.apply(commit)
+    vip, regular = stats.of(Tier.VIP), stats.of(Tier.REGULAR)
     assert vip.accept_rate == pytest.approx(2, rel=0.1)
     assert regular.completion_rate == pytest.approx(3, rel=0.1)
     assert vip.completion_rate == regular.accept_rate == 0
 
 
 def test_the_latest_commit_tells_what_stands_where_and_what_is_paused() -> None:
-    flow = QueueStats(FOUND, Seconds())
+    stats = QueueStats(FOUND, Seconds())
     counts = {**EMPTY, Tier.VIP: TierCounts(processing=9)}
-    flow.note(replace(NOTHING, counts=counts, paused=frozenset({Tier.REGULAR})))
-    assert flow.of(Tier.VIP).counts == TierCounts(processing=9)
-    assert flow.is_paused(Tier.REGULAR)
-    flow.note(NOTHING)
-    assert flow.of(Tier.VIP).counts == TierCounts()
-    assert not flow.is_paused(Tier.REGULAR)
+    stats.apply(replace(NOTHING, counts=counts, paused=frozenset({Tier.REGULAR})))
+    assert stats.of(Tier.VIP).counts == TierCounts(processing=9)
+    assert stats.is_paused(Tier.REGULAR)
+    stats.apply(NOTHING)
+    assert stats.of(Tier.VIP).counts == TierCounts()
+    assert not stats.is_paused(Tier.REGULAR)
 
 
 # Retention

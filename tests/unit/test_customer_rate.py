@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderintake_server.dispatch import customer_rate as quota
 from orderintake_server.dispatch.customer_rate import CustomerRate
 from orderintake_server.errors import CustomerQuota
 from support.clocks import Seconds
@@ -13,9 +12,13 @@ from support.clocks import Seconds
 class Bucket:
     """Ada's and everybody's bucket: two orders a second, five at once."""
 
-    def __init__(self, per_second: float | None = 2.0, burst: int = 5) -> None:
+    def __init__(
+        self, per_second: float | None = 2.0, burst: int = 5, most_customers: int = 100_000
+    ) -> None:
         self.clock = Seconds()
-        self.rate = CustomerRate(per_second=per_second, burst=burst, clock=self.clock)
+        self.rate = CustomerRate(
+            per_second=per_second, burst=burst, clock=self.clock, most_customers=most_customers
+        )
 
     def takes(self, *orders: int, by: str = "ada") -> list[bool]:
         """Ask for batches of so many orders, one after the other; tell which were let pass."""
@@ -23,7 +26,7 @@ class Bucket:
 
     def _takes(self, customers: tuple[tuple[str, int], ...]) -> bool:
         try:
-            self.rate.take(customers)
+            self.rate.consume(customers)
         except CustomerQuota:
             return False
         return True
@@ -31,7 +34,7 @@ class Bucket:
     def refusal(self, *customers: tuple[str, int]) -> CustomerQuota:
         """Ask for what must be refused; tell how."""
         with pytest.raises(CustomerQuota) as refused:
-            self.rate.take(customers)
+            self.rate.consume(customers)
         return refused.value
 
 
@@ -119,9 +122,8 @@ def test_whenever_they_come_no_more_pass_than_rate_and_burst_allow(
         assert passed <= 5 + 2 * (bucket.clock.now - begin) + 1e-6
 
 
-def test_buckets_that_are_full_again_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quota, "MOST_CUSTOMERS", 10)
-    bucket = Bucket()
+def test_buckets_that_are_full_again_are_forgotten() -> None:
+    bucket = Bucket(most_customers=10)
     for number in range(10):
         bucket.takes(1, by=f"customer {number}")
     bucket.takes(5)

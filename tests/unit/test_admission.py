@@ -3,7 +3,7 @@
 import pytest
 
 from orderintake_server.dispatch.admission import Admission, Limits
-from orderintake_server.dispatch.drain import MOST_SECONDS, DequeueRate
+from orderintake_server.dispatch.rate import MOST_SECONDS, DequeueRate
 from orderintake_server.domain import Tier
 from orderintake_server.errors import CustomerQuota, QueueFull
 from orderintake_server.store.changes import Capacity, OverCapacity

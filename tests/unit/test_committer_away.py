@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch import committer as committer_module
+from orderintake_server.dispatch.committer import CommitPolicy
 from orderintake_server.errors import StorageUnavailable
 from support.changes import DONE, new, whole_log
 from support.desk import Desk, working
@@ -13,13 +13,10 @@ from support.faulty import FaultyStore
 
 
 @pytest.fixture(params=[False, True], ids=["own", "shared"])
-async def desk(
-    store: FaultyStore, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> AsyncIterator[Desk]:
-    """A ledger at work that tries again at once."""
-    monkeypatch.setattr(committer_module, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(committer_module, "PROBE", 0)
-    async with working(Desk(store, is_shared=request.param)) as desk:
+async def desk(store: FaultyStore, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    """A committer at work that tries again at once."""
+    policy = CommitPolicy(retry_seconds=0.0, probe_seconds=0.0)
+    async with working(Desk(store, is_shared=request.param, commits=policy)) as desk:
         yield desk
         store.repair()
 
@@ -30,7 +27,7 @@ async def test_callers_are_refused_and_served_again(store: FaultyStore, desk: De
         with pytest.raises(StorageUnavailable, match="away"):
             await desk.place(new())
         with pytest.raises(StorageUnavailable):
-            await desk.ledger.cancel(1)
+            await desk.committer.cancel(1)
     store.repair()
     assert len(await desk.place(new())) == 1
 
@@ -41,9 +38,9 @@ async def test_what_attempts_came_to_is_kept_and_free_workers_still_ask(
     await desk.place(new(), new(), new())
     ended, released = await desk.start(), await desk.start()
     store.go_away()
-    desk.ledger.settle(ended, DONE)
-    desk.ledger.release(released)
-    asked = [desk.ledger.next_order() for _ in range(2)]
+    desk.committer.settle(ended, DONE)
+    desk.committer.release(released)
+    asked = [desk.committer.next_order() for _ in range(2)]
     for _ in range(3):
         await store.begun.get()
     store.repair()
@@ -56,7 +53,7 @@ async def test_it_is_told_that_the_store_is_away_and_that_it_is_back_though_nobo
     store: FaultyStore, desk: Desk
 ) -> None:
     told: asyncio.Queue[bool] = asyncio.Queue()
-    desk.ledger.on_reach = told.put_nowait
+    desk.committer.on_reach = told.put_nowait
     store.go_away()
     with pytest.raises(StorageUnavailable):
         await desk.place(new())
@@ -67,7 +64,7 @@ async def test_it_is_told_that_the_store_is_away_and_that_it_is_back_though_nobo
 
 async def test_a_full_disk_is_not_told_as_away(store: FaultyStore, desk: Desk) -> None:
     told: asyncio.Queue[bool] = asyncio.Queue()
-    desk.ledger.on_reach = told.put_nowait
+    desk.committer.on_reach = told.put_nowait
     store.fill()
     with pytest.raises(StorageUnavailable, match="full"):
         await desk.place(new())
@@ -81,4 +78,4 @@ async def test_a_ledger_that_closes_does_not_wait_for_the_store(store: FaultySto
         await desk.place(new())
         lease = await desk.start()
         store.go_away()
-        desk.ledger.settle(lease, DONE)
+        desk.committer.settle(lease, DONE)

@@ -1,0 +1,104 @@
+"""The table of methods: one row for each RPC of the contract, walked by every transport."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message_factory import GetMessageClass
+
+from orderintake.v1 import order_admin_service_pb2 as admin
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake_server.api.endpoints import Endpoints
+from orderintake_server.errors import StartupFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+    from google.protobuf.message import Message
+
+    from orderintake_server.api.access import Caller
+
+    Answer = Callable[[Any, Caller], Awaitable[Message]]
+    """Answers a request, or an async iterator of requests, with one message."""
+    Stream = Callable[[Any, Caller], AsyncIterator[Message | bytes]]
+    """Answers a request, or an async iterator of requests, with many: a message, or one encoded."""
+
+SERVICES: tuple[ServiceDescriptor, ...] = (
+    api.DESCRIPTOR.services_by_name["OrderIntakeService"],
+    admin.DESCRIPTOR.services_by_name["OrderAdminService"],
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What the service says of a method; its messages and its shape are in its descriptor.
+
+    `endpoint` is a method of Endpoints. What else must be said of every method goes here, as a
+    field without a default: who may call it, whose orders it shows, what is counted of it.
+    """
+
+    endpoint: Callable[..., Any]
+
+
+TABLE: Mapping[str, Row] = {
+    "orderintake.v1.OrderIntakeService.PlaceOrder": Row(endpoint=Endpoints.place_order),
+    "orderintake.v1.OrderIntakeService.BatchPlaceOrders": Row(
+        endpoint=Endpoints.batch_place_orders
+    ),
+    "orderintake.v1.OrderIntakeService.GetOrder": Row(endpoint=Endpoints.get_order),
+    "orderintake.v1.OrderIntakeService.ListOrders": Row(endpoint=Endpoints.list_orders),
+    "orderintake.v1.OrderIntakeService.CancelOrder": Row(endpoint=Endpoints.cancel_order),
+    "orderintake.v1.OrderIntakeService.ListCompletions": Row(endpoint=Endpoints.list_completions),
+    "orderintake.v1.OrderIntakeService.StreamCompletions": Row(
+        endpoint=Endpoints.stream_completions
+    ),
+    "orderintake.v1.OrderAdminService.GetQueueStats": Row(endpoint=Endpoints.get_queue_stats),
+    "orderintake.v1.OrderAdminService.PauseTier": Row(endpoint=Endpoints.pause_tier),
+    "orderintake.v1.OrderAdminService.ResumeTier": Row(endpoint=Endpoints.resume_tier),
+    "orderintake.v1.OrderAdminService.RedriveOrder": Row(endpoint=Endpoints.redrive_order),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A method as a transport needs it: where it is called, its messages, and what answers it."""
+
+    path: str
+    """As gRPC and Connect have it: /package.Service/Method."""
+    request: type[Message]
+    response: type[Message]
+    takes_stream: bool
+    gives_stream: bool
+    endpoint: Answer | Stream
+    """A Stream where the method gives one, else an Answer."""
+
+
+def bound(
+    endpoints: Endpoints,
+    *,
+    services: Sequence[ServiceDescriptor] = SERVICES,
+    table: Mapping[str, Row] = TABLE,
+) -> tuple[Method, ...]:
+    """Give every method of the services, bound to these endpoints.
+
+    Raises StartupFailed unless the table has a row for each of them, and no other row: a method
+    that nobody thought about is not served.
+    """
+    methods = {method.full_name: method for service in services for method in service.methods}
+    if methods.keys() != table.keys():
+        astray = ", ".join(sorted(methods.keys() ^ table.keys()))
+        raise StartupFailed(f"the contract and the table of methods differ in: {astray}")
+    return tuple(_bound(methods[name], row, endpoints) for name, row in table.items())
+
+
+def _bound(method: MethodDescriptor, row: Row, endpoints: Endpoints) -> Method:
+    return Method(
+        path=f"/{method.containing_service.full_name}/{method.name}",
+        request=GetMessageClass(method.input_type),
+        response=GetMessageClass(method.output_type),
+        takes_stream=method.client_streaming,
+        gives_stream=method.server_streaming,
+        endpoint=row.endpoint.__get__(endpoints),
+    )

@@ -1,0 +1,143 @@
+"""From whatever an endpoint raises to the google.rpc.Status that its caller is told."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from google.protobuf.any_pb2 import Any
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from orderintake_server import errors
+from orderintake_server.errors import Reason
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from orderintake_server.ids import Ids
+
+log = structlog.get_logger()
+
+DOMAIN = "orderintake"
+DETAIL_BYTES = 4 * 1024
+"""Past 8 KiB of metadata a client sees a transport error instead of ours; base64 adds a third."""
+
+WRAPPING_BYTES = 64
+"""What packing a detail adds: its type's URL, and three lengths."""
+
+CODES: dict[Reason, code_pb2.Code] = {
+    Reason.INVALID_ORDER: code_pb2.INVALID_ARGUMENT,
+    Reason.REQUEST_ID_REUSED: code_pb2.ALREADY_EXISTS,
+    Reason.QUEUE_FULL: code_pb2.UNAVAILABLE,
+    Reason.DRAINING: code_pb2.UNAVAILABLE,
+    Reason.STORAGE_UNAVAILABLE: code_pb2.UNAVAILABLE,
+    Reason.CUSTOMER_QUOTA: code_pb2.RESOURCE_EXHAUSTED,
+    Reason.ORDER_NOT_REDRIVABLE: code_pb2.FAILED_PRECONDITION,
+    Reason.CURSOR_EXPIRED: code_pb2.OUT_OF_RANGE,
+    Reason.ORDER_NOT_FOUND: code_pb2.NOT_FOUND,
+    Reason.CURSOR_AHEAD: code_pb2.FAILED_PRECONDITION,
+    Reason.CURSOR_OTHER_LOG: code_pb2.FAILED_PRECONDITION,
+    Reason.CURSOR_INVALID: code_pb2.INVALID_ARGUMENT,
+    Reason.SUBSCRIBER_TOO_SLOW: code_pb2.ABORTED,
+    Reason.INTERNAL: code_pb2.INTERNAL,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a caller is told in place of an answer.
+
+    `retry_after` is in milliseconds, at least 1; None: the same call cannot succeed later.
+    """
+
+    status: status_pb2.Status
+    retry_after: int | None = None
+
+
+class Refusals:
+    """Writes statuses, with the order ids and cursors of one log."""
+
+    def __init__(self, ids: Ids) -> None:
+        """Name orders and places in the log by `ids`."""
+        self._ids = ids
+
+    def told(self, error: BaseException, *, method: str) -> Told:
+        """Tell what the caller of `method` is told of any error.
+
+        A refusal by its reason; a store that cannot be read as STORAGE_UNAVAILABLE; anything else
+        as INTERNAL with an incident id, by which the log has the error.
+        """
+        if isinstance(error, errors.Refusal):
+            return self.of(error)
+        if isinstance(error, errors.StoreFull | errors.StoreAway | errors.StoreBroken):
+            log.error("the store cannot be read", method=method, error=str(error))
+            return self.of(errors.StorageUnavailable("the store cannot be read"))
+        incident_id = secrets.token_hex(8)
+        log.error("a call failed by a bug", method=method, incident_id=incident_id, exc_info=error)
+        return internal(incident_id)
+
+    def of(self, refusal: errors.Refusal) -> Told:
+        """Tell the status that a refusal is sent as."""
+        status = _status(refusal.reason, refusal.text, self._metadata(refusal))
+        if isinstance(refusal, errors.InvalidOrder):
+            most_bytes = DETAIL_BYTES - status.ByteSize() - WRAPPING_BYTES
+            _add(status, _bad_request(refusal, most_bytes))
+        if isinstance(refusal, errors.CustomerQuota):
+            _add(status, _quota_failure(refusal))
+        if not isinstance(refusal, errors.Unavailable | errors.CustomerQuota):
+            return Told(status=status)
+        milliseconds = max(round(refusal.retry_after * 1000), 1)  # on 0 a call hangs in gRPC
+        _add(status, _retry_info(milliseconds))
+        return Told(status=status, retry_after=milliseconds)
+
+    def _metadata(self, refusal: errors.Refusal) -> dict[str, str]:
+        if isinstance(refusal, errors.RequestIdReused):
+            return {"order_id": self._ids.order_id(refusal.accept_sequence)}
+        if isinstance(refusal, errors.CursorExpired):
+            return {"earliest_cursor": self._ids.cursor(refusal.earliest)}
+        return {}
+
+
+def internal(incident_id: str) -> Told:
+    """Tell the status of a bug: always the same text, and the incident that the log names."""
+    return Told(status=_status(Reason.INTERNAL, "internal error", {"incident_id": incident_id}))
+
+
+def _status(reason: Reason, text: str, metadata: dict[str, str]) -> status_pb2.Status:
+    status = status_pb2.Status(code=CODES[reason], message=text)
+    _add(
+        status,
+        error_details_pb2.ErrorInfo(reason=reason.value, domain=DOMAIN, metadata=metadata),
+    )
+    return status
+
+
+def _add(status: status_pb2.Status, detail: Message) -> None:
+    packed = Any()
+    packed.Pack(detail)
+    status.details.append(packed)
+
+
+def _bad_request(refusal: errors.InvalidOrder, most_bytes: int) -> error_details_pb2.BadRequest:
+    """Name the bad fields, as many as fit."""
+    detail = error_details_pb2.BadRequest()
+    for violation in refusal.violations:
+        detail.field_violations.add(field=violation.field, description=violation.description)
+        if detail.ByteSize() > most_bytes:
+            detail.field_violations.pop()
+            break
+    return detail
+
+
+def _quota_failure(refusal: errors.CustomerQuota) -> error_details_pb2.QuotaFailure:
+    detail = error_details_pb2.QuotaFailure()
+    detail.violations.add(subject=f"customer:{refusal.subject}", description=refusal.text)
+    return detail
+
+
+def _retry_info(milliseconds: int) -> error_details_pb2.RetryInfo:
+    detail = error_details_pb2.RetryInfo()
+    detail.retry_delay.FromMilliseconds(milliseconds)
+    return detail

@@ -1,0 +1,155 @@
+"""From settings to the parts of the service: each setting is read here, and nowhere below."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from orderintake_server.dispatch.admission import Admission, Limits
+from orderintake_server.dispatch.customer_rate import CustomerRate
+from orderintake_server.dispatch.free_workers import FreeWorkers
+from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
+from orderintake_server.dispatch.rate import DequeueRate
+from orderintake_server.dispatch.ready import ReadyQueue
+from orderintake_server.dispatch.retention import Retention
+from orderintake_server.dispatch.retries import RetryPolicy
+from orderintake_server.dispatch.workers import WorkPolicy
+from orderintake_server.domain import Ranking
+from orderintake_server.errors import StartupFailed
+from orderintake_server.rpc.server import RpcSettings
+from orderintake_server.store.base import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from orderintake_server.config import Settings
+    from orderintake_server.dispatch.queues import Queue
+    from orderintake_server.store.base import Store
+
+    Clock = Callable[[], int]
+    """Tells microseconds since 1970."""
+
+
+@asynccontextmanager
+async def store(settings: Settings, clock: Clock | None) -> AsyncIterator[Store]:
+    """Open the store that the settings name; without `clock`, the real time is used.
+
+    Raises StartupFailed when it cannot be opened.
+    """
+    if settings.store:
+        with postgres_driver():
+            from orderintake_server.store.postgres.store import (  # noqa: PLC0415 - an extra
+                postgres_store,
+            )
+        async with postgres_store(
+            settings.store,
+            replica=settings.replica or f"{socket.gethostname()}:{os.getpid()}",
+            workers=settings.workers,
+            lease_seconds=settings.lease,
+            hints=settings.notify,
+            is_pooled=settings.pooler,
+            clock=clock,
+            policy=store_policy(settings),
+        ) as shared:
+            yield shared
+    else:
+        from orderintake_server.store.sqlite.store import sqlite_store  # noqa: PLC0415 - as above
+
+        async with sqlite_store(
+            settings.data, clock=clock or now, policy=store_policy(settings)
+        ) as own:
+            yield own
+
+
+def now() -> int:
+    """Tell the time in microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+@contextmanager
+def postgres_driver() -> Iterator[None]:
+    """Import what works on PostgreSQL while inside.
+
+    Raises StartupFailed, telling what to install, where its driver is not.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise StartupFailed(
+            "a store in PostgreSQL needs the driver asyncpg: "
+            "pip install 'orderintake-server[postgres]'"
+        ) from error
+
+
+def store_policy(settings: Settings) -> Policy:
+    """Give what a store needs to know."""
+    head_start = round(settings.vip_head_start * 1e6)
+    return Policy(
+        ranking=Ranking(vip_head_start=head_start or None),
+        max_crashes=settings.max_crashes,
+        counts_customers=settings.customer_queue_limit > 0,
+    )
+
+
+def admission(settings: Settings, store: Store) -> Admission:
+    """Count what waits in the store against the limits."""
+    limits = Limits(
+        queue=settings.queue_limit,
+        vip_reserve=round(settings.queue_limit * settings.vip_reserve),
+        per_customer=settings.customer_queue_limit or None,
+    )
+    return Admission(limits, counts=store.recovery.counts, drain=DequeueRate(time.monotonic))
+
+
+def queue(settings: Settings, store: Store) -> Queue:
+    """Give the queue from which orders start: the store's own where other processes use it too."""
+    if store.is_shared:
+        return SharedQueue(max_crashes=settings.max_crashes)
+    ready = ReadyQueue()
+    return OwnQueue(ready, FreeWorkers(ready, max_crashes=settings.max_crashes))
+
+
+def retention(settings: Settings, clock: Clock) -> Retention:
+    """Tell how long what has ended is kept."""
+    return Retention(
+        seconds=settings.retention or None,
+        request_seconds=settings.request_id_retention or None,
+        clock=clock,
+    )
+
+
+def customer_rate(settings: Settings) -> CustomerRate:
+    """Tell how fast one customer may place."""
+    return CustomerRate(
+        per_second=settings.customer_rate or None,
+        burst=settings.customer_burst,
+        clock=time.monotonic,
+    )
+
+
+def work_policy(settings: Settings) -> WorkPolicy:
+    """Tell how orders are attempted."""
+    return WorkPolicy(
+        workers=settings.workers,
+        retries=RetryPolicy(
+            max_attempts=settings.max_attempts,
+            first_seconds=settings.retry_delay,
+            factor=settings.retry_factor,
+            most_seconds=settings.retry_delay_limit,
+        ),
+        attempt_seconds=settings.attempt_timeout or None,
+    )
+
+
+def rpc_settings(settings: Settings) -> RpcSettings:
+    """Tell where to serve, and how long to bear with clients."""
+    return RpcSettings(
+        listen=settings.listen,
+        subscriber_seconds=settings.subscriber_timeout,
+        connection_seconds=settings.max_connection_age or None,
+    )
