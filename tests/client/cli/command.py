@@ -10,17 +10,12 @@ from typing import IO, Any
 from typer.testing import CliRunner, Result
 
 from client.fake_server import FakeServer
-from orderintake.commands import app
+from orderintake.cli.app import app
 
 
 def run(server: FakeServer, *arguments: str) -> Result:
     """Run a command to its end, in this process."""
-    return run_at(server.target, *arguments)
-
-
-def run_at(target: str, *arguments: str, **environment: str) -> Result:
-    """Run a command against any server."""
-    return CliRunner().invoke(app, arguments, env={"ORDERINTAKE_SERVER": target, **environment})
+    return CliRunner().invoke(app, arguments, env={"ORDERINTAKE_SERVER": server.target})
 
 
 def program(server: FakeServer, *arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:

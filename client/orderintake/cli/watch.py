@@ -1,4 +1,4 @@
-"""The command `watch`: completions as they come, until one has seen enough."""
+"""The command `watch`: shows completions as they come."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import typer
 from rich.text import Text
 
 from orderintake.checkpoint import FileCheckpoint
-from orderintake.options import Json, OnlyCustomer, OnlyTier, usage
-from orderintake.rendering import completion_text
-from orderintake.screen import INTERRUPTED, Screen
+from orderintake.cli.options import Json, OnlyCustomer, OnlyTier, usage_errors
+from orderintake.cli.screen import INTERRUPTED, Screen
+from orderintake.cli.text import completion_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orderintake.sync_completions import Completions
+    from orderintake.sync import Completions
 
 app = typer.Typer()
 
-After = Annotated[str | None, typer.Option(metavar="CURSOR", help="Begin behind this cursor.")]
+After = Annotated[str | None, typer.Option(metavar="CURSOR", help="Begin after this cursor.")]
 FromLatest = Annotated[
     bool, typer.Option("--from-latest", help="Begin with what comes from now on.")
 ]
@@ -60,20 +60,16 @@ def watch(  # noqa: PLR0913 - each is given by name
     if after is not None and from_latest:
         raise typer.BadParameter("contradicts --after", param_hint="--from-latest")
     screen = Screen(as_json=as_json)
-    stored = FileCheckpoint(checkpoint) if checkpoint else None
-    with (
-        screen.failures(),
-        usage(),
-        context.obj as client,
-        client.completions(
+    with screen.failures(), usage_errors(), context.obj as client:
+        subscription = client.completions(
             after=after,
             from_latest=from_latest,
             customer_id=customer,
             tier=tier and tier.tier,
-            checkpoint=stored,
-        ) as completions,
-    ):
-        _show_completions(completions, count, screen)
+            checkpoint=FileCheckpoint(checkpoint) if checkpoint else None,
+        )
+        with subscription as completions:
+            _show_completions(completions, count, screen)
 
 
 def _show_completions(completions: Completions, count: int | None, screen: Screen) -> None:
@@ -83,15 +79,15 @@ def _show_completions(completions: Completions, count: int | None, screen: Scree
             screen.show(completion, completion_text)
             cursor = completions.cursor
     if is_interrupted():
-        screen.tell({"cursor": cursor}, Text(f"go on with: orderintake watch --after {cursor}"))
+        screen.report({"cursor": cursor}, Text(f"go on with: orderintake watch --after {cursor}"))
         raise typer.Exit(INTERRUPTED)
 
 
 @contextmanager
 def _ended_by_ctrl_c(completions: Completions) -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C end the iteration between two completions, never inside of one.
+    """Let Ctrl-C end the iteration between two completions, never within one.
 
-    What was shown is then exactly what the cursor is behind. A second Ctrl-C does not wait.
+    The cursor then stands exactly after the last one shown. A second Ctrl-C interrupts at once.
     """
     closing = threading.Thread(target=completions.close)
 

@@ -6,7 +6,7 @@ import sys
 import grpc
 import pytest
 
-from client.command import run
+from client.cli.command import run
 from client.fake_server import FakeServer, Refusal
 from orderintake.cli import main
 
@@ -103,14 +103,14 @@ def test_the_version_is_told(server: FakeServer) -> None:
 def test_without_its_extra_the_command_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delitem(sys.modules, "orderintake.commands")
+    monkeypatch.delitem(sys.modules, "orderintake.cli.app")
     monkeypatch.setitem(sys.modules, "typer", None)
     with pytest.raises(SystemExit, match=r"pip install 'orderintake-client\[cli\]'"):
         main()
 
 
 def test_another_missing_module_is_no_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "orderintake.commands", None)
+    monkeypatch.setitem(sys.modules, "orderintake.cli.app", None)
     with pytest.raises(ModuleNotFoundError):
         main()
 

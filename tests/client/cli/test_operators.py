@@ -5,10 +5,14 @@ import signal
 
 import grpc
 import pytest
+import typer
+from typer.testing import CliRunner, Result
 
-from client.command import lines_of, program, run, run_at
+from client.cli.command import lines_of, program, run
 from client.fake_server import FakeServer, Refusal
-from orderintake import REGULAR, VIP, stats
+from orderintake import REGULAR, VIP, Client
+from orderintake.cli.screen import Screen
+from orderintake.cli.stats import follow
 
 NOT_REDRIVABLE = Refusal(
     code=grpc.StatusCode.FAILED_PRECONDITION, reason="ORDER_NOT_REDRIVABLE", message="it runs"
@@ -38,27 +42,39 @@ def test_stats_as_json_is_one_line(server: FakeServer) -> None:
 
 
 @pytest.fixture
-def thrice(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
-    """A server that tells three times how the queue stands, then refuses; time does not pass."""
-    monkeypatch.setattr(stats, "PERIOD_SECONDS", 0)
+def thrice(server: FakeServer) -> FakeServer:
+    """A server that tells three times how the queue stands, then refuses."""
     server.servicer.endings += [Nothing()] * 3
     server.servicer.endings.append(Refusal(code=grpc.StatusCode.UNAVAILABLE))
     return server
 
 
+def watched(server: FakeServer, *, as_json: bool = False, **environment: str) -> Result:
+    """What `stats --watch` does, but without its pauses."""
+    app = typer.Typer()
+
+    @app.command()
+    def stats() -> None:
+        screen = Screen(as_json=as_json)
+        with screen.failures(), Client(server.target) as client:
+            follow(client, screen, period_seconds=0)
+
+    return CliRunner().invoke(app, env=environment)
+
+
 def test_stats_watched_in_a_pipe_is_a_table_each_time(thrice: FakeServer) -> None:
-    result = run(thrice, "stats", "--watch")
+    result = watched(thrice)
     assert (result.exit_code, result.stderr) == (1, "UNAVAILABLE: no\n")
     assert result.stdout.count("7 completions") == 3
 
 
 def test_stats_watched_as_json_is_a_line_each_time(thrice: FakeServer) -> None:
-    result = run(thrice, "stats", "--watch", "--json")
+    result = watched(thrice, as_json=True)
     assert len(lines_of(result.stdout)) == 3
 
 
 def test_stats_watched_on_a_terminal_is_one_table_that_changes(thrice: FakeServer) -> None:
-    result = run_at(thrice.target, "stats", "--watch", TTY_COMPATIBLE="1", TERM="xterm")
+    result = watched(thrice, TTY_COMPATIBLE="1", TERM="xterm")
     assert result.exit_code == 1
     assert result.stdout.count("7 completions") >= 3
     assert "\x1b[1A" in result.stdout  # up a line, and again over what was there

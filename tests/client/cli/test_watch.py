@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from client.command import lines_of, run, watching
+from client.cli.command import lines_of, run, watching
 from client.fake_server import UNAVAILABLE, Context, FakeServer, Messages, Silence, started
 from orderintake import VIP
 

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import grpc
 import pytest
 
-from client.command import lines_of, program, run
+from client.cli.command import lines_of, program, run
 from client.fake_server import FakeServer, Refusal
 from orderintake import Client
 

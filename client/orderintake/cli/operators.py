@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from orderintake.options import Json, OrderId, TierArgument, TierName, usage
-from orderintake.rendering import redriven_text
-from orderintake.screen import Screen
-from orderintake.stats import follow, stats_table
+from orderintake.cli.options import Json, OrderId, TierArgument, TierName, usage_errors
+from orderintake.cli.screen import Screen
+from orderintake.cli.stats import follow, stats_table
+from orderintake.cli.text import redriven_text
 from orderintake.v1.order_pb2 import Tier
 
 app = typer.Typer()
@@ -38,7 +38,7 @@ def pause(context: typer.Context, tier: TierArgument, *, as_json: Json = False) 
     screen = Screen(as_json=as_json)
     with screen.failures(), context.obj as client:
         client.pause_tier(tier.tier)
-        _say_paused(screen, tier, is_paused=True)
+        _show_paused(screen, tier, is_paused=True)
 
 
 @app.command()
@@ -47,12 +47,12 @@ def resume(context: typer.Context, tier: TierArgument, *, as_json: Json = False)
     screen = Screen(as_json=as_json)
     with screen.failures(), context.obj as client:
         client.resume_tier(tier.tier)
-        _say_paused(screen, tier, is_paused=False)
+        _show_paused(screen, tier, is_paused=False)
 
 
-def _say_paused(screen: Screen, tier: TierName, *, is_paused: bool) -> None:
+def _show_paused(screen: Screen, tier: TierName, *, is_paused: bool) -> None:
     done = Text("paused  " if is_paused else "resumed  ", style="green").append(tier.value)
-    screen.say({"tier": Tier.Name(tier.tier), "paused": is_paused}, done)
+    screen.show_data({"tier": Tier.Name(tier.tier), "paused": is_paused}, done)
 
 
 @app.command()
@@ -62,5 +62,5 @@ def redrive(context: typer.Context, order_id: OrderId, *, as_json: Json = False)
     Repeating the command is harmless: it gives the same copy.
     """
     screen = Screen(as_json=as_json)
-    with screen.failures(), usage(), context.obj as client:
+    with screen.failures(), usage_errors(), context.obj as client:
         screen.show(client.redrive(order_id), redriven_text)

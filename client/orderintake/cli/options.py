@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orderintake import times
+from orderintake.cli.times import from_text
+from orderintake.times import aware
 from orderintake.v1.order_pb2 import State, Tier
 
 if TYPE_CHECKING:
@@ -17,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class TierName(Enum):
-    """The tiers, as one types them."""
+    """The tiers, as people type them."""
 
     REGULAR = "regular"
     VIP = "vip"
 
     @property
     def tier(self) -> Tier.ValueType:
-        """The tier that is meant."""
+        """The same tier in the contract."""
         return Tier.Value(f"TIER_{self.name}")
 
 
 class StateName(Enum):
-    """The states, as one types them."""
+    """The states, as people type them."""
 
     QUEUED = "queued"
     SCHEDULED = "scheduled"
@@ -41,13 +42,13 @@ class StateName(Enum):
 
     @property
     def state(self) -> State.ValueType:
-        """The state that is meant."""
+        """The same state in the contract."""
         return State.Value(f"STATE_{self.name}")
 
 
 def _time(text: str) -> datetime:
     try:
-        return times.aware("it", times.from_text(text), now=datetime.now(UTC))
+        return aware("it", from_text(text), now=datetime.now(UTC))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -74,8 +75,8 @@ ExpireTime = Annotated[
 
 
 @contextmanager
-def usage() -> Iterator[None]:
-    """Blame the command for a value that no message can hold."""
+def usage_errors() -> Iterator[None]:
+    """Exit as for a wrong command when a value fits no field of a message."""
     try:
         yield
     except ValueError as error:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from client.command import lines_of, run
+from client.cli.command import lines_of, run
 from client.fake_server import FakeServer
 from orderintake import REGULAR, State
 

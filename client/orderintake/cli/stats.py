@@ -9,17 +9,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orderintake.rendering import tier_text
+from orderintake.cli.text import tier_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orderintake.screen import Screen
+    from orderintake.cli.screen import Screen
     from orderintake.sync import Client
     from orderintake.v1.order_admin_service_pb2 import GetQueueStatsResponse, TierStats
-
-PERIOD_SECONDS = 1.0
-"""How long to wait before looking again."""
 
 _COLUMNS = ("queued", "scheduled", "processing", "oldest", "accepted/s", "ended/s")
 
@@ -52,26 +49,26 @@ def _row(tier: TierStats) -> Iterator[Text]:
     yield Text("paused" if tier.paused else "", style="bold red")
 
 
-def follow(client: Client, screen: Screen) -> None:
-    """Show how the queue stands, each second anew, until interrupted.
+def follow(client: Client, screen: Screen, *, period_seconds: float = 1.0) -> None:
+    """Show how the queue stands, anew after each period, until interrupted.
 
     A terminal shows one table that changes; a file or a pipe gets one after another.
 
     Raises:
-        OrderIntakeError: the service cannot tell.
+        OrderIntakeError: the service did not answer the question.
     """
     if screen.as_json or not screen.out.is_terminal:
-        for stats in _each_second(client):
+        for stats in _each_period(client, period_seconds):
             screen.show(stats, stats_table)
-    else:
-        with Live(
-            console=screen.out, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        ) as live:
-            for stats in _each_second(client):
-                live.update(stats_table(stats), refresh=True)
+        return
+    with Live(
+        console=screen.out, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+    ) as live:
+        for stats in _each_period(client, period_seconds):
+            live.update(stats_table(stats), refresh=True)
 
 
-def _each_second(client: Client) -> Iterator[GetQueueStatsResponse]:
+def _each_period(client: Client, period_seconds: float) -> Iterator[GetQueueStatsResponse]:
     while True:
         yield client.queue_stats()
-        time.sleep(PERIOD_SECONDS)
+        time.sleep(period_seconds)

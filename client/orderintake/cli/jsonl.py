@@ -1,4 +1,4 @@
-"""Orders from a file, one proto JSON object a line, in batches that the service accepts."""
+"""Reads orders from lines of proto JSON, into batches that the service accepts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MOST_ORDERS = 1000
 MOST_BYTES = 3 * 1024**2 - 1024
 """What the service accepts in one batch, less the message's own few bytes."""
 
-_BYTES_BESIDE = 40
-"""What an order costs in a batch beside its content: a request_id it may lack, tags, lengths."""
+_OVERHEAD_BYTES = 40
+"""What an order takes in a batch besides its content: tags, lengths, a request_id it may lack."""
 
 
 class BadLine(Exception):
-    """A line is no order."""
+    """A line of the file is not an order."""
 
     def __init__(self, number: int, message: str) -> None:
         """Name the line, counted from 1, and what is wrong with it."""
@@ -36,17 +36,17 @@ class BadLine(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Orders to be placed together, and the lines, counted from 1, that they stand on."""
+    """Orders to be placed together, and the number of each one's line, counted from 1."""
 
     requests: tuple[PlaceOrderRequest, ...]
     line_numbers: tuple[int, ...]
 
 
 def batches(lines: Iterable[bytes]) -> Iterator[Batch]:
-    """Read lines into batches as large as may be; blank lines are left out.
+    """Read lines into batches as large as the service accepts; blank lines are skipped.
 
     Raises:
-        BadLine: a line is no PlaceOrderRequest. No order of the batch begun is handed out.
+        BadLine: a line is no PlaceOrderRequest. The batch that it belongs to is not yielded.
     """
     found: list[tuple[int, PlaceOrderRequest]] = []
     size = 0
@@ -54,7 +54,7 @@ def batches(lines: Iterable[bytes]) -> Iterator[Batch]:
         if not line.strip():
             continue
         request = _request(number, line)
-        weight = request.ByteSize() + _BYTES_BESIDE
+        weight = request.ByteSize() + _OVERHEAD_BYTES
         if found and (len(found) == MOST_ORDERS or size + weight > MOST_BYTES):
             yield _batch(found)
             found, size = [], 0
@@ -67,7 +67,7 @@ def batches(lines: Iterable[bytes]) -> Iterator[Batch]:
 def _request(number: int, line: bytes) -> PlaceOrderRequest:
     try:
         text = line.decode("utf-8-sig")
-        if not text.lstrip().startswith("{"):  # what follows would take a [] for an empty order
+        if not text.lstrip().startswith("{"):  # the parser would read [] as an empty order
             raise BadLine(number, "not a JSON object")
         return json_format.Parse(text, PlaceOrderRequest())
     except (UnicodeDecodeError, json_format.ParseError) as error:

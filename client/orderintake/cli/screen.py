@@ -1,4 +1,4 @@
-"""Where a command shows what it found: people read a console, programs read lines of JSON."""
+"""What a command writes: text for people or lines of JSON for programs, and its exit code."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import typer
 from google.protobuf.message import Message
 from rich.console import Console
 
+from orderintake.cli.json_output import error_json, json_line
+from orderintake.cli.text import error_text
 from orderintake.errors import OrderIntakeError
-from orderintake.rendering import error_json, error_text, json_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ class _Console(Console):
 
 
 class _Log(logging.Handler):
-    """What the library logs, told beside the output."""
+    """Shows what the library logs on standard error."""
 
     def __init__(self, screen: Screen) -> None:
         super().__init__(logging.WARNING)
@@ -46,7 +47,7 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         content = {"message": record.getMessage()}
-        self._screen.tell(content, error_text(content))
+        self._screen.report(content, error_text(content))
 
 
 class Screen:
@@ -65,15 +66,15 @@ class Screen:
         else:
             self.out.print(view(message), soft_wrap=True)
 
-    def say(self, content: dict[str, Any], text: RenderableType) -> None:
-        """Show what no message says, as `show` does."""
+    def show_data(self, content: dict[str, Any], text: RenderableType) -> None:
+        """Show what comes from no message, as `show` does: the data as JSON, or the text."""
         if self.as_json:
             print(json_line(content), flush=True)  # noqa: T201 - as above
         else:
             self.out.print(text, soft_wrap=True)
 
-    def tell(self, content: dict[str, Any], text: RenderableType) -> None:
-        """Say something beside the output, on standard error: as one line of JSON, or as text."""
+    def report(self, content: dict[str, Any], text: RenderableType) -> None:
+        """Write to standard error: the data as one line of JSON, or the text."""
         if self.as_json:
             print(json_line(content), file=sys.stderr, flush=True)  # noqa: T201 - as above
         else:
@@ -81,7 +82,7 @@ class Screen:
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """End the command as its block's failure demands; tell warnings meanwhile.
+        """Report a failure of the block and set the exit code; report warnings meanwhile.
 
         Raises:
             typer.Exit: the service refused, or Ctrl-C or a broken pipe ended the block.
@@ -92,7 +93,7 @@ class Screen:
             yield
         except OrderIntakeError as error:
             found = error_json(error)
-            self.tell(found, error_text(found))
+            self.report(found, error_text(found))
             raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
@@ -104,5 +105,5 @@ class Screen:
 
 
 def _drop_output() -> None:
-    """Let what is still buffered not fail once more when the interpreter ends."""
+    """Discard what is still buffered, which would fail again when the interpreter ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,9 @@ import pytest
 from rich.console import Console, RenderableType
 
 from orderintake import CancelOrderResponse, CustomerQuota, GetOrderResponse, Order, WaitReason
-from orderintake.rendering import cancel_text, error_json, error_text, standing_table
+from orderintake.cli.json_output import error_json
+from orderintake.cli.tables import standing_table
+from orderintake.cli.text import cancel_text, error_text
 from orderintake.status import Status
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from orderintake import VIP
-from orderintake.jsonl import MOST_BYTES, MOST_ORDERS, BadLine, Batch, batches
+from orderintake.cli.jsonl import MOST_BYTES, MOST_ORDERS, BadLine, Batch, batches
 from orderintake.requests import batch_place_orders
 
 

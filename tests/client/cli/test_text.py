@@ -17,14 +17,9 @@ from orderintake import (
     PlaceOrderResponse,
     State,
 )
-from orderintake.rendering import (
-    completion_text,
-    error_json,
-    error_text,
-    json_line,
-    order_table,
-    receipt_text,
-)
+from orderintake.cli.json_output import error_json, json_line
+from orderintake.cli.tables import order_table
+from orderintake.cli.text import completion_text, error_text, receipt_text
 from orderintake.status import FieldViolation, Status
 
 UNKNOWN = any_pb2.Any(type_url="type.googleapis.com/shop.Cake", value=b"\x01\x02")
