@@ -1,3 +1,5 @@
+# Generated from orderintake/aio/calls.py. Do not edit: `make sync` makes it anew.
+
 """What the synchronous client asks beyond placing: cancel, list, and what operators ask."""
 
 from __future__ import annotations

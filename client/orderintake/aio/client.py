@@ -1,4 +1,4 @@
-"""The client for threads: the service's calls as plain methods."""
+"""The client for asyncio: the service's calls as coroutines."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Self
 import grpc
 
 from orderintake import requests
+from orderintake.aio.calls import AsyncCalls
+from orderintake.aio.completions import AsyncCompletions
 from orderintake.channel import TIMEOUT_SECONDS, options
 from orderintake.errors import translated
 from orderintake.subscription import Subscription
-from orderintake.sync_calls import Calls
-from orderintake.sync_completions import Completions
 from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
 from orderintake.v1.order_intake_service_pb2 import GetOrderRequest
 from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from orderintake.v1.order_pb2 import Tier
 
 
-class Client(Calls):
-    """A connection to the service, open inside its `with` block; threads may share it.
+class AsyncClient(AsyncCalls):
+    """A connection to the service, open inside its `async with` block; tasks may share it.
+
+    It belongs to the event loop that runs when the block is entered.
 
     Every method raises OrderIntakeError. A call that meets UNAVAILABLE is repeated by itself, five
     attempts over about three seconds or as the server asks, before it raises Unavailable.
@@ -54,22 +56,22 @@ class Client(Calls):
         self._target = target
         self._timeout = timeout
         self._credentials = credentials
-        self._stub: OrderIntakeServiceStub | None = None
-        self._streams: set[Completions] = set()
+        self._stub = None
+        self._streams: set[AsyncCompletions] = set()
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         """Open the connection; the server is first spoken to by the first call."""
         if self._credentials is None:
-            self._channel = grpc.insecure_channel(self._target, options(self._target))
+            self._channel = grpc.aio.insecure_channel(self._target, options(self._target))
         else:
-            self._channel = grpc.secure_channel(
+            self._channel = grpc.aio.secure_channel(
                 self._target, self._credentials, options(self._target)
             )
         self._stub = OrderIntakeServiceStub(self._channel)
         self._admin_stub = OrderAdminServiceStub(self._channel)
         return self
 
-    def __exit__(
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -79,9 +81,9 @@ class Client(Calls):
         for stream in tuple(self._streams):
             stream.close()
         self._stub = None
-        self._channel.close()
+        await self._channel.close()
 
-    def place(self, **order: Unpack[NewOrder]) -> PlaceOrderResponse:
+    async def place(self, **order: Unpack[NewOrder]) -> PlaceOrderResponse:
         """Place one order and return its receipt: the order is stored, as `durability` says.
 
         Example: `client.place(customer_id="ada", lines={"tea": 2}, tier=VIP)`. See NewOrder.
@@ -96,9 +98,9 @@ class Client(Calls):
         """
         request = requests.place_order(**order)
         with translated():
-            return self._opened().PlaceOrder(request, timeout=self._timeout)
+            return await self._opened().PlaceOrder(request, timeout=self._timeout)
 
-    def place_batch(
+    async def place_batch(
         self, orders: Iterable[NewOrder | PlaceOrderRequest]
     ) -> list[PlaceOrderResponse]:
         """Place 1 to 1000 orders, 3 MiB at the most, all or none; return receipts in their order.
@@ -111,17 +113,17 @@ class Client(Calls):
         """
         request = requests.batch_place_orders(orders)
         with translated():
-            batch = self._opened().BatchPlaceOrders(request, timeout=self._timeout)
+            batch = await self._opened().BatchPlaceOrders(request, timeout=self._timeout)
         return list(batch.receipts)
 
-    def get(self, order_id: str) -> GetOrderResponse:
+    async def get(self, order_id: str) -> GetOrderResponse:
         """Tell how an order stands, with its completion once it ended.
 
         Raises:
             OrderNotFound: there is no such order.
         """
         with translated():
-            return self._opened().GetOrder(
+            return await self._opened().GetOrder(
                 GetOrderRequest(order_id=order_id), timeout=self._timeout
             )
 
@@ -135,14 +137,14 @@ class Client(Calls):
         checkpoint: Checkpoint | None = None,
         max_batch_size: int = 0,
         heartbeat_interval: float | None = None,
-    ) -> Completions:
+    ) -> AsyncCompletions:
         """Subscribe to completions: behind a cursor, from now on, or (neither) from the first.
 
         All of them, or a customer's or a tier's. `max_batch_size` bounds what one message carries
         (0: the server's 100; at most 1000). `heartbeat_interval` is in seconds, from 1 to 60 (None:
         5); after two of silence the stream is opened anew. With a `checkpoint` the cursor is stored
         behind what was handled, and wins over `after` and `from_latest` once there is one: see
-        Completions. Enter what is returned by `with`.
+        AsyncCompletions. Enter what is returned by `async with`.
 
         Raises:
             ValueError: both `after` and `from_latest` are given, or a number does not fit.
@@ -156,4 +158,4 @@ class Client(Calls):
             heartbeat_interval=heartbeat_interval,
         )
         subscription = Subscription(request, timeout=self._timeout)
-        return Completions(self._opened(), subscription, self._streams, checkpoint)
+        return AsyncCompletions(self._opened(), subscription, self._streams, checkpoint)

@@ -1,4 +1,6 @@
-"""The client for asyncio: the service's calls as coroutines."""
+# Generated from orderintake/aio/client.py. Do not edit: `make sync` makes it anew.
+
+"""The client for threads: the service's calls as plain methods."""
 
 from __future__ import annotations
 
@@ -7,11 +9,11 @@ from typing import TYPE_CHECKING, Self
 import grpc
 
 from orderintake import requests
-from orderintake.aio_calls import AsyncCalls
-from orderintake.aio_completions import AsyncCompletions
 from orderintake.channel import TIMEOUT_SECONDS, options
 from orderintake.errors import translated
 from orderintake.subscription import Subscription
+from orderintake.sync.calls import Calls
+from orderintake.sync.completions import Completions
 from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
 from orderintake.v1.order_intake_service_pb2 import GetOrderRequest
 from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
@@ -28,14 +30,11 @@ if TYPE_CHECKING:
         PlaceOrderRequest,
         PlaceOrderResponse,
     )
-    from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
     from orderintake.v1.order_pb2 import Tier
 
 
-class AsyncClient(AsyncCalls):
-    """A connection to the service, open inside its `async with` block; tasks may share it.
-
-    It belongs to the event loop that runs when the block is entered.
+class Client(Calls):
+    """A connection to the service, open inside its `with` block; threads may share it.
 
     Every method raises OrderIntakeError. A call that meets UNAVAILABLE is repeated by itself, five
     attempts over about three seconds or as the server asks, before it raises Unavailable.
@@ -57,22 +56,22 @@ class AsyncClient(AsyncCalls):
         self._target = target
         self._timeout = timeout
         self._credentials = credentials
-        self._stub: OrderIntakeServiceAsyncStub | None = None
-        self._streams: set[AsyncCompletions] = set()
+        self._stub = None
+        self._streams: set[Completions] = set()
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         """Open the connection; the server is first spoken to by the first call."""
         if self._credentials is None:
-            self._channel = grpc.aio.insecure_channel(self._target, options(self._target))
+            self._channel = grpc.insecure_channel(self._target, options(self._target))
         else:
-            self._channel = grpc.aio.secure_channel(
+            self._channel = grpc.secure_channel(
                 self._target, self._credentials, options(self._target)
             )
         self._stub = OrderIntakeServiceStub(self._channel)
         self._admin_stub = OrderAdminServiceStub(self._channel)
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
@@ -82,9 +81,9 @@ class AsyncClient(AsyncCalls):
         for stream in tuple(self._streams):
             stream.close()
         self._stub = None
-        await self._channel.close()
+        self._channel.close()
 
-    async def place(self, **order: Unpack[NewOrder]) -> PlaceOrderResponse:
+    def place(self, **order: Unpack[NewOrder]) -> PlaceOrderResponse:
         """Place one order and return its receipt: the order is stored, as `durability` says.
 
         Example: `client.place(customer_id="ada", lines={"tea": 2}, tier=VIP)`. See NewOrder.
@@ -99,9 +98,9 @@ class AsyncClient(AsyncCalls):
         """
         request = requests.place_order(**order)
         with translated():
-            return await self._opened().PlaceOrder(request, timeout=self._timeout)
+            return self._opened().PlaceOrder(request, timeout=self._timeout)
 
-    async def place_batch(
+    def place_batch(
         self, orders: Iterable[NewOrder | PlaceOrderRequest]
     ) -> list[PlaceOrderResponse]:
         """Place 1 to 1000 orders, 3 MiB at the most, all or none; return receipts in their order.
@@ -114,17 +113,17 @@ class AsyncClient(AsyncCalls):
         """
         request = requests.batch_place_orders(orders)
         with translated():
-            batch = await self._opened().BatchPlaceOrders(request, timeout=self._timeout)
+            batch = self._opened().BatchPlaceOrders(request, timeout=self._timeout)
         return list(batch.receipts)
 
-    async def get(self, order_id: str) -> GetOrderResponse:
+    def get(self, order_id: str) -> GetOrderResponse:
         """Tell how an order stands, with its completion once it ended.
 
         Raises:
             OrderNotFound: there is no such order.
         """
         with translated():
-            return await self._opened().GetOrder(
+            return self._opened().GetOrder(
                 GetOrderRequest(order_id=order_id), timeout=self._timeout
             )
 
@@ -138,14 +137,14 @@ class AsyncClient(AsyncCalls):
         checkpoint: Checkpoint | None = None,
         max_batch_size: int = 0,
         heartbeat_interval: float | None = None,
-    ) -> AsyncCompletions:
+    ) -> Completions:
         """Subscribe to completions: behind a cursor, from now on, or (neither) from the first.
 
         All of them, or a customer's or a tier's. `max_batch_size` bounds what one message carries
         (0: the server's 100; at most 1000). `heartbeat_interval` is in seconds, from 1 to 60 (None:
         5); after two of silence the stream is opened anew. With a `checkpoint` the cursor is stored
         behind what was handled, and wins over `after` and `from_latest` once there is one: see
-        AsyncCompletions. Enter what is returned by `async with`.
+        Completions. Enter what is returned by `with`.
 
         Raises:
             ValueError: both `after` and `from_latest` are given, or a number does not fit.
@@ -159,4 +158,4 @@ class AsyncClient(AsyncCalls):
             heartbeat_interval=heartbeat_interval,
         )
         subscription = Subscription(request, timeout=self._timeout)
-        return AsyncCompletions(self._opened(), subscription, self._streams, checkpoint)
+        return Completions(self._opened(), subscription, self._streams, checkpoint)
