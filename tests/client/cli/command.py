@@ -15,7 +15,12 @@ from orderintake.cli.app import app
 
 def run(server: FakeServer, *arguments: str) -> Result:
     """Run a command to its end, in this process."""
-    return CliRunner().invoke(app, arguments, env={"ORDERINTAKE_SERVER": server.target})
+    return run_at(server.target, *arguments)
+
+
+def run_at(target: str, *arguments: str) -> Result:
+    """Run a command against any server."""
+    return CliRunner().invoke(app, arguments, env={"ORDERINTAKE_SERVER": target})
 
 
 def program(server: FakeServer, *arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:
