@@ -1,4 +1,4 @@
-"""What the asynchronous client asks beyond placing: cancel, list, and what operators ask."""
+"""Further calls of the asynchronous client: cancel, list, and those for operators."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class AsyncCalls:
     _admin_stub: OrderAdminServiceAsyncStub
 
     async def cancel(self, order_id: str) -> CancelOrderResponse:
-        """Cancel an order; the outcome says what becomes of it, and its completion will match.
+        """Cancel an order; its completion will match the outcome that is returned.
 
         CANCEL_OUTCOME_CANCELLED: it never starts. CANCEL_REQUESTED: it is being processed, and its
-        handler is told. TOO_LATE: it had ended, as its completion says.
+        handler is told. TOO_LATE: it had ended already, as its completion says.
 
         Raises:
             OrderNotFound: there is no such order.
@@ -61,7 +61,8 @@ class AsyncCalls:
         """Iterate over orders, oldest first: all of them, or those that match.
 
         A page of up to `page_size` (0: the server's 100; at most 1000) is fetched when it is
-        needed. An order that is there at the first one comes exactly once, as long as it matches.
+        needed. An order that exists when the first page is fetched comes exactly once, if it still
+        matches.
 
         Raises:
             ValueError: a value does not fit its field.
@@ -90,13 +91,13 @@ class AsyncCalls:
         tier: Tier.ValueType | None = None,
         page_size: int = 0,
     ) -> AsyncIterator[Completion]:
-        """Iterate over the completions so far, behind a cursor or from the first; then end.
+        """Iterate over the completions so far, after a cursor or from the first; then end.
 
         All of them, or those that match; each has its own `cursor`. A page of up to `page_size`
         (0: the server's 100; at most 1000) is fetched when it is needed.
 
         Raises:
-            CursorRejected: when iterated: the server cannot go on from the cursor.
+            CursorRejected: raised by the iteration: the server cannot go on from the cursor.
             ValueError: a value does not fit its field.
         """
         request = requests.list_completions(
@@ -116,7 +117,7 @@ class AsyncCalls:
                 yield completion
 
     async def queue_stats(self) -> GetQueueStatsResponse:
-        """Tell how the queue stands, tier by tier. For operators."""
+        """Return the state of the queue, tier by tier. For operators."""
         with translated():
             return await self._admin().GetQueueStats(GetQueueStatsRequest(), timeout=self._timeout)
 

@@ -1,4 +1,4 @@
-"""Completions as an asynchronous iterator, which goes on whatever happens to its connection."""
+"""Completions as an asynchronous iterator that survives the loss of its connection."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
     _Call = UnaryStreamCall[StreamCompletionsRequest, StreamCompletionsResponse]
 
-_Taken = TypeVar("_Taken")
+_T = TypeVar("_T")
 
 
 class AsyncCompletions:
     """Completions in the order of their sequence, without end: an iterator inside its block.
 
-    A lost connection or a server that restarts goes unseen: the stream is resumed from its cursor,
-    for as long as it takes, and each completion comes once; the logger "orderintake" tells of it.
-    One task iterates; any may close.
+    When the connection is lost or the server restarts, the stream is resumed from its cursor, for
+    as long as that takes. Each completion is still delivered once; the logger "orderintake" warns.
+    One task iterates; any task may close.
 
-    With a checkpoint the cursor is stored when all that came together was handled, that is, when
-    more is asked for; and when the block is left. Left by an exception, what was handed out last
-    counts as not handled, and comes again the next time.
+    With a checkpoint the cursor is saved when the subscriber has handled all that was received
+    together and asks for more, and when it leaves the block. If it leaves by an exception, what was
+    delivered last counts as not handled, and is delivered again the next time.
     """
 
     def __init__(
@@ -56,22 +56,22 @@ class AsyncCompletions:
         self._closed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        """Wait until the subscription stands: from here on no completion can be missed.
+        """Wait until the subscription is established: no later completion can be missed.
 
         Raises:
             CursorRejected: the server cannot go on from the cursor.
-            Unavailable: five attempts found no server.
+            Unavailable: no server was reached in five attempts.
             DeadlineExceeded: the server did not answer within the client's `timeout`.
-            RuntimeError: it was entered before.
-            Exception: whatever the checkpoint raises.
+            RuntimeError: the block was entered before.
+            Exception: the checkpoint raised it.
         """
         self._subscription.begin()
         self._open_streams.add(self)
         try:
             await self._load()
-            while not (self._subscription.stands or self._subscription.ended):
+            while not (self._subscription.established or self._subscription.ended):
                 await self._advance()
-            await self._save(self._subscription.progress.due())
+            await self._save(self._subscription.progress.to_save())
         except BaseException:
             self.close()
             raise
@@ -85,13 +85,13 @@ class AsyncCompletions:
     ) -> None:
         """End the server's stream at once."""
         self.close()
-        await self._save(self._subscription.progress.last(failed=kind is not None))
+        await self._save(self._subscription.progress.to_save_at_end(failed=kind is not None))
 
     @property
     def cursor(self) -> str:
-        """The place behind what was handed out: `after` it, nothing is repeated and nothing missed.
+        """The cursor after what was delivered: `after` it, nothing is repeated and nothing missed.
 
-        It also moves when the server says that there was nothing to hand out.
+        It also moves when the server says that there was nothing to deliver.
         """
         return self._subscription.cursor
 
@@ -103,52 +103,52 @@ class AsyncCompletions:
         """Wait for the next completion; the iteration ends only when the stream was closed.
 
         Raises:
-            CompletionGap: the sequence has a hole or a repeat.
-            CursorRejected: the server came back with another log, or an older one.
-            OrderIntakeError: coming back is no use for another reason.
+            CompletionGap: a sequence number is missing or repeated.
+            CursorRejected: the server restarted with another log, or an older copy of it.
+            OrderIntakeError: another error that reconnecting cannot repair.
         """
-        completion = await self._next(self._subscription.take)
+        completion = await self._next(self._subscription.next_completion)
         if completion is None:
             raise StopAsyncIteration
         return completion
 
     async def batches(self) -> AsyncIterator[Batch]:
-        """Iterate over what came together, each with the cursor behind it.
+        """Iterate over batches: what was received together, with the cursor after it.
 
-        For who handles many at once, or stores the cursor in the same transaction as their effect.
+        Use it to handle many at once, or to store the cursor and the effects in one transaction.
 
         Raises:
             OrderIntakeError: as the iteration over single completions does.
         """
-        while (batch := await self._next(self._subscription.take_batch)) is not None:
+        while (batch := await self._next(self._subscription.next_batch)) is not None:
             yield batch
 
-    async def _next(self, take: Callable[[], _Taken | None]) -> _Taken | None:
-        """Take what is there, or wait for it; None once the stream was closed."""
-        self._subscription.progress.asked()
+    async def _next(self, read: Callable[[], _T | None]) -> _T | None:
+        """Return what is there, or wait for it; None once the stream was closed."""
+        self._subscription.progress.handled()
         while not self._subscription.ended:
-            taken = take()
-            if taken is not None:
-                return taken
-            await self._save(self._subscription.progress.due())
+            found = read()
+            if found is not None:
+                return found
+            await self._save(self._subscription.progress.to_save())
             await self._advance()
         return None
 
     async def _load(self) -> None:
-        """Go on where the checkpoint says."""
+        """Resume from the checkpoint's cursor, if it has one."""
         if self._checkpoint is not None:
             cursor = await asyncio.to_thread(self._checkpoint.load)
             if cursor is not None:
-                self._subscription.go_on(cursor)
+                self._subscription.resume_from(cursor)
 
     async def _save(self, cursor: str | None) -> None:
-        """Store a cursor, if it is worth it and there is a checkpoint."""
+        """Save this cursor, unless it is None or there is no checkpoint."""
         if self._checkpoint is not None and cursor is not None:
             await asyncio.to_thread(self._checkpoint.save, cursor)
-            self._subscription.progress.stored(cursor)
+            self._subscription.progress.saved(cursor)
 
     def close(self) -> None:
-        """End the stream, from any task; an iterator that waits ends too."""
+        """End the stream, from any task; an iterator that waits ends as well."""
         self._subscription.end()
         self._closed.set()
         if self._call is not None:
@@ -156,7 +156,7 @@ class AsyncCompletions:
         self._open_streams.discard(self)
 
     async def _advance(self) -> None:
-        """Wait for one message of the stream, opened first if need be, or for its loss."""
+        """Wait for one message of the stream or its loss; open a stream first if none is open."""
         call = self._call or await self._open()
         if call is None:
             return
@@ -170,29 +170,29 @@ class AsyncCompletions:
             self._subscription.received(response)
 
     async def _open(self) -> _Call | None:
-        """Open a stream when it is time; None if the subscription was closed meanwhile."""
+        """Open a stream after the backoff; None if the subscription was closed meanwhile."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._subscription.pause):
+            async with asyncio.timeout(self._subscription.backoff):
                 await self._closed.wait()
         if not self._subscription.ended:
             self._call = self._stub.StreamCompletions(self._subscription.request())
         return self._call
 
     async def _read(self, call: _Call) -> StreamCompletionsResponse | None:
-        """Read one message; None at the stream's end, or after silence for too long.
+        """Read one message; None when the stream ended, or was silent for too long.
 
-        A read that is cancelled takes its call with it, and the next read of that call would look
-        like a normal end (grpc). So the call is let go, and the stream resumed by a new one.
+        In grpc, cancelling a read cancels its call, and the next read of that call would look like
+        a normal end. So the call is dropped, and a new one resumes the stream.
         """
         try:
-            async with asyncio.timeout(self._subscription.patience()):
+            async with asyncio.timeout(self._subscription.silence_limit()):
                 response = await call.read()
         except TimeoutError:
             return None
         except asyncio.CancelledError:
             self._call = None
             if self._subscription.ended and not _is_cancelled():
-                return None  # by close(): it cancelled the call, nobody this task
+                return None  # close() cancelled the call; nothing cancelled this task
             raise
         return response if isinstance(response, StreamCompletionsResponse) else None  # else EOF
 

@@ -1,6 +1,6 @@
 # Generated from orderintake/aio/calls.py. Do not edit: `make sync` makes it anew.
 
-"""What the synchronous client asks beyond placing: cancel, list, and what operators ask."""
+"""Further calls of the synchronous client: cancel, list, and those for operators."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Calls:
     _admin_stub: OrderAdminServiceStub
 
     def cancel(self, order_id: str) -> CancelOrderResponse:
-        """Cancel an order; the outcome says what becomes of it, and its completion will match.
+        """Cancel an order; its completion will match the outcome that is returned.
 
         CANCEL_OUTCOME_CANCELLED: it never starts. CANCEL_REQUESTED: it is being processed, and its
-        handler is told. TOO_LATE: it had ended, as its completion says.
+        handler is told. TOO_LATE: it had ended already, as its completion says.
 
         Raises:
             OrderNotFound: there is no such order.
@@ -63,7 +63,8 @@ class Calls:
         """Iterate over orders, oldest first: all of them, or those that match.
 
         A page of up to `page_size` (0: the server's 100; at most 1000) is fetched when it is
-        needed. An order that is there at the first one comes exactly once, as long as it matches.
+        needed. An order that exists when the first page is fetched comes exactly once, if it still
+        matches.
 
         Raises:
             ValueError: a value does not fit its field.
@@ -89,13 +90,13 @@ class Calls:
         tier: Tier.ValueType | None = None,
         page_size: int = 0,
     ) -> Iterator[Completion]:
-        """Iterate over the completions so far, behind a cursor or from the first; then end.
+        """Iterate over the completions so far, after a cursor or from the first; then end.
 
         All of them, or those that match; each has its own `cursor`. A page of up to `page_size`
         (0: the server's 100; at most 1000) is fetched when it is needed.
 
         Raises:
-            CursorRejected: when iterated: the server cannot go on from the cursor.
+            CursorRejected: raised by the iteration: the server cannot go on from the cursor.
             ValueError: a value does not fit its field.
         """
         request = requests.list_completions(
@@ -114,7 +115,7 @@ class Calls:
             yield from page.completions
 
     def queue_stats(self) -> GetQueueStatsResponse:
-        """Tell how the queue stands, tier by tier. For operators."""
+        """Return the state of the queue, tier by tier. For operators."""
         with translated():
             return self._admin().GetQueueStats(GetQueueStatsRequest(), timeout=self._timeout)
 

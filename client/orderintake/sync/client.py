@@ -60,7 +60,7 @@ class Client(Calls):
         self._streams: set[Completions] = set()
 
     def __enter__(self) -> Self:
-        """Open the connection; the server is first spoken to by the first call."""
+        """Open the connection; nothing is sent before the first call."""
         if self._credentials is None:
             self._channel = grpc.insecure_channel(self._target, options(self._target))
         else:
@@ -91,9 +91,9 @@ class Client(Calls):
         Raises:
             InvalidOrder: fields are bad, all named; nothing was stored.
             RequestIdReused: the request_id names an order with other content.
-            CustomerQuota: the customer has placed as many as it may, for now; nothing was stored.
-            Unavailable: not now; see there whether it may be stored nevertheless.
-            DeadlineExceeded: no answer in time; it may be stored nevertheless.
+            CustomerQuota: the customer has placed as many as it may for now; nothing was stored.
+            Unavailable: not now; see there whether the order may be stored all the same.
+            DeadlineExceeded: no answer in time; the order may be stored all the same.
             TypeError, ValueError: a value does not fit its field; nothing was sent.
         """
         request = requests.place_order(**order)
@@ -105,10 +105,10 @@ class Client(Calls):
     ) -> list[PlaceOrderResponse]:
         """Place 1 to 1000 orders, 3 MiB at the most, all or none; return receipts in their order.
 
-        An order is a dict of `place`'s keywords or a PlaceOrderRequest, which stays as it is.
+        An order is a dict of `place`'s keywords, or a PlaceOrderRequest, which is not changed.
 
         Raises:
-            OrderIntakeError: as `place`; a violation's field begins with the order's place, as in
+            OrderIntakeError: as `place`; a violation's field begins with the order's index, as in
                 `requests[3].lines`.
         """
         request = requests.batch_place_orders(orders)
@@ -117,7 +117,7 @@ class Client(Calls):
         return list(batch.receipts)
 
     def get(self, order_id: str) -> GetOrderResponse:
-        """Tell how an order stands, with its completion once it ended.
+        """Return an order as it is now, with its completion once it has ended.
 
         Raises:
             OrderNotFound: there is no such order.
@@ -138,13 +138,13 @@ class Client(Calls):
         max_batch_size: int = 0,
         heartbeat_interval: float | None = None,
     ) -> Completions:
-        """Subscribe to completions: behind a cursor, from now on, or (neither) from the first.
+        """Subscribe to completions: after a cursor, from now on, or else from the first.
 
-        All of them, or a customer's or a tier's. `max_batch_size` bounds what one message carries
-        (0: the server's 100; at most 1000). `heartbeat_interval` is in seconds, from 1 to 60 (None:
-        5); after two of silence the stream is opened anew. With a `checkpoint` the cursor is stored
-        behind what was handled, and wins over `after` and `from_latest` once there is one: see
-        Completions. Enter what is returned by `with`.
+        All of them, or those of a customer or a tier. `max_batch_size` limits what one message
+        carries (0: the server's 100; at most 1000). `heartbeat_interval` is in seconds, from 1 to
+        60 (None: 5); after two intervals of silence the stream is opened again. A `checkpoint`
+        keeps the cursor after what was handled; once it has one, that is used instead of `after`
+        and `from_latest`. See Completions. Enter what is returned by `with`.
 
         Raises:
             ValueError: both `after` and `from_latest` are given, or a number does not fit.

@@ -1,4 +1,4 @@
-"""Completions as an iterator, which goes on whatever happens to its connection."""
+"""Completions as an iterator that survives the loss of its connection."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
     from orderintake.v1.order_pb2 import Completion
 
-_Taken = TypeVar("_Taken")
+_T = TypeVar("_T")
 
 
 class Completions:
     """Completions in the order of their sequence, without end: an iterator inside its block.
 
-    A lost connection or a server that restarts goes unseen: the stream is resumed from its cursor,
-    for as long as it takes, and each completion comes once; the logger "orderintake" tells of it.
-    One thread iterates; any may close.
+    When the connection is lost or the server restarts, the stream is resumed from its cursor, for
+    as long as that takes. Each completion is still delivered once; the logger "orderintake" warns.
+    One thread iterates; any thread may close.
 
-    With a checkpoint the cursor is stored when all that came together was handled, that is, when
-    more is asked for; and when the block is left. Left by an exception, what was handed out last
-    counts as not handled, and comes again the next time.
+    With a checkpoint the cursor is saved when the subscriber has handled all that was received
+    together and asks for more, and when it leaves the block. If it leaves by an exception, what was
+    delivered last counts as not handled, and is delivered again the next time.
     """
 
     def __init__(
@@ -53,22 +53,22 @@ class Completions:
         self._closed = threading.Event()
 
     def __enter__(self) -> Self:
-        """Wait until the subscription stands: from here on no completion can be missed.
+        """Wait until the subscription is established: no later completion can be missed.
 
         Raises:
             CursorRejected: the server cannot go on from the cursor.
-            Unavailable: five attempts found no server.
+            Unavailable: no server was reached in five attempts.
             DeadlineExceeded: the server did not answer within the client's `timeout`.
-            RuntimeError: it was entered before.
-            Exception: whatever the checkpoint raises.
+            RuntimeError: the block was entered before.
+            Exception: the checkpoint raised it.
         """
         self._subscription.begin()
         self._open_streams.add(self)
         try:
             self._load()
-            while not (self._subscription.stands or self._subscription.ended):
+            while not (self._subscription.established or self._subscription.ended):
                 self._advance()
-            self._save(self._subscription.progress.due())
+            self._save(self._subscription.progress.to_save())
         except BaseException:
             self.close()
             raise
@@ -82,13 +82,13 @@ class Completions:
     ) -> None:
         """End the server's stream at once."""
         self.close()
-        self._save(self._subscription.progress.last(failed=kind is not None))
+        self._save(self._subscription.progress.to_save_at_end(failed=kind is not None))
 
     @property
     def cursor(self) -> str:
-        """The place behind what was handed out: `after` it, nothing is repeated and nothing missed.
+        """The cursor after what was delivered: `after` it, nothing is repeated and nothing missed.
 
-        It also moves when the server says that there was nothing to hand out.
+        It also moves when the server says that there was nothing to deliver.
         """
         return self._subscription.cursor
 
@@ -100,52 +100,52 @@ class Completions:
         """Wait for the next completion; the iteration ends only when the stream was closed.
 
         Raises:
-            CompletionGap: the sequence has a hole or a repeat.
-            CursorRejected: the server came back with another log, or an older one.
-            OrderIntakeError: coming back is no use for another reason.
+            CompletionGap: a sequence number is missing or repeated.
+            CursorRejected: the server restarted with another log, or an older copy of it.
+            OrderIntakeError: another error that reconnecting cannot repair.
         """
-        completion = self._next(self._subscription.take)
+        completion = self._next(self._subscription.next_completion)
         if completion is None:
             raise StopIteration
         return completion
 
     def batches(self) -> Iterator[Batch]:
-        """Iterate over what came together, each with the cursor behind it.
+        """Iterate over batches: what was received together, with the cursor after it.
 
-        For who handles many at once, or stores the cursor in the same transaction as their effect.
+        Use it to handle many at once, or to store the cursor and the effects in one transaction.
 
         Raises:
             OrderIntakeError: as the iteration over single completions does.
         """
-        while (batch := self._next(self._subscription.take_batch)) is not None:
+        while (batch := self._next(self._subscription.next_batch)) is not None:
             yield batch
 
-    def _next(self, take: Callable[[], _Taken | None]) -> _Taken | None:
-        """Take what is there, or wait for it; None once the stream was closed."""
-        self._subscription.progress.asked()
+    def _next(self, read: Callable[[], _T | None]) -> _T | None:
+        """Return what is there, or wait for it; None once the stream was closed."""
+        self._subscription.progress.handled()
         while not self._subscription.ended:
-            taken = take()
-            if taken is not None:
-                return taken
-            self._save(self._subscription.progress.due())
+            found = read()
+            if found is not None:
+                return found
+            self._save(self._subscription.progress.to_save())
             self._advance()
         return None
 
     def _load(self) -> None:
-        """Go on where the checkpoint says."""
+        """Resume from the checkpoint's cursor, if it has one."""
         if self._checkpoint is not None:
             cursor = self._checkpoint.load()
             if cursor is not None:
-                self._subscription.go_on(cursor)
+                self._subscription.resume_from(cursor)
 
     def _save(self, cursor: str | None) -> None:
-        """Store a cursor, if it is worth it and there is a checkpoint."""
+        """Save this cursor, unless it is None or there is no checkpoint."""
         if self._checkpoint is not None and cursor is not None:
             self._checkpoint.save(cursor)
-            self._subscription.progress.stored(cursor)
+            self._subscription.progress.saved(cursor)
 
     def close(self) -> None:
-        """End the stream, from any thread; an iterator that waits ends too."""
+        """End the stream, from any thread; an iterator that waits ends as well."""
         with self._opening:
             self._subscription.end()
             self._closed.set()
@@ -154,7 +154,7 @@ class Completions:
         self._open_streams.discard(self)
 
     def _advance(self) -> None:
-        """Wait for one message of the stream, opened first if need be, or for its loss."""
+        """Wait for one message of the stream or its loss; open a stream first if none is open."""
         call = self._call or self._open()
         if call is None:
             return
@@ -168,8 +168,8 @@ class Completions:
             self._subscription.received(response)
 
     def _open(self) -> _CallIterator[StreamCompletionsResponse] | None:
-        """Open a stream when it is time; None if the subscription was closed meanwhile."""
-        self._closed.wait(self._subscription.pause)
+        """Open a stream after the backoff; None if the subscription was closed meanwhile."""
+        self._closed.wait(self._subscription.backoff)
         with self._opening:
             if not self._subscription.ended:
                 self._call = self._stub.StreamCompletions(self._subscription.request())
@@ -178,12 +178,12 @@ class Completions:
     def _read(
         self, call: _CallIterator[StreamCompletionsResponse]
     ) -> StreamCompletionsResponse | None:
-        """Read one message; silence for too long cancels the call, which makes grpc raise.
+        """Read one message; after too long a silence cancel the call, which makes grpc raise.
 
-        A read that is interrupted, as by Ctrl-C, takes its call with it; the next one resumes.
+        A read that is interrupted, as by Ctrl-C, cancels its call; the next read resumes.
         """
-        alarm = threading.Timer(self._subscription.patience(), call.cancel)
-        alarm.daemon = True  # if Ctrl-C comes while it starts, nobody is to wait for it
+        alarm = threading.Timer(self._subscription.silence_limit(), call.cancel)
+        alarm.daemon = True  # so the program can end if Ctrl-C comes while it starts
         try:
             alarm.start()
             return next(call, None)

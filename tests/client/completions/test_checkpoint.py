@@ -1,4 +1,4 @@
-"""A cursor on disk: whole at any moment, behind what was handled, never ahead of it."""
+"""A cursor on disk: whole at any moment, after what was handled, never further."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -90,7 +90,7 @@ Way = Callable[[Any, int], list[int]]
 
 
 @WAYS
-def test_who_comes_back_goes_on_behind_what_it_handled(
+def test_a_subscriber_that_returns_goes_on_after_what_it_handled(
     server: FakeServer, connect: Connect, path: Path, way: Way
 ) -> None:
     seen: list[int] = []

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from client.completions.opened import completions_of
+from client.completions.subscribed import patient
 from client.fake_server import UNAVAILABLE, Context, FakeServer, Messages, Silence, started
-from orderintake import Client, Completion, Completions, subscription
+from orderintake import Client, Completion, Completions
 
 
 def test_another_thread_ends_an_iterator_that_waits(server: FakeServer) -> None:
@@ -36,18 +38,15 @@ def test_closing_the_client_ends_the_iterators_of_other_threads(server: FakeServ
 
 
 def test_closing_wakes_an_iterator_that_pauses_before_it_comes_back(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch, lost: threading.Event
+    server: FakeServer, lost: threading.Event
 ) -> None:
     def drop(context: Context) -> Messages:
         yield started()
         UNAVAILABLE.end(context)
 
-    monkeypatch.setattr(subscription, "FIRST_PAUSE_SECONDS", 1e9)
-    monkeypatch.setattr(subscription, "LONGEST_PAUSE_SECONDS", 1e6)
     server.servicer.scripts.append(drop)
     with (
-        Client(server.target) as client,
-        client.completions() as completions,
+        completions_of(server.target, patient()) as completions,
         ThreadPoolExecutor() as pool,
     ):
         waiting = pool.submit(list, completions)

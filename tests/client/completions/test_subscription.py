@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from client.completions.subscribed import GONE, established, subscribed
 from client.fake_server import message, started
-from client.subscribed import GONE, standing, subscribed
 from orderintake.errors import (
     CompletionGap,
     ContractBroken,
@@ -66,7 +66,7 @@ def answers(
 
 def taken(subscription: Subscription) -> Iterator[int]:
     """Take what there is, one by one as it is asked for."""
-    while subscription.stands and (completion := subscription.take()):
+    while subscription.established and (completion := subscription.next_completion()):
         yield completion.sequence
 
 
@@ -90,11 +90,11 @@ def test_it_asks_for_the_latest_only_until_it_stands() -> None:
     assert again.WhichOneof("start") == "after_cursor"
 
 
-def test_the_cursor_is_behind_what_was_handed_out() -> None:
-    subscription = standing(stream_completions(after="c0"))
+def test_the_cursor_is_after_what_was_delivered() -> None:
+    subscription = established(stream_completions(after="c0"))
     subscription.received(message(1, 2, 3, cursor="c3+"))
     cursors = [subscription.cursor]
-    while subscription.take():
+    while subscription.next_completion():
         cursors.append(subscription.cursor)
     assert cursors == ["c0", "c1", "c2", "c3+"]
     subscription.received(message(cursor="c9", signal=api.SIGNAL_HEARTBEAT))
@@ -102,7 +102,7 @@ def test_the_cursor_is_behind_what_was_handed_out() -> None:
 
 
 def test_what_was_received_is_not_asked_for_again() -> None:
-    subscription = standing()
+    subscription = established()
     subscription.received(message(1, 2))
     subscription.lost()
     assert subscription.request().after_cursor == "c2"
@@ -111,7 +111,7 @@ def test_what_was_received_is_not_asked_for_again() -> None:
 
 @pytest.mark.parametrize("signal", [api.SIGNAL_UNSPECIFIED, api.SIGNAL_CAUGHT_UP])
 def test_a_stream_must_begin_with_started(signal: api.Signal.ValueType) -> None:
-    subscription = standing()
+    subscription = established()
     subscription.lost()
     subscription.request()
     with pytest.raises(ContractBroken, match="SIGNAL_STARTED"):
@@ -120,14 +120,14 @@ def test_a_stream_must_begin_with_started(signal: api.Signal.ValueType) -> None:
 
 
 def test_a_message_must_have_a_cursor() -> None:
-    subscription = standing()
+    subscription = established()
     with pytest.raises(ContractBroken, match="no cursor"):
         subscription.received(api.StreamCompletionsResponse())
 
 
 @pytest.mark.parametrize("sequences", [(1, 3), (1, 1), (2, 1)])
 def test_a_hole_or_a_repeat_inside_a_message_is_a_gap(sequences: tuple[int, int]) -> None:
-    subscription = standing()
+    subscription = established()
     with pytest.raises(CompletionGap) as caught:
         subscription.received(message(*sequences))
     assert (caught.value.expected, caught.value.received) == (sequences[0] + 1, sequences[1])
@@ -137,7 +137,7 @@ def test_a_hole_or_a_repeat_inside_a_message_is_a_gap(sequences: tuple[int, int]
 
 @pytest.mark.parametrize("sequence", [2, 4])
 def test_a_hole_or_a_repeat_between_two_streams_is_a_gap(sequence: int) -> None:
-    subscription = standing()
+    subscription = established()
     subscription.received(message(1, 2))
     subscription.lost()
     subscription.request()
@@ -148,7 +148,7 @@ def test_a_hole_or_a_repeat_between_two_streams_is_a_gap(sequence: int) -> None:
 
 def test_with_a_filter_a_hole_is_no_gap_but_a_repeat_is() -> None:
     for wanted in (stream_completions(customer_id="ada"), stream_completions(tier=VIP)):
-        subscription = standing(wanted)
+        subscription = established(wanted)
         subscription.received(message(2, 5))
         subscription.received(message(9))
         assert list(taken(subscription)) == [2, 5, 9]
@@ -157,34 +157,34 @@ def test_with_a_filter_a_hole_is_no_gap_but_a_repeat_is() -> None:
 
 
 def test_a_filter_holds_when_it_comes_back() -> None:
-    subscription = standing(stream_completions(customer_id="ada", tier=VIP))
+    subscription = established(stream_completions(customer_id="ada", tier=VIP))
     subscription.lost()
     again = subscription.request()
     assert (again.customer_id, again.tier, again.after_cursor) == ("ada", VIP, "c0")
 
 
-def test_a_batch_is_all_that_is_there_with_the_cursor_behind_it() -> None:
-    subscription = standing()
-    assert subscription.take_batch() is None
+def test_a_batch_is_all_that_is_there_with_the_cursor_after_it() -> None:
+    subscription = established()
+    assert subscription.next_batch() is None
     subscription.received(message(1, 2, cursor="c2+"))
     subscription.received(message(3, cursor="c3+"))
-    assert subscription.take()
-    batch = subscription.take_batch()
+    assert subscription.next_completion()
+    batch = subscription.next_batch()
     assert batch is not None
     assert [completion.sequence for completion in batch.completions] == [2, 3]
     assert batch.cursor == subscription.cursor == "c3+"
-    assert subscription.take_batch() is None
+    assert subscription.next_batch() is None
 
 
 def test_batches_are_taken_from_a_subscription_that_stands() -> None:
     with pytest.raises(RuntimeError):
-        subscribed().take_batch()
+        subscribed().next_batch()
 
 
 def test_a_stored_cursor_wins_over_where_it_was_to_begin() -> None:
     subscription = subscribed(stream_completions(from_latest=True))
-    subscription.go_on("c7")
+    subscription.resume_from("c7")
     request = subscription.request()
     assert (request.WhichOneof("start"), request.after_cursor) == ("after_cursor", "c7")
     assert subscription.cursor == "c7"
-    assert subscription.progress.last(failed=False) is None
+    assert subscription.progress.to_save_at_end(failed=False) is None

@@ -1,4 +1,4 @@
-"""Subscriptions that a test leads by hand, with a clock and chance of its own."""
+"""Subscriptions that a test leads by hand, with a clock and jitter of its own."""
 
 import grpc
 
@@ -27,21 +27,26 @@ EARLIEST = stream_completions()
 def subscribed(
     request: api.StreamCompletionsRequest = EARLIEST,
     *,
-    chance: float = 1.0,
+    jitter: float = 1.0,
     clock: Clock | None = None,
 ) -> Subscription:
-    subscription = Subscription(request, timeout=30, clock=clock or Clock(), chance=lambda: chance)
+    subscription = Subscription(request, timeout=30, clock=clock or Clock(), jitter=lambda: jitter)
     subscription.begin()
     return subscription
 
 
-def standing(
+def patient() -> Subscription:
+    """A subscription that waits for a day before it opens a stream that was lost."""
+    return Subscription(stream_completions(), timeout=10, jitter=lambda: 86_400 / 0.1)
+
+
+def established(
     request: api.StreamCompletionsRequest = EARLIEST,
     *,
-    chance: float = 1.0,
+    jitter: float = 1.0,
     clock: Clock | None = None,
 ) -> Subscription:
-    subscription = subscribed(request, chance=chance, clock=clock)
+    subscription = subscribed(request, jitter=jitter, clock=clock)
     subscription.request()
     subscription.received(started())
     return subscription

@@ -5,8 +5,8 @@ import logging
 import grpc
 import pytest
 
+from client.completions.subscribed import GONE, Clock, established, subscribed
 from client.fake_server import message, started
-from client.subscribed import GONE, Clock, standing, subscribed
 from orderintake.errors import (
     DeadlineExceeded,
     InternalError,
@@ -21,7 +21,7 @@ from orderintake.v1 import order_intake_service_pb2 as api
 
 @pytest.mark.parametrize("code", grpc.StatusCode, ids=lambda code: code.name)
 def test_it_comes_back_from_what_may_pass_and_raises_the_rest(code: grpc.StatusCode) -> None:
-    subscription = standing()
+    subscription = established()
     error = OrderIntakeError(Status(code=code, message=""))
     if code in RESUMABLE:
         subscription.lost(error)
@@ -34,13 +34,13 @@ def test_it_comes_back_from_what_may_pass_and_raises_the_rest(code: grpc.StatusC
 
 
 def test_pauses_double_up_to_five_seconds() -> None:
-    subscription = standing()
-    assert subscription.pause == 0
+    subscription = established()
+    assert subscription.backoff == 0
     assert pauses(subscription, 8) == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5]
 
 
-def test_pauses_are_cut_down_by_chance() -> None:
-    assert pauses(standing(chance=0.25), 3) == [0.025, 0.05, 0.1]
+def test_pauses_are_cut_down_by_jitter() -> None:
+    assert pauses(established(jitter=0.25), 3) == [0.025, 0.05, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_pauses_are_cut_down_by_chance() -> None:
 def test_pauses_begin_anew_when_a_stream_did_its_work(
     heard: api.StreamCompletionsResponse, pause: float
 ) -> None:
-    subscription = standing()
+    subscription = established()
     pauses(subscription, 3)
     subscription.request()
     subscription.received(started("c0"))
@@ -69,14 +69,14 @@ def pauses(subscription: Subscription, count: int) -> list[float]:
     found = []
     for _ in range(count):
         subscription.lost(GONE)
-        found.append(subscription.pause)
+        found.append(subscription.backoff)
     return found
 
 
 def test_it_bears_two_silent_heartbeats_as_the_server_clamps_them() -> None:
     intervals = (None, 0.0, 0.2, 1.5, 20.0, 1e6)
     requests = [stream_completions(heartbeat_interval=each) for each in intervals]
-    patience = [standing(request).patience() for request in requests]
+    patience = [established(request).silence_limit() for request in requests]
     assert patience == [10, 10, 2, 3, 40, 120]
 
 
@@ -84,11 +84,11 @@ def test_until_it_stands_it_bears_no_more_than_the_timeout() -> None:
     clock = Clock()
     subscription = subscribed(stream_completions(heartbeat_interval=20.0), clock=clock)
     subscription.request()
-    assert subscription.patience() == 30
+    assert subscription.silence_limit() == 30
     clock.now = 29.0
-    assert subscription.patience() == 1
+    assert subscription.silence_limit() == 1
     clock.now = 31.0
-    assert subscription.patience() == 0
+    assert subscription.silence_limit() == 0
 
 
 def test_it_gives_up_after_five_attempts_with_what_stood_in_the_way() -> None:
@@ -112,7 +112,7 @@ def test_it_gives_up_when_the_timeout_is_over() -> None:
 
 def test_it_never_gives_up_once_it_stood() -> None:
     clock = Clock()
-    subscription = standing(clock=clock)
+    subscription = established(clock=clock)
     clock.now = 1e9
     pauses(subscription, 1000)
     assert not subscription.ended
@@ -135,7 +135,7 @@ def test_a_loss_is_logged_once_it_stood_and_is_no_warning_when_it_was_announced(
 
 
 def test_once_ended_no_loss_matters() -> None:
-    subscription = standing()
+    subscription = established()
     subscription.end()
     subscription.lost(InternalError(Status(code=grpc.StatusCode.INTERNAL, message="")))
     assert subscription.ended

@@ -8,6 +8,7 @@ import pytest
 
 import orderintake
 from client.blocking import Connect
+from client.completions.opened import Opened, blocking_completions_of, completions_of
 from client.fake_server import (
     UNAVAILABLE,
     Context,
@@ -19,7 +20,8 @@ from client.fake_server import (
     message,
     started,
 )
-from orderintake import subscription
+from orderintake.requests import stream_completions
+from orderintake.subscription import Subscription
 from orderintake.v1 import order_intake_service_pb2 as api
 
 
@@ -35,7 +37,7 @@ def test_completions_come_from_the_first_of_the_log(server: FakeServer, connect:
         assert sequences(completions, 3) == [3, 4, 5]
 
 
-def test_completions_come_from_behind_a_cursor(server: FakeServer, connect: Connect) -> None:
+def test_completions_come_from_after_a_cursor(server: FakeServer, connect: Connect) -> None:
     server.servicer.complete(3)
     with connect(server.target) as client, client.completions(after="c2") as completions:
         assert completions.cursor == "c2"
@@ -266,21 +268,18 @@ def test_going_away_and_an_end_without_a_word_are_come_back_from(
     assert [request.after_cursor for request in server.servicer.requests] == ["", "c2", "c3"]
 
 
-def test_a_stream_that_falls_silent_is_opened_anew(
-    server: FakeServer, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("opened", [completions_of, blocking_completions_of], ids=["sync", "async"])
+def test_a_stream_that_falls_silent_is_opened_anew(server: FakeServer, opened: Opened) -> None:
     def fall_silent(context: Context) -> Messages:
         yield started()
         yield message(1)
         Silence().end(context)
 
-    monkeypatch.setattr(subscription, "SILENT_HEARTBEATS", 0.2)
+    request = stream_completions(heartbeat_interval=1)
+    subscription = Subscription(request, timeout=10, silent_heartbeats=0.2)
     server.servicer.complete(2)
     server.servicer.scripts.append(fall_silent)
-    with (
-        connect(server.target) as client,
-        client.completions(heartbeat_interval=1) as completions,
-    ):
+    with opened(server.target, subscription) as completions:
         assert sequences(completions, 2) == [1, 2]
     assert [request.after_cursor for request in server.servicer.requests] == ["", "c1"]
 

@@ -5,8 +5,10 @@ import threading
 
 import pytest
 
+from client.completions.opened import async_completions_of
+from client.completions.subscribed import patient
 from client.fake_server import UNAVAILABLE, Context, FakeServer, Messages, Silence, started
-from orderintake import AsyncClient, AsyncCompletions, Completion, subscription
+from orderintake import AsyncClient, AsyncCompletions, Completion
 
 
 @pytest.fixture
@@ -76,16 +78,14 @@ async def test_cancelling_wins_over_closing(silent: FakeServer) -> None:
 
 
 async def test_closing_wakes_an_iterator_that_pauses_before_it_comes_back(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch, lost: threading.Event
+    server: FakeServer, lost: threading.Event
 ) -> None:
     def drop(context: Context) -> Messages:
         yield started()
         UNAVAILABLE.end(context)
 
-    monkeypatch.setattr(subscription, "FIRST_PAUSE_SECONDS", 1e9)
-    monkeypatch.setattr(subscription, "LONGEST_PAUSE_SECONDS", 1e6)
     server.servicer.scripts.append(drop)
-    async with AsyncClient(server.target) as client, client.completions() as completions:
+    async with async_completions_of(server.target, patient()) as completions:
         waiting = asyncio.create_task(_collected(completions))
         assert await asyncio.to_thread(lost.wait, 10)
         completions.close()
