@@ -47,7 +47,7 @@ class AsyncCompletions:
         open_streams: set[AsyncCompletions],
         checkpoint: Checkpoint | None,
     ) -> None:
-        """See Client.completions."""
+        """See AsyncClient.completions."""
         self._stub = stub
         self._subscription = subscription
         self._open_streams = open_streams
