@@ -57,14 +57,19 @@ def follow(client: Client, screen: Screen, *, period_seconds: float = 1.0) -> No
     Raises:
         OrderIntakeError: the service did not answer the question.
     """
+    looks = _each_period(client, period_seconds)
     if screen.as_json or not screen.out.is_terminal:
-        for stats in _each_period(client, period_seconds):
+        for stats in looks:
             screen.show(stats, stats_table)
-        return
+    else:
+        _redraw(looks, screen)
+
+
+def _redraw(looks: Iterator[GetQueueStatsResponse], screen: Screen) -> None:
     with Live(
         console=screen.out, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
     ) as live:
-        for stats in _each_period(client, period_seconds):
+        for stats in looks:
             live.update(stats_table(stats), refresh=True)
 
 
