@@ -10,7 +10,7 @@ PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 PIN = .venv/bin/uv pip compile --no-config --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make pins" $(ARGS)
-CODE = client server tests bench docs
+CODE = client server tests bench docs tools
 GENERATED = client/orderintake/v1
 PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 	--plugin=protoc-gen-mypy=.venv-protos/bin/protoc-gen-mypy \
@@ -19,7 +19,7 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install run demo test test-slow coverage chaos bench check static format format-check lint types \
-	layers protos protos-fresh pins clean
+	layers protos protos-fresh sync sync-fresh pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' Makefile
@@ -52,7 +52,7 @@ bench: install ## Measure what orders, a backlog, subscribers and many servers c
 
 check: static coverage ## Everything a change must pass
 
-static: format-check lint types layers protos-fresh ## All of it that needs no test
+static: format-check lint types layers protos-fresh sync-fresh ## All of it that needs no test
 
 format: install ## Put code and protos into the one format
 	@.venv/bin/ruff check --quiet --fix-only $(CODE)
@@ -95,6 +95,12 @@ protos-fresh: .venv-protos/installed
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call generate,"$$fresh") && \
 	if ! diff -r -x __init__.py -x __pycache__ "$$fresh/orderintake/v1" $(GENERATED); then \
 	echo "$(GENERATED) is not what the protos say: run 'make protos'." >&2; exit 1; fi
+
+sync: install ## Generate the synchronous client from the asynchronous one
+	@.venv/bin/python tools/unasync.py
+
+sync-fresh: install
+	@.venv/bin/python tools/unasync.py --check
 
 pins: install ## Compile requirements/*.in anew (ARGS=--upgrade for newer versions)
 	@$(PIN) requirements/dev.in --output-file requirements/dev.txt

@@ -2,8 +2,7 @@
 
 from importlib.metadata import version
 
-from orderintake.aio import AsyncClient
-from orderintake.aio_completions import AsyncCompletions
+from orderintake.aio import AsyncClient, AsyncCompletions
 from orderintake.checkpoint import Checkpoint, FileCheckpoint
 from orderintake.errors import (
     CompletionGap,
@@ -24,8 +23,7 @@ from orderintake.errors import (
 )
 from orderintake.requests import REGULAR, VIP, NewOrder
 from orderintake.subscription import Batch
-from orderintake.sync import Client
-from orderintake.sync_completions import Completions
+from orderintake.sync import Client, Completions
 from orderintake.v1.order_admin_service_pb2 import (
     GetQueueStatsResponse,
     RedriveOrderResponse,

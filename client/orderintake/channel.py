@@ -1,4 +1,4 @@
-"""How the client's channels behave: retries, keepalive, reconnecting, limits."""
+"""The options of the client's channels: retries, keepalive, reconnecting, limits."""
 
 import json
 
@@ -14,18 +14,18 @@ _SERVICES = (
 
 _RETRY_POLICY = {
     "maxAttempts": 5,  # the most that grpc allows
-    "initialBackoff": "0.2s",  # 3 seconds in all: a server that restarts is met again
+    "initialBackoff": "0.2s",  # 3 seconds in all, enough for a server to restart
     "backoffMultiplier": 2,
     "maxBackoff": "2s",
-    # The one code that says the call may be repeated. An order carries a request_id, so a repeat
-    # places it once even if the first attempt had come through; all else may be said twice.
+    # The one code after which a call may be repeated. A repeated order is placed only once, for
+    # its request_id is the same; every other call has the same effect when it is repeated.
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
 
 _SERVICE_CONFIG = {
     "methodConfig": [
         {
-            # A stream is resumed from its cursor instead, by the subscription.
+            # Not for streams: the subscription resumes them from their cursor.
             "name": [
                 {"service": service.full_name, "method": method.name}
                 for service in _SERVICES
@@ -37,30 +37,31 @@ _SERVICE_CONFIG = {
     ]
 }
 
-# Many servers share the calls; one that stops or cannot reach its store says so by its health.
+# Calls go to all servers in turn, except those whose health says that they are stopping or
+# cannot reach their store.
 _BALANCED = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": _SERVICES[0].full_name},
 }
 
 _MANY = ("dns:", "ipv4:", "ipv6:")
-"""How a target begins that may stand for many servers."""
+"""How a target begins that can name many servers."""
 
 _OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.enable_retries", 1),
     # A request larger than this buffer is not retried; grpc's 256 KiB would exclude large batches.
     ("grpc.per_rpc_retry_buffer_size", 4 * 1024**2),
-    # A peer that is gone without a word is noticed by pings while a call waits, within two of a
-    # stream's default heartbeats: until then new calls go into the same dead connection. Not
-    # keepalive_timeout_ms: grpc ignores it below a minute. The server permits a ping a second.
+    # Pings notice a server that vanished without closing the connection, within two of a stream's
+    # default heartbeats; until then new calls are sent into the dead connection. Not by
+    # keepalive_timeout_ms, which grpc ignores below a minute. The server permits a ping a second.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),
-    ("grpc.http2.max_pings_without_data", 0),  # else they cease on a stream that only receives
-    # Left alone, the pauses between attempts to connect grow from 1 s to 2 minutes.
+    ("grpc.http2.max_pings_without_data", 0),  # or they stop on a stream that only receives
+    # By default the backoff between attempts to connect grows from 1 s to 2 minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    # Names are looked up anew when a connection is lost, but not more often: grpc's 30 s would keep
-    # a client off a server that has just come, or on one that is gone.
+    # Names are resolved again when a connection is lost, but no more often than this. With grpc's
+    # default of 30 s a client would miss a new server, or keep to one that is gone, for that long.
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),
 )
 
@@ -68,10 +69,11 @@ Options = tuple[tuple[str, str | int], ...]
 
 
 def options(target: str) -> Options:
-    """Return the options of a channel to this target, whichever grpc stack it belongs to.
+    """Return the options of a channel to this target, for either of grpc's stacks.
 
-    To a target that begins with `dns:`, `ipv4:` or `ipv6:` calls go round robin, to those servers
-    that say by their health that they take orders; to any other, to the first that can be reached.
+    Calls to a target that begins with `dns:`, `ipv4:` or `ipv6:` go round robin to the servers
+    whose health says that they accept orders. Calls to any other target go to the first server
+    that can be reached.
     """
     balance = _BALANCED if target.startswith(_MANY) else {}
     return (("grpc.service_config", json.dumps(_SERVICE_CONFIG | balance)), *_OPTIONS)

@@ -1,4 +1,4 @@
-"""Where a subscriber stores how far it has come, so that it goes on there after a restart."""
+"""Where a subscriber saves its cursor, so that it resumes there after a restart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Checkpoint(Protocol):
-    """A place for one subscriber's cursor; what its methods raise is raised to the subscriber.
+    """Stores one subscriber's cursor; what its methods raise is raised to the subscriber.
 
     AsyncClient calls them on a thread, one at a time.
     """
@@ -17,7 +17,7 @@ class Checkpoint(Protocol):
         """Return the cursor that was saved last; None if there never was one."""
 
     def save(self, cursor: str) -> None:
-        """Keep this cursor in the last one's place; on return it must be safe."""
+        """Replace the saved cursor by this one; on return it must be durable."""
 
 
 class FileCheckpoint:
@@ -28,7 +28,7 @@ class FileCheckpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Name the file, in a directory that exists; beside it, `<path>.new` is written first."""
+        """Name the file. Its directory must exist; `<path>.new` in it is written first."""
         self._path = Path(path)
         self._new = self._path.with_name(f"{self._path.name}.new")
 
@@ -36,7 +36,7 @@ class FileCheckpoint:
         """Return the cursor; None if there is no file.
 
         Raises:
-            ValueError: the file is empty or garbled. To begin anew, remove it.
+            ValueError: the file is empty or damaged. To begin from the start, remove it.
             OSError: it cannot be read.
         """
         try:
@@ -49,11 +49,11 @@ class FileCheckpoint:
         return cursor
 
     def save(self, cursor: str) -> None:
-        """Store the cursor durably, all of it or nothing.
+        """Store the cursor durably, all of it or none.
 
         Raises:
-            ValueError: it is no cursor: not a line of printable ASCII.
-            OSError: it cannot be stored; what was stored before still is.
+            ValueError: the cursor is not a line of printable ASCII.
+            OSError: it cannot be stored; the file still holds what was saved before.
         """
         if not _is_cursor(cursor):
             raise ValueError(f"{cursor!r} is no cursor")
@@ -70,7 +70,7 @@ def _is_cursor(text: str) -> bool:
 
 
 def _make_names_durable(directory: Path) -> None:
-    if os.name == "nt":  # it has no way to flush a directory, and does not let open one
+    if os.name == "nt":  # it can neither open nor flush a directory
         return
     descriptor = os.open(directory, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""The errors a caller can meet: one class for each thing that can be done about it."""
+"""The errors that a caller can meet: one class for each way to react."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OrderIntakeError(Exception):
     """
 
     def __init__(self, status: Status) -> None:
-        """Keep what the server, or grpc on its behalf, said."""
+        """Make the error from the status of the failed call."""
         super().__init__(status)
         self._status = status
 
@@ -54,7 +54,7 @@ class OrderIntakeError(Exception):
 
     @property
     def message(self) -> str:
-        """What happened, for people."""
+        """What happened, as text for people."""
         return self._status.message
 
     @property
@@ -72,16 +72,16 @@ class InvalidOrder(OrderIntakeError):
 
     @property
     def violations(self) -> tuple[FieldViolation, ...]:
-        """Every bad field, 50 at the most."""
+        """Every bad field, at most 50."""
         return self._status.violations
 
 
 class RequestIdReused(OrderIntakeError):
-    """The customer used this request_id before, for other content; nothing was stored."""
+    """The customer used this request_id before, with other content; nothing was stored."""
 
     @property
     def order_id(self) -> str:
-        """The order that holds the request_id."""
+        """The order that was placed with this request_id."""
         return self.metadata.get("order_id", "")
 
 
@@ -89,8 +89,8 @@ class Unavailable(OrderIntakeError):
     """Not now: the queue is full, the server stops, its store fails, or no server answers.
 
     By `reason`: QUEUE_FULL, DRAINING, STORAGE_UNAVAILABLE, or "" when no server answers. The
-    automatic retries are used up. An earlier attempt may have come through unheard: whether an
-    order is stored, a repeat with the same request_id tells, and it does no harm.
+    automatic retries are used up. An attempt whose answer was lost may have stored the order.
+    Placing it again with the same request_id is safe, and tells.
     """
 
     @property
@@ -100,9 +100,9 @@ class Unavailable(OrderIntakeError):
 
 
 class CustomerQuota(OrderIntakeError):
-    """The customer has as many orders waiting, or placed lately, as one may; nothing was stored.
+    """The customer may have no more orders waiting, or place no more for now; nothing was stored.
 
-    Not retried automatically. Others are still served: hold back this customer's orders.
+    Not retried automatically. Other customers are served: hold back only this one's orders.
     """
 
     @property
@@ -125,46 +125,45 @@ class OrderNotRedrivable(OrderIntakeError):
 
 
 class CursorRejected(OrderIntakeError):
-    """The server cannot go on from this cursor; begin elsewhere.
+    """The server cannot go on from this cursor; begin from another one.
 
-    By `reason`: CURSOR_INVALID, it is no cursor, or was damaged; CURSOR_OTHER_LOG, it belongs to
+    By `reason`: CURSOR_INVALID, it is not a cursor, or is damaged; CURSOR_OTHER_LOG, it belongs to
     another server; CURSOR_AHEAD, the server's log was restored from an older copy; CURSOR_EXPIRED,
     see CursorExpired.
     """
 
 
 class CursorExpired(CursorRejected):
-    """Completions behind this cursor have been pruned: some that were not read are gone."""
+    """Completions after this cursor were pruned: some that were not read are gone."""
 
     @property
     def earliest_cursor(self) -> str:
-        """From where the log can still be read."""
+        """The first cursor from which the log can still be read."""
         return self.metadata.get("earliest_cursor", "")
 
 
 class SubscriberTooSlow(OrderIntakeError):
-    """The server gave a completion stream up: its subscriber took nothing of it for too long.
+    """The server ended a completion stream because its subscriber read nothing for too long.
 
-    Nothing is missed: who comes back with the last cursor goes on. `completions()` does so by
-    itself, and only logs it.
+    Nothing is missed by a subscriber that resumes from its last cursor. `completions()` does so by
+    itself, and only logs a warning.
     """
 
 
 class InternalError(OrderIntakeError):
-    """A bug of the service. Report it."""
+    """The service has a bug. Report it with `incident_id`."""
 
     @property
     def incident_id(self) -> str:
-        """What the server's log calls it, beside the cause."""
+        """The id by which the server's log names the incident and its cause."""
         return self.metadata.get("incident_id", "")
 
 
 class DeadlineExceeded(OrderIntakeError):
     """No answer came within the client's `timeout`; whether an order was stored is not known.
 
-    A repeat with the same request_id tells. A server that refuses may also ask grpc to hold its
-    automatic retry back (`grpc-retry-pushback-ms`) beyond the timeout; grpc then waits in vain, and
-    this error takes the refusal's place.
+    Placing it again with the same request_id is safe, and tells. This error also replaces a
+    refusal whose `grpc-retry-pushback-ms` makes grpc wait for its retry until the timeout.
     """
 
 
@@ -173,13 +172,13 @@ class ContractBroken(OrderIntakeError):
 
 
 class CompletionGap(ContractBroken):
-    """The sequence of a completion stream has a hole or a repeat: completions may be lost."""
+    """A completion stream skips or repeats a sequence number: completions may be lost."""
 
     def __init__(self, expected: int, received: int) -> None:
-        """Report that the completion `received` came where `expected` had to."""
+        """Report that completion `received` came in place of `expected`."""
         message = f"completion {received} came where {expected} had to"
         super().__init__(Status(code=grpc.StatusCode.DATA_LOSS, message=message))
-        self.args = (expected, received)  # what a copy, as by pickle, is made from
+        self.args = (expected, received)  # from which pickle and copy make the error again
         self.expected = expected
         self.received = received
 
@@ -200,17 +199,17 @@ BY_REASON: dict[str, type[OrderIntakeError]] = {
     "SUBSCRIBER_TOO_SLOW": SubscriberTooSlow,
     "INTERNAL": InternalError,
 }
-"""What each reason of the contract is raised as."""
+"""The error that is raised for each reason of the contract."""
 
 _BY_CODE: dict[grpc.StatusCode, type[OrderIntakeError]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
-"""What an error without a reason, or with one from a newer contract, is raised as."""
+"""The error that is raised for a code, if the reason is absent or of a newer contract."""
 
 
 def from_rpc(error: grpc.RpcError) -> OrderIntakeError:
-    """Return the error that says what grpc's error says."""
+    """Return the error of this module that stands for grpc's."""
     status = status_of(error)
     by_code = _BY_CODE.get(status.code, OrderIntakeError)
     return BY_REASON.get(status.reason, by_code)(status)
@@ -218,7 +217,7 @@ def from_rpc(error: grpc.RpcError) -> OrderIntakeError:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise this module's errors in the place of grpc's."""
+    """Raise this module's errors instead of grpc's."""
     try:
         yield
     except grpc.RpcError as error:

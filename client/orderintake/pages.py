@@ -1,4 +1,4 @@
-"""A listing that comes in pages: what to ask for next, and when the last one has come."""
+"""A list that is fetched page by page: what to request next, and when the last page came."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _R = TypeVar("_R", bound=_Request)
 
 
 class Pages(Generic[_R]):
-    """How far a listing has come, whatever carries it.
+    """How much of a list was fetched, without input or output.
 
     Attributes:
-        request: what to ask for next.
+        request: the request for the next page.
         ended: the last page was received.
     """
 
     def __init__(self, request: _R) -> None:
-        """Begin with the page that `request` asks for."""
+        """Begin with the page of this request."""
         self.request = request
         self.ended = False
 
     def received(self, page: _Page) -> None:
-        """Go on behind this page.
+        """Prepare to request the page after this one.
 
         Raises:
-            ContractBroken: the page leads back to itself.
+            ContractBroken: the page names itself as the next one.
         """
         token = page.next_page_token
         if token and token == self.request.page_token:

@@ -1,4 +1,4 @@
-"""How far a subscriber has come, and when that is worth storing."""
+"""How far a subscriber has come, and when its cursor is saved."""
 
 from __future__ import annotations
 
@@ -9,61 +9,63 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 IDLE_SECONDS = 5.0
-"""How long a cursor that moves without completions waits, at least, before it is stored."""
+"""How long a cursor that moves without completions is not saved again."""
 
 
 class Progress:
-    """Which cursor is behind what was handled: what is handed out counts once more is asked for.
+    """What a subscriber was delivered and what it handled.
+
+    What was delivered counts as handled when the subscriber asks for more.
 
     Attributes:
-        cursor: the place behind what was handed out, and behind all that had nothing to hand out.
+        cursor: the cursor after what was delivered, and after all that held nothing to deliver.
     """
 
     def __init__(self, cursor: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin at a place, "" if not known yet; nothing is stored. `clock` counts seconds."""
+        """Begin at a cursor, "" if not known yet; none is saved. `clock` counts seconds."""
         self.cursor = cursor
         self._clock = clock
         self._handled = ""
-        self._stored: str | None = None
-        self._stored_at = 0.0
+        self._saved: str | None = None
+        self._saved_at = 0.0
         self._has_worked = False
 
-    def passed(self, cursor: str) -> None:
-        """Move on: more was asked for, and up to here there is nothing to hand out."""
+    def advance(self, cursor: str) -> None:
+        """Move to this cursor, up to which there is nothing to deliver."""
         self.cursor = self._handled = cursor
 
-    def handed_out(self, cursor: str) -> None:
-        """Move on: all up to here is with the subscriber, who begins to handle it."""
+    def delivered(self, cursor: str) -> None:
+        """Move to this cursor: the subscriber has all up to it, and begins to handle it."""
         self.cursor = cursor
         self._has_worked = True
 
-    def asked(self) -> None:
-        """Take all that was handed out for handled: more is asked for."""
+    def handled(self) -> None:
+        """Count all that was delivered as handled, for the subscriber asks for more."""
         self._handled = self.cursor
 
-    def due(self) -> str | None:
-        """Return the cursor to store now that more is asked for and none is there; None: no need.
+    def to_save(self) -> str | None:
+        """Return the cursor to save before the subscriber waits for more; None if there is none.
 
-        Where no completion was handled since, it has to wait for its time: see IDLE_SECONDS.
+        When no completion was handled since the last save, it waits: see IDLE_SECONDS.
         """
-        is_idle = self._stored is not None and not self._has_worked
-        if is_idle and self._clock() < self._stored_at + IDLE_SECONDS:
+        is_idle = self._saved is not None and not self._has_worked
+        if is_idle and self._clock() < self._saved_at + IDLE_SECONDS:
             return None
-        return self._unless_stored(self._handled)
+        return self._unless_saved(self._handled)
 
-    def last(self, *, failed: bool) -> str | None:
-        """Return the cursor to store when the subscriber leaves; None if there is no need.
+    def to_save_at_end(self, *, failed: bool) -> str | None:
+        """Return the cursor to save when the subscriber leaves; None if there is none.
 
-        Who leaves for good has handled all. Who failed has not handled what was handed out last:
-        it comes again.
+        A subscriber that leaves without an error has handled all. One that failed has not handled
+        what was delivered last: it is delivered again the next time.
         """
-        return self._unless_stored(self._handled if failed else self.cursor)
+        return self._unless_saved(self._handled if failed else self.cursor)
 
-    def _unless_stored(self, cursor: str) -> str | None:
-        return None if cursor in {"", self._stored} else cursor
+    def _unless_saved(self, cursor: str) -> str | None:
+        return None if cursor in {"", self._saved} else cursor
 
-    def stored(self, cursor: str) -> None:
-        """Know that this cursor is stored."""
-        self._stored = cursor
-        self._stored_at = self._clock()
+    def saved(self, cursor: str) -> None:
+        """Note that this cursor is saved now."""
+        self._saved = cursor
+        self._saved_at = self._clock()
         self._has_worked = False

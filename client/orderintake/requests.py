@@ -1,4 +1,4 @@
-"""The requests of the contract, made from what a caller has at hand."""
+"""Makes the contract's requests from plain Python values."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ from orderintake.v1.order_pb2 import (
 )
 
 REGULAR = TIER_REGULAR
-"""The tier of an order that starts when no VIP order waits."""
+"""The tier of an order that starts only when no VIP order waits."""
 
 VIP = TIER_VIP
 """The tier of an order that starts before every waiting regular one."""
@@ -40,12 +40,12 @@ class NewOrder(TypedDict):
 
     `customer_id` and `lines` (quantities by sku, or OrderLines) are required. `tier` is REGULAR
     unless given. `payload` is the caller's own message, packed unless it is an Any already.
-    `request_id` is made up when absent, None or ""; give one to repeat an order safely.
-    `not_before` and `expire_time` bound when it may start: a datetime with a time zone, or a
-    timedelta from now, which with a `request_id` makes each repeat another content.
+    `request_id` is generated when absent, None or ""; give one to repeat an order safely.
+    `not_before` and `expire_time` limit when it may start: a datetime with a time zone, or a
+    timedelta from now; a timedelta gives each repeat of a `request_id` another content.
 
-    Whoever makes a request of it raises TypeError for a value of the wrong type; and ValueError for
-    a number that does not fit its field, a text that is not Unicode, a time that has no zone.
+    Placing it raises TypeError for a value of the wrong type, and ValueError for a number that does
+    not fit its field, a text that is not Unicode, or a time without a time zone.
     """
 
     customer_id: str
@@ -69,7 +69,7 @@ def place_order(  # noqa: PLR0913 - the parts of an order, all named
     not_before: datetime | timedelta | None = None,
     expire_time: datetime | timedelta | None = None,
 ) -> PlaceOrderRequest:
-    """Make the request that places one order; NewOrder tells from what, and what is raised."""
+    """Make the request that places one order; see NewOrder for the values and the errors."""
     now = datetime.now(UTC)
     return PlaceOrderRequest(
         request_id=request_id or uuid4().hex,

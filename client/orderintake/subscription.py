@@ -1,4 +1,4 @@
-"""The life of one subscription to completions: what to ask, what to believe, when to come back."""
+"""One subscription to completions: what to request, what to accept, when to reconnect."""
 
 from __future__ import annotations
 
@@ -36,30 +36,31 @@ if TYPE_CHECKING:
 RESUMABLE = frozenset(
     {
         StatusCode.UNAVAILABLE,  # the server stops, restarts, or cannot be reached
-        StatusCode.ABORTED,  # the server gave this stream up, not the subscription
-        StatusCode.CANCELLED,  # somebody on the way cut the stream
-        StatusCode.DEADLINE_EXCEEDED,  # likewise: the client sets a stream no deadline
+        StatusCode.ABORTED,  # the server ended this stream; it serves a new one
+        StatusCode.CANCELLED,  # a proxy or the server cut the stream
+        StatusCode.DEADLINE_EXCEEDED,  # a proxy's, for the client sets a stream none
     }
 )
-"""The codes after which the same subscription may well succeed; all others are final."""
+"""The codes after which the stream is opened again; any other ends the subscription."""
 
 ATTEMPTS = 5
-"""How often a subscription that never stood is tried."""
+"""How often a stream is opened for a subscription that was never established."""
 
 SILENT_HEARTBEATS = 2
-"""For how many heartbeat intervals a stream may be silent before it is taken for dead."""
+"""For how many heartbeat intervals a stream may be silent before it counts as lost."""
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 5.0
+FIRST_BACKOFF_SECONDS = 0.1
+MAX_BACKOFF_SECONDS = 5.0
+"""How long to wait before a stream is opened again: at first, and at most."""
 
 _log = logging.getLogger("orderintake")
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Completions that came together, at least one, and the place behind them.
+    """Completions that came together, at least one, and the cursor after the last of them.
 
-    `after` this cursor nothing of the batch is repeated and nothing behind it missed.
+    A subscription `after` this cursor repeats none of the batch and misses none that follows.
     """
 
     completions: tuple[Completion, ...]
@@ -67,16 +68,17 @@ class Batch:
 
 
 class Subscription:
-    """What is known of one subscription, whatever carries it.
+    """The state of one subscription, without input or output.
 
-    Its owner begins it, waits for `pause` seconds, opens a stream with `request()`, and reports
-    each message of it to `received()` and its loss to `lost()`; both raise what the subscriber has
-    to know. Once it `stands`, and while there is something to `take()`, that is handed out first.
+    The owner calls `begin()`, waits for `backoff` seconds, opens a stream with `request()`, and
+    passes each message to `received()` and the loss of the stream to `lost()`; both raise an error
+    that the subscriber must see. Once the subscription is `established`, the owner delivers what
+    `next_completion()` or `next_batch()` returns before it reads another message.
 
     Attributes:
-        stands: the server has said SIGNAL_STARTED once: from here on nothing can be missed.
-        ended: the subscriber has left, or was told why it cannot go on.
-        pause: how many seconds to wait before the next stream is opened.
+        established: the server has sent SIGNAL_STARTED once; no later completion can be missed.
+        ended: the subscriber has left, or an error was raised to it.
+        backoff: how many seconds to wait before the next stream is opened.
         progress: how far the subscriber has come.
     """
 
@@ -86,73 +88,76 @@ class Subscription:
         *,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
+        silent_heartbeats: float = SILENT_HEARTBEATS,
     ) -> None:
-        """Subscribe as `request` says, to stand within `timeout` seconds of `begin()` or fail.
+        """Subscribe as `request` says; fail if not established within `timeout` of `begin()`.
 
-        `clock` counts seconds; `chance` draws from 0 to 1.
+        `timeout` and `clock` are in seconds. `jitter` returns a number from 0 to 1, by which each
+        backoff is multiplied.
         """
-        self.stands = self.ended = False
-        self.pause = 0.0
-        self._asked = request
+        self.established = self.ended = False
+        self.backoff = 0.0
+        self._request = request
         self._received_cursor = request.after_cursor
         self._is_filtered = bool(request.customer_id or request.tier)
-        self._timeout, self._clock, self._chance = timeout, clock, chance
+        self._timeout, self._clock, self._jitter = timeout, clock, jitter
+        self._silent_heartbeats = silent_heartbeats
         self._deadline: float | None = None
         self._failures = 0
-        self._obstacle: Unavailable | None = None
+        self._last_unavailable: Unavailable | None = None
         self._started = self._going_away = False
         self._sequence: int | None = None
-        self._waiting: deque[Completion] = deque()
+        self._undelivered: deque[Completion] = deque()
         self.progress = Progress(request.after_cursor, clock=clock)
 
     @property
     def cursor(self) -> str:
-        """The place behind what was handed out, and behind all that had nothing to hand out."""
+        """The cursor after what was delivered, and after all that held nothing to deliver."""
         return self.progress.cursor
 
-    def go_on(self, cursor: str) -> None:
-        """Begin behind a cursor that was stored, wherever else it was to begin."""
-        self._asked.after_cursor = self._received_cursor = cursor
-        self.progress.passed(cursor)
-        self.progress.stored(cursor)
+    def resume_from(self, cursor: str) -> None:
+        """Begin after a cursor that was saved earlier, whatever the request says."""
+        self._request.after_cursor = self._received_cursor = cursor
+        self.progress.advance(cursor)
+        self.progress.saved(cursor)
 
     def begin(self) -> None:
-        """Start the time in which the subscription has to stand.
+        """Start the time within which the subscription must be established.
 
         Raises:
-            RuntimeError: it was begun before.
+            RuntimeError: it was called before.
         """
         if self._deadline is not None:
             raise RuntimeError("a subscription is entered once; ask the client for another one")
         self._deadline = self._clock() + self._timeout
 
     def request(self) -> StreamCompletionsRequest:
-        """Return what to ask of the stream that is opened now."""
+        """Return the request for the stream that is opened now."""
         self._started = self._going_away = False
-        if not self.stands:
-            return self._asked
+        if not self.established:
+            return self._request
         request = StreamCompletionsRequest()
-        request.CopyFrom(self._asked)
+        request.CopyFrom(self._request)
         request.after_cursor = self._received_cursor
         return request
 
-    def patience(self) -> float:
-        """Return for how many seconds the stream may be silent from now on."""
-        interval = self._asked.heartbeat_interval
+    def silence_limit(self) -> float:
+        """Return for how many seconds from now the stream may be silent."""
+        interval = self._request.heartbeat_interval
         seconds = (interval.seconds + interval.nanos / 1e9) or 5.0
-        silence = SILENT_HEARTBEATS * min(max(seconds, 1.0), 60.0)  # as the server clamps it
-        return silence if self.stands else min(silence, self._time_left())
+        silence = self._silent_heartbeats * min(max(seconds, 1.0), 60.0)  # as the server clamps it
+        return silence if self.established else min(silence, self._time_left())
 
     def _time_left(self) -> float:
-        """Return for how many seconds more the subscription may fail to stand."""
+        """Return how many seconds are left to establish the subscription."""
         return 0.0 if self._deadline is None else max(0.0, self._deadline - self._clock())
 
     def received(self, response: StreamCompletionsResponse | None) -> None:
-        """Believe one message of the stream; None is its end without an error.
+        """Accept one message of the stream; None means that it ended without an error.
 
         Raises:
-            CompletionGap: its completions do not follow on those before.
+            CompletionGap: a sequence number is missing or repeated.
             ContractBroken: the stream did not begin with SIGNAL_STARTED, or has no cursor.
             OrderIntakeError: as `lost()` does.
         """
@@ -164,18 +169,18 @@ class Subscription:
         if not response.cursor:
             self._end(_broken("a message of a completion stream has no cursor"))
         for completion in response.completions:
-            self._follow(completion.sequence)
-        self._started = self.stands = True
+            self._check_sequence(completion.sequence)
+        self._started = self.established = True
         self._going_away = response.signal == SIGNAL_GOING_AWAY
         if response.completions or response.signal == SIGNAL_HEARTBEAT:
             self._failures = 0
-        self._waiting.extend(response.completions)
+        self._undelivered.extend(response.completions)
         self._received_cursor = response.cursor
-        if not self._waiting:
-            self.progress.passed(response.cursor)
+        if not self._undelivered:
+            self.progress.advance(response.cursor)
 
-    def _follow(self, sequence: int) -> None:
-        """Believe the next sequence; a filter leaves some out, and still they grow."""
+    def _check_sequence(self, sequence: int) -> None:
+        """Accept the next sequence number; with a filter some are missing, but they still grow."""
         if self._sequence is not None:
             expected = self._sequence + 1
             if sequence < expected or (sequence > expected and not self._is_filtered):
@@ -183,68 +188,70 @@ class Subscription:
         self._sequence = sequence
 
     def lost(self, error: OrderIntakeError | None = None) -> None:
-        """Prepare to come back after a stream that failed, fell silent or just ended (None).
+        """Prepare to reconnect after a stream that failed, or (None) ended or was silent too long.
 
         Raises:
-            OrderIntakeError: this very error, after which coming back is no use.
-            Unavailable: the subscription never stood: the last obstacle met.
-            DeadlineExceeded: likewise, and no obstacle is known.
+            OrderIntakeError: the error that was passed, if its code is not one of RESUMABLE.
+            Unavailable: it was never established; this is the last such error met.
+            DeadlineExceeded: it was never established, and no Unavailable was met.
         """
         if self.ended:
             return
         self._failures += 1
         if error is not None and error.code not in RESUMABLE:
             self._end(error)
-        if not self.stands:
-            self._despair(error)
-        longest = FIRST_PAUSE_SECONDS * 2 ** min(self._failures - 1, 10)
-        self.pause = self._chance() * min(longest, LONGEST_PAUSE_SECONDS)
-        if self.stands:
+        if not self.established:
+            self._check_time_left(error)
+        longest = FIRST_BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10)
+        self.backoff = self._jitter() * min(longest, MAX_BACKOFF_SECONDS)
+        if self.established:
             level = logging.INFO if self._going_away else logging.WARNING
-            cause = error or "it fell silent, or ended without a word"
-            _log.log(level, "completion stream lost, back in %.2f s: %s", self.pause, cause)
+            cause = error or "it was silent too long, or ended without an error"
+            _log.log(
+                level, "completion stream lost, reconnecting in %.2f s: %s", self.backoff, cause
+            )
 
-    def _despair(self, error: OrderIntakeError | None) -> None:
-        """Give up a subscription that cannot get to stand."""
+    def _check_time_left(self, error: OrderIntakeError | None) -> None:
+        """End a subscription that was not established in time, or in five attempts."""
         if isinstance(error, Unavailable):
-            self._obstacle = error
+            self._last_unavailable = error
         if self._failures >= ATTEMPTS or not self._time_left():
             late = Status(code=StatusCode.DEADLINE_EXCEEDED, message="the stream did not begin")
-            self._end(self._obstacle or DeadlineExceeded(late))
+            self._end(self._last_unavailable or DeadlineExceeded(late))
 
-    def take(self) -> Completion | None:
-        """Hand out the next completion, and move `cursor` behind it; None if there is none now.
+    def next_completion(self) -> Completion | None:
+        """Deliver the next completion and move `cursor` after it; None if there is none now.
 
         Raises:
-            RuntimeError: the subscription does not stand yet.
+            RuntimeError: the subscription is not established yet.
         """
-        self._refuse_outside()
-        if not self._waiting:
+        self._check_established()
+        if not self._undelivered:
             return None
-        completion = self._waiting.popleft()
-        self.progress.handed_out(completion.cursor if self._waiting else self._received_cursor)
+        completion = self._undelivered.popleft()
+        self.progress.delivered(completion.cursor if self._undelivered else self._received_cursor)
         return completion
 
-    def take_batch(self) -> Batch | None:
-        """Hand out all that is there, and move `cursor` behind it; None if there is nothing now.
+    def next_batch(self) -> Batch | None:
+        """Deliver all that was received and move `cursor` after it; None if there is none now.
 
         Raises:
-            RuntimeError: the subscription does not stand yet.
+            RuntimeError: the subscription is not established yet.
         """
-        self._refuse_outside()
-        if not self._waiting:
+        self._check_established()
+        if not self._undelivered:
             return None
-        batch = Batch(tuple(self._waiting), self._received_cursor)
-        self._waiting.clear()
-        self.progress.handed_out(batch.cursor)
+        batch = Batch(tuple(self._undelivered), self._received_cursor)
+        self._undelivered.clear()
+        self.progress.delivered(batch.cursor)
         return batch
 
-    def _refuse_outside(self) -> None:
-        if not self.stands:
+    def _check_established(self) -> None:
+        if not self.established:
             raise RuntimeError("a subscription is iterated inside its `with` block only")
 
     def end(self) -> None:
-        """End the subscription: its subscriber has left."""
+        """End the subscription, for its subscriber has left."""
         self.ended = True
 
     def _end(self, error: OrderIntakeError) -> NoReturn:

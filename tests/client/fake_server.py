@@ -114,7 +114,7 @@ def completion(sequence: int) -> order_pb2.Completion:
 def message(
     *sequences: int, cursor: str = "", signal: api.Signal.ValueType = api.SIGNAL_UNSPECIFIED
 ) -> api.StreamCompletionsResponse:
-    """A message of a completion stream; its cursor is behind its completions."""
+    """A message of a completion stream; its cursor is after its completions."""
     return api.StreamCompletionsResponse(
         completions=[completion(sequence) for sequence in sequences],
         cursor=cursor or f"c{sequences[-1]}",

@@ -1,4 +1,4 @@
-"""Times are taken from a program or from what one types, and are never ambiguous."""
+"""A caller's times are never ambiguous."""
 
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from orderintake.requests import place_order
-from orderintake.times import from_text, timestamp
+from orderintake.times import timestamp
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 PARIS = timezone(timedelta(hours=1))
@@ -62,30 +62,3 @@ def test_an_order_has_both_its_times_from_the_same_now() -> None:
     apart = request.expire_time.ToDatetime() - request.not_before.ToDatetime()
     assert apart == hour
     assert not place_order(customer_id="ada", lines={}).HasField("not_before")
-
-
-@pytest.mark.parametrize(
-    ("text", "time"),
-    [
-        ("2030-01-31T12:00:00Z", NOW),
-        ("2030-01-31T13:00:00+01:00", NOW),
-        ("2030-01-31 12:00:00.000001Z", NOW.replace(microsecond=1)),
-        ("+10m", timedelta(minutes=10)),
-        ("+1d2h3m4s", timedelta(days=1, hours=2, minutes=3, seconds=4)),
-        ("+0s", timedelta()),
-    ],
-)
-def test_a_time_is_read_as_one_types_it(text: str, time: datetime | timedelta) -> None:
-    assert from_text(text) == time
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("", "+", "10m", "+10", "+m", "+1m1h", "-5m", "+٣m", f"+{'9' * 30}d"),
-        *("noon", "2030-01-31", "2030-01-31T12:00:00", "2030-13-01T00:00:00Z"),
-    ],
-)
-def test_what_is_no_time_is_told_how_it_should_look(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is neither like 2030-01-31T12:00:00Z nor like \+1h30m"):
-        from_text(text)

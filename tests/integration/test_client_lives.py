@@ -10,7 +10,7 @@ from typing import Any, Self
 import pytest
 
 import orderintake
-from client.command import lines_of, run_at
+from client.cli.command import lines_of, run_at
 from orderintake import (
     REGULAR,
     VIP,

@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 import venv
+import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PROTOS = list((ROOT / "protos").rglob("*.proto"))
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -20,12 +23,18 @@ def run(*command: str | Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the sdist, which was built from the repository."""
+    place = tmp_path_factory.mktemp("built")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place, ROOT / "client")
+    (wheel,) = place.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment that holds the wheel and what the wheel asks for."""
     place = tmp_path_factory.mktemp("client")
-    build = (sys.executable, "-m", "build", "--no-isolation")
-    run(*build, "--wheel", "--outdir", place, ROOT / "client")
-    (wheel,) = place.glob("*.whl")
     venv.create(place / "venv")
     python = place / "venv" / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
@@ -42,11 +51,12 @@ def pins_without_hashes(place: Path) -> Path:
     return pins
 
 
-def test_it_pulls_in_grpcio_and_protobuf_and_nothing_else(python: Path) -> None:
+def test_it_pulls_in_grpcio_protobuf_and_googles_messages_and_nothing_else(python: Path) -> None:
     listed = run(sys.executable, "-m", "pip", "--python", python, "list", "--format", "json")
     names = {package["name"].replace("_", "-") for package in json.loads(listed)}
     # typing-extensions is grpcio's own need.
-    assert names == {"orderintake-client", "grpcio", "protobuf", "typing-extensions"}
+    needs = {"grpcio", "protobuf", "googleapis-common-protos", "typing-extensions"}
+    assert names == {"orderintake-client"} | needs
 
 
 def test_it_speaks_the_contract(python: Path) -> None:
@@ -55,6 +65,47 @@ def test_it_speaks_the_contract(python: Path) -> None:
         "print(contract.Order(customer_id='ada').customer_id)"
     )
     assert run(python, "-c", code) == "ada\n"
+
+
+def test_it_holds_the_library_its_types_its_protos_and_its_licence(wheel: Path) -> None:
+    client = ROOT / "client"
+    expected = {
+        path.relative_to(client).as_posix()
+        for path in (client / "orderintake").rglob("*")
+        if path.suffix in {".py", ".pyi", ".typed"}
+    }
+    assert "orderintake/py.typed" in expected
+    protos = {path.relative_to(ROOT / "protos").as_posix(): path for path in PROTOS}
+    with zipfile.ZipFile(wheel) as opened:
+        held = {name for name in opened.namelist() if not name.startswith(dist_info(wheel))}
+        assert held == expected | protos.keys()
+        for name, path in protos.items():
+            assert opened.read(name) == path.read_bytes()
+        licence = opened.read(f"{dist_info(wheel)}/licenses/LICENSE")
+        assert licence == (ROOT / "LICENSE").read_bytes()
+
+
+def dist_info(wheel: Path) -> str:
+    """The folder of the wheel's metadata."""
+    return f"{wheel.name.removesuffix('-py3-none-any.whl')}.dist-info"
+
+
+def test_it_says_what_it_is_and_makes_no_claim_of_windows(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as opened:
+        said = message_from_bytes(opened.read(f"{dist_info(wheel)}/METADATA"))
+    classifiers = said.get_all("Classifier", [])
+    assert {"Typing :: Typed", "Operating System :: POSIX"} <= set(classifiers)
+    assert not [each for each in classifiers if "Windows" in each or "Independent" in each]
+    assert said["License-Expression"] == "Apache-2.0"
+    assert set(said.get_all("Provides-Extra", [])) == {"cli", "types"}
+    assert not said.get_all("Project-URL")
+
+
+def test_its_command_says_which_extra_it_needs(python: Path) -> None:
+    command = [str(python.with_name("orderintake")), "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "pip install 'orderintake-client[cli]'" in done.stderr
 
 
 def test_it_is_imported_without_the_command_line_even_where_that_is_installed() -> None:

@@ -1,0 +1,155 @@
+"""Further calls of the asynchronous client: cancel, list, and those for operators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orderintake import requests
+from orderintake.errors import translated
+from orderintake.pages import Pages
+from orderintake.v1.order_admin_service_pb2 import (
+    GetQueueStatsRequest,
+    PauseTierRequest,
+    RedriveOrderRequest,
+    ResumeTierRequest,
+)
+from orderintake.v1.order_intake_service_pb2 import CancelOrderRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from orderintake.v1.order_admin_service_pb2 import GetQueueStatsResponse, RedriveOrderResponse
+    from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceAsyncStub
+    from orderintake.v1.order_intake_service_pb2 import (
+        CancelOrderResponse,
+        ListCompletionsRequest,
+        ListOrdersRequest,
+    )
+    from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
+    from orderintake.v1.order_pb2 import Completion, Order, State, Tier
+
+
+class AsyncCalls:
+    """A part of AsyncClient, which opens the connection."""
+
+    _timeout: float
+    _stub: OrderIntakeServiceAsyncStub | None
+    _admin_stub: OrderAdminServiceAsyncStub
+
+    async def cancel(self, order_id: str) -> CancelOrderResponse:
+        """Cancel an order; its completion will match the outcome that is returned.
+
+        CANCEL_OUTCOME_CANCELLED: it never starts. CANCEL_REQUESTED: it is being processed, and its
+        handler is told. TOO_LATE: it had ended already, as its completion says.
+
+        Raises:
+            OrderNotFound: there is no such order.
+        """
+        with translated():
+            return await self._opened().CancelOrder(
+                CancelOrderRequest(order_id=order_id), timeout=self._timeout
+            )
+
+    def orders(
+        self,
+        *,
+        customer_id: str | None = None,
+        tier: Tier.ValueType | None = None,
+        state: State.ValueType | None = None,
+        page_size: int = 0,
+    ) -> AsyncIterator[Order]:
+        """Iterate over orders, oldest first: all of them, or those that match.
+
+        A page of up to `page_size` (0: the server's 100; at most 1000) is fetched when it is
+        needed. An order that exists when the first page is fetched comes exactly once, if it still
+        matches.
+
+        Raises:
+            ValueError: a value does not fit its field.
+        """
+        request = requests.list_orders(
+            customer_id=customer_id, tier=tier, state=state, page_size=page_size
+        )
+        return self._orders(self._opened(), request)
+
+    async def _orders(
+        self, stub: OrderIntakeServiceAsyncStub, request: ListOrdersRequest
+    ) -> AsyncIterator[Order]:
+        pages = Pages(request)
+        while not pages.ended:
+            with translated():
+                page = await stub.ListOrders(pages.request, timeout=self._timeout)
+            pages.received(page)
+            for order in page.orders:
+                yield order
+
+    def list_completions(
+        self,
+        *,
+        after: str | None = None,
+        customer_id: str | None = None,
+        tier: Tier.ValueType | None = None,
+        page_size: int = 0,
+    ) -> AsyncIterator[Completion]:
+        """Iterate over the completions so far, after a cursor or from the first; then end.
+
+        All of them, or those that match; each has its own `cursor`. A page of up to `page_size`
+        (0: the server's 100; at most 1000) is fetched when it is needed.
+
+        Raises:
+            CursorRejected: raised by the iteration: the server cannot go on from the cursor.
+            ValueError: a value does not fit its field.
+        """
+        request = requests.list_completions(
+            after=after, customer_id=customer_id, tier=tier, page_size=page_size
+        )
+        return self._list_completions(self._opened(), request)
+
+    async def _list_completions(
+        self, stub: OrderIntakeServiceAsyncStub, request: ListCompletionsRequest
+    ) -> AsyncIterator[Completion]:
+        pages = Pages(request)
+        while not pages.ended:
+            with translated():
+                page = await stub.ListCompletions(pages.request, timeout=self._timeout)
+            pages.received(page)
+            for completion in page.completions:
+                yield completion
+
+    async def queue_stats(self) -> GetQueueStatsResponse:
+        """Return the state of the queue, tier by tier. For operators."""
+        with translated():
+            return await self._admin().GetQueueStats(GetQueueStatsRequest(), timeout=self._timeout)
+
+    async def pause_tier(self, tier: Tier.ValueType) -> None:
+        """Let no order of a tier start, across restarts too, until it is resumed. For operators."""
+        with translated():
+            await self._admin().PauseTier(PauseTierRequest(tier=tier), timeout=self._timeout)
+
+    async def resume_tier(self, tier: Tier.ValueType) -> None:
+        """Let a paused tier start again. For operators."""
+        with translated():
+            await self._admin().ResumeTier(ResumeTierRequest(tier=tier), timeout=self._timeout)
+
+    async def redrive(self, order_id: str) -> RedriveOrderResponse:
+        """Place a copy of an order that failed, was cancelled or expired. For operators.
+
+        The original and its completion stay as they are. A repeat gives the same copy.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            OrderNotRedrivable: it has not ended, or has succeeded.
+        """
+        with translated():
+            return await self._admin().RedriveOrder(
+                RedriveOrderRequest(order_id=order_id), timeout=self._timeout
+            )
+
+    def _admin(self) -> OrderAdminServiceAsyncStub:
+        self._opened()
+        return self._admin_stub
+
+    def _opened(self) -> OrderIntakeServiceAsyncStub:
+        if self._stub is None:
+            raise RuntimeError("a client is open inside its `async with` block only")
+        return self._stub

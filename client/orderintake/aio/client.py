@@ -1,0 +1,161 @@
+"""The client for asyncio: the service's calls as coroutines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import grpc
+
+from orderintake import requests
+from orderintake.aio.calls import AsyncCalls
+from orderintake.aio.completions import AsyncCompletions
+from orderintake.channel import TIMEOUT_SECONDS, options
+from orderintake.errors import translated
+from orderintake.subscription import Subscription
+from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
+from orderintake.v1.order_intake_service_pb2 import GetOrderRequest
+from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+    from typing import Unpack
+
+    from orderintake.checkpoint import Checkpoint
+    from orderintake.requests import NewOrder
+    from orderintake.v1.order_intake_service_pb2 import (
+        GetOrderResponse,
+        PlaceOrderRequest,
+        PlaceOrderResponse,
+    )
+    from orderintake.v1.order_pb2 import Tier
+
+
+class AsyncClient(AsyncCalls):
+    """A connection to the service, open inside its `async with` block; tasks may share it.
+
+    It belongs to the event loop that runs when the block is entered.
+
+    Every method raises OrderIntakeError. A call that meets UNAVAILABLE is repeated by itself, five
+    attempts over about three seconds or as the server asks, before it raises Unavailable.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """Name the server, as "host:port" or any other target of grpc; nothing is opened yet.
+
+        A target that begins with `dns:///` may stand for many servers, which share the calls.
+        `timeout` is in seconds, for a whole call with its retries. Without `credentials` the
+        connection is plain text.
+        """
+        self._target = target
+        self._timeout = timeout
+        self._credentials = credentials
+        self._stub = None
+        self._streams: set[AsyncCompletions] = set()
+
+    async def __aenter__(self) -> Self:
+        """Open the connection; nothing is sent before the first call."""
+        if self._credentials is None:
+            self._channel = grpc.aio.insecure_channel(self._target, options(self._target))
+        else:
+            self._channel = grpc.aio.secure_channel(
+                self._target, self._credentials, options(self._target)
+            )
+        self._stub = OrderIntakeServiceStub(self._channel)
+        self._admin_stub = OrderAdminServiceStub(self._channel)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End every stream and call that is still open, and close the connection."""
+        for stream in tuple(self._streams):
+            stream.close()
+        self._stub = None
+        await self._channel.close()
+
+    async def place(self, **order: Unpack[NewOrder]) -> PlaceOrderResponse:
+        """Place one order and return its receipt: the order is stored, as `durability` says.
+
+        Example: `client.place(customer_id="ada", lines={"tea": 2}, tier=VIP)`. See NewOrder.
+
+        Raises:
+            InvalidOrder: fields are bad, all named; nothing was stored.
+            RequestIdReused: the request_id names an order with other content.
+            CustomerQuota: the customer has placed as many as it may for now; nothing was stored.
+            Unavailable: not now; see there whether the order may be stored all the same.
+            DeadlineExceeded: no answer in time; the order may be stored all the same.
+            TypeError, ValueError: a value does not fit its field; nothing was sent.
+        """
+        request = requests.place_order(**order)
+        with translated():
+            return await self._opened().PlaceOrder(request, timeout=self._timeout)
+
+    async def place_batch(
+        self, orders: Iterable[NewOrder | PlaceOrderRequest]
+    ) -> list[PlaceOrderResponse]:
+        """Place 1 to 1000 orders, 3 MiB at the most, all or none; return receipts in their order.
+
+        An order is a dict of `place`'s keywords, or a PlaceOrderRequest, which is not changed.
+
+        Raises:
+            OrderIntakeError: as `place`; a violation's field begins with the order's index, as in
+                `requests[3].lines`.
+        """
+        request = requests.batch_place_orders(orders)
+        with translated():
+            batch = await self._opened().BatchPlaceOrders(request, timeout=self._timeout)
+        return list(batch.receipts)
+
+    async def get(self, order_id: str) -> GetOrderResponse:
+        """Return an order as it is now, with its completion once it has ended.
+
+        Raises:
+            OrderNotFound: there is no such order.
+        """
+        with translated():
+            return await self._opened().GetOrder(
+                GetOrderRequest(order_id=order_id), timeout=self._timeout
+            )
+
+    def completions(  # noqa: PLR0913 - each is given by name
+        self,
+        *,
+        after: str | None = None,
+        from_latest: bool = False,
+        customer_id: str | None = None,
+        tier: Tier.ValueType | None = None,
+        checkpoint: Checkpoint | None = None,
+        max_batch_size: int = 0,
+        heartbeat_interval: float | None = None,
+    ) -> AsyncCompletions:
+        """Subscribe to completions: after a cursor, from now on, or else from the first.
+
+        All of them, or those of a customer or a tier. `max_batch_size` limits what one message
+        carries (0: the server's 100; at most 1000). `heartbeat_interval` is in seconds, from 1 to
+        60 (None: 5); after two intervals of silence the stream is opened again. A `checkpoint`
+        keeps the cursor after what was handled; once it has one, that is used instead of `after`
+        and `from_latest`. See AsyncCompletions. Enter what is returned by `async with`.
+
+        Raises:
+            ValueError: both `after` and `from_latest` are given, or a number does not fit.
+        """
+        request = requests.stream_completions(
+            after=after,
+            from_latest=from_latest,
+            customer_id=customer_id,
+            tier=tier,
+            max_batch_size=max_batch_size,
+            heartbeat_interval=heartbeat_interval,
+        )
+        subscription = Subscription(request, timeout=self._timeout)
+        return AsyncCompletions(self._opened(), subscription, self._streams, checkpoint)

@@ -1,0 +1,66 @@
+"""The commands for operators: stats, pause, resume, redrive."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from orderintake.cli.options import Json, OrderId, TierArgument, TierName, usage_errors
+from orderintake.cli.screen import Screen
+from orderintake.cli.stats import follow, stats_table
+from orderintake.cli.text import redriven_text
+from orderintake.v1.order_pb2 import Tier
+
+app = typer.Typer()
+
+Watch = Annotated[bool, typer.Option("--watch", help="Go on, each second, until Ctrl-C.")]
+
+
+@app.command()
+def stats(context: typer.Context, *, watch: Watch = False, as_json: Json = False) -> None:
+    """Show how the queue stands. For operators."""
+    screen = Screen(as_json=as_json)
+    with screen.failures(), context.obj as client:
+        if watch:
+            follow(client, screen)
+        else:
+            screen.show(client.queue_stats(), stats_table)
+
+
+@app.command()
+def pause(context: typer.Context, tier: TierArgument, *, as_json: Json = False) -> None:
+    """Let no order of a tier start until it is resumed. For operators.
+
+    Its orders are accepted and wait, also when the server restarts; running ones finish.
+    """
+    screen = Screen(as_json=as_json)
+    with screen.failures(), context.obj as client:
+        client.pause_tier(tier.tier)
+        _show_paused(screen, tier, is_paused=True)
+
+
+@app.command()
+def resume(context: typer.Context, tier: TierArgument, *, as_json: Json = False) -> None:
+    """Let a paused tier start again. For operators."""
+    screen = Screen(as_json=as_json)
+    with screen.failures(), context.obj as client:
+        client.resume_tier(tier.tier)
+        _show_paused(screen, tier, is_paused=False)
+
+
+def _show_paused(screen: Screen, tier: TierName, *, is_paused: bool) -> None:
+    done = Text("paused  " if is_paused else "resumed  ", style="green").append(tier.value)
+    screen.show_data({"tier": Tier.Name(tier.tier), "paused": is_paused}, done)
+
+
+@app.command()
+def redrive(context: typer.Context, order_id: OrderId, *, as_json: Json = False) -> None:
+    """Place a copy of an order that failed, was cancelled or expired. For operators.
+
+    Repeating the command is harmless: it gives the same copy.
+    """
+    screen = Screen(as_json=as_json)
+    with screen.failures(), usage_errors(), context.obj as client:
+        screen.show(client.redrive(order_id), redriven_text)

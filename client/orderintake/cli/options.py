@@ -1,0 +1,83 @@
+"""The arguments and options that commands share, and how they are read."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orderintake.cli.times import from_text
+from orderintake.times import aware
+from orderintake.v1.order_pb2 import State, Tier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class TierName(Enum):
+    """The tiers, as people type them."""
+
+    REGULAR = "regular"
+    VIP = "vip"
+
+    @property
+    def tier(self) -> Tier.ValueType:
+        """The same tier in the contract."""
+        return Tier.Value(f"TIER_{self.name}")
+
+
+class StateName(Enum):
+    """The states, as people type them."""
+
+    QUEUED = "queued"
+    SCHEDULED = "scheduled"
+    PROCESSING = "processing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def state(self) -> State.ValueType:
+        """The same state in the contract."""
+        return State.Value(f"STATE_{self.name}")
+
+
+def _time(text: str) -> datetime:
+    try:
+        return aware("it", from_text(text), now=datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+Json = Annotated[bool, typer.Option("--json", help="Show JSON, one object a line.")]
+OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order_id of its receipt.")]
+TierArgument = Annotated[TierName, typer.Argument(help="Which tier.")]
+OnlyCustomer = Annotated[
+    str | None, typer.Option("--customer", metavar="ID", help="Only this customer's.")
+]
+OnlyTier = Annotated[TierName | None, typer.Option("--tier", help="Only this tier's.")]
+OnlyState = Annotated[StateName | None, typer.Option("--state", help="Only those in this state.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N orders.")]
+NotBefore = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=_time, metavar="TIME", help="It starts no earlier: RFC 3339, or like +1h30m."
+    ),
+]
+ExpireTime = Annotated[
+    datetime | None,
+    typer.Option(parser=_time, metavar="TIME", help="If it has not started by then, it expires."),
+]
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Exit as for a wrong command when a value fits no field of a message."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -1,0 +1,122 @@
+"""The command `place`: one order from its options, or a file of orders."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orderintake.cli.options import ExpireTime, Json, NotBefore, TierName, usage_errors
+from orderintake.cli.place_file import place_file
+from orderintake.cli.screen import Screen
+from orderintake.cli.text import receipt_text
+from orderintake.requests import REGULAR, VIP, NewOrder
+from orderintake.v1.order_pb2 import OrderLine, Tier
+
+app = typer.Typer()
+
+Customer = Annotated[str | None, typer.Option(metavar="ID", help="Whose order it is.")]
+Lines = Annotated[
+    list[str] | None,
+    typer.Option("--line", metavar="SKU[=QTY]", help="What is ordered; repeatable."),
+]
+TierOption = Annotated[
+    TierName | None, typer.Option(help="How urgent it is; regular if not given.")
+]
+Vip = Annotated[bool, typer.Option("--vip", help="The same as --tier vip.")]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label; repeatable.")
+]
+RequestId = Annotated[
+    str | None, typer.Option(metavar="ID", help="With it, repeating the command is harmless.")
+]
+File = Annotated[
+    typer.FileBinaryRead | None,
+    typer.Option(metavar="PATH", help="A file of orders, or - for standard input."),
+]
+
+_PLACE_HELP = """Place one order, or with --file a whole file of them.
+
+In a file, each line is one order as a JSON object:
+
+`{"customer_id": "ada", "tier": "TIER_VIP", "lines": [{"sku": "tea", "quantity": 2}]}`
+
+They are placed up to 1000 at a time, all of them or none. Give each a `"request_id"`, and the file
+can be placed again without harm.
+"""
+
+
+@app.command(help=_PLACE_HELP)
+def place(  # noqa: PLR0913 - each is given by name
+    context: typer.Context,
+    *,
+    customer: Customer = None,
+    line: Lines = None,
+    tier: TierOption = None,
+    vip: Vip = False,
+    label: Labels = None,
+    request_id: RequestId = None,
+    not_before: NotBefore = None,
+    expire_time: ExpireTime = None,
+    file: File = None,
+    as_json: Json = False,
+) -> None:
+    """Place one order, or with --file a whole file of them."""
+    screen = Screen(as_json=as_json)
+    if file is not None:
+        _refuse_beside_a_file(customer, line, tier, vip, label, request_id, not_before, expire_time)
+        with screen.failures(), context.obj as client:
+            place_file(client, file, screen)
+        return
+    order = _order(customer, line, _tier(tier, is_vip=vip), label, request_id)
+    order["not_before"], order["expire_time"] = not_before, expire_time
+    with screen.failures(), usage_errors(), context.obj as client:
+        screen.show(client.place(**order), receipt_text)
+
+
+def _refuse_beside_a_file(*options: object) -> None:
+    if any(options):
+        raise typer.BadParameter("its lines say all of an order themselves", param_hint="--file")
+
+
+def _order(
+    customer: str | None,
+    lines: list[str] | None,
+    tier: Tier.ValueType,
+    labels: list[str] | None,
+    request_id: str | None,
+) -> NewOrder:
+    if customer is None or not lines:
+        raise typer.BadParameter("give --customer and --line, or --file")
+    return NewOrder(
+        customer_id=customer,
+        lines=[_order_line(line) for line in lines],
+        tier=tier,
+        labels=dict(_label(label) for label in labels or ()),
+        request_id=request_id,
+    )
+
+
+def _order_line(text: str) -> OrderLine:
+    sku, equals, quantity = text.rpartition("=")
+    try:
+        return (
+            OrderLine(sku=sku, quantity=int(quantity))
+            if equals
+            else OrderLine(sku=text, quantity=1)
+        )
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not SKU or SKU=QTY", param_hint="--line") from None
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
+    return key, value
+
+
+def _tier(name: TierName | None, *, is_vip: bool) -> Tier.ValueType:
+    if is_vip and name is TierName.REGULAR:
+        raise typer.BadParameter("contradicts --vip", param_hint="--tier")
+    return VIP if is_vip or name is TierName.VIP else REGULAR

@@ -1,0 +1,6 @@
+"""The client for threads: `client` and `calls` are generated from `orderintake.aio`."""
+
+from orderintake.sync.client import Client
+from orderintake.sync.completions import Completions
+
+__all__ = ["Client", "Completions"]

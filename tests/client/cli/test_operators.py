@@ -1,0 +1,122 @@
+"""The operators' commands: stats, pause, resume, redrive."""
+
+import json
+import signal
+
+import grpc
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from client.cli.command import lines_of, program, run
+from client.fake_server import FakeServer, Refusal
+from orderintake import REGULAR, VIP, Client
+from orderintake.cli.screen import Screen
+from orderintake.cli.stats import follow
+
+NOT_REDRIVABLE = Refusal(
+    code=grpc.StatusCode.FAILED_PRECONDITION, reason="ORDER_NOT_REDRIVABLE", message="it runs"
+)
+
+
+class Nothing:
+    """Lets a call be answered."""
+
+    def end(self, context: grpc.ServicerContext) -> None:
+        pass
+
+
+def test_stats_shows_a_table(server: FakeServer) -> None:
+    result = run(server, "stats")
+    assert (result.exit_code, result.stderr) == (0, "")
+    head, vip, regular, caption = (line.split() for line in result.stdout.splitlines())
+    assert head[:4] == ["tier", "queued", "scheduled", "processing"]
+    assert vip == ["VIP", "3", "2", "0", "4.2", "s", "1.2", "0.0", "paused"]
+    assert regular == ["regular", "0", "0", "1", "0.0", "0.5"]
+    assert caption == ["8", "workers,", "7", "completions,", "2", "subscribers"]
+
+
+def test_stats_as_json_is_one_line(server: FakeServer) -> None:
+    (found,) = lines_of(run(server, "stats", "--json").stdout)
+    assert found["tiers"][0]["oldest_waiting_age"] == "4.250s"
+
+
+@pytest.fixture
+def thrice(server: FakeServer) -> FakeServer:
+    """A server that tells three times how the queue stands, then refuses."""
+    server.servicer.endings += [Nothing()] * 3
+    server.servicer.endings.append(Refusal(code=grpc.StatusCode.UNAVAILABLE))
+    return server
+
+
+def watched(server: FakeServer, *, as_json: bool = False, **environment: str) -> Result:
+    """What `stats --watch` does, but without its pauses."""
+    app = typer.Typer()
+
+    @app.command()
+    def stats() -> None:
+        screen = Screen(as_json=as_json)
+        with screen.failures(), Client(server.target) as client:
+            follow(client, screen, period_seconds=0)
+
+    return CliRunner().invoke(app, env=environment)
+
+
+def test_stats_watched_in_a_pipe_is_a_table_each_time(thrice: FakeServer) -> None:
+    result = watched(thrice)
+    assert (result.exit_code, result.stderr) == (1, "UNAVAILABLE: no\n")
+    assert result.stdout.count("7 completions") == 3
+
+
+def test_stats_watched_as_json_is_a_line_each_time(thrice: FakeServer) -> None:
+    result = watched(thrice, as_json=True)
+    assert len(lines_of(result.stdout)) == 3
+
+
+def test_stats_watched_on_a_terminal_is_one_table_that_changes(thrice: FakeServer) -> None:
+    result = watched(thrice, TTY_COMPATIBLE="1", TERM="xterm")
+    assert result.exit_code == 1
+    assert result.stdout.count("7 completions") >= 3
+    assert "\x1b[1A" in result.stdout  # up a line, and again over what was there
+
+
+def test_ctrl_c_ends_stats_quietly(server: FakeServer) -> None:
+    with program(server, "stats", "--watch", "--json") as watch:
+        assert watch.stdout
+        assert watch.stderr
+        try:
+            assert watch.stdout.readline()
+            watch.send_signal(signal.SIGINT)
+            assert watch.wait(10) == 130
+            assert watch.stderr.read() == ""
+        finally:
+            watch.kill()
+
+
+def test_a_tier_is_paused_and_resumed(server: FakeServer) -> None:
+    assert run(server, "pause", "vip").stdout == "paused  vip\n"
+    assert run(server, "resume", "regular").stdout == "resumed  regular\n"
+    assert [request.tier for request in server.servicer.requests] == [VIP, REGULAR]
+    paused = run(server, "pause", "vip", "--json")
+    assert json.loads(paused.stdout) == {"tier": "TIER_VIP", "paused": True}
+
+
+def test_redrive_shows_the_copy(server: FakeServer) -> None:
+    result = run(server, "redrive", "order-1")
+    assert result.stdout == (
+        "redriven  VIP      queued      order-2  ada  2 x tea  copy of order-1\n"
+    )
+    assert run(server, "redrive", "known").stdout.startswith("replayed  VIP")
+    assert json.loads(run(server, "redrive", "known", "--json").stdout)["replayed"] is True
+
+
+def test_a_refusal_exits_with_1(server: FakeServer) -> None:
+    server.servicer.endings.append(NOT_REDRIVABLE)
+    result = run(server, "redrive", "order-1")
+    assert (result.exit_code, result.stderr) == (1, "ORDER_NOT_REDRIVABLE: it runs\n")
+
+
+@pytest.mark.parametrize("arguments", [("pause",), ("pause", "gold"), ("redrive", "\udcff")])
+def test_a_wrong_command_exits_with_2(server: FakeServer, arguments: tuple[str, ...]) -> None:
+    assert run(server, *arguments).exit_code == 2
+    assert server.servicer.requests == []
