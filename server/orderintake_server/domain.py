@@ -81,7 +81,7 @@ class Ranking:
 
     def rank(self, tier: Tier, accept_sequence: int, accept_time: int) -> int:
         """Give the rank of an order; equal ranks go by accept sequence."""
-        is_regular = tier is not Tier.VIP
+        is_regular = tier != Tier.VIP  # SQLite calls this with numbers
         if self.vip_head_start is None:
             return (is_regular << 56) | accept_sequence
         return accept_time + is_regular * self.vip_head_start

@@ -112,15 +112,19 @@ def _exit(message: str, code: int) -> NoReturn:
     """End the process, also when a sync handler's thread still runs: it cannot be ended."""
     if message:
         print(message, file=sys.stderr)  # noqa: T201 - for whoever started us
-    main_thread = threading.main_thread()
-    for thread in threading.enumerate():
-        if thread is not main_thread and not thread.daemon:
-            thread.join(timeout=THREAD_SECONDS)
-            if thread.is_alive():
-                log.warning("a handler's thread still runs; it is left behind", thread=thread.name)
-                sys.stderr.flush()
-                os._exit(code)
+    for thread in _threads_to_join():
+        thread.join(timeout=THREAD_SECONDS)
+        if thread.is_alive():
+            log.warning("a handler's thread still runs; it is left behind", thread=thread.name)
+            sys.stderr.flush()
+            os._exit(code)
     raise SystemExit(code)
+
+
+def _threads_to_join() -> list[threading.Thread]:
+    """Give the threads for which Python would wait at its end."""
+    main_thread = threading.main_thread()
+    return [one for one in threading.enumerate() if one is not main_thread and not one.daemon]
 
 
 if __name__ == "__main__":

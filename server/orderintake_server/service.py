@@ -59,40 +59,47 @@ class Service:
     ) -> None:
         """Prepare to serve from an open store."""
         recovery = store.recovery
-        attempts = Attempts()
-        stats = QueueStats(recovery, time.monotonic)
         self._store = store
+        self._settings = settings
+        self._attempts = Attempts()
+        self._stats = QueueStats(recovery, time.monotonic)
         self._times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
         self.completions = CompletionLog(
             store, responses.delivered, head=recovery.head, earliest=recovery.earliest
         )
-        self.committer = Committer(
-            store=store,
-            queue=parts.queue(settings, store),
-            completions=self.completions,
-            admission=parts.admission(settings, store),
-            attempts=attempts,
-            stats=stats,
-            retention=parts.retention(settings, clock),
-            clock=clock,
-        )
+        self.committer = self._make_committer(clock)
         self.workers = Workers(
             parts.work_policy(settings),
             committer=self.committer,
-            attempts=attempts,
+            attempts=self._attempts,
             handler=handler,
             times=self._times,
         )
-        self.intake = Intake(
-            store=store,
-            committer=self.committer,
-            completions=self.completions,
-            stats=stats,
-            times=self._times,
-            rate=parts.customer_rate(settings),
-        )
+        self.intake = self._make_intake()
         self._committing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+
+    def _make_committer(self, clock: Callable[[], int]) -> Committer:
+        return Committer(
+            store=self._store,
+            queue=parts.queue(self._settings, self._store),
+            completions=self.completions,
+            admission=parts.admission(self._settings, self._store),
+            attempts=self._attempts,
+            stats=self._stats,
+            retention=parts.retention(self._settings, clock),
+            clock=clock,
+        )
+
+    def _make_intake(self) -> Intake:
+        return Intake(
+            store=self._store,
+            committer=self.committer,
+            completions=self.completions,
+            stats=self._stats,
+            times=self._times,
+            rate=parts.customer_rate(self._settings),
+        )
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start to commit and to process, as children of `tasks`."""

@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 
 from orderintake_server.dispatch.admission import Admission, Limits
 from orderintake_server.dispatch.attempts import Attempts
-from orderintake_server.dispatch.committer import CommitPolicy, Committer
+from orderintake_server.dispatch.committer import Committer
 from orderintake_server.dispatch.customer_rate import CustomerRate
 from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.free_workers import FreeWorkers
+from orderintake_server.dispatch.inbox import CommitPolicy
 from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
 from orderintake_server.dispatch.rate import DequeueRate
 from orderintake_server.dispatch.ready import ReadyQueue

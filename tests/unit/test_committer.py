@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch.committer import CommitPolicy
+from orderintake_server.dispatch.inbox import CommitPolicy
 from orderintake_server.domain import CancelOutcome, Order, Receipt, State
 from orderintake_server.errors import QueueFull, RequestIdReused
 from orderintake_server.stream.log import CompletionLog

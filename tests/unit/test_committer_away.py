@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch.committer import CommitPolicy
+from orderintake_server.dispatch.inbox import CommitPolicy
 from orderintake_server.errors import StorageUnavailable
 from support.changes import DONE, new, whole_log
 from support.desk import Desk, working

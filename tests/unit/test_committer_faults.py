@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from orderintake_server.dispatch.admission import Limits
-from orderintake_server.dispatch.committer import CommitPolicy
+from orderintake_server.dispatch.inbox import CommitPolicy
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreBroken
 from support.changes import DONE, FAILED, new, place, strictly, waiting, whole_log
 from support.desk import Desk, working

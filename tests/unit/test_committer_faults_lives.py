@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orderintake_server.dispatch.committer import CommitPolicy
+from orderintake_server.dispatch.inbox import CommitPolicy
 from orderintake_server.domain import Cancelled, CancelOutcome, Tier
 from orderintake_server.errors import StorageUnavailable
 from support.changes import new

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from orderintake_server.dispatch.inbox import Batch, Inbox, Pending
+from orderintake_server.dispatch.inbox import Batch, CommitPolicy, Inbox, Pending
 from orderintake_server.domain import CancelOutcome
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreAway, StoreFull
 from orderintake_server.store.changes import OverCapacity, Settlement
@@ -33,20 +32,6 @@ _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitPolicy:
-    """How much one commit holds, how much may wait for it, and when a failed one is repeated."""
-
-    commit_orders: int = 1_024
-    """Orders accepted by one commit, about 20 ms of work: claims and completions share its time."""
-    pending_orders: int = 10_000
-    """Orders that may wait for their commit: about 200 ms of it, a bound on memory."""
-    retry_seconds: float = 0.25
-    """How long a store that is full or away is left alone before our own changes are repeated."""
-    probe_seconds: float = 0.5
-    """After so long, a store that is away is tried again, even if nobody asks for anything."""
 
 
 class Committer:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orderintake_server.dispatch.inbox import Pending
+    from orderintake_server.dispatch.inbox import FreeWorker
     from orderintake_server.dispatch.ready import ReadyQueue
-    from orderintake_server.domain import Lease, QueueEntry
+    from orderintake_server.domain import QueueEntry
 
 
 class FreeWorkers:
@@ -22,31 +22,36 @@ class FreeWorkers:
         """Give out what is in `ready`; an order is allowed fewer crashes than `max_crashes`."""
         self._ready = ready
         self._last_crash = max_crashes - 1
-        self._free: list[Pending[None, Lease]] = []
+        self._free: list[FreeWorker] = []
         self._busy = 0
         self._is_alone = False
 
-    def add(self, ask: Pending[None, Lease]) -> None:
-        """Note a worker that is free."""
-        self._free.append(ask)
+    def add(self, worker: FreeWorker) -> None:
+        """Add a worker that is free."""
+        self._free.append(worker)
 
-    def match(self) -> list[tuple[QueueEntry, Pending[None, Lease]]]:
+    def match(self) -> list[tuple[QueueEntry, FreeWorker]]:
         """Give the most urgent orders to the free workers, one each."""
-        self._free = [ask for ask in self._free if not ask.answer.done()]
-        matched: list[tuple[QueueEntry, Pending[None, Lease]]] = []
-        while self._free and (place := self._ready.first()) and not self._is_alone:
-            if self._is_suspect(place):
-                if self._busy:
-                    break
-                self._is_alone = True
+        self._free = [worker for worker in self._free if not worker.answer.done()]
+        matched: list[tuple[QueueEntry, FreeWorker]] = []
+        while self._free and self._may_start(self._ready.first()):
             matched.append((self._ready.pop(), self._free.pop(0)))
             self._busy += 1
         return matched
 
+    def _may_start(self, first: QueueEntry | None) -> bool:
+        """Tell whether the most urgent order may start; a suspect only with nothing beside it."""
+        if first is None or self._is_alone:
+            return False
+        if not self._is_suspect(first):
+            return True
+        self._is_alone = not self._busy
+        return self._is_alone
+
     def ended(self, *, orders: int) -> None:
-        """Note that so many orders are in a worker's hands no longer."""
+        """Count so many attempts out that have ended."""
         self._busy -= orders
         self._is_alone = self._is_alone and self._busy > 0
 
-    def _is_suspect(self, place: QueueEntry) -> bool:
-        return 0 < self._last_crash <= place.crash_count
+    def _is_suspect(self, entry: QueueEntry) -> bool:
+        return 0 < self._last_crash <= entry.crash_count

@@ -1,4 +1,4 @@
-"""What was asked of the committer and is not yet durable, each with the answer that is awaited."""
+"""What was asked of the committer and is not yet durable, and how much of it one commit holds."""
 
 from __future__ import annotations
 
@@ -124,3 +124,17 @@ class Batch:
             page=starts.page,
             prune=self.prune,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitPolicy:
+    """How much one commit holds, how much may wait for it, and when a failed one is repeated."""
+
+    commit_orders: int = 1_024
+    """Orders accepted by one commit, about 20 ms of work: claims and completions share its time."""
+    pending_orders: int = 10_000
+    """Orders that may wait for their commit: about 200 ms of it, a bound on memory."""
+    retry_seconds: float = 0.25
+    """How long a store that is full or away is left alone before our own changes are repeated."""
+    probe_seconds: float = 0.5
+    """After so long, a store that is away is tried again, even if nobody asks for anything."""

@@ -13,7 +13,7 @@ from orderintake_server.stream.ring import MESSAGE_BYTES, Cut, Entry, Ring
 from orderintake_server.views import EVERY_ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from orderintake_server.domain import Completion, Tier
     from orderintake_server.store.base import Store
@@ -39,7 +39,7 @@ class Woken(NamedTuple):
 
 
 class CompletionLog:
-    """The bounds of the log, its newest completions, and the subscribers who wait for more.
+    """The bounds of the log, its newest completions, and the subscribers that wait for more.
 
     One task, `run`, reads what is new, once for all. A subscriber that has fallen behind reads the
     log for itself. This object alone knows, and changes, where the log begins and ends.
@@ -80,7 +80,7 @@ class CompletionLog:
         self.earliest = max(self.earliest, earliest)
 
     def close(self) -> None:
-        """Let all who keep up have what completed so far, then end."""
+        """Let every subscriber that keeps up have what has completed so far, then end."""
         self.is_closed = True
         self._moved.set()
 
@@ -104,13 +104,13 @@ class CompletionLog:
         Raises StoreBroken or StoreFull when the store cannot be read.
         """
         try:
-            while await self._has_news():
+            while await self._has_more():
                 await self._read_on()
         finally:
             self.is_over = True
             self._wake_all()
 
-    async def _has_news(self) -> bool:
+    async def _has_more(self) -> bool:
         """Wait until somebody wants to know what is new; False when closed and all is known."""
         while not self.subscribers or self.ring.end >= self.head:
             if self.is_closed:
@@ -128,7 +128,7 @@ class CompletionLog:
         except StoreAway as away:
             await self._wait_for_store(away)
             return
-        except CursorExpired:  # pruned before it was read; who wanted it will be told
+        except CursorExpired:  # pruned before it was read; subscribers that want it are told so
             self.ring.restart(self.head)
             self._wake_all()
             return
@@ -138,8 +138,8 @@ class CompletionLog:
             self._wake(entries)
 
     async def _wait_for_store(self, away: StoreAway) -> None:
-        """Look again a little later; at the end, leave it to who comes back with a cursor."""
-        log.warning("the completion log cannot be read", error=str(away))
+        """Try again a little later; at the end, subscribers come back with their cursors."""
+        log.warning("reading the completion log failed", error=str(away))
         if self.is_closed:
             self.ring.restart(self.head)
         else:
@@ -149,7 +149,7 @@ class CompletionLog:
         order = completion.order
         return Entry(completion.sequence, order.customer_id, order.tier, self._encode(completion))
 
-    # Who waits
+    # Subscribers that wait
 
     async def wait(self, wanted: OrderFilter, *, seconds: float) -> Woken:
         """Wait at the ring's end until something wanted comes, all is over, or the time is up."""
@@ -168,28 +168,21 @@ class CompletionLog:
                 del self._waiting[key]
 
     def _time_up(self, woken: asyncio.Future[Woken]) -> None:
-        _tell(woken, Woken(self.ring.end, is_silent=True))
+        _tell((woken,), Woken(self.ring.end, is_silent=True))
 
     def _wake(self, entries: Sequence[Entry]) -> None:
-        """Wake those who want one of these completions, each at the first it wants."""
+        """Wake the subscribers that want one of these completions, each at the first it wants."""
         for sequence, customer_id, tier, _ in entries:
-            for key in (
-                (None, None),
-                (None, tier),
-                (customer_id, None),
-                (customer_id, tier),
-            ):
-                for woken in self._waiting.pop(key, ()):
-                    _tell(woken, Woken(sequence - 1))
+            for key in ((None, None), (None, tier), (customer_id, None), (customer_id, tier)):
+                _tell(self._waiting.pop(key, ()), Woken(sequence - 1))
 
     def _wake_all(self) -> None:
-        """Let everybody look for itself."""
+        """Wake every subscriber, to look for itself."""
         waiting, self._waiting = self._waiting, {}
         for group in waiting.values():
-            for woken in group:
-                _tell(woken, Woken(0))
+            _tell(group, Woken(0))
 
-    # What is older
+    # Reading the log itself
 
     async def read(
         self, wanted: OrderFilter, *, after: int, limit: int, from_earliest: bool = False
@@ -205,19 +198,24 @@ class CompletionLog:
                     wanted, after=after, limit=limit, max_bytes=MESSAGE_BYTES
                 )
             except CursorExpired as expired:
-                self.forget(expired.earliest)
-                if not from_earliest:
-                    raise
-                after = expired.earliest
+                after = self._after_forgotten(expired, may_skip=from_earliest)
             else:
                 self.publish(page.end)  # a cursor there must be good from now on
                 return page
+
+    def _after_forgotten(self, expired: CursorExpired, *, may_skip: bool) -> int:
+        """Tell after what was forgotten to read on, for a reader to whom it does not matter."""
+        self.forget(expired.earliest)
+        if not may_skip:
+            raise expired
+        return expired.earliest
 
     def encoded(self, page: LogPage) -> Cut:
         """Encode a page of the log as the ring's completions are."""
         return Cut(b"".join(map(self._encode, page.completions)), page.end)
 
 
-def _tell(woken: asyncio.Future[Woken], why: Woken) -> None:
-    if not woken.done():
-        woken.set_result(why)
+def _tell(waiting: Iterable[asyncio.Future[Woken]], why: Woken) -> None:
+    for woken in waiting:
+        if not woken.done():
+            woken.set_result(why)

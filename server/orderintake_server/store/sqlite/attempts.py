@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 
-def claim(books: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
+def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
     """Move orders from the queue into workers' hands, in the order given."""
-    found = _queued(books, claims)
+    found = _queued(unit, claims)
     leases: list[Lease | None] = []
     for place in claims:
         mover = found.pop(place.accept_sequence, None)
-        leases.append(_lease(books, mover) if mover else None)
+        leases.append(_lease(unit, mover) if mover else None)
     orders = [lease.order for lease in leases if lease]
     insert(
-        books.connection,
+        unit.connection,
         "leases",
         [
             (o.accept_sequence, o.attempt_count, o.start_sequence, o.start_time, crash_count, 0)
@@ -35,18 +35,18 @@ def claim(books: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]
         ],
     )
     insert(
-        books.connection,
+        unit.connection,
         "starts",
         [(o.accept_sequence, o.start_sequence, o.start_time) for o in orders],
     )
-    books.leave_queue(orders)
-    books.count_processing(+1, orders)
+    unit.leave_queue(orders)
+    unit.count_processing(+1, orders)
     return leases
 
 
-def _queued(books: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, WaitingOrder]:
+def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, WaitingOrder]:
     """Read those of the claimed orders that are queued."""
-    rows = books.connection.execute(
+    rows = unit.connection.execute(
         f"SELECT {ACCEPTED}, r.attempt_count, r.crash_count"
         " FROM json_each(?) k CROSS JOIN orders o ON o.accept_sequence = k.value"
         " CROSS JOIN ready r ON r.tier = o.tier AND r.rank = o.rank"
@@ -59,22 +59,23 @@ def _queued(books: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, Waitin
     }
 
 
-def _lease(books: UnitOfWork, mover: WaitingOrder) -> Lease:
+def _lease(unit: UnitOfWork, mover: WaitingOrder) -> Lease:
     """Start an order that was queued."""
-    books.counters.started += 1
+    unit.counters.started += 1
+    unit.start_count += 1
     order = replace(
         mover.order,
         state=TRANSITIONS[mover.order.state, Event.CLAIM],
         attempt_count=mover.order.attempt_count + 1,
-        start_sequence=books.counters.started,
-        start_time=books.now,
+        start_sequence=unit.counters.started,
+        start_time=unit.now,
     )
     return Lease(order=order, crash_count=mover.crash_count)
 
 
-def settle(books: UnitOfWork, settles: Sequence[Settlement]) -> list[State | None]:
+def settle(unit: UnitOfWork, settles: Sequence[Settlement]) -> list[State | None]:
     """End attempts whose lease is still good: in the log, or to be tried again."""
-    good = _end_leases(books, [settle.lease for settle in settles])
+    good = _end_leases(unit, [settle.lease for settle in settles])
     stands: list[State | None] = []
     ends: list[End] = []
     again: list[tuple[WaitingOrder, int]] = []
@@ -88,20 +89,20 @@ def settle(books: UnitOfWork, settles: Sequence[Settlement]) -> list[State | Non
         event = Event.CANCEL if is_heeded else ending.event
         stands.append(TRANSITIONS[order.state, event])
         if event is Event.RETRY:
-            again.append((WaitingOrder(order, lease.crash_count), books.now + ending.retry_after))
+            again.append((WaitingOrder(order, lease.crash_count), unit.now + ending.retry_after))
         elif event is Event.CANCEL:
             ends.append(End(order, event))
         else:
             ends.append(End(order, event, ending.failure, ending.result))
-    books.end(ends)
+    unit.end(ends)
     if again:
-        books.schedule([mover for mover, _ in again], [due for _, due in again])
+        unit.schedule([mover for mover, _ in again], [due for _, due in again])
     return stands
 
 
-def release(books: UnitOfWork, leases: Sequence[Lease]) -> list[State | None]:
+def release(unit: UnitOfWork, leases: Sequence[Lease]) -> list[State | None]:
     """Let interrupted orders wait again, the attempt not counted; or end, if that was asked."""
-    good = _end_leases(books, leases)
+    good = _end_leases(unit, leases)
     stands: list[State | None] = []
     for lease in leases:
         order = lease.order
@@ -112,19 +113,19 @@ def release(books: UnitOfWork, leases: Sequence[Lease]) -> list[State | None]:
         event = Event.CANCEL if is_cancelled else Event.RELEASE
         stands.append(TRANSITIONS[order.state, event])
         if is_cancelled:
-            books.end([End(order, event)])
+            unit.end([End(order, event)])
         else:
             uncounted = replace(order, attempt_count=order.attempt_count - 1)
-            books.enqueue([WaitingOrder(uncounted, lease.crash_count)])
+            unit.enqueue([WaitingOrder(uncounted, lease.crash_count)])
     return stands
 
 
-def _end_leases(books: UnitOfWork, leases: Sequence[Lease]) -> dict[int, bool]:
+def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> dict[int, bool]:
     """Delete the leases that are still good; tell, by start sequence, whether a stop was asked.
 
     A start sequence is one attempt's alone, so an older attempt's lease finds nothing.
     """
-    rows = books.connection.execute(
+    rows = unit.connection.execute(
         "DELETE FROM leases WHERE accept_sequence IN (SELECT value FROM json_each(?))"
         " AND +start_sequence IN (SELECT value FROM json_each(?))"
         " RETURNING start_sequence, cancel_requested",
@@ -135,20 +136,20 @@ def _end_leases(books: UnitOfWork, leases: Sequence[Lease]) -> dict[int, bool]:
     ).fetchall()
     good = {start: bool(is_cancelled) for start, is_cancelled in rows}
     orders = {lease.order.start_sequence: lease.order for lease in leases}
-    books.count_processing(-1, [orders[start] for start in good])
+    unit.count_processing(-1, [orders[start] for start in good])
     return good
 
 
-def recover(books: UnitOfWork, max_crashes: int) -> tuple[int, int]:
+def recover(unit: UnitOfWork, max_crashes: int) -> tuple[int, int]:
     """End or queue again what was in process when the last server died.
 
     Returns how many are queued again, and how many were quarantined.
     """
-    rows = books.connection.execute(
+    rows = unit.connection.execute(
         f"SELECT {ACCEPTED}, l.attempt_count, l.start_sequence, l.start_time, l.crash_count,"
         " l.cancel_requested FROM leases l JOIN orders o ON o.accept_sequence = l.accept_sequence"
     ).fetchall()
-    books.connection.execute("DELETE FROM leases")
+    unit.connection.execute("DELETE FROM leases")
     again: list[WaitingOrder] = []
     ends: list[End] = []
     for *accepted, attempts, start_sequence, start_time, crashes, is_cancelled in rows:
@@ -159,9 +160,9 @@ def recover(books: UnitOfWork, max_crashes: int) -> tuple[int, int]:
             ends.append(End(order, Event.QUARANTINE, _quarantined(crashes + 1)))
         else:
             again.append(WaitingOrder(order, crashes + 1))
-    books.count_processing(-1, [mover.order for mover in again] + [end.order for end in ends])
-    books.enqueue(again)
-    books.end(ends)
+    unit.count_processing(-1, [mover.order for mover in again] + [end.order for end in ends])
+    unit.enqueue(again)
+    unit.end(ends)
     return len(again), sum(end.event is Event.QUARANTINE for end in ends)
 
 

@@ -6,9 +6,11 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from orderintake_server.domain import ENDED, Ranking, State
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, WaitSpan
 from orderintake_server.store.sqlite import database, schema
+from orderintake_server.store.sqlite.unit_of_work import use_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +31,16 @@ def audit(directory: Path) -> list[Finding]:
         ) as connection:
             schema.refuse_other_schema(connection, path)
             connection.execute("BEGIN")
+            _use_the_stores_rank(connection)
             damage = list(_damage(connection))  # of a damaged file nothing else can be told
             return damage or [*_broken_rules(connection), *_overtaken(connection)]
     except sqlite3.Error as error:
         raise StartupFailed(f"cannot read the store {path}: {error}") from error
+
+
+def _use_the_stores_rank(connection: sqlite3.Connection) -> None:
+    (head_start,) = connection.execute("SELECT vip_head_start FROM policy").fetchone()
+    use_rank(connection, Ranking(vip_head_start=head_start))
 
 
 def _damage(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -61,7 +69,7 @@ _PLACES = """
 
 RULES: dict[str, str] = {
     "completion sequences have no hole": """
-        SELECT 'hole behind ' || sequence FROM (
+        SELECT 'hole after ' || sequence FROM (
           SELECT sequence, lead(sequence) OVER (ORDER BY sequence) AS next FROM log)
         WHERE next <> sequence + 1""",
     "the log begins behind what was pruned and ends at its counter": """
@@ -98,10 +106,9 @@ RULES: dict[str, str] = {
         JOIN orders o ON o.accept_sequence = r.accept_sequence
         WHERE r.rank <> o.rank OR r.tier <> o.tier""",
     "ranks follow the policy": """
-        SELECT 'order ' || o.accept_sequence, 'rank ' || o.rank FROM orders o, policy
-        WHERE o.accept_sequence IN (SELECT accept_sequence FROM ready) AND o.rank <> CASE
-          WHEN vip_head_start IS NULL THEN ((o.tier = 1) << 56) | o.accept_sequence
-          ELSE o.accept_time + (o.tier = 1) * vip_head_start END""",
+        SELECT 'order ' || o.accept_sequence, 'rank ' || o.rank FROM orders o
+        WHERE o.accept_sequence IN (SELECT accept_sequence FROM ready)
+          AND o.rank <> order_rank(o.tier, o.accept_sequence, o.accept_time)""",
     "accept times never go back": """
         SELECT 'order ' || accept_sequence FROM (
           SELECT accept_sequence, accept_time,
@@ -116,9 +123,10 @@ RULES: dict[str, str] = {
         SELECT 'completion ' || g.sequence FROM log g
         JOIN orders o ON o.accept_sequence = g.accept_sequence
         WHERE g.customer_id <> o.customer_id OR g.tier <> o.tier""",
-    "a failed order has a failure, and no other has": """
+    "a failed order has a failure, and no other has": f"""
         SELECT 'completion ' || sequence FROM log
-        WHERE outcome NOT BETWEEN 4 AND 7 OR (outcome = 5) <> (failure_code IS NOT NULL)""",
+        WHERE outcome NOT IN ({", ".join(f"{state:d}" for state in sorted(ENDED))})
+          OR (outcome = {State.FAILED:d}) <> (failure_code IS NOT NULL)""",
 }
 """What must be true of a store, each with the query that finds what breaks it."""
 

@@ -1,4 +1,4 @@
-"""What waits, counted as it changes: by tier, by customer, and by place in the queue."""
+"""What waits, counted as it changes: by tier, by customer, and by rank."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Backlog:
         self._journal.append(move)
         self._count(move)
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Let what was counted since the last time stand."""
         self._journal.clear()
 

@@ -155,10 +155,10 @@ def _recover(connection: sqlite3.Connection, max_crashes: int, now: int) -> None
     (head_start,) = connection.execute("SELECT vip_head_start FROM policy").fetchone()
     policy = Policy(ranking=Ranking(vip_head_start=head_start), max_crashes=max_crashes)
     connection.execute("BEGIN IMMEDIATE")
-    books = UnitOfWork(connection, policy)  # nobody asks for its counts, so they are not loaded
-    books.begin(now)
-    attempts.recover(books, max_crashes)
-    books.write()
+    unit = UnitOfWork(connection, policy)  # nobody asks for its counts, so they are not loaded
+    unit.begin(now)
+    attempts.recover(unit, max_crashes)
+    unit.flush()
 
 
 # A store that is made

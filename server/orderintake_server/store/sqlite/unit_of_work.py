@@ -1,4 +1,4 @@
-"""What the steps of one SQLite transaction share: numbers, counts, and the moves of an order."""
+"""One SQLite transaction: its numbers and counts, and the moves of orders from table to table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from orderintake_server.domain import Failure
+    from orderintake_server.domain import Failure, Ranking
     from orderintake_server.store.base import Policy
 
 STRICT_BLOCK_BITS = 10
@@ -34,7 +34,7 @@ class Counters:
 
 
 class WaitingOrder(NamedTuple):
-    """An order that leaves one place for another, as it stood there."""
+    """An order that waits, or is about to, with how often the process died during its attempts."""
 
     order: Order
     crash_count: int
@@ -50,20 +50,21 @@ class End(NamedTuple):
 
 
 class UnitOfWork:
-    """One writer's numbers and counts, and the moves of orders, which keep the tables in step.
+    """The writer's numbers and counts, and the moves of orders, which keep the tables in step.
 
-    All of it follows the transaction: what was done since the last `keep` can be taken back.
+    All of it follows the transaction: what was done since the last `commit` can be rolled back.
     """
 
     def __init__(self, connection: sqlite3.Connection, policy: Policy) -> None:
         """Read the numbers; `load` counts, once everything is where it belongs."""
+        use_rank(connection, policy.ranking)
         self.connection = connection
         self.policy = policy
         self.now = 0
         numbers = connection.execute(
             "SELECT accepted, started, completed, last_accept_time FROM counters, policy"
         )
-        self.counters = self._kept = Counters(*numbers.fetchone())
+        self.counters = self._committed = Counters(*numbers.fetchone())
         is_strict = policy.ranking.vip_head_start is None
         self.backlog = Backlog(
             block_bits=STRICT_BLOCK_BITS if is_strict else AGED_BLOCK_BITS,
@@ -72,8 +73,9 @@ class UnitOfWork:
         self.queued: list[QueueEntry] = []
         self.accept_counts: Counter[Tier] = Counter()
         self.completion_counts: Counter[Tier] = Counter()
+        self.start_count = 0
         self.next_due: int | None = None
-        self._kept_due: int | None = None
+        self._committed_due: int | None = None
 
     def load(self) -> None:
         """Count what waits."""
@@ -99,10 +101,10 @@ class UnitOfWork:
     def rerank(self) -> None:
         """Give the orders that have not ended their ranks by this server's policy."""
         head_start = self.policy.ranking.vip_head_start
-        (kept,) = self.connection.execute("SELECT vip_head_start FROM policy").fetchone()
-        if kept == head_start:
+        (stored,) = self.connection.execute("SELECT vip_head_start FROM policy").fetchone()
+        if stored == head_start:
             return
-        self.connection.execute(_RERANK_ORDERS, {"head_start": head_start})
+        self.connection.execute(_RERANK_ORDERS)
         self.connection.execute(
             "UPDATE ready SET rank = (SELECT o.rank FROM orders o"
             " WHERE o.accept_sequence = ready.accept_sequence)"
@@ -114,28 +116,28 @@ class UnitOfWork:
     def begin(self, now: int) -> None:
         """Begin a transaction at this time."""
         self.now = max(now, self.now, self.counters.accept_time)  # no clock makes time go back
-        self._kept, self._kept_due = replace(self.counters), self.next_due
+        self._committed, self._committed_due = replace(self.counters), self.next_due
         self.queued = []
-        self.accept_counts, self.completion_counts = Counter(), Counter()
+        self.accept_counts, self.completion_counts, self.start_count = Counter(), Counter(), 0
 
-    def write(self) -> None:
-        """Write the numbers, if they moved, into the transaction."""
-        now, kept = self.counters, self._kept
-        if now != kept:
+    def flush(self) -> None:
+        """Write the numbers, if they have changed, into the transaction."""
+        now, committed = self.counters, self._committed
+        if now != committed:
             self.connection.execute(
                 "UPDATE counters SET accepted = ?, started = ?, completed = ?",
                 (now.accepted, now.started, now.completed),
             )
-        if now.accept_time != kept.accept_time:
+        if now.accept_time != committed.accept_time:
             self.connection.execute("UPDATE policy SET last_accept_time = ?", (now.accept_time,))
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Let all that was done stand: the transaction is durable."""
-        self.backlog.keep()
+        self.backlog.commit()
 
     def rollback(self) -> None:
         """Forget all that was done: the transaction failed."""
-        self.counters, self.next_due = self._kept, self._kept_due
+        self.counters, self.next_due = self._committed, self._committed_due
         self.backlog.rollback()
 
     def look_ahead(self) -> None:
@@ -251,9 +253,13 @@ class UnitOfWork:
             self.backlog.move(CountChange(sign, state, order.tier, order.customer_id, place.rank))
 
 
+def use_rank(connection: sqlite3.Connection, ranking: Ranking) -> None:
+    """Let SQL on this connection call the ranking by the name order_rank."""
+    connection.create_function("order_rank", 3, ranking.rank, deterministic=True)
+
+
 _RERANK_ORDERS = """
-UPDATE orders SET rank = CASE WHEN :head_start IS NULL
-  THEN ((tier = 1) << 56) | accept_sequence ELSE accept_time + (tier = 1) * :head_start END
+UPDATE orders SET rank = order_rank(tier, accept_sequence, accept_time)
 WHERE accept_sequence IN (SELECT accept_sequence FROM ready UNION ALL
   SELECT accept_sequence FROM scheduled UNION ALL SELECT accept_sequence FROM leases)
 """

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from heapq import merge
-from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orderintake_server.domain import Order, QueueEntry, State, Tier
 from orderintake_server.store.base import RecoveryReport
@@ -40,7 +40,7 @@ class Writer:
         """Take over an open database: whatever was in process waits again, or has ended."""
         self._connection = connection
         self._clock = clock
-        self._books = UnitOfWork(connection, policy)
+        self._unit = UnitOfWork(connection, policy)
         self._paused = self._read_paused()
         self.recovery = self._transact(lambda: self._take_over(policy))
 
@@ -53,73 +53,81 @@ class Writer:
         order = find(self._connection, accept_sequence)
         if not isinstance(order, Order) or order.state is not State.QUEUED:
             return 0
-        return self._before(self._books.waiting(WaitingOrder(order, 0))) + 1
+        return self._before(self._unit.waiting(WaitingOrder(order, 0))) + 1
 
     def _transact(self, work: Callable[[], _T]) -> _T:
-        """Run `work` as one transaction, the books in step with it."""
-        books, paused = self._books, self._paused
-        books.begin(self._clock())
+        """Run `work` as one transaction, which what is kept in memory of it follows."""
+        unit, paused = self._unit, self._paused
+        unit.begin(self._clock())
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             outcome = work()
-            books.write()
+            unit.flush()
             self._connection.execute("COMMIT")
         except BaseException:
-            books.rollback()
+            unit.rollback()
             self._paused = paused
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        books.keep()
+        unit.commit()
         return outcome
 
     def _take_over(self, policy: Policy) -> RecoveryReport:
         """Bring everything to where it belongs when nothing is in process, and take stock."""
-        books = self._books
-        books.rerank()
-        books.load()
-        recovered, quarantined = attempts.recover(books, policy.max_crashes)
+        unit = self._unit
+        unit.rerank()
+        unit.load()
+        recovered, quarantined = attempts.recover(unit, policy.max_crashes)
         (log_id,) = self._connection.execute("SELECT log_id FROM identity").fetchone()
         return RecoveryReport(
             log_id=log_id,
-            counts=books.backlog.counts(),
+            counts=unit.backlog.counts(),
             recovered=recovered,
             quarantined=quarantined,
-            head=books.counters.completed,
+            head=unit.counters.completed,
             earliest=self._earliest(),
             paused=self._paused,
         )
 
     def _apply(self, changes: Changes) -> Committed:
-        books = self._books
-        due.sweep(books)
-        settled = attempts.settle(books, changes.settles) if changes.settles else []
-        released = attempts.release(books, changes.releases) if changes.releases else []
-        cancelled = due.cancel(books, changes.cancels) if changes.cancels else []
+        """Make the changes one after the other, in the order that Changes tells."""
+        unit = self._unit
+        due.sweep(unit)
+        settled = attempts.settle(unit, changes.settles) if changes.settles else []
+        released = attempts.release(unit, changes.releases) if changes.releases else []
+        cancelled = due.cancel(unit, changes.cancels) if changes.cancels else []
         self._pause(changes.pauses)
         accepted = self._accept(changes.accepts, changes.capacity) if changes.accepts else []
-        claimed = attempts.claim(books, changes.claims) if changes.claims else []
-        taken = self._take(changes.claim_next) if changes.claim_next else []
-        pruned = prune.prune(books, changes.prune) if changes.prune else 0
+        claimed = attempts.claim(unit, changes.claims) if changes.claims else []
+        claimed_next = self._claim_next(changes.claim_next) if changes.claim_next else []
+        pruned = prune.prune(unit, changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
             released=released,
             cancelled=cancelled,
             accepted=accepted,
             claimed=claimed,
-            claimed_next=taken,
-            queued=books.queued,
+            claimed_next=claimed_next,
+            queued=unit.queued,
             page=self._page(changes.page) if changes.page else [],
-            counts=books.backlog.counts(),
-            accept_counts=books.accept_counts,
-            completion_counts=books.completion_counts,
-            start_count=len(taken) + sum(lease is not None for lease in claimed),
-            paused=self._paused,
-            next_due=books.next_due,
-            head=books.counters.completed,
-            earliest=self._earliest(),
             pruned=pruned,
+            **self._state(),
         )
+
+    def _state(self) -> dict[str, Any]:
+        """Tell how the store stands, and what this transaction has counted, as StoreState does."""
+        unit = self._unit
+        return {
+            "counts": unit.backlog.counts(),
+            "accept_counts": unit.accept_counts,
+            "start_count": unit.start_count,
+            "completion_counts": unit.completion_counts,
+            "paused": self._paused,
+            "next_due": unit.next_due,
+            "head": unit.counters.completed,
+            "earliest": self._earliest(),
+        }
 
     def _earliest(self) -> int:
         (earliest,) = self._connection.execute("SELECT sequence FROM pruned").fetchone()
@@ -128,28 +136,25 @@ class Writer:
     def _accept(
         self, groups: Sequence[Sequence[NewOrder]], capacity: Capacity
     ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
-        acceptance = Acceptance(self._books, groups, capacity)
+        acceptance = Acceptance(self._unit, groups, capacity)
         decisions = [acceptance.decide(group) for group in groups]
         acceptance.store()
         return acceptance.receipts(decisions, self._before)
 
-    def _take(self, take: ClaimNext) -> list[Lease]:
-        """Start the most urgent orders there are."""
-        places: list[QueueEntry] = []
-        for place in self._page(Page(after=_BEFORE_ALL, limit=take.most)):
-            if place.crash_count >= take.alone:
-                if take.is_idle and not places:
-                    places.append(place)
-                break
-            places.append(place)
-        return [lease for lease in attempts.claim(self._books, places) if lease]
+    def _claim_next(self, asked: ClaimNext) -> list[Lease]:
+        """Start the most urgent orders there are; one that must run alone, with nothing beside."""
+        first = self._page(Page(after=_BEFORE_ALL, limit=asked.most))
+        entries = list(takewhile(lambda entry: entry.crash_count < asked.alone, first))
+        if first and not entries and asked.is_idle:
+            entries = first[:1]
+        return [lease for lease in attempts.claim(self._unit, entries) if lease]
 
     def _pause(self, pauses: Mapping[Tier, bool]) -> None:
         """Note which tiers may not start, and since when."""
         for tier, is_paused in pauses.items():
             if is_paused != (tier in self._paused):
                 self._connection.execute(
-                    "INSERT INTO pauses VALUES (?, ?, ?)", (tier, self._books.now, is_paused)
+                    "INSERT INTO pauses VALUES (?, ?, ?)", (tier, self._unit.now, is_paused)
                 )
         self._paused = self._read_paused() if pauses else self._paused
 
@@ -161,11 +166,11 @@ class Writer:
         return frozenset(Tier(tier) for (tier,) in rows)
 
     def _page(self, page: Page) -> list[QueueEntry]:
-        """Read the most urgent waiting orders behind a place in the queue, of tiers not paused."""
-        tiers = [self._waiting(tier, page) for tier in Tier if tier not in self._paused]
+        """Read the most urgent orders after a place in the queue, of tiers that are not paused."""
+        tiers = [self._page_of(tier, page) for tier in Tier if tier not in self._paused]
         return list(islice(merge(*tiers), page.limit))
 
-    def _waiting(self, tier: Tier, page: Page) -> list[QueueEntry]:
+    def _page_of(self, tier: Tier, page: Page) -> list[QueueEntry]:
         rows = self._connection.execute(
             "SELECT rank, accept_sequence, crash_count FROM ready"
             " WHERE tier = ? AND (rank, accept_sequence) > (?, ?)"
@@ -174,15 +179,23 @@ class Writer:
         )
         return [QueueEntry(rank, number, tier, crashes) for rank, number, crashes in rows]
 
-    def _before(self, place: QueueEntry) -> int:
-        """Count the orders that are ahead of a place in the queue."""
-        blocks = self._books.backlog.blocks
-        start = place.rank >> blocks.bits << blocks.bits
+    def _before(self, entry: QueueEntry) -> int:
+        """Count the orders that are ahead of one in the queue."""
+        blocks = self._unit.backlog.blocks
+        start = entry.rank >> blocks.bits << blocks.bits
         (rest,) = self._connection.execute(
-            "SELECT sum(count) FROM (SELECT count(*) AS count FROM ready WHERE tier = 1"
-            " AND (rank, accept_sequence) >= (?1, 0) AND (rank, accept_sequence) < (?2, ?3)"
-            " UNION ALL SELECT count(*) FROM ready WHERE tier = 2"
-            " AND (rank, accept_sequence) >= (?1, 0) AND (rank, accept_sequence) < (?2, ?3))",
-            (start, place.rank, place.accept_sequence),
+            _BETWEEN, (start, entry.rank, entry.accept_sequence)
         ).fetchone()
-        return blocks.before(place.rank) + int(rest)
+        return blocks.before(entry.rank) + int(rest)
+
+
+_BETWEEN_OF_TIER = """
+SELECT count(*) AS count FROM ready WHERE tier = {tier:d}
+AND (rank, accept_sequence) >= (?1, 0) AND (rank, accept_sequence) < (?2, ?3)
+"""
+_BETWEEN = (
+    "SELECT sum(count) FROM ("
+    + " UNION ALL ".join(_BETWEEN_OF_TIER.format(tier=tier) for tier in Tier)
+    + ")"
+)
+"""Counts the orders from a rank on, and before a place in the queue, by each tier's index."""
