@@ -25,7 +25,8 @@ _SQL_FUNCTION = re.compile(
 
 def main() -> None:
     """Name everything that is larger than it may be, and each exception that is needed no more."""
-    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True)
+    command = ["git", "ls-files"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
     paths = [path for path in map(Path, listed.stdout.splitlines()) if path.is_file()]
     found = dict(line for path in paths for line in _file(path)) | _folders(paths)
     wrong = {where: size for where, size in found.items() if where not in EXCEPTIONS}

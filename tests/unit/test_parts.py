@@ -1,0 +1,97 @@
+"""From settings to parts: each setting arrives where it is used, and an absent limit is none."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orderintake_server import parts
+from orderintake_server.config import Settings
+from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
+from orderintake_server.dispatch.retries import RetryPolicy
+from orderintake_server.dispatch.workers import WorkPolicy
+from orderintake_server.domain import Ranking, Tier
+from orderintake_server.rpc.server import RpcSettings
+from orderintake_server.store.base import Policy
+from orderintake_server.store.changes import Capacity, Changes, OverCapacity
+from support.changes import new, place
+from support.faulty import FaultyStore
+
+
+def test_a_head_start_is_told_in_microseconds_and_none_means_strict_priority() -> None:
+    assert parts.store_policy(Settings()) == Policy()
+    assert parts.store_policy(
+        Settings(vip_head_start=1.5, max_crashes=7, customer_queue_limit=9)
+    ) == Policy(ranking=Ranking(vip_head_start=1_500_000), max_crashes=7, counts_customers=True)
+
+
+def test_without_a_timeout_or_an_age_there_is_none() -> None:
+    settings = Settings(attempt_timeout=0, max_connection_age=0, retention=0)
+    assert parts.work_policy(settings).attempt_seconds is None
+    assert parts.rpc_settings(settings).connection_seconds is None
+    assert parts.retention(settings, parts.now).due() is None
+
+
+def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:
+    settings = Settings(
+        workers=3, max_attempts=2, retry_delay=0.5, retry_factor=3, retry_delay_limit=9,
+        attempt_timeout=4, listen="[::1]:5", subscriber_timeout=7, max_connection_age=8,
+    )  # fmt: skip
+    assert parts.work_policy(settings) == WorkPolicy(
+        workers=3,
+        retries=RetryPolicy(max_attempts=2, first_seconds=0.5, factor=3, most_seconds=9),
+        attempt_seconds=4,
+    )
+    assert parts.rpc_settings(settings) == RpcSettings(
+        listen="[::1]:5", subscriber_seconds=7, connection_seconds=8
+    )
+
+
+async def test_what_waits_in_the_store_is_counted_against_the_limits(store: FaultyStore) -> None:
+    await place(store, new(), new(vip=True))
+    settings = Settings(queue_limit=10, vip_reserve=0.2, customer_queue_limit=3)
+    admission = parts.admission(settings, store)
+    assert admission.left() == Capacity(total=10, regular=8, per_customer=3, waiting=0)
+    counted = (await store.commit(Changes())).counts
+    assert counted[Tier.VIP].queued == 1
+    admission.count(counted, started=0)
+    assert admission.left() == Capacity(total=8, regular=6, per_customer=3, waiting=2)
+    assert "2 orders wait; 10 may" in admission.refusal(OverCapacity(9)).text
+
+
+async def test_the_queue_is_the_stores_where_others_use_it_too(store: FaultyStore) -> None:
+    assert isinstance(parts.queue(Settings(), store), OwnQueue)
+    store.is_shared = True
+    assert isinstance(parts.queue(Settings(), store), SharedQueue)
+
+
+async def test_the_store_is_the_one_that_the_settings_name(tmp_path: Path) -> None:
+    async with parts.store(Settings(data=tmp_path / "orders"), None) as opened:
+        assert not opened.is_shared
+    assert (tmp_path / "orders" / "orders.db").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--store", "postgresql://nowhere/orders"],
+        ["migrate", "--store", "postgresql://nowhere/orders"],
+        ["audit", "--store", "postgresql://nowhere/orders"],
+        ["copy", "--from", "data", "--to", "postgresql://nowhere/orders"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_without_its_driver_a_store_in_postgresql_is_refused_by_what_to_install(
+    arguments: list[str],
+) -> None:
+    code = (
+        "import sys; sys.modules['asyncpg'] = None;"
+        f"sys.argv[1:] = {arguments}; from orderintake_server.main import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
+    assert ended.returncode in {1, 2}
+    assert "pip install 'orderintake-server[postgres]'" in ended.stderr
+    assert "Traceback" not in ended.stderr
