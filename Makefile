@@ -18,20 +18,20 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-slow coverage chaos bench check static format format-check lint types \
-	layers protos protos-fresh pins clean
+.PHONY: help install run demo test test-slow coverage chaos bench check static format format-check \
+	lint types layers protos protos-fresh pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' Makefile
 
-install: .venv/installed ## Make .venv, with the server, the client and all tools in it
-	@:
-
-run: install ## Start the server in the foreground, on DATA=data (ARGS=--help for more)
+run: .venv/run ## Start the server in the foreground, on DATA=data (ARGS=--help for more)
 	@exec .venv/bin/orderintake-server --data $(DATA) $(ARGS)
 
-demo: install ## Watch the service work, start to end
+demo: .venv/run ## Watch the service work, start to end
 	@.venv/bin/python docs/demo.py $(ARGS)
+
+install: .venv/installed ## Make .venv, with the server, the client and all tools in it
+	@:
 
 test: install ## Run the tests, but for the slow ones (ARGS="-k cancel" for some)
 	@.venv/bin/pytest $(ARGS)
@@ -59,22 +59,22 @@ format: install ## Put code and protos into the one format
 	@.venv/bin/ruff format $(CODE)
 	@cd protos && ../.venv/bin/buf format --write
 
-format-check: install
+format-check: install ## Tell what `make format` would change
 	.venv/bin/ruff format --check $(CODE)
 	cd protos && ../.venv/bin/buf format --diff --exit-code
 
-lint: install
+lint: install ## Look for faults in code, protos and spelling
 	.venv/bin/ruff check $(CODE)
 	.venv/bin/codespell
 	cd protos && ../.venv/bin/buf lint
 
-types: install
+types: install ## Check the types
 	.venv/bin/mypy
 
-layers: install
+layers: install ## Check who imports whom
 	.venv/bin/lint-imports --no-logo
 
-coverage: install
+coverage: install ## Run the tests, and tell which lines they missed
 	.venv/bin/pytest --cov --cov-report=term:skip-covered $(ARGS)
 
 chaos: install ## Kill, freeze and restart servers and database for SECONDS=300 (SEED=1)
@@ -91,13 +91,14 @@ $(PROTOC) --python_out=$(1) --mypy_out=quiet:$(1) protos/orderintake/v1/*.proto 
 $(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) protos/orderintake/v1/*_service.proto
 endef
 
-protos-fresh: .venv-protos/installed
+protos-fresh: .venv-protos/installed ## Check that the generated code is what the protos say
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call generate,"$$fresh") && \
 	if ! diff -r -x __init__.py -x __pycache__ "$$fresh/orderintake/v1" $(GENERATED); then \
 	echo "$(GENERATED) is not what the protos say: run 'make protos'." >&2; exit 1; fi
 
 pins: install ## Compile requirements/*.in anew (ARGS=--upgrade for newer versions)
-	@$(PIN) requirements/dev.in --output-file requirements/dev.txt
+	@$(PIN) requirements/run.in --output-file requirements/run.txt
+	@$(PIN) requirements/dev.in --output-file requirements/dev.txt -c requirements/run.txt
 	@$(PIN) requirements/build.in --output-file requirements/build.txt -c requirements/dev.txt
 	@$(PIN) requirements/protos.in --output-file requirements/protos.txt
 
@@ -105,12 +106,17 @@ clean: ## Remove the environments and all that was built; data/ stays
 	@rm -rf .venv .venv-protos .coverage* .*_cache .hypothesis client/dist server/dist
 	@find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/installed: requirements/build.txt requirements/dev.txt client/pyproject.toml server/pyproject.toml
+.venv/run: requirements/run.txt client/pyproject.toml server/pyproject.toml
 	@$(call venv,.venv)
+	@.venv/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/run.txt
+	@.venv/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e client -e server
+	@touch $@
+
+.venv/installed: .venv/run requirements/build.txt requirements/dev.txt
+	@echo "Installing the tools into .venv"
 	@.venv/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/build.txt
 	@.venv/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt \
 		--no-build-isolation --use-pep517
-	@.venv/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e client -e server
 	@touch $@
 
 .venv-protos/installed: requirements/protos.txt
