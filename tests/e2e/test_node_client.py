@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import pytest
 
 from orderintake import Client
 from support.process import server_process
+from support.program import free_port
 
 ROOT = Path(__file__).parents[2]
 INSTALL_SECONDS = 50
@@ -84,8 +84,7 @@ def place(address: str, count: int) -> None:
 def test_the_node_consumer_handles_each_completion_once_across_kills(
     folder: Path, tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        address = f"127.0.0.1:{listening.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     with server_process(tmp_path, "--listen", address) as server:
         place(address, 20)
         with consuming(folder, address) as consumer:

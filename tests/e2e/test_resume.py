@@ -1,7 +1,6 @@
 """P14 with real processes: both clients go on across every end that a server can come to."""
 
 import asyncio
-import socket
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 
@@ -9,6 +8,7 @@ import pytest
 
 from orderintake import AsyncClient, AsyncCompletions, Client, CursorExpired, Unavailable
 from support.process import ServerProcess
+from support.program import free_port
 from support.proxy import proxy
 
 ORDERS = 500
@@ -21,8 +21,7 @@ class Shop:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            self.address = f"127.0.0.1:{listening.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._server: ServerProcess | None = None
 
     async def start(self, *arguments: str) -> None:
