@@ -5,11 +5,14 @@ DATA ?= data
 ARGS ?=
 SECONDS ?= 300
 SEED ?= 1
+WORKERS ?= auto
 
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 PIN = .venv/bin/uv pip compile --no-config --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make pins" $(ARGS)
+PYTEST = .venv/bin/pytest
+PARALLEL = --numprocesses=$(WORKERS) --dist=worksteal
 CODE = client server tests bench docs
 GENERATED = client/orderintake/v1
 PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
@@ -18,7 +21,7 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-slow coverage chaos bench check static format format-check \
+.PHONY: help install run demo test test-all test-slow coverage chaos bench check static format format-check \
 	lint types layers protos protos-fresh pins clean
 
 help: ## Show this list
@@ -33,11 +36,14 @@ demo: .venv/run ## Watch the service work, start to end
 install: .venv/installed ## Make .venv, with the server, the client and all tools in it
 	@:
 
-test: install ## Run the tests, but for the slow ones (ARGS="-k cancel" for some)
-	@.venv/bin/pytest $(ARGS)
+test: install ## Run the quick tests, and what proves the README (ARGS="-k cancel" for some)
+	@$(PYTEST) --fast $(PARALLEL) $(if $(CI),--looks=3) $(ARGS)
 
-test-slow: install ## Run every test
-	@.venv/bin/pytest --slow $(ARGS)
+test-all: install ## Run all tests but the slow ones
+	@$(PYTEST) $(PARALLEL) $(ARGS)
+
+test-slow: install ## Run every test, one after the other
+	@$(PYTEST) --slow $(ARGS)
 
 bench: install ## Measure what orders, a backlog, subscribers and many servers cost
 	@.venv/bin/python bench/place_order.py $(ARGS)
@@ -74,8 +80,8 @@ types: install ## Check the types
 layers: install ## Check who imports whom
 	.venv/bin/lint-imports --no-logo
 
-coverage: install ## Run the tests, and tell which lines they missed
-	.venv/bin/pytest --cov --cov-report=term:skip-covered $(ARGS)
+coverage: install ## Run all tests but the slow ones, and tell which lines they missed
+	$(PYTEST) $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 chaos: install ## Kill, freeze and restart servers and database for SECONDS=300 (SEED=1)
 	@PYTHONPATH=tests .venv/bin/python -m support.chaos --seconds $(SECONDS) --seed $(SEED)

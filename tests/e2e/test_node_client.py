@@ -80,6 +80,7 @@ def place(address: str, count: int) -> None:
             client.place(customer_id="ada", lines={"tea": 1})
 
 
+@pytest.mark.seconds
 @pytest.mark.timeout(110)
 def test_the_node_consumer_handles_each_completion_once_across_kills(
     folder: Path, tmp_path: Path
@@ -101,6 +102,7 @@ def test_the_node_consumer_handles_each_completion_once_across_kills(
     assert found == list(range(1, 31))
 
 
+@pytest.mark.seconds
 def test_the_node_consumer_stops_where_a_person_has_to_decide(folder: Path, tmp_path: Path) -> None:
     (folder / "cursor").write_text("no cursor\n")
     with server_process(tmp_path) as server, consuming(folder, server.address) as consumer:

@@ -73,6 +73,7 @@ def follow_on_a_thread(address: str) -> list[int]:
         return [next(completions).sequence for _ in range(ORDERS)]
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("number", [SIGTERM, SIGKILL], ids=lambda number: number.name)
 async def test_p14_both_clients_go_on_across_restarts_under_load(
     tmp_path: Path, number: Signals
@@ -97,6 +98,7 @@ async def test_p14_both_clients_go_on_across_restarts_under_load(
         shop.kill()
 
 
+@pytest.mark.seconds
 async def test_p17_a_log_that_was_pruned_meanwhile_is_raised_and_never_skipped(
     tmp_path: Path,
 ) -> None:

@@ -21,6 +21,7 @@ ANYWHERE = ("--listen", "127.0.0.1:0")
 ONCE = ("--max-attempts", "1")
 
 
+@pytest.mark.always
 async def test_p18_a_second_server_on_the_same_data_refuses_and_names_the_first_ones_pid(
     tmp_path: Path,
 ) -> None:
@@ -33,6 +34,7 @@ async def test_p18_a_second_server_on_the_same_data_refuses_and_names_the_first_
     assert receipt.order.order_id
 
 
+@pytest.mark.always
 async def test_p18_what_a_killed_server_had_in_process_waits_again_when_the_port_opens(
     tmp_path: Path,
 ) -> None:
@@ -54,6 +56,7 @@ async def test_p18_what_a_killed_server_had_in_process_waits_again_when_the_port
     assert [stands.order.attempt_count for stands in found] == [1] * 8 + [0] * 2
 
 
+@pytest.mark.seconds
 def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
     with server_process(tmp_path / "first") as server:
         second = run_to_end("--data", str(tmp_path / "second"), "--listen", server.address)
@@ -221,6 +224,7 @@ async def test_a_handler_that_raises_or_exits_fails_its_order_and_no_other(
     assert [c.order.state for c in found] == states
 
 
+@pytest.mark.seconds
 async def test_p19_a_thread_that_never_ends_is_left_behind_and_its_order_made_again(
     tmp_path: Path,
 ) -> None:
@@ -252,6 +256,7 @@ async def test_p19_a_handler_that_swallows_its_cancellation_is_left_behind(tmp_p
     assert found.order.start_sequence == 2
 
 
+@pytest.mark.seconds
 async def test_the_log_is_json_its_texts_are_constant_and_no_order_stands_in_it(
     tmp_path: Path,
 ) -> None:

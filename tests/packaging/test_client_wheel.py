@@ -17,11 +17,13 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment(place, build("client", place))
 
 
+@pytest.mark.seconds
 def test_it_pulls_in_grpcio_and_protobuf_and_nothing_else(python: Path) -> None:
     # typing-extensions is grpcio's own need.
     assert installed(python) == {"orderintake-client", "grpcio", "protobuf", "typing-extensions"}
 
 
+@pytest.mark.seconds
 def test_it_speaks_the_contract(python: Path) -> None:
     code = (
         "import orderintake, orderintake.v1.order_pb2 as contract;"

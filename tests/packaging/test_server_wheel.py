@@ -10,7 +10,7 @@ import pytest
 
 from support.wheels import build, environment, installed
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.seconds, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
