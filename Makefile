@@ -5,11 +5,14 @@ DATA ?= data
 ARGS ?=
 SECONDS ?= 300
 SEED ?= 1
+WORKERS ?= auto
 
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 PIN = .venv/bin/uv pip compile --no-config --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command "make pins" $(ARGS)
+PYTEST = .venv/bin/pytest
+PARALLEL = --numprocesses=$(WORKERS) --dist=worksteal
 CODE = client server tests bench docs tools
 GENERATED = client/orderintake/v1
 PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
@@ -18,26 +21,29 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-slow coverage chaos bench check static format format-check lint types \
-	layers protos protos-fresh sync sync-fresh pins clean
+.PHONY: help install run demo test test-all test-slow coverage chaos bench check static format format-check \
+	lint types layers sizes protos protos-fresh sync sync-fresh pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' Makefile
 
+run: .venv/run ## Start the server in the foreground, on DATA=data (ARGS=--help for more)
+	@exec .venv/bin/orderintake-server --data $(DATA) $(ARGS)
+
+demo: .venv/run ## Watch the service work, start to end
+	@.venv/bin/python docs/demo.py $(ARGS)
+
 install: .venv/installed ## Make .venv, with the server, the client and all tools in it
 	@:
 
-run: install ## Start the server in the foreground, on DATA=data (ARGS=--help for more)
-	@exec .venv/bin/orderintake-server --data $(DATA) $(ARGS)
+test: install ## Run the quick tests, and what proves the README (ARGS="-k cancel" for some)
+	@$(PYTEST) --fast $(PARALLEL) $(if $(CI),--looks=3) $(ARGS)
 
-demo: install ## Watch the service work, start to end
-	@.venv/bin/python docs/demo.py $(ARGS)
+test-all: install ## Run all tests but the slow ones
+	@$(PYTEST) $(PARALLEL) $(ARGS)
 
-test: install ## Run the tests, but for the slow ones (ARGS="-k cancel" for some)
-	@.venv/bin/pytest $(ARGS)
-
-test-slow: install ## Run every test
-	@.venv/bin/pytest --slow $(ARGS)
+test-slow: install ## Run every test, one after the other
+	@$(PYTEST) --slow $(ARGS)
 
 bench: install ## Measure what orders, a backlog, subscribers and many servers cost
 	@.venv/bin/python bench/place_order.py $(ARGS)
@@ -52,30 +58,33 @@ bench: install ## Measure what orders, a backlog, subscribers and many servers c
 
 check: static coverage ## Everything a change must pass
 
-static: format-check lint types layers protos-fresh sync-fresh ## All of it that needs no test
+static: format-check lint types layers sizes protos-fresh sync-fresh ## All of it that needs no test
 
 format: install ## Put code and protos into the one format
 	@.venv/bin/ruff check --quiet --fix-only $(CODE)
 	@.venv/bin/ruff format $(CODE)
 	@cd protos && ../.venv/bin/buf format --write
 
-format-check: install
+format-check: install ## Tell what `make format` would change
 	.venv/bin/ruff format --check $(CODE)
 	cd protos && ../.venv/bin/buf format --diff --exit-code
 
-lint: install
+lint: install ## Look for faults in code, protos and spelling
 	.venv/bin/ruff check $(CODE)
 	.venv/bin/codespell
 	cd protos && ../.venv/bin/buf lint
 
-types: install
+types: install ## Check the types
 	.venv/bin/mypy
 
-layers: install
+layers: install ## Check who imports whom
 	.venv/bin/lint-imports --no-logo
 
-coverage: install
-	.venv/bin/pytest --cov --cov-report=term:skip-covered $(ARGS)
+sizes: install ## Check that functions, files and folders are small
+	.venv/bin/python tools/sizes.py
+
+coverage: install ## Run all tests but the slow ones, and tell which lines they missed
+	$(PYTEST) $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 chaos: install ## Kill, freeze and restart servers and database for SECONDS=300 (SEED=1)
 	@PYTHONPATH=tests .venv/bin/python -m support.chaos --seconds $(SECONDS) --seed $(SEED)
@@ -91,7 +100,7 @@ $(PROTOC) --python_out=$(1) --mypy_out=quiet:$(1) protos/orderintake/v1/*.proto 
 $(PROTOC) --grpc_python_out=$(1) --mypy_grpc_out=quiet:$(1) protos/orderintake/v1/*_service.proto
 endef
 
-protos-fresh: .venv-protos/installed
+protos-fresh: .venv-protos/installed ## Check that the generated code is what the protos say
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && $(call generate,"$$fresh") && \
 	if ! diff -r -x __init__.py -x __pycache__ "$$fresh/orderintake/v1" $(GENERATED); then \
 	echo "$(GENERATED) is not what the protos say: run 'make protos'." >&2; exit 1; fi
@@ -99,11 +108,12 @@ protos-fresh: .venv-protos/installed
 sync: install ## Generate the synchronous client from the asynchronous one
 	@.venv/bin/python tools/unasync.py
 
-sync-fresh: install
+sync-fresh: install ## Check that it is what the asynchronous one says
 	@.venv/bin/python tools/unasync.py --check
 
 pins: install ## Compile requirements/*.in anew (ARGS=--upgrade for newer versions)
-	@$(PIN) requirements/dev.in --output-file requirements/dev.txt
+	@$(PIN) requirements/run.in --output-file requirements/run.txt
+	@$(PIN) requirements/dev.in --output-file requirements/dev.txt -c requirements/run.txt
 	@$(PIN) requirements/build.in --output-file requirements/build.txt -c requirements/dev.txt
 	@$(PIN) requirements/protos.in --output-file requirements/protos.txt
 
@@ -111,12 +121,17 @@ clean: ## Remove the environments and all that was built; data/ stays
 	@rm -rf .venv .venv-protos .coverage* .*_cache .hypothesis client/dist server/dist
 	@find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
-.venv/installed: requirements/build.txt requirements/dev.txt client/pyproject.toml server/pyproject.toml
+.venv/run: requirements/run.txt client/pyproject.toml server/pyproject.toml
 	@$(call venv,.venv)
+	@.venv/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/run.txt
+	@.venv/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e client -e server
+	@touch $@
+
+.venv/installed: .venv/run requirements/build.txt requirements/dev.txt
+	@echo "Installing the tools into .venv"
 	@.venv/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/build.txt
 	@.venv/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/dev.txt \
 		--no-build-isolation --use-pep517
-	@.venv/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation -e client -e server
 	@touch $@
 
 .venv-protos/installed: requirements/protos.txt

@@ -1,6 +1,10 @@
 """What every test runs under."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -8,21 +12,87 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from orderintake_server.telemetry import configure_log
 
-# A disk's flush can take longer than the deadline that Hypothesis sets by itself.
-hypothesis.settings.register_profile("orderintake", deadline=None)
-hypothesis.settings.load_profile("orderintake")
+# A disk's flush can take longer than the deadline that Hypothesis sets by itself. The number of
+# examples is a percentage of those that a long walk asks for.
+hypothesis.settings.register_profile("whole", deadline=None, max_examples=100)
+hypothesis.settings.register_profile("short", deadline=None, max_examples=10)
+
+MOST_WORKERS = 16
+"""Each of them has PostgreSQL servers of its own."""
+LIMIT_SECONDS = 1.0
+"""No case takes longer that has none of these marks; the time of its fixtures does not count."""
+LONG = {"always", "seconds", "slow"}
+TOO_LONG = "takes more than a second, and has no mark that says so: "
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+    parser.addoption("--fast", action="store_true", help="leave out cases that take seconds")
+    parser.addoption("--slow", action="store_true", help="run the slow cases too")
+    parser.addoption(
+        "--looks",
+        type=int,
+        default=0,
+        help="fail for a case without a mark that takes more than a second in each of N runs",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("short" if config.getoption("--fast") else "whole")
+    if config.getoption("--looks") and not hasattr(config, "workerinput"):  # not in xdist's workers
+        config.pluginmanager.register(Limit(config.getoption("--looks")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Tell how many cases run at once: most of the long ones wait for processes that they start."""
+    return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--slow"):
-        return
+    left_out = set() if config.getoption("--slow") else {"slow"}
+    if config.getoption("--fast"):
+        left_out |= {"seconds", "again"}
+    sides: dict[bool, list[pytest.Item]] = {True: [], False: []}
     for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+        sides[left_out.isdisjoint(mark.name for mark in item.iter_markers())].append(item)
+    items[:] = sides[True]
+    config.hook.pytest_deselected(items=sides[False])
+
+
+class Limit:
+    """Fails a run in which a case without a mark takes longer than the limit.
+
+    Other cases that run at the same time slow a case down. So those that took too long run again
+    afterwards, one after the other, and fail only when each run of them took too long.
+    """
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+        self._found: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        is_long = report.when == "call" and report.passed and report.duration > LIMIT_SECONDS
+        if is_long and LONG.isdisjoint(report.keywords):
+            self._found.append(report.nodeid)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self._found and self._looks > 1:
+            self._found = self._look_again(session.config.rootpath)
+        if self._found and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _look_again(self, root: Path) -> list[str]:
+        command = [sys.executable, "-m", "pytest", "--fast", f"--looks={self._looks - 1}"]
+        again = subprocess.run(
+            [*command, *self._found], cwd=root, check=False, capture_output=True, text=True
+        )
+        if again.returncode > pytest.ExitCode.TESTS_FAILED:
+            return self._found
+        return [case for case in self._found if f"{TOO_LONG}{case}\n" in again.stdout]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for case in self._found:
+            terminalreporter.write_line(f"{TOO_LONG}{case}")
 
 
 @pytest.fixture(autouse=True)

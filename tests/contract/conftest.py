@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from support.postgres_home import PostgresHome, kinds
+from support.postgres_home import PostgresHome, each, kinds
 from support.stores import KINDS, FoundStore, Home, SqliteHome
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+@pytest.fixture(params=each(KINDS), ids=lambda kind: kind.name)
 async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
     """The place of an empty store, of each kind in turn."""
     place: Home = request.param(tmp_path)
@@ -32,7 +32,7 @@ async def sqlite_home(tmp_path: Path) -> AsyncIterator[SqliteHome]:
     await place.leave()
 
 
-@pytest.fixture(params=kinds(), ids=lambda kind: kind.name)
+@pytest.fixture(params=each(kinds()), ids=lambda kind: kind.name)
 async def postgres_home(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[PostgresHome]:

@@ -79,6 +79,7 @@ async def open_together(one: Home, other: Home) -> tuple[FoundStore, FoundStore]
 # The same store
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("policy", BOTH.values(), ids=BOTH)
 async def test_a_copy_lives_on_as_the_store_itself_does(
     home: SqliteHome,
@@ -246,6 +247,7 @@ async def test_a_source_stays_as_it_was(
 # Many
 
 
+@pytest.mark.seconds
 async def test_however_many_orders_are_copied_only_a_few_are_in_memory(
     home: SqliteHome, database: PostgresHome, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from support.changes import FAILED, again, new, pause, place, prune, settle
 from support.clocks import SECOND
 from support.mixes import mix
 from support.postgres import Cluster
-from support.postgres_home import PostgresHome, kinds
+from support.postgres_home import PostgresHome, each, kinds
 
 KINDS = kinds()
 PLACES = "every order is in exactly one place"
@@ -55,7 +55,7 @@ class Database:
         return self.cluster.run_sql(BEFORE + script, database=self.name)
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+@pytest.fixture(params=each(KINDS), ids=lambda kind: kind.name)
 async def home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[PostgresHome]:
     """The place of an empty store, of each PostgreSQL in turn."""
     place: PostgresHome = request.param(tmp_path)
@@ -436,6 +436,7 @@ def test_of_what_was_copied_from_another_store_the_order_of_starts_is_not_told(
     assert database.audit() == []
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("head_start", [None, 5 * SECOND])
 async def test_after_a_long_run_no_rule_is_broken(
     home: PostgresHome, head_start: int | None

@@ -123,6 +123,7 @@ async def _process(store: Store) -> None:
             return
 
 
+@pytest.mark.seconds
 async def test_p6_while_an_old_snapshot_is_held_orders_start_in_order_for_the_same_work(
     home: PostgresHome,
 ) -> None:

@@ -15,7 +15,7 @@ from orderintake_server.store.postgres.schema import migrate, steps
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import again, new, pause, place, release, settle, whole_log
 from support.postgres import Cluster
-from support.postgres_home import kinds, running
+from support.postgres_home import each, kinds, running
 from support.process import run_to_end
 
 KINDS = kinds()
@@ -50,7 +50,7 @@ class Database:
         return await asyncio.to_thread(self.cluster.run_sql, script, database=self.name)
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+@pytest.fixture(params=each(KINDS), ids=lambda kind: kind.name)
 async def empty(request: pytest.FixtureRequest) -> Database:
     """A database with nothing in it, of each PostgreSQL in turn."""
     return await asyncio.to_thread(lambda: Database(running(request.param.programs)))

@@ -6,19 +6,21 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from support.postgres_home import each
 from support.store_machine import StoreMachine
 from support.stores import KINDS
 
 
+@pytest.mark.always
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", each(KINDS), ids=lambda kind: kind.name)
 def test_a_store_answers_as_the_model_does(kind: type[Any]) -> None:
     _run(kind, examples=20 if kind.is_shared else 90, steps=40)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", each(KINDS), ids=lambda kind: kind.name)
 def test_a_store_answers_as_the_model_does_for_long(kind: type[Any]) -> None:
     _run(kind, examples=500, steps=60)
 
@@ -28,6 +30,7 @@ def _run(kind: type[Any], *, examples: int, steps: int) -> None:
         def __init__(self) -> None:
             super().__init__(kind)
 
+    count = examples * settings().max_examples // 100
     run_state_machine_as_test(
-        Machine, settings=settings(max_examples=examples, stateful_step_count=steps)
+        Machine, settings=settings(max_examples=count, stateful_step_count=steps)
     )

@@ -4,11 +4,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from support.in_process import completions
 from support.orders import order
 from support.process import run_to_end, serving_process
 
 
+@pytest.mark.seconds
 async def test_a_store_in_use_is_audited_and_one_that_breaks_a_rule_is_named(
     tmp_path: Path,
 ) -> None:

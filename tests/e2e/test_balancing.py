@@ -82,12 +82,14 @@ async def everybody_answers(client: AsyncClient, ways: list[Proxy]) -> None:
             await place(client, 1)
 
 
+@pytest.mark.seconds
 async def test_calls_go_to_all_replicas_in_turn(ways: list[Proxy]) -> None:
     async with AsyncClient(together(ways)) as client:
         await place(client, 1)
         await everybody_answers(client, ways)
 
 
+@pytest.mark.seconds
 async def test_a_replica_that_stops_is_not_noticed(
     servers: list[ServerProcess], ways: list[Proxy]
 ) -> None:
@@ -104,6 +106,7 @@ async def test_a_replica_that_stops_is_not_noticed(
         assert found + await read(completions, 45) == list(range(1, 51))
 
 
+@pytest.mark.seconds
 async def test_a_database_that_is_away_is_told_by_health_and_come_back_from(
     database: Cluster, servers: list[ServerProcess], ways: list[Proxy]
 ) -> None:
@@ -125,6 +128,7 @@ async def test_a_database_that_is_away_is_told_by_health_and_come_back_from(
         assert await read(completions, 3) == [4, 5, 6]
 
 
+@pytest.mark.seconds
 async def test_the_other_client_shares_its_calls_too(ways: list[Proxy]) -> None:
     def place_some() -> None:
         with Client(together(ways)) as client:

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import grpc
+import pytest
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
@@ -22,6 +23,7 @@ MATCHING = {
 }
 
 
+@pytest.mark.seconds
 async def test_p13_every_answer_to_a_cancel_holds_after_kills(tmp_path: Path) -> None:
     batch = api.BatchPlaceOrdersRequest(
         requests=[order(labels={"processing_time": "0.01s"}) for _ in range(ORDERS)]

@@ -7,6 +7,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from orderintake import Client
 from support.process import server_process
 
@@ -50,11 +52,13 @@ def twice(snippet: str, folder: Path) -> tuple[str, str]:
         return first, run(snippet, server.address, folder, last=4)
 
 
+@pytest.mark.seconds
 def test_at_least_once_repeats_only_what_was_left_by_an_exception(tmp_path: Path) -> None:
     (snippet,) = (each for each in SNIPPETS if "FileCheckpoint" in each)
     assert twice(snippet, tmp_path) == ("1\n2\n", "2\n3\n4\n")
 
 
+@pytest.mark.seconds
 def test_exactly_once_has_each_effect_once(tmp_path: Path) -> None:
     (snippet,) = (each for each in SNIPPETS if "sqlite3" in each)
     twice(snippet, tmp_path)

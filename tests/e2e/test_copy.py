@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from orderintake_server.ids import Ids
 from orderintake_server.store.copy import copy
 from orderintake_server.views import EVERY_ORDER
@@ -11,6 +13,7 @@ from support.postgres_home import kinds
 from support.process import serving_process
 
 
+@pytest.mark.always
 async def test_p14_a_cursor_is_good_wherever_the_store_has_moved(tmp_path: Path) -> None:
     async with serving_process(tmp_path / "old") as (server, stub):
         placed = [await stub.PlaceOrder(order(request_id=f"request-{n}")) for n in range(6)]

@@ -69,6 +69,7 @@ async def _place_until_refused(stub: Stub) -> tuple[list[str], Refused]:
     raise AssertionError("the disk took everything")
 
 
+@pytest.mark.seconds
 async def test_p1_a_full_disk_refuses_orders_keeps_results_and_is_waited_for(
     disk: SmallDisk,
 ) -> None:
@@ -100,6 +101,7 @@ async def test_p1_a_full_disk_refuses_orders_keeps_results_and_is_waited_for(
     assert server.events().count("nothing can be stored; new orders are refused") == 1
 
 
+@pytest.mark.seconds
 async def test_p19_a_stop_on_a_full_disk_loses_only_the_attempts(disk: SmallDisk) -> None:
     async with remote_gate() as gate:
         arguments = ("--workers", "1", *gate.arguments)
@@ -185,6 +187,7 @@ class Callers:
             self.codes.add(error.code())
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("kind", GARBAGE)
 async def test_p1_a_broken_file_ends_the_server_and_nothing_acknowledged_is_missing(
     tmp_path: Path, kind: str

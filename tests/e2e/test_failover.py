@@ -116,6 +116,7 @@ def servers(database: Pair) -> Iterator[tuple[ServerProcess, ServerProcess]]:
         )
 
 
+@pytest.mark.always
 async def test_p1_p10_p14_losing_the_primary_under_load_loses_nothing_and_all_goes_on_by_itself(
     database: Pair, servers: tuple[ServerProcess, ServerProcess]
 ) -> None:
@@ -145,6 +146,7 @@ async def test_p1_p10_p14_losing_the_primary_under_load_loses_nothing_and_all_go
     assert await audit(database.url) == []
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("end", ["pg_cancel_backend", "pg_terminate_backend"])
 async def test_p1_p2_what_the_standby_may_lack_is_not_acknowledged_and_neither_is_a_repeat(
     database: Pair, end: str
@@ -171,6 +173,7 @@ async def test_p1_p2_what_the_standby_may_lack_is_not_acknowledged_and_neither_i
     assert kept == "2"
 
 
+@pytest.mark.seconds
 async def test_p14_behind_a_crash_nobody_is_told_what_the_standby_may_lack(
     database: Pair,
 ) -> None:

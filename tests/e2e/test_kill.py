@@ -168,6 +168,14 @@ async def _weather(data: Path, *, lives: int, seed: int) -> None:
     assert last == sorted(last, key=lambda c: (-c.order.tier, c.order.accept_sequence))
 
 
+@pytest.mark.always
+async def test_p1_p10_five_kills_lose_no_order_and_complete_each_once_in_the_order_of_starts(
+    tmp_path: Path,
+) -> None:
+    await _weather(tmp_path, lives=5, seed=3)
+
+
+@pytest.mark.seconds
 @pytest.mark.timeout(300)
 async def test_p1_p10_fifty_kills_lose_no_order_and_complete_each_once_in_the_order_of_starts(
     tmp_path: Path,
@@ -183,6 +191,7 @@ async def test_p1_p10_five_hundred_kills_lose_no_order_and_complete_each_once(
     await _weather(tmp_path, lives=500, seed=2)
 
 
+@pytest.mark.always
 async def test_p8_orders_that_a_kill_interrupted_start_again_in_their_old_places(
     tmp_path: Path,
 ) -> None:

@@ -143,6 +143,7 @@ async def a_black_hole_is_noticed_by_the_other_client_too(server: ServerProcess)
         assert time.monotonic() - began < TWO_HEARTBEATS + MARGIN
 
 
+@pytest.mark.seconds
 async def test_peers_that_are_gone_without_a_word_are_noticed_within_two_heartbeats(
     tmp_path: Path,
 ) -> None:
@@ -162,6 +163,7 @@ async def _on_a_server(data: Path, case: Callable[[ServerProcess], Awaitable[Non
         await case(process)
 
 
+@pytest.mark.seconds
 @pytest.mark.timeout(90)
 async def test_a_pulled_cable_is_noticed_and_nothing_is_lost_when_it_is_plugged_in(
     tmp_path: Path,

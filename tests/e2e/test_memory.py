@@ -49,7 +49,8 @@ async def _fill(data: Path) -> None:
             await accept(store, plain if first < PLAIN else mixed, capacity=WAITING)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.seconds
+@pytest.mark.timeout(400)
 async def test_p6_behind_a_million_orders_a_vip_starts_next_and_memory_stays_bounded(
     tmp_path: Path,
 ) -> None:

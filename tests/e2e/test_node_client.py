@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import pytest
 
 from orderintake import Client
 from support.process import server_process
+from support.program import free_port
 
 ROOT = Path(__file__).parents[2]
 INSTALL_SECONDS = 50
@@ -80,12 +80,12 @@ def place(address: str, count: int) -> None:
             client.place(customer_id="ada", lines={"tea": 1})
 
 
+@pytest.mark.seconds
 @pytest.mark.timeout(110)
 def test_the_node_consumer_handles_each_completion_once_across_kills(
     folder: Path, tmp_path: Path
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        address = f"127.0.0.1:{listening.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     with server_process(tmp_path, "--listen", address) as server:
         place(address, 20)
         with consuming(folder, address) as consumer:
@@ -102,6 +102,7 @@ def test_the_node_consumer_handles_each_completion_once_across_kills(
     assert found == list(range(1, 31))
 
 
+@pytest.mark.seconds
 def test_the_node_consumer_stops_where_a_person_has_to_decide(folder: Path, tmp_path: Path) -> None:
     (folder / "cursor").write_text("no cursor\n")
     with server_process(tmp_path) as server, consuming(folder, server.address) as consumer:

@@ -145,6 +145,7 @@ async def _heartbeat(stream: Stream) -> None:
         pass
 
 
+@pytest.mark.seconds
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize("is_pooled", [False, True])
 async def test_a_database_that_says_nothing_costs_callers_seconds_and_subscribers_nothing(
@@ -176,6 +177,7 @@ async def test_a_database_that_says_nothing_costs_callers_seconds_and_subscriber
     assert told.sequence == 2
 
 
+@pytest.mark.seconds
 async def test_what_waits_starts_behind_an_outage_longer_than_a_lease_though_nobody_calls(
     way: Way,
 ) -> None:
@@ -195,6 +197,7 @@ async def test_what_waits_starts_behind_an_outage_longer_than_a_lease_though_nob
     assert [c.order.accept_sequence for c in found] == [1, 2, 3]
 
 
+@pytest.mark.seconds
 async def test_p19_a_stop_without_a_database_is_in_order_and_loses_only_the_attempt(
     way: Way,
 ) -> None:
@@ -235,6 +238,7 @@ def pooled(database: str) -> Iterator[str]:
         pytest.skip(str(missing))
 
 
+@pytest.mark.seconds
 async def test_replicas_behind_a_pooler_place_process_stream_and_cancel_for_each_other(
     pooled: str,
 ) -> None:

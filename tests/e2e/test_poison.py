@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.store.sqlite.audit import audit
@@ -14,6 +16,7 @@ HANDLER = ("--handler", "support.handlers:by_sku", "--workers", "4", "--max-atte
 MAX_CRASHES = 3
 
 
+@pytest.mark.seconds
 async def test_p11_only_the_order_that_kills_the_process_is_quarantined(tmp_path: Path) -> None:
     async with serving_process(tmp_path, "--workers", "0") as (_, stub):
         skus = ["slow", "die", "slow", "slow"]

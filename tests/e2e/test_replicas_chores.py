@@ -35,6 +35,7 @@ def _seconds_late(done: Timestamp, due: Timestamp) -> float:
     return (done.ToNanoseconds() - due.ToNanoseconds()) / 1e9
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("number", [SIGKILL, SIGSTOP], ids=lambda number: number.name)
 async def test_p12_times_are_kept_within_a_second_when_the_oldest_replica_is_gone(
     number: Signals,
@@ -57,6 +58,7 @@ async def test_p12_times_are_kept_within_a_second_when_the_oldest_replica_is_gon
             assert 0 <= _seconds_late(expired.complete_time, shorter.expire_time) < LATEST
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("number", [SIGKILL, SIGSTOP], ids=lambda number: number.name)
 async def test_what_is_old_is_forgotten_though_the_oldest_replica_is_gone(number: Signals) -> None:
     async with asyncio.timeout(20), replicas("--lease", "1", "--retention", "0.2") as here:
@@ -69,6 +71,7 @@ async def test_what_is_old_is_forgotten_though_the_oldest_replica_is_gone(number
             await until(partial(_is_forgotten, here, sequence))
 
 
+@pytest.mark.seconds
 async def test_p17_the_earliest_there_is_at_one_replica_has_not_expired_at_the_other() -> None:
     async with (
         asyncio.timeout(30),
@@ -88,6 +91,7 @@ async def _is_forgotten(here: Replicas, sequence: int) -> bool:
     return await here.ask(earliest) == str(sequence)
 
 
+@pytest.mark.seconds
 async def test_p5_a_limit_is_exact_for_callers_at_two_replicas() -> None:
     async with (
         asyncio.timeout(20),
@@ -105,6 +109,7 @@ async def test_p5_a_limit_is_exact_for_callers_at_two_replicas() -> None:
         assert tiers[order_pb2.TIER_VIP].queued == 10
 
 
+@pytest.mark.seconds
 async def test_p5_a_customers_limit_is_exact_for_callers_at_two_replicas() -> None:
     async with (
         asyncio.timeout(20),

@@ -3,6 +3,8 @@
 import asyncio
 from functools import partial
 
+import pytest
+
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from support.in_process import completions
@@ -16,6 +18,7 @@ MANY = 40
 MAX_CRASHES = 3
 
 
+@pytest.mark.seconds
 async def test_p10_a_replica_frozen_past_its_lease_changes_nothing_and_then_goes_on() -> None:
     async with (
         asyncio.timeout(20),
@@ -54,6 +57,7 @@ async def test_p10_a_replica_frozen_past_its_lease_changes_nothing_and_then_goes
     assert {c.order.state for c in found} == {order_pb2.STATE_SUCCEEDED}
 
 
+@pytest.mark.seconds
 async def test_p10_what_an_attempt_that_lost_its_lease_comes_to_ends_no_other_attempt() -> None:
     async with (
         asyncio.timeout(20),
@@ -84,6 +88,7 @@ async def test_p10_what_an_attempt_that_lost_its_lease_comes_to_ends_no_other_at
     assert [c.order.lines[0].sku for c in found] == ["taken over", "left to a"]
 
 
+@pytest.mark.seconds
 async def test_p10_all_that_a_killed_replica_had_in_process_starts_elsewhere_in_two_leases() -> (
     None
 ):
@@ -113,6 +118,7 @@ async def test_p10_all_that_a_killed_replica_had_in_process_starts_elsewhere_in_
     assert {c.order.attempt_count for c in found} == {2}
 
 
+@pytest.mark.seconds
 async def test_p8_what_all_replicas_left_behind_is_taken_up_by_the_first_that_comes() -> None:
     async with asyncio.timeout(20), remote_gate() as gate, replicas(*SHORT) as here:
         both = [await here.start(name, "--workers", "2", gate=gate) for name in "ab"]
@@ -128,6 +134,7 @@ async def test_p8_what_all_replicas_left_behind_is_taken_up_by_the_first_that_co
     assert {c.order.attempt_count for c in found} == {2}
 
 
+@pytest.mark.seconds
 async def test_p10_replicas_that_were_all_cut_off_for_a_lease_take_nothing_from_each_other() -> (
     None
 ):
@@ -159,6 +166,7 @@ async def _count(here: Replicas, condition: str, sessions: int) -> bool:
     return await here.ask(query) == str(sessions)
 
 
+@pytest.mark.seconds
 async def test_p11_only_the_order_that_kills_one_replica_after_the_other_is_quarantined() -> None:
     async with (
         asyncio.timeout(25),
@@ -184,6 +192,7 @@ async def test_p11_only_the_order_that_kills_one_replica_after_the_other_is_quar
     assert ends["die"].order.attempt_count == MAX_CRASHES
 
 
+@pytest.mark.seconds
 async def test_p11_a_suspect_order_runs_with_no_other_beside_it_and_none_waits_for_ever() -> None:
     async with (
         asyncio.timeout(20),
@@ -219,6 +228,7 @@ async def _is_queued(replica: Replica, orders: int) -> bool:
     return (await replica.tiers())[order_pb2.TIER_REGULAR].queued == orders
 
 
+@pytest.mark.seconds
 async def test_p10_a_handler_that_blocks_the_event_loop_keeps_its_order() -> None:
     async with (
         asyncio.timeout(20),

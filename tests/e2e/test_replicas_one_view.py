@@ -4,6 +4,8 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
@@ -16,6 +18,7 @@ ROUNDS = 30
 REGULAR, VIP = order_pb2.TIER_REGULAR, order_pb2.TIER_VIP
 
 
+@pytest.mark.seconds
 async def test_a_pause_asked_of_one_replica_holds_at_the_other_too() -> None:
     async with asyncio.timeout(20), remote_gate() as gate, replicas() as here:
         a, b = await here.start("a", "--workers", "0"), await here.start("b", gate=gate)
@@ -44,6 +47,7 @@ async def _is_paused(replica: Replica) -> bool:
     return tiers[REGULAR].paused and not tiers[VIP].paused
 
 
+@pytest.mark.seconds
 async def test_each_replica_soon_tells_how_all_orders_stand() -> None:
     async with asyncio.timeout(20), remote_gate() as gate, replicas("--workers", "2") as here:
         a, b = await here.start("a", gate=gate), await here.start("b", gate=gate)
@@ -67,6 +71,7 @@ async def _stands_so(replica: Replica) -> bool:
     return counts == {REGULAR: (1, 3), VIP: (2, 1)} and all(rates)
 
 
+@pytest.mark.seconds
 async def test_what_one_replica_accepted_is_found_at_its_place_by_the_other_at_once() -> None:
     async with asyncio.timeout(20), replicas("--workers", "0") as here:
         a, b = await here.start("a"), await here.start("b")
@@ -83,6 +88,7 @@ async def test_what_one_replica_accepted_is_found_at_its_place_by_the_other_at_o
                 assert again.position == receipt.position
 
 
+@pytest.mark.seconds
 async def test_a_replica_that_ranks_orders_otherwise_is_refused_and_told_who_is_there() -> None:
     async with asyncio.timeout(20), replicas() as here:
         await here.start("first")
@@ -96,6 +102,7 @@ async def test_a_replica_that_ranks_orders_otherwise_is_refused_and_told_who_is_
     assert "first" in message
 
 
+@pytest.mark.seconds
 async def test_p18_a_database_with_no_store_is_refused_and_the_command_that_makes_one_named() -> (
     None
 ):
@@ -108,6 +115,7 @@ async def test_p18_a_database_with_no_store_is_refused_and_the_command_that_make
     assert (audited.returncode, audited.stdout) == (0, "the store: every rule holds\n")
 
 
+@pytest.mark.seconds
 async def test_a_database_that_is_not_there_is_refused_without_its_password_in_the_message(
     tmp_path: Path,
 ) -> None:

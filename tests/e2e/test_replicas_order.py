@@ -24,6 +24,7 @@ MATCHING = {
 }
 
 
+@pytest.mark.seconds
 async def test_p6_a_slot_that_frees_takes_the_vip_order_that_another_replica_accepted() -> None:
     async with (
         asyncio.timeout(20),
@@ -47,6 +48,7 @@ async def test_p6_a_slot_that_frees_takes_the_vip_order_that_another_replica_acc
     assert elsewhere == 2
 
 
+@pytest.mark.seconds
 async def test_p6_a_random_mix_through_two_replicas_starts_vip_first_each_tier_as_accepted() -> (
     None
 ):
@@ -76,6 +78,7 @@ async def test_p6_a_random_mix_through_two_replicas_starts_vip_first_each_tier_a
     assert min(shares) > 6
 
 
+@pytest.mark.seconds
 async def test_p6_orders_placed_while_two_replicas_work_overtake_nobody() -> None:
     chance = random.Random(66)
     async with asyncio.timeout(20), replicas("--workers", "2") as here:  # whose audit tells
@@ -92,6 +95,7 @@ async def test_p6_orders_placed_while_two_replicas_work_overtake_nobody() -> Non
     assert [c.sequence for c in found] == list(range(1, MIXED + 1))
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("notify", ["true", "false"])
 async def test_p13_a_cancel_stops_the_handler_in_another_replica(notify: str) -> None:
     async with (
@@ -116,6 +120,7 @@ async def test_p13_a_cancel_stops_the_handler_in_another_replica(notify: str) ->
             assert too_late.completion == completion
 
 
+@pytest.mark.seconds
 async def test_p13_cancels_that_race_across_replicas_are_answered_as_the_orders_end() -> None:
     chance = random.Random(13)
     async with asyncio.timeout(20), replicas("--workers", "4") as here:
@@ -146,6 +151,7 @@ async def test_p13_cancels_that_race_across_replicas_are_answered_as_the_orders_
     assert {answer.outcome for _, answer in pairs} == MATCHING.keys()
 
 
+@pytest.mark.seconds
 async def test_p13_an_order_that_waits_is_cancelled_by_any_replica_at_once() -> None:
     async with asyncio.timeout(20), replicas("--workers", "0") as here:
         a, b = await here.start("a"), await here.start("b")

@@ -28,6 +28,7 @@ STORMY = (
 NOTIFY = pytest.mark.parametrize("notify", ["true", "false"])
 
 
+@pytest.mark.seconds
 @NOTIFY
 async def test_p14_a_cursor_of_one_replica_is_good_at_another_at_once(notify: str) -> None:
     async with asyncio.timeout(20), replicas("--notify", notify) as here:
@@ -45,6 +46,7 @@ async def test_p14_a_cursor_of_one_replica_is_good_at_another_at_once(notify: st
             assert done == (await completions(b.stub, 2, after=first.cursor))[1]
 
 
+@pytest.mark.seconds
 @NOTIFY
 async def test_p14_what_was_completed_before_is_not_repeated_from_latest_at_another_replica(
     notify: str,
@@ -65,6 +67,7 @@ async def test_p14_what_was_completed_before_is_not_repeated_from_latest_at_anot
             stream.cancel()
 
 
+@pytest.mark.seconds
 @NOTIFY
 async def test_p14_a_client_of_a_killed_replica_goes_on_at_another_exactly_once(
     notify: str,
@@ -190,6 +193,7 @@ async def _ways(here: Replicas, names: str) -> AsyncIterator[list[Way]]:
         yield ways
 
 
+@pytest.mark.seconds
 async def test_p19_replicas_restarted_in_turn_under_load_lose_nothing_and_give_back_at_once() -> (
     None
 ):
@@ -218,6 +222,7 @@ async def test_p19_replicas_restarted_in_turn_under_load_lose_nothing_and_give_b
     assert max(starts) > len(starts)  # some were interrupted
 
 
+@pytest.mark.seconds
 @pytest.mark.timeout(120)
 async def test_p10_p14_whatever_befalls_replicas_each_order_completes_once_in_one_order() -> None:
     chance = random.Random(14)

@@ -1,7 +1,6 @@
 """P14 with real processes: both clients go on across every end that a server can come to."""
 
 import asyncio
-import socket
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 
@@ -9,6 +8,7 @@ import pytest
 
 from orderintake import AsyncClient, AsyncCompletions, Client, CursorExpired, Unavailable
 from support.process import ServerProcess
+from support.program import free_port
 from support.proxy import proxy
 
 ORDERS = 500
@@ -21,8 +21,7 @@ class Shop:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            self.address = f"127.0.0.1:{listening.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self._server: ServerProcess | None = None
 
     async def start(self, *arguments: str) -> None:
@@ -74,6 +73,7 @@ def follow_on_a_thread(address: str) -> list[int]:
         return [next(completions).sequence for _ in range(ORDERS)]
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("number", [SIGTERM, SIGKILL], ids=lambda number: number.name)
 async def test_p14_both_clients_go_on_across_restarts_under_load(
     tmp_path: Path, number: Signals
@@ -98,6 +98,7 @@ async def test_p14_both_clients_go_on_across_restarts_under_load(
         shop.kill()
 
 
+@pytest.mark.seconds
 async def test_p17_a_log_that_was_pruned_meanwhile_is_raised_and_never_skipped(
     tmp_path: Path,
 ) -> None:

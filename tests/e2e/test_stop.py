@@ -131,7 +131,8 @@ async def _stop_under_load(server: ServerProcess) -> tuple[Load, int]:
     return load, code
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.seconds
+@pytest.mark.timeout(240)
 async def test_p19_no_call_ends_cancelled_when_a_server_under_load_stops(tmp_path: Path) -> None:
     acknowledged: list[str] = []
     outcomes: Counter[str] = Counter()
@@ -186,6 +187,7 @@ async def _check_all_stored(stub: Stub, order_ids: list[str]) -> None:
         assert found.order.order_id == order_id
 
 
+@pytest.mark.always
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_p19_running_orders_finish_and_waiting_ones_stay(
     tmp_path: Path, number: signal.Signals
@@ -211,6 +213,7 @@ async def test_p19_running_orders_finish_and_waiting_ones_stay(
     assert [c.order.start_sequence for c in found[2:]] == [3]
 
 
+@pytest.mark.always
 async def test_p19_an_order_that_outlasts_the_drain_timeout_is_given_back_uncounted(
     tmp_path: Path,
 ) -> None:
@@ -270,6 +273,7 @@ async def _health(server: ServerProcess) -> int:
         return int((await stub.Check(health_pb2.HealthCheckRequest())).status)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 async def test_p19_a_second_signal_ends_at_once_and_loses_nothing(
     tmp_path: Path, second: signal.Signals
@@ -289,6 +293,7 @@ async def test_p19_a_second_signal_ends_at_once_and_loses_nothing(
     assert [c.order.attempt_count for c in found] == [2] + [1] * 19
 
 
+@pytest.mark.seconds
 async def test_p19_a_subscriber_that_does_not_read_holds_up_neither_the_stop_nor_others(
     tmp_path: Path,
 ) -> None:

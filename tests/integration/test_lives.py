@@ -78,7 +78,11 @@ async def test_p13_a_sync_handler_is_told_and_decides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "orders", [2_000, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(300)])]
+    "orders",
+    [
+        pytest.param(2_000, marks=pytest.mark.seconds),
+        pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
+    ],
 )
 async def test_p13_cancels_that_race_with_starts_always_match_the_one_completion(
     tmp_path: Path, orders: int

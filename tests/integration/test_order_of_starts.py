@@ -3,11 +3,14 @@
 import random
 from pathlib import Path
 
+import pytest
+
 from support.gate import Gate
 from support.in_process import completions, serving
 from support.orders import order
 
 
+@pytest.mark.always
 async def test_one_held_worker_then_starts_vip_first_and_each_tier_in_accept_order(
     tmp_path: Path,
 ) -> None:

@@ -154,6 +154,7 @@ async def test_p5_the_limit_is_exact_however_many_callers_race(tmp_path: Path) -
     assert len(refusals) == 50
 
 
+@pytest.mark.seconds
 async def test_three_thousand_calls_at_once_all_have_an_answer_of_ours(tmp_path: Path) -> None:
     async with serving(tmp_path, workers=0) as stub:
         receipts = await asyncio.gather(*(stub.PlaceOrder(order()) for _ in range(3_000)))

@@ -64,6 +64,7 @@ async def test_a_stream_tells_of_one_customer_or_one_tier_from_the_log_and_live(
     assert after == everything[7]
 
 
+@pytest.mark.seconds
 async def test_p16_a_quiet_customers_cursor_moves_on_and_is_good_for_any_filter(
     tmp_path: Path,
 ) -> None:
@@ -161,6 +162,7 @@ async def test_p15_the_client_goes_on_by_itself_when_it_was_too_slow(tmp_path: P
     assert found == list(range(1, 151))
 
 
+@pytest.mark.seconds
 async def test_p14_connections_that_end_of_age_are_not_noticed(tmp_path: Path) -> None:
     async with (
         listening(tmp_path, max_connection_age=0.3) as (address, _),
@@ -216,6 +218,7 @@ async def read_to_end(
         return ended
 
 
+@pytest.mark.seconds
 async def test_p14_cut_behind_any_message_or_inside_it_a_stream_goes_on_whole(
     tmp_path: Path, recorded: list[api.StreamCompletionsResponse]
 ) -> None:
@@ -250,6 +253,7 @@ async def _after(stub: Stub, cursor: str) -> list[order_pb2.Completion]:
     return found
 
 
+@pytest.mark.seconds
 async def test_p14_cut_behind_any_byte_a_connection_is_come_back_from(
     tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:

@@ -1,62 +1,36 @@
 """The client's wheel, alone in a new environment, as a caller installs it."""
 
-import json
-import re
 import subprocess
 import sys
-import venv
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from support.wheels import ROOT, build, environment, installed, run
+
 PROTOS = list((ROOT / "protos").rglob("*.proto"))
 
-pytestmark = pytest.mark.timeout(180)
-
-
-def run(*command: str | Path) -> str:
-    """What the command printed. It must succeed."""
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+pytestmark = [pytest.mark.seconds, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from the sdist, which was built from the repository."""
-    place = tmp_path_factory.mktemp("built")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", place, ROOT / "client")
-    (wheel,) = place.glob("*.whl")
-    return wheel
+    return build("client", tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment that holds the wheel and what the wheel asks for."""
-    place = tmp_path_factory.mktemp("client")
-    venv.create(place / "venv")
-    python = place / "venv" / "bin" / "python"
-    pip = (sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check")
-    run(*pip, "install", "--quiet", "--constraint", pins_without_hashes(place), wheel)
-    return python
-
-
-def pins_without_hashes(place: Path) -> Path:
-    """The development pins as pip takes constraints: without extras, and with no hash for any."""
-    lines = (ROOT / "requirements" / "dev.txt").read_text().splitlines()
-    pinned = [line.rstrip(" \\") for line in lines if not line.startswith(" ")]
-    pins = place / "pins.txt"
-    pins.write_text("\n".join(re.sub(r"\[.*?\]", "", line) for line in pinned))
-    return pins
+    return environment(tmp_path_factory.mktemp("client"), wheel)
 
 
 def test_it_pulls_in_grpcio_protobuf_and_googles_messages_and_nothing_else(python: Path) -> None:
-    listed = run(sys.executable, "-m", "pip", "--python", python, "list", "--format", "json")
-    names = {package["name"].replace("_", "-") for package in json.loads(listed)}
     # typing-extensions is grpcio's own need.
     needs = {"grpcio", "protobuf", "googleapis-common-protos", "typing-extensions"}
-    assert names == {"orderintake-client"} | needs
+    assert installed(python) == {"orderintake-client"} | needs
 
 
 def test_it_speaks_the_contract(python: Path) -> None:

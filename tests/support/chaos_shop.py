@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,6 +17,7 @@ from orderintake_server.store.postgres import schema as postgres_schema
 from support.chaos_orders import MAX_ATTEMPTS, MAX_CRASHES
 from support.postgres import Cluster, cluster
 from support.process import ServerProcess
+from support.program import free_port
 
 log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ class Replica:
     def __init__(self, name: str, url: str, chance: random.Random) -> None:
         """Give it a name and a port; `url` is its database."""
         self.name = name
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.lives: list[ServerProcess] = []
         self.is_up = False
         """Whether nothing befalls it at the moment."""
@@ -250,12 +250,3 @@ async def shop(seed: int) -> AsyncIterator[Shop]:
         life.push_async_callback(asyncio.get_running_loop().shutdown_default_executor)
         await asyncio.gather(*(replica.start() for replica in made.replicas))
         yield made
-
-
-def _free_port() -> int:
-    """Give a port that no outgoing connection takes while its server is down."""
-    while True:
-        port = random.randrange(20_000, 32_000)  # below Linux's range for those
-        with socket.socket() as tried, suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            return port

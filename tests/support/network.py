@@ -8,7 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 
-SERVER_IP, CLIENT_IP = "10.213.77.2", "10.213.77.1"
+from support.program import WORKER
+
+SERVER_IP, CLIENT_IP = f"10.213.{77 + WORKER}.2", f"10.213.{77 + WORKER}.1"
 _NUMBERS = count()
 
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import atexit
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from orderintake_server.store.audit import Finding
 from orderintake_server.store.base import Policy
@@ -141,3 +144,12 @@ def kinds() -> list[type[PostgresHome]]:
         })
         for programs in binaries()[::2]
     ]  # fmt: skip
+
+
+def each(homes: Sequence[Any]) -> list[object]:
+    """Give these homes as parameters; marked are those of a PostgreSQL that is not the first."""
+    first = binaries()[0]
+    marks = {True: [pytest.mark.again], False: []}
+    return [
+        pytest.param(home, marks=marks[home.is_shared and home.programs != first]) for home in homes
+    ]

@@ -18,6 +18,10 @@ import psutil
 RUN_SECONDS = 60
 """No start, stop or command takes longer, even after a crash and on a busy machine."""
 PORT_TRIES = 10
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Which of the processes this is that run the tests at the same time."""
+PORTS = range(20_000 + WORKER, 32_000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+"""Those that no other of them takes; they are below Linux's range for outgoing connections."""
 
 
 class EndedEarly(Exception):
@@ -139,7 +143,7 @@ def unprivileged() -> list[str]:
 def on_free_port(launch: Callable[[int], Program], ready: str) -> tuple[Program, int]:
     """Start a program on a free port; it has printed that it is ready on return."""
     for _ in range(PORT_TRIES):
-        port = _free_port()
+        port = free_port()
         program = launch(port)
         try:
             program.wait_for(ready)
@@ -167,10 +171,10 @@ def _user() -> pwd.struct_passwd:
         return pwd.getpwnam("nobody")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Give a port that is free, and that no outgoing connection takes while its server is down."""
     while True:
-        port = random.randrange(20_000, 32_000)  # below Linux's range for those
+        port = random.choice(PORTS)
         with socket.socket() as tried, suppress(OSError):
             tried.bind(("127.0.0.1", port))
             return port

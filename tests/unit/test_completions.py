@@ -234,7 +234,7 @@ async def _walk(steps: list[tuple[str, int, int | str]], data: Path) -> None:
                 assert listener.found == wanted
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * settings().max_examples // 100)
 @given(steps=STEPS)
 def test_p14_whoever_comes_goes_and_comes_back_sees_each_completion_once(
     steps: list[tuple[str, int, int | str]],

@@ -34,10 +34,12 @@ def run(pytester: pytest.Pytester, source: str) -> pytest.RunResult:
     return pytester.run(sys.executable, "-m", "pytest", timeout=50)
 
 
+@pytest.mark.always
 def test_the_readmes_example_passes(pytester: pytest.Pytester) -> None:
     run(pytester, example()).assert_outcomes(passed=1)
 
 
+@pytest.mark.always
 def test_each_test_has_a_server_of_its_own(pytester: pytest.Pytester) -> None:
     source = """
         import orderintake

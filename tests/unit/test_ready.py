@@ -119,7 +119,7 @@ class ReadyMachine(RuleBasedStateMachine):
 
 
 TestReadyMachine = ReadyMachine.TestCase
-TestReadyMachine.settings = settings(max_examples=100, stateful_step_count=60)
+TestReadyMachine.settings = settings(stateful_step_count=60)
 
 
 def test_what_was_pushed_before_anything_was_read_is_in_the_store_only() -> None:
