@@ -23,7 +23,12 @@ async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
 
 
 def news(
-    *, regular: int = 0, vip: int = 0, head: int = 0, to_stop: tuple[int, ...] = ()
+    *,
+    regular: int = 0,
+    vip: int = 0,
+    head: int = 0,
+    earliest: int = 0,
+    to_stop: tuple[int, ...] = (),
 ) -> StoreState:
     """Tell how the store stands after somebody else has changed it."""
     return StoreState(
@@ -31,7 +36,7 @@ def news(
         accept_counts=dict.fromkeys(Tier, 0),
         completion_counts=dict.fromkeys(Tier, 0),
         head=head,
-        earliest=0,
+        earliest=earliest,
         to_stop=to_stop,
     )
 
@@ -106,6 +111,12 @@ async def test_what_others_completed_is_published_and_what_they_cancelled_is_sto
     desk.committer.apply(news(head=7, to_stop=(lease.order.accept_sequence,)))
     assert desk.completions.head == 7
     assert signal.is_requested
+
+
+async def test_p17_where_the_log_begins_and_ends_never_goes_back(desk: Desk) -> None:
+    desk.committer.apply(news(head=7, earliest=5))
+    desk.committer.apply(news(head=6, earliest=4))  # seen earlier, and told later
+    assert (desk.completions.earliest, desk.completions.head) == (5, 7)
 
 
 @pytest.mark.parametrize("others", [1, 2])
