@@ -1,4 +1,4 @@
-"""Whether a store keeps its promises: every rule is a query that finds what breaks it."""
+"""The audit of a SQLite store: every rule is a query that finds what breaks it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def audit(directory: Path) -> list[Finding]:
-    """Check the store in `directory`, which a server may be using; an empty list is a clean one.
+    """Check the store in `directory`, which a server may be using; return every broken rule.
 
-    Raises StartupFailed when there is no store, or none of this version.
+    Raises StartupFailed when there is no store, or its schema is of another version.
     """
     path = directory / database.NAME
     if not path.is_file():
@@ -32,7 +32,7 @@ def audit(directory: Path) -> list[Finding]:
             schema.refuse_other_schema(connection, path)
             connection.execute("BEGIN")
             _use_the_stores_rank(connection)
-            damage = list(_damage(connection))  # of a damaged file nothing else can be told
+            damage = list(_damage(connection))  # no other finding on a damaged file is reliable
             return damage or [*_broken_rules(connection), *_overtaken(connection)]
     except sqlite3.Error as error:
         raise StartupFailed(f"cannot read the store {path}: {error}") from error
@@ -44,11 +44,11 @@ def _use_the_stores_rank(connection: sqlite3.Connection) -> None:
 
 
 def _damage(connection: sqlite3.Connection) -> Iterator[Finding]:
-    """Find what SQLite itself finds wrong with the file."""
-    found = [text for (text,) in connection.execute("PRAGMA integrity_check(100)")]
-    if found != ["ok"]:
+    """Find the damage that SQLite itself reports of the file."""
+    reports = [text for (text,) in connection.execute("PRAGMA integrity_check(100)")]
+    if reports != ["ok"]:
         yield Finding(
-            rule="the file is sound", count=len(found), examples=tuple(map(str, found[:SHOWN]))
+            rule="the file is sound", count=len(reports), examples=tuple(map(str, reports[:SHOWN]))
         )
 
 
@@ -128,7 +128,7 @@ RULES: dict[str, str] = {
         WHERE outcome NOT IN ({", ".join(f"{state:d}" for state in sorted(ENDED))})
           OR (outcome = {State.FAILED:d}) <> (failure_code IS NOT NULL)""",
 }
-"""What must be true of a store, each with the query that finds what breaks it."""
+"""The rules of a store, each with the query that finds what breaks it."""
 
 
 _STEPS = """
@@ -146,7 +146,7 @@ SELECT rank, accept_sequence, tier, start_sequence, started, ended, is_start FRO
   SELECT *, 1, max(started) OVER (ORDER BY start_sequence) FROM waits WHERE start_sequence > 0)
 ORDER BY moment, is_start DESC, start_sequence
 """
-"""What FirstStarts sees: times are those of commits."""
+"""The events that FirstStarts replays; a commit's time names the commit."""
 
 
 def _overtaken(connection: sqlite3.Connection) -> list[Finding]:
