@@ -756,10 +756,9 @@ class StreamCompletionsResponse(_message.Message):
     left out. Resume from it, with these filters or others. Always set.
     """
     signal: Global___Signal.ValueType
-    """What this message says beyond its completions.
-    The sequence of the newest completion in the log when this message was sent.
-    """
+    """What this message says beyond its completions."""
     head_sequence: _builtins.int
+    """The sequence of the newest completion in the log when this message was sent."""
     @_builtins.property
     def completions(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Completion]:
         """The completions, in the order of their sequence. Without a filter, each

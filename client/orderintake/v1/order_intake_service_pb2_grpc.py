@@ -81,8 +81,8 @@ class OrderIntakeServiceServicer(object):
     def PlaceOrder(self, request, context):
         """Accepts one order. OK means that the order is on disk and will be
         processed, even if the server crashes now. A caller that leaves before the
-        answer (it cancels, or its deadline ends) loses only the answer, not an
-        order that was accepted: repeat the call with the same request_id.
+        answer (it cancels, or its deadline ends) loses the answer, never the order:
+        repeat the call with the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

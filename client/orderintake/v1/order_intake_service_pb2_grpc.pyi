@@ -38,8 +38,8 @@ class OrderIntakeServiceStub:
     PlaceOrder: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.PlaceOrderRequest, _order_intake_service_pb2.PlaceOrderResponse]
     """Accepts one order. OK means that the order is on disk and will be
     processed, even if the server crashes now. A caller that leaves before the
-    answer (it cancels, or its deadline ends) loses only the answer, not an
-    order that was accepted: repeat the call with the same request_id.
+    answer (it cancels, or its deadline ends) loses the answer, never the order:
+    repeat the call with the same request_id.
     """
     BatchPlaceOrders: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.BatchPlaceOrdersRequest, _order_intake_service_pb2.BatchPlaceOrdersResponse]
     """Accepts 1 to 1000 orders, all or none, made durable together. Every rule
@@ -84,8 +84,8 @@ class OrderIntakeServiceAsyncStub(OrderIntakeServiceStub):
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.PlaceOrderRequest, _order_intake_service_pb2.PlaceOrderResponse]  # type: ignore[assignment]
     """Accepts one order. OK means that the order is on disk and will be
     processed, even if the server crashes now. A caller that leaves before the
-    answer (it cancels, or its deadline ends) loses only the answer, not an
-    order that was accepted: repeat the call with the same request_id.
+    answer (it cancels, or its deadline ends) loses the answer, never the order:
+    repeat the call with the same request_id.
     """
     BatchPlaceOrders: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.BatchPlaceOrdersRequest, _order_intake_service_pb2.BatchPlaceOrdersResponse]  # type: ignore[assignment]
     """Accepts 1 to 1000 orders, all or none, made durable together. Every rule
@@ -133,8 +133,8 @@ class OrderIntakeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_intake_service_pb2.PlaceOrderResponse, _abc.Awaitable[_order_intake_service_pb2.PlaceOrderResponse]]:
         """Accepts one order. OK means that the order is on disk and will be
         processed, even if the server crashes now. A caller that leaves before the
-        answer (it cancels, or its deadline ends) loses only the answer, not an
-        order that was accepted: repeat the call with the same request_id.
+        answer (it cancels, or its deadline ends) loses the answer, never the order:
+        repeat the call with the same request_id.
         """
 
     @_abc_1.abstractmethod
