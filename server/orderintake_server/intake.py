@@ -209,7 +209,7 @@ class Intake:
         """
         if self._store.is_shared and not self._is_known(start):
             earliest, head = await self._store.bounds()
-            self._completions.forget(earliest)
+            self._completions.note_pruned(earliest)
             self._completions.publish(head)
         head, earliest = self._completions.head, self._completions.earliest
         if isinstance(start, StartAt):

@@ -1,4 +1,4 @@
-"""The command orderintake-server: it reads the settings and runs the service until told to stop."""
+"""The command orderintake-server: it reads the settings and runs the service until a signal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 def main() -> None:
-    """Run orderintake-server until it is told to stop by SIGTERM or SIGINT.
+    """Run orderintake-server until SIGTERM or SIGINT stops it.
 
     Exits with 0 after an orderly stop, 1 when it could not start or continue, 2 for bad settings.
     """

@@ -193,7 +193,7 @@ async def _serving(
 
 def _health_reporter(server: RpcServer, tasks: asyncio.TaskGroup) -> Callable[[bool], object]:
     """Return a callback that sets health, in a task, for it may have to wait for a watcher."""
-    return lambda is_there: tasks.create_task(server.tell_reach(is_there=is_there), name="health")
+    return lambda is_there: tasks.create_task(server.report_reach(is_there=is_there), name="health")
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What callers may ask for, and what they are told: filters, pages, estimates, counts, messages."""
+"""What callers may ask for, and what they get: filters, pages, estimates, counts, deliveries."""
 
 from __future__ import annotations
 

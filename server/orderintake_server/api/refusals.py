@@ -46,7 +46,7 @@ CODES: dict[Reason, code_pb2.Code] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ErrorReply:
     """What a caller gets in place of an answer.
 
     `retry_after` is in milliseconds, at least 1; None: a repeat of the same call does not help.
@@ -63,7 +63,7 @@ class Refusals:
         """Write order ids and cursors with `ids`."""
         self._ids = ids
 
-    def told(self, error: BaseException, *, method: str) -> Told:
+    def reply(self, error: BaseException, *, method: str) -> ErrorReply:
         """Return what the caller of `method` gets for any error.
 
         A refusal gets its own reason; a store that cannot be read, STORAGE_UNAVAILABLE. Anything
@@ -80,7 +80,7 @@ class Refusals:
         )
         return internal(incident_id)
 
-    def of(self, refusal: errors.Refusal) -> Told:
+    def of(self, refusal: errors.Refusal) -> ErrorReply:
         """Return the status of a refusal."""
         status = _status(refusal.reason, refusal.text, self._metadata(refusal))
         if isinstance(refusal, errors.InvalidOrder):
@@ -89,10 +89,10 @@ class Refusals:
         if isinstance(refusal, errors.CustomerQuota):
             _add(status, _quota_failure(refusal))
         if not isinstance(refusal, errors.Unavailable | errors.CustomerQuota):
-            return Told(status=status)
+            return ErrorReply(status=status)
         milliseconds = max(round(refusal.retry_after * 1000), 1)  # with 0, gRPC's retry hangs
         _add(status, _retry_info(milliseconds))
-        return Told(status=status, retry_after=milliseconds)
+        return ErrorReply(status=status, retry_after=milliseconds)
 
     def _metadata(self, refusal: errors.Refusal) -> dict[str, str]:
         if isinstance(refusal, errors.RequestIdReused):
@@ -102,9 +102,11 @@ class Refusals:
         return {}
 
 
-def internal(incident_id: str) -> Told:
+def internal(incident_id: str) -> ErrorReply:
     """Return the status of a bug: always the same text, with the incident id that the log has."""
-    return Told(status=_status(Reason.INTERNAL, "internal error", {"incident_id": incident_id}))
+    return ErrorReply(
+        status=_status(Reason.INTERNAL, "internal error", {"incident_id": incident_id})
+    )
 
 
 def _status(reason: Reason, text: str, metadata: dict[str, str]) -> status_pb2.Status:

@@ -87,7 +87,7 @@ class Committer:
         """
         self._refuse_if_broken()
         if self._pending_orders + len(group) > self._policy.pending_orders:
-            raise QueueFull("too many orders are being stored at this moment", retry_after=0.1)
+            raise QueueFull("too many orders wait to be stored", retry_after=0.1)
         self._pending_orders += len(group)
         return self._request(self._inbox.accepts, group)
 
@@ -223,7 +223,7 @@ class Committer:
     def _apply(self, state: StoreState) -> None:
         self._admission.count(state.counts, started=state.start_count)
         self._stats.apply(state)
-        self._completions.forget(state.earliest)
+        self._completions.note_pruned(state.earliest)
         self._next_due = state.next_due
 
     def _answer(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     from orderintake_server.api.methods import Method
-    from orderintake_server.api.refusals import Refusals, Told
+    from orderintake_server.api.refusals import ErrorReply, Refusals
     from orderintake_server.rpc.gate import ShutdownGate
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -122,7 +122,7 @@ class Binder:
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
                     raise
-                await _abort(context, self._refusals.told(error, method=path))
+                await _abort(context, self._refusals.reply(error, method=path))
 
         return guarded
 
@@ -165,28 +165,30 @@ def _encoded(message: Any) -> bytes:  # noqa: ANN401
     return message if isinstance(message, bytes) else message.SerializeToString()
 
 
-async def _abort(context: Context, told: Told) -> None:
+async def _abort(context: Context, reply: ErrorReply) -> None:
     """End a call with a status; a client that does not read now gets it when it reads again."""
-    code = _CODES[told.status.code]
+    code = _CODES[reply.status.code]
     try:
         async with asyncio.timeout(ABORT_SECONDS):
-            await context.abort(code, told.status.message, trailers(told, context.time_remaining()))
+            await context.abort(
+                code, reply.status.message, trailers(reply, context.time_remaining())
+            )
     except TimeoutError:
         raise grpc.aio.AbortError from None
 
 
-def trailers(told: Told, seconds_left: float | None) -> Metadata:
+def trailers(reply: ErrorReply, seconds_left: float | None) -> Metadata:
     """Return the trailing metadata for a status with its details.
 
     `seconds_left` is the time until the caller's deadline. When a retry could not begin before it,
     gRPC's own retries are told to stop; otherwise the caller would see DEADLINE_EXCEEDED and not
     the reason.
     """
-    details: Metadata = (("grpc-status-details-bin", told.status.SerializeToString()),)
-    if told.retry_after is None:
+    details: Metadata = (("grpc-status-details-bin", reply.status.SerializeToString()),)
+    if reply.retry_after is None:
         return details
-    is_too_late = seconds_left is not None and seconds_left * 1_000 <= told.retry_after
-    return (*details, ("grpc-retry-pushback-ms", str(-1 if is_too_late else told.retry_after)))
+    is_too_late = seconds_left is not None and seconds_left * 1_000 <= reply.retry_after
+    return (*details, ("grpc-retry-pushback-ms", str(-1 if is_too_late else reply.retry_after)))
 
 
 def _is_clients_own(error: BaseException) -> bool:

@@ -27,7 +27,7 @@ class Health(health.aio.HealthServicer):
         self._response = health_pb2.HealthCheckResponse()
         self._closing = asyncio.Event()
 
-    async def tell(self, *, is_serving: bool) -> None:
+    async def report(self, *, is_serving: bool) -> None:
         """Set the status that every client gets from now on, by a check or a watch."""
         statuses = health_pb2.HealthCheckResponse
         status = statuses.SERVING if is_serving else statuses.NOT_SERVING

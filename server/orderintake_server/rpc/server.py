@@ -72,15 +72,15 @@ class RpcServer:
         self._is_stopping = False
         self.port = port
 
-    async def tell_reach(self, *, is_there: bool) -> None:
+    async def report_reach(self, *, is_there: bool) -> None:
         """Set health by whether the store can be reached, and so new orders accepted."""
         if not self._is_stopping:
-            await self._health.tell(is_serving=is_there)
+            await self._health.report(is_serving=is_there)
 
     async def announce_stop(self) -> None:
         """Set health to NOT_SERVING: new orders are no longer accepted."""
         self._is_stopping = True
-        await self._health.tell(is_serving=False)
+        await self._health.report(is_serving=False)
 
     async def stop(self) -> None:
         """End every call and connection; completion streams must have been closed before."""
@@ -110,7 +110,7 @@ async def rpc_server(
     except RuntimeError as error:
         raise StartupFailed(f"cannot listen on {settings.listen}: {error}") from error
     await server.start()
-    await checks.tell(is_serving=True)
+    await checks.report(is_serving=True)
     started = RpcServer(server, port, checks, gate)
     try:
         yield started

@@ -38,9 +38,9 @@ class WaitSpan(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """A tier was paused or resumed, at the commit `moment`."""
+    """A tier was paused or resumed by a commit."""
 
-    moment: int
+    commit: int
     tier: int
     is_paused: bool
 
@@ -48,7 +48,7 @@ class Pause(NamedTuple):
 class FirstStarts:
     """Replays the first starts in their order, and checks each against all that waited then.
 
-    `started`, `ended` and `moment` name commits, by numbers that never decrease from one commit to
+    `started`, `ended` and `commit` name commits, by numbers that never decrease from one commit to
     the next. An order accepted by the same commit as a start, or by a later one, was not waiting
     at that start.
     """
@@ -84,13 +84,13 @@ class FirstStarts:
             if first is not None and first[:2] < start[:2]:
                 self._find(f"order {start.accept_sequence} before order {first.accept_sequence}")
 
-    def _paused_at(self, moment: int) -> set[int]:
+    def _paused_at(self, commit: int) -> set[int]:
         """Return the tiers that were paused at that commit, or were paused or resumed by it."""
-        while self._pauses and self._pauses[0].moment <= moment:
+        while self._pauses and self._pauses[0].commit <= commit:
             pause = self._pauses.popleft()
             self._newest_pauses[pause.tier] = pause
         newest = self._newest_pauses.values()
-        return {pause.tier for pause in newest if pause.is_paused or pause.moment == moment}
+        return {pause.tier for pause in newest if pause.is_paused or pause.commit == commit}
 
     def _find(self, example: str) -> None:
         self._count += 1

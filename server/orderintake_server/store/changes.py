@@ -42,7 +42,7 @@ class Capacity:
     """How many orders waited when this was computed, so that a later commit can correct it."""
 
     def spare(self, waiting: int) -> int:
-        """Return how many more orders may wait than `total` and `regular` say, if `waiting` do."""
+        """Return by how much the capacity has grown, if `waiting` orders wait now."""
         return 0 if self.waiting is None else self.waiting - waiting
 
 

@@ -75,7 +75,7 @@ class CompletionLog:
             self.head = head
             self._changed.set()
 
-    def forget(self, earliest: int) -> None:
+    def note_pruned(self, earliest: int) -> None:
         """Note that completions up to sequence `earliest` were pruned."""
         self.earliest = max(self.earliest, earliest)
 
@@ -139,7 +139,7 @@ class CompletionLog:
             self._wake(entries)
 
     async def _wait_for_store(self, away: StoreAway) -> None:
-        """Wait before the next attempt; give up when closed, for subscribers will resume later."""
+        """Wait before the next attempt; when closed, give up: subscribers resume elsewhere."""
         log.warning("reading the completion log failed", error=str(away))
         if self.is_closed:
             self.ring.restart(self.head)
@@ -206,7 +206,7 @@ class CompletionLog:
 
     def _after_pruned(self, expired: CursorExpired, *, may_skip: bool) -> int:
         """Return the sequence after which a reader goes on that may skip what was pruned."""
-        self.forget(expired.earliest)
+        self.note_pruned(expired.earliest)
         if not may_skip:
             raise expired
         return expired.earliest

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
-    """Start orders that are queued, in the order given; None for one that is queued no longer."""
+    """Start orders that are queued, in the order of `claims`; None for one no longer queued."""
     queued = _queued(unit, claims)
     leases: list[Lease | None] = []
     for entry in claims:

@@ -60,8 +60,8 @@ def _broken_rules(connection: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding(rule=rule, count=len(rows), examples=examples)
 
 
-_PLACES = """
-  SELECT accept_sequence, 'queued' AS place FROM ready
+_STATES = """
+  SELECT accept_sequence, 'queued' AS state FROM ready
   UNION ALL SELECT accept_sequence, 'scheduled' FROM scheduled
   UNION ALL SELECT accept_sequence, 'processing' FROM leases
   UNION ALL SELECT accept_sequence, 'ended' FROM log
@@ -80,11 +80,11 @@ RULES: dict[str, str] = {
         HAVING coalesce(min(l.sequence), p.sequence + 1) <> p.sequence + 1
           OR coalesce(max(l.sequence), p.sequence) <> c.completed""",
     "every order is in exactly one place": f"""
-        SELECT 'order ' || o.accept_sequence, coalesce(group_concat(p.place, ' and '), 'nowhere')
-        FROM orders o LEFT JOIN ({_PLACES}) p ON p.accept_sequence = o.accept_sequence
-        GROUP BY o.accept_sequence HAVING count(p.place) <> 1""",
+        SELECT 'order ' || o.accept_sequence, coalesce(group_concat(s.state, ' and '), 'nowhere')
+        FROM orders o LEFT JOIN ({_STATES}) s ON s.accept_sequence = o.accept_sequence
+        GROUP BY o.accept_sequence HAVING count(s.state) <> 1""",
     "nothing stands for an order that is not there": f"""
-        SELECT place, 'order ' || accept_sequence FROM ({_PLACES})
+        SELECT state, 'order ' || accept_sequence FROM ({_STATES})
         WHERE accept_sequence NOT IN (SELECT accept_sequence FROM orders)""",
     "accept sequences were all given": """
         SELECT 'order ' || accept_sequence, 'counter ' || accepted FROM orders, counters
@@ -131,7 +131,7 @@ RULES: dict[str, str] = {
 """The rules of a store, each with the query that finds what breaks it."""
 
 
-_STEPS = """
+_EVENTS = """
 WITH waits AS (
   SELECT o.rank, o.accept_sequence, o.tier, coalesce(s.start_sequence, 0) AS start_sequence,
     coalesce(s.start_time, 0) AS started, coalesce(g.complete_time, 0) AS ended, o.accept_time
@@ -141,10 +141,10 @@ WITH waits AS (
   LEFT JOIN log g ON g.accept_sequence = o.accept_sequence
   WHERE o.accept_sequence > (SELECT since FROM policy) AND o.not_before = 0)
 SELECT rank, accept_sequence, tier, start_sequence, started, ended, is_start FROM (
-  SELECT *, 0 AS is_start, accept_time AS moment FROM waits
+  SELECT *, 0 AS is_start, accept_time AS time FROM waits
   UNION ALL
   SELECT *, 1, max(started) OVER (ORDER BY start_sequence) FROM waits WHERE start_sequence > 0)
-ORDER BY moment, is_start DESC, start_sequence
+ORDER BY time, is_start DESC, start_sequence
 """
 """The events that FirstStarts replays; a commit's time names the commit."""
 
@@ -153,6 +153,6 @@ def _overtaken(connection: sqlite3.Connection) -> list[Finding]:
     """Find orders that started while a more urgent one waited."""
     pauses = connection.execute("SELECT time, tier, is_paused FROM pauses ORDER BY rowid")
     starts = FirstStarts(Pause(*row) for row in pauses)
-    for *wait, is_start in connection.execute(_STEPS):
+    for *wait, is_start in connection.execute(_EVENTS):
         starts.see(WaitSpan(*wait), is_start=is_start)
     return starts.findings()
