@@ -97,7 +97,7 @@ class SharedQueue:
         self._busy = 0
         self._is_alone = False
         self._may_have_more = True
-        """Whether a claim is worth while: by the newest known state, some orders wait."""
+        """Whether a claim is worthwhile: by the newest known state, some orders wait."""
 
     def add(self, worker: FreeWorker) -> None:
         """Keep `Queue.add`."""
