@@ -71,7 +71,7 @@ class Committer:
         self._next_due: int | None = 0  # look at once
         self._wake = asyncio.Event()
         self._probe_at: int | None = None
-        self._is_closing = self._is_obstructed = False
+        self._is_closing = self._is_unwritable = False
         self.is_broken = False
         self.on_reach: Callable[[bool], object] = lambda _: None
         """Called with False when the store is away, and with True when it can be reached again."""
@@ -161,12 +161,12 @@ class Committer:
                 committed = await self._store.commit(batch.changes(self._admission.capacity()))
             except (StoreFull, StoreAway) as obstacle:
                 self._refuse(batch.inbox, _unavailable(obstacle))
-                await self._wait_for_better(batch, obstacle)
+                await self._wait_for_store(batch, obstacle)
             except Exception:  # StoreBroken or a bug: in both cases nothing can be stored any more
                 self._break(batch)
                 raise
             else:
-                self._note_better()
+                self._note_writable()
                 starts = self._apply_commit(batch, committed)
                 self._completions.publish(committed.head)
                 self._answer(batch.inbox, committed, starts)
@@ -182,7 +182,7 @@ class Committer:
             if self._is_closing:
                 return None
             self._wake.clear()
-            await self._woken(self._seconds_to_due())
+            await self._wait_for_request(self._seconds_to_due())
 
     def _is_due(self) -> bool:
         return self._seconds_to_due() == 0 and not self._is_closing
@@ -193,7 +193,7 @@ class Committer:
         times = [time for time in known if time is not None]
         return max(min(times) - self._clock(), 0) / 1e6 if times else None
 
-    async def _woken(self, seconds: float | None) -> None:
+    async def _wait_for_request(self, seconds: float | None) -> None:
         """Wait until there is a request, or the time is up."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -262,10 +262,10 @@ class Committer:
         for pending in inbox.operations():
             pending.reject(refusal)
 
-    async def _wait_for_better(self, batch: Batch, obstacle: StoreFull | StoreAway) -> None:
+    async def _wait_for_store(self, batch: Batch, obstacle: StoreFull | StoreAway) -> None:
         """Keep settlements and releases, before later ones, until they can be stored."""
-        if not self._is_obstructed:
-            self._is_obstructed = True
+        if not self._is_unwritable:
+            self._is_unwritable = True
             log.error("the store cannot be written; orders are refused", error=str(obstacle))
             self.on_reach(isinstance(obstacle, StoreFull))
         if isinstance(obstacle, StoreAway):
@@ -276,11 +276,11 @@ class Committer:
         self._inbox.restore(batch.inbox)
         if not self._inbox.has_callers():
             self._wake.clear()
-            await self._woken(self._policy.retry_seconds)
+            await self._wait_for_request(self._policy.retry_seconds)
 
-    def _note_better(self) -> None:
-        if self._is_obstructed:
-            self._is_obstructed, self._probe_at = False, None
+    def _note_writable(self) -> None:
+        if self._is_unwritable:
+            self._is_unwritable, self._probe_at = False, None
             self.on_reach(True)  # noqa: FBT003 - it is the only argument
             log.info("the store can be written again; orders are accepted")
 
