@@ -57,21 +57,21 @@ class Copy(_Command):
     target: str = Field(alias="to", description="directory or postgresql://…", repr=False)
 
 
-def _audit(asked: Audit) -> int:
-    findings = _findings(asked)
+def _audit(settings: Audit) -> int:
+    findings = _findings(settings)
     for finding in findings:
         _print(_line(finding))
     if not findings:
-        _print(f"{'the store' if asked.store else asked.data}: every rule holds")
+        _print(f"{'the store' if settings.store else settings.data}: every rule holds")
     return 1 if findings else 0
 
 
-def _findings(asked: Audit) -> list[Finding]:
-    if not asked.store:
-        return sqlite_audit.audit(asked.data)
+def _findings(settings: Audit) -> list[Finding]:
+    if not settings.store:
+        return sqlite_audit.audit(settings.data)
     with parts.postgres_driver():
         from orderintake_server.store.postgres import audit  # noqa: PLC0415 - an extra
-    return asyncio.run(audit.audit(asked.store))
+    return asyncio.run(audit.audit(settings.store))
 
 
 def _line(finding: Finding) -> str:
@@ -79,18 +79,18 @@ def _line(finding: Finding) -> str:
     return f"BROKEN: {finding.rule}: {finding.count} times: {examples}"
 
 
-def _migrate(asked: Migrate) -> int:
+def _migrate(settings: Migrate) -> int:
     with parts.postgres_driver():
         from orderintake_server.store.postgres import schema  # noqa: PLC0415 - an extra
-    applied = asyncio.run(schema.migrate(asked.store))
+    applied = asyncio.run(schema.migrate(settings.store))
     _print(f"applied steps {applied}" if applied else "the store is up to date")
     return 0
 
 
-def _copy(asked: Copy) -> int:
+def _copy(settings: Copy) -> int:
     with parts.postgres_driver():
         from orderintake_server.store import copy  # noqa: PLC0415 - needs an extra
-    copied = asyncio.run(copy.copy(asked.source, asked.target))
+    copied = asyncio.run(copy.copy(settings.source, settings.target))
     _print(
         f"copied {copied.orders} orders, {copied.completions} completions and"
         f" {copied.request_ids} request_ids"

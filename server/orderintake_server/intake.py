@@ -78,7 +78,7 @@ class Intake:
         return receipt if wait is None else replace(receipt, wait=wait)
 
     async def cancel(self, accept_sequence: int) -> Cancelled:
-        """Cancel an order; the answer is durable on return, and a running handler asked to stop.
+        """Cancel an order; the answer is durable on return. A running handler is asked to stop.
 
         Raises OrderNotFound or StorageUnavailable.
         """

@@ -83,16 +83,16 @@ def new_orders(request: api.BatchPlaceOrdersRequest) -> tuple[NewOrder, ...]:
     if request.ByteSize() > BATCH_BYTES:
         raise _invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
     orders: list[NewOrder] = []
-    found: list[FieldViolation] = []
+    bad_fields: list[FieldViolation] = []
     for index, item in enumerate(request.requests):
         order, violations = _read(item, f"requests[{index}].")
         if order is not None:
             orders.append(order)
-        found += violations
-        if len(found) >= VIOLATIONS:
+        bad_fields += violations
+        if len(bad_fields) >= VIOLATIONS:
             break
-    if found:
-        raise InvalidOrder(tuple(found[:VIOLATIONS]))
+    if bad_fields:
+        raise InvalidOrder(tuple(bad_fields[:VIOLATIONS]))
     return tuple(orders)
 
 

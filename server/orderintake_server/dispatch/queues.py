@@ -28,7 +28,7 @@ class Queue(Protocol):
         """
 
     def apply_commit(
-        self, asked: Starts, committed: Committed, *, ended: int
+        self, wanted: Starts, committed: Committed, *, ended: int
     ) -> list[tuple[FreeWorker, Lease]]:
         """Update the queue after a commit; return each order that started, with its worker.
 
@@ -61,18 +61,18 @@ class OwnQueue:
         return Starts(claims=self._claims, page=self._ready.missing())
 
     def apply_commit(
-        self, asked: Starts, committed: Committed, *, ended: int
+        self, wanted: Starts, committed: Committed, *, ended: int
     ) -> list[tuple[FreeWorker, Lease]]:
         """Keep `Queue.apply_commit`; a worker whose order no longer waited is free again."""
         self._ready.pause(committed.paused)
         for entry in committed.queued:
             self._ready.push(entry)
-        if asked.page:
-            self._ready.fill(asked.page, committed.page)
+        if wanted.page:
+            self._ready.fill(wanted.page, committed.page)
         self._claims = []
         self._workers.ended(orders=ended + committed.claimed.count(None))
         starts = []
-        for (_, worker), lease in zip(asked.claims, committed.claimed, strict=True):
+        for (_, worker), lease in zip(wanted.claims, committed.claimed, strict=True):
             if lease is None:
                 self._workers.add(worker)
             else:
@@ -113,14 +113,14 @@ class SharedQueue:
         return Starts(claim_next=claim_next)
 
     def apply_commit(
-        self, asked: Starts, committed: Committed, *, ended: int
+        self, wanted: Starts, committed: Committed, *, ended: int
     ) -> list[tuple[FreeWorker, Lease]]:
         """Keep `Queue.apply_commit`; a worker that was stopped meanwhile may get a lease too."""
         leases = committed.claimed_next
         self._busy += len(leases) - ended
         suspects = any(lease.crash_count >= self._alone for lease in leases)
         self._is_alone = (self._is_alone or suspects) and self._busy > 0
-        if self._is_empty_after(asked.claim_next, len(leases)):
+        if self._is_empty_after(wanted.claim_next, len(leases)):
             self._may_have_more = False
         else:
             self.apply(committed)

@@ -51,8 +51,8 @@ class Retention:
             limit=self._step_orders,
         )
 
-    def note(self, asked: Prune | None, pruned: int) -> None:
+    def note(self, prune: Prune | None, pruned: int) -> None:
         """Note how much a commit pruned, and so when the next step is due."""
-        if asked is not None:
-            seconds = STEP_SECONDS if pruned >= asked.limit else LOOK_SECONDS
+        if prune is not None:
+            seconds = STEP_SECONDS if pruned >= prune.limit else LOOK_SECONDS
             self.next_time = self._clock() + round(seconds * 1e6)

@@ -157,7 +157,7 @@ def recover(unit: UnitOfWork, max_crashes: int) -> tuple[int, int]:
         " l.cancel_requested FROM leases l JOIN orders o ON o.accept_sequence = l.accept_sequence"
     ).fetchall()
     unit.connection.execute("DELETE FROM leases")
-    again: list[WaitingOrder] = []
+    requeued: list[WaitingOrder] = []
     ends: list[End] = []
     for *accepted, attempts, start_sequence, start_time, crashes, is_cancelled in rows:
         order = order_of(accepted, State.PROCESSING, (attempts, start_sequence, start_time))
@@ -166,11 +166,11 @@ def recover(unit: UnitOfWork, max_crashes: int) -> tuple[int, int]:
         elif crashes + 1 >= max_crashes:
             ends.append(End(order, Event.QUARANTINE, _quarantined(crashes + 1)))
         else:
-            again.append(WaitingOrder(order, crashes + 1))
-    unit.count_processing(-1, [order for order, _ in again] + [end.order for end in ends])
-    unit.enqueue(again)
+            requeued.append(WaitingOrder(order, crashes + 1))
+    unit.count_processing(-1, [order for order, _ in requeued] + [end.order for end in ends])
+    unit.enqueue(requeued)
     unit.end(ends)
-    return len(again), sum(end.event is Event.QUARANTINE for end in ends)
+    return len(requeued), sum(end.event is Event.QUARANTINE for end in ends)
 
 
 def _quarantined(crashes: int) -> Failure:
