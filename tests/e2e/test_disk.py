@@ -83,7 +83,7 @@ async def test_p1_a_full_disk_refuses_orders_keeps_results_and_is_waited_for(
             again, _ = await _place_until_refused(stub)
             stands = await stub.GetOrder(api.GetOrderRequest(order_id=placed[0]))
             disk.make_room()
-            stored = "changes can be stored again; orders are accepted"
+            stored = "the store can be written again; orders are accepted"
             await asyncio.to_thread(server.wait_for, stored)
             last = await stub.PlaceOrder(order(labels=BULK))
             placed += [*more, *again, last.order.order_id]
@@ -97,7 +97,7 @@ async def test_p1_a_full_disk_refuses_orders_keeps_results_and_is_waited_for(
     assert sorted(c.order.order_id for c in found) == placed
     assert {c.order.attempt_count for c in found} == {1}
     assert all(c.HasField("result") for c in found)
-    assert server.events().count("nothing can be stored; new orders are refused") == 1
+    assert server.events().count("the store cannot be written; orders are refused") == 1
 
 
 async def test_p19_a_stop_on_a_full_disk_loses_only_the_attempts(disk: SmallDisk) -> None:
