@@ -1,4 +1,4 @@
-"""The commands beside the service: what can be done to a store by hand."""
+"""The other commands: audit, migrate and copy, which an operator runs on a store."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _Asked = TypeVar("_Asked", bound=_Command)
 
 
 class Audit(_Command):
-    """Check every rule of a store, which servers may be using; name what is broken.
+    """Check every rule of a store and name the broken ones; servers may be using the store.
 
-    Exit code 0: every rule holds; 1: something is broken; 2: there is no store to check.
+    Exit code 0: every rule holds; 1: a rule is broken; 2: there is no store to check.
     """
 
     data: Path = Field(default=Path("data"), description="directory of the store")
@@ -42,56 +42,56 @@ class Audit(_Command):
 
 
 class Migrate(_Command):
-    """Make the store in a database, or bring it up to date; servers may be using it meanwhile."""
+    """Make the store in a database, or bring it up to date; servers may be using it."""
 
     store: Address = Field(description="the database: postgresql://…", repr=False)
 
 
 class Copy(_Command):
-    """Copy a store, which no server may use meanwhile, to where there is none yet.
+    """Copy a store to a target where there is none yet; no server may use the store meanwhile.
 
-    Numbers, cursors and request_ids stay what they are: whoever knows one goes on with it.
+    Order ids, cursors and request_ids stay the same: clients can go on using them.
     """
 
     source: str = Field(alias="from", description="directory or postgresql://…", repr=False)
     target: str = Field(alias="to", description="directory or postgresql://…", repr=False)
 
 
-def _audit(asked: Audit) -> int:
-    findings = _findings(asked)
+def _audit(settings: Audit) -> int:
+    findings = _findings(settings)
     for finding in findings:
-        _say(_told(finding))
+        _print(_line(finding))
     if not findings:
-        _say(f"{'the store' if asked.store else asked.data}: every rule holds")
+        _print(f"{'the store' if settings.store else settings.data}: every rule holds")
     return 1 if findings else 0
 
 
-def _findings(asked: Audit) -> list[Finding]:
-    if not asked.store:
-        return sqlite_audit.audit(asked.data)
+def _findings(settings: Audit) -> list[Finding]:
+    if not settings.store:
+        return sqlite_audit.audit(settings.data)
     with parts.postgres_driver():
         from orderintake_server.store.postgres import audit  # noqa: PLC0415 - an extra
-    return asyncio.run(audit.audit(asked.store))
+    return asyncio.run(audit.audit(settings.store))
 
 
-def _told(finding: Finding) -> str:
+def _line(finding: Finding) -> str:
     examples = "; ".join(finding.examples)
     return f"BROKEN: {finding.rule}: {finding.count} times: {examples}"
 
 
-def _migrate(asked: Migrate) -> int:
+def _migrate(settings: Migrate) -> int:
     with parts.postgres_driver():
         from orderintake_server.store.postgres import schema  # noqa: PLC0415 - an extra
-    applied = asyncio.run(schema.migrate(asked.store))
-    _say(f"applied steps {applied}" if applied else "the store is up to date")
+    applied = asyncio.run(schema.migrate(settings.store))
+    _print(f"applied steps {applied}" if applied else "the store is up to date")
     return 0
 
 
-def _copy(asked: Copy) -> int:
+def _copy(settings: Copy) -> int:
     with parts.postgres_driver():
         from orderintake_server.store import copy  # noqa: PLC0415 - needs an extra
-    copied = asyncio.run(copy.copy(asked.source, asked.target))
-    _say(
+    copied = asyncio.run(copy.copy(settings.source, settings.target))
+    _print(
         f"copied {copied.orders} orders, {copied.completions} completions and"
         f" {copied.request_ids} request_ids"
     )
@@ -99,7 +99,7 @@ def _copy(asked: Copy) -> int:
 
 
 def _run(name: str, kind: type[_Asked], run: Callable[[_Asked], int], arguments: list[str]) -> int:
-    """Read the command's settings and run it; 2 where it cannot be done."""
+    """Read the command's settings and run it; return its exit code, 2 when it cannot run."""
 
     class Named(kind):  # type: ignore[valid-type, misc] # a class of settings, chosen at run time
         __doc__ = kind.__doc__
@@ -115,8 +115,8 @@ def _run(name: str, kind: type[_Asked], run: Callable[[_Asked], int], arguments:
     return 2
 
 
-def _say(text: str) -> None:
-    print(text)  # noqa: T201 - a command's answer
+def _print(text: str) -> None:
+    print(text)  # noqa: T201 - the command's output
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {

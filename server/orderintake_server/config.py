@@ -1,4 +1,4 @@
-"""Every setting there is, read once at start: by flag, else variable, else file, else default."""
+"""Every setting, read once at start: from a flag, else a variable, else the file, else default."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Settings(BaseSettings):
     """Durable, VIP-first order intake over gRPC.
 
     Each setting can be given as the flag shown, as the environment variable shown, or as a key of
-    the TOML file that --config names: --queue-limit is ORDERINTAKE_QUEUE_LIMIT is queue_limit.
-    The flag wins over the variable, and that over the file.
+    the TOML file that --config names: --queue-limit, ORDERINTAKE_QUEUE_LIMIT or queue_limit.
+    A flag wins over a variable, and a variable over the file.
 
-    Beside the service: orderintake-server audit, migrate and copy, each with --help.
+    Other commands: orderintake-server audit, migrate and copy, each with --help.
     """
 
     model_config = SettingsConfigDict(
@@ -60,11 +60,11 @@ class Settings(BaseSettings):
 
     listen: Annotated[str, AfterValidator(_address)] = Field(
         default="127.0.0.1:50051",
-        description="HOST:PORT to serve on; port 0 takes a free one, which the log names",
+        description="HOST:PORT to serve on; port 0 means a free port, which the log names",
     )
     data: Path = Field(
         default=Path("data"),
-        description="directory of the store, made if missing; one server at a time uses it",
+        description="directory of the store, made if missing; only one server at a time may use it",
     )
     store: Annotated[str, AfterValidator(database)] = Field(
         default="",
@@ -81,23 +81,24 @@ class Settings(BaseSettings):
         ge=0.3,
         le=3600,
         allow_inf_nan=False,
-        description="seconds of silence after which others start anew what a server had in process",
+        description="seconds without a heartbeat after which other servers start again the orders "
+        "that a server had in process",
     )
     notify: bool = Field(
         default=True,
-        description="whether servers tell each other of changes by LISTEN and NOTIFY; without, "
-        "each looks by itself, every 5 to 100 ms",
+        description="whether servers notify each other of changes, by LISTEN and NOTIFY; if not, "
+        "each polls the database every 5 to 100 ms",
     )
     pooler: bool = Field(
         default=False,
-        description="whether the database is reached through a pooler in transaction mode: nothing "
-        "is prepared then, and there is no NOTIFY",
+        description="whether the database is reached through a pooler in transaction mode: then "
+        "statements are not prepared, and NOTIFY is not used",
     )
     workers: int = Field(
         default=8,
         ge=0,
         le=10_000,
-        description="how many orders are processed at once; with 0 they are only taken",
+        description="how many orders are processed at once; with 0 they are only accepted",
     )
     handler: str = Field(
         default="orderintake_server.handlers:simulate",
@@ -106,7 +107,7 @@ class Settings(BaseSettings):
     queue_limit: int = Field(
         default=1_000_000,
         ge=1,
-        description="how many orders may wait; more are refused with QUEUE_FULL",
+        description="how many orders may wait; any more are refused with QUEUE_FULL",
     )
     vip_reserve: float = Field(
         default=0.1,
@@ -142,64 +143,66 @@ class Settings(BaseSettings):
         default=5,
         ge=1,
         le=1_000,
-        description="how often an order is tried before it has FAILED",
+        description="how many attempts an order gets before it is FAILED",
     )
     retry_delay: float = Field(
         default=1.0,
         ge=0,
         le=LONGEST_SECONDS,
         allow_inf_nan=False,
-        description="seconds before the second attempt, at the most: delays are random up to it",
+        description="largest delay before the second attempt, in seconds: delays are random, up to "
+        "this",
     )
     retry_factor: float = Field(
         default=2.0,
         ge=1,
         le=100,
-        description="how much longer each further delay may be than the one before",
+        description="factor by which the largest delay grows with each further attempt",
     )
     retry_delay_limit: float = Field(
         default=300.0,
         ge=0,
         le=LONGEST_SECONDS,
         allow_inf_nan=False,
-        description="seconds that no delay exceeds",
+        description="largest delay before any attempt, in seconds",
     )
     attempt_timeout: float = Field(
         default=0.0,
         ge=0,
         le=LONGEST_SECONDS,
         allow_inf_nan=False,
-        description="seconds that one attempt may take, then it is cancelled and has failed; "
-        "0 for any time",
+        description="seconds that one attempt may take; after that it is cancelled and has failed; "
+        "0 for no limit",
     )
     max_crashes: int = Field(
         default=3,
         ge=1,
         le=1_000,
-        description="an order is quarantined when the process died so often during its attempts",
+        description="an order is quarantined when the process died this many times during its "
+        "attempts",
     )
     retention: float = Field(
         default=0.0,
         ge=0,
         le=LONGEST_SECONDS,
         allow_inf_nan=False,
-        description="seconds after its end that an order and its completion are kept; 0 for ever",
+        description="seconds that an order and its completion are kept after its end; 0 for ever",
     )
     request_id_retention: float = Field(
         default=0.0,
         ge=0,
         le=LONGEST_SECONDS,
         allow_inf_nan=False,
-        description="seconds after its end that an order's request_id is known; 0 for ever, else "
-        "no shorter than retention",
+        description="seconds that an order's request_id is kept after its end; 0 for ever, else no "
+        "shorter than retention",
     )
     subscriber_timeout: float = Field(
         default=60.0,
         gt=0,
         le=3600,
         allow_inf_nan=False,
-        description="seconds that a completion stream waits for a reader that takes nothing, then "
-        "it ends with SUBSCRIBER_TOO_SLOW; the reader comes back with its cursor",
+        description="seconds that a completion stream waits for a subscriber that reads nothing; "
+        "then it ends with SUBSCRIBER_TOO_SLOW, and the subscriber resumes from its cursor",
     )
     max_connection_age: float = Field(
         default=0.0,
@@ -207,23 +210,23 @@ class Settings(BaseSettings):
         le=LONGEST_SECONDS / 1000,
         allow_inf_nan=False,
         description="seconds, 10 % more or less, after which a client's connection is closed, so "
-        "that it looks for a server anew; 0 for never",
+        "that the client connects anew, perhaps to another server; 0 for never",
     )
     drain_timeout: float = Field(
         default=20.0,
         ge=0,
         le=3600,
         allow_inf_nan=False,
-        description="seconds that running orders get to finish when the server stops",
+        description="seconds that running orders have to finish when the server stops",
     )
     log_format: Literal["text", "json"] = Field(
-        default="text", description="how the log on standard error is written"
+        default="text", description="format of the log on standard error"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="the least urgent log entries to write"
+        default="info", description="lowest level of the log entries to write"
     )
     config: Path | None = Field(
-        default=None, description="TOML file with settings; this one cannot stand in it"
+        default=None, description="TOML file with settings; it cannot hold this setting"
     )
 
     @model_validator(mode="after")
@@ -251,7 +254,7 @@ class Settings(BaseSettings):
 def read(arguments: list[str]) -> Settings:
     """Read the settings for these command line arguments.
 
-    Raises StartupFailed naming every bad setting; --help and bad usage leave by SystemExit.
+    Raises StartupFailed, which names every bad setting; SystemExit for --help and for bad usage.
     """
     path = _config_path(arguments)
 
@@ -269,7 +272,7 @@ def read(arguments: list[str]) -> Settings:
 
 
 def _config_path(arguments: list[str]) -> Path | None:
-    """Find the TOML file, which must be known before the rest is read."""
+    """Return the path of the TOML file: it must be known before the other settings are read."""
     parser = argparse.ArgumentParser("orderintake-server", add_help=False, allow_abbrev=False)
     parser.add_argument("--config", default=os.environ.get("ORDERINTAKE_CONFIG"))
     path = parser.parse_known_args(arguments)[0].config
@@ -277,13 +280,13 @@ def _config_path(arguments: list[str]) -> Path | None:
 
 
 def explained(error: ValidationError) -> str:
-    """Name every bad setting, and what is wrong with it."""
+    """Return a text that names every bad setting and what is wrong with it."""
     return "; ".join(
         f"{'.'.join(map(str, bad['loc']))}: {bad['msg']}{_shown(bad['loc'], bad['input'])}"
         for bad in error.errors()
     )
 
 
-def _shown(place: tuple[int | str, ...], value: object) -> str:
+def _shown(path: tuple[int | str, ...], value: object) -> str:
     """Show a bad value, unless there may be a password in it."""
-    return "" if {"store", "from", "to"} & set(place) else f" (it is {value!r})"
+    return "" if {"store", "from", "to"} & set(path) else f" (it is {value!r})"

@@ -1,4 +1,4 @@
-"""What an order is, and the one life it can lead."""
+"""What an order is, its states, and every change of state that is allowed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 LONGEST_SECONDS = 3_155_760_000
-"""A hundred years: nobody waits longer, and a time so far off still fits in a store's integer."""
+"""A hundred years: longer than any real wait, and such a time still fits in a store's integer."""
 
 
 class Tier(IntEnum):
@@ -21,7 +21,7 @@ class Tier(IntEnum):
 
 
 class State(IntEnum):
-    """Where an order stands; numbered as in the contract."""
+    """An order's state; numbered as in the contract."""
 
     QUEUED = 1
     SCHEDULED = 2
@@ -35,16 +35,16 @@ class State(IntEnum):
 class Event(Enum):
     """What can happen to an order."""
 
-    FALL_DUE = "the time it waited for has come"
-    CLAIM = "a worker takes it"
-    SUCCEED = "its handler returns"
-    RETRY = "its handler raises, and may try again"
-    FAIL = "its handler raises for the last time"
-    RELEASE = "a shutdown interrupts its attempt"
+    FALL_DUE = "the time that it waited for has come"
+    CLAIM = "a worker starts it"
+    SUCCEED = "its handler returned"
+    RETRY = "its attempt failed, and there will be another"
+    FAIL = "its last attempt failed"
+    RELEASE = "a shutdown interrupted its attempt"
     RECOVER = "the process died during its attempt"
-    QUARANTINE = "the process died during its attempts once too often"
-    CANCEL = "it is cancelled, or heeds a request to stop"
-    EXPIRE = "its time is over"
+    QUARANTINE = "the process died too often during its attempts"
+    CANCEL = "it was cancelled while it waited, or its handler stopped when asked to"
+    EXPIRE = "its expire_time came while it waited"
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -62,7 +62,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.PROCESSING, Event.QUARANTINE): State.FAILED,
     (State.PROCESSING, Event.CANCEL): State.CANCELLED,
 }
-"""Every change of state there is; whatever is absent is a bug."""
+"""Every change of state that is allowed; a pair that is not here is a bug."""
 
 ENDED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED})
 REDRIVABLE = ENDED - {State.SUCCEEDED}
@@ -70,18 +70,18 @@ REDRIVABLE = ENDED - {State.SUCCEEDED}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """How urgent an order is, once for its whole life: the least rank is first.
+    """How urgent an order is, fixed for its whole life: the lowest rank is first.
 
-    Strict by default: the tier decides, then the place among the accepted (56 bits hold 7e16
-    orders). With `vip_head_start`, in microseconds, a VIP order ranks as if it had been accepted so
-    much earlier: no regular order is overtaken by a VIP order accepted later than that after it.
+    Strict by default: the tier decides, then the accept sequence (56 bits hold 7e16 orders). With
+    `vip_head_start`, in microseconds, a VIP order ranks as if it had been accepted that much
+    earlier. So a VIP order overtakes only regular orders accepted at most that long before it.
     """
 
     vip_head_start: int | None = None
 
     def rank(self, tier: Tier, accept_sequence: int, accept_time: int) -> int:
-        """Give the rank of an order; equal ranks go by accept sequence."""
-        is_regular = tier != Tier.VIP  # SQLite calls this with numbers
+        """Return the rank of an order; the accept sequence decides between equal ranks."""
+        is_regular = tier != Tier.VIP  # SQLite calls this with plain numbers
         if self.vip_head_start is None:
             return (is_regular << 56) | accept_sequence
         return accept_time + is_regular * self.vip_head_start
@@ -89,10 +89,11 @@ class Ranking:
 
 @dataclass(frozen=True, kw_only=True)
 class NewOrder:
-    """An order that somebody asks to be accepted; every field has been checked.
+    """An order that a caller wants accepted; every field has been checked.
 
-    `content` is the contract's Order with what the caller said of it, encoded; nobody between
-    the door and the handler needs to open it. Times are microseconds since 1970, 0 for none.
+    `content` is the contract's Order, encoded, with the fields that the caller set. No code between
+    `api/requests` and the handler needs to decode it. Times are microseconds since 1970, 0 for
+    none.
     """
 
     customer_id: str
@@ -105,7 +106,7 @@ class NewOrder:
 
     @cached_property
     def digest(self) -> bytes:
-        """What tells equal content from other content: 16 bytes of BLAKE2b."""
+        """A digest that is equal only for equal content: 16 bytes of BLAKE2b."""
         times = (
             b""
             if self.not_before == self.expire_time == 0
@@ -119,7 +120,10 @@ _TIMES = struct.Struct(">QQ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An accepted order as it stands. Times are microseconds since 1970, 0 when not yet or none."""
+    """An accepted order in its present state.
+
+    Times are microseconds since 1970; 0 for none, or not yet.
+    """
 
     accept_sequence: int
     customer_id: str
@@ -137,7 +141,10 @@ class Order:
 
 
 class QueueEntry(NamedTuple):
-    """A queued order's place in the queue. Sorts by urgency: no two are equal in the first two."""
+    """A queued order's entry in the queue.
+
+    Entries sort by urgency: by rank, then accept sequence, which no two of them share.
+    """
 
     rank: int
     accept_sequence: int
@@ -147,14 +154,14 @@ class QueueEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The right to end one attempt: good until it is settled, given back or recovered."""
+    """The right to end one attempt; valid until that is settled, released or recovered."""
 
     order: Order
     crash_count: int
 
     @property
     def tries(self) -> int:
-        """How many attempts the handler has had, this one too; those that died are not its own."""
+        """How many attempts the handler has had, with this one, without those that crashed."""
         return self.order.attempt_count - self.crash_count
 
 
@@ -168,10 +175,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """What came of an attempt: how it ended, and with what to show for it.
+    """How an attempt ended.
 
-    `event` is SUCCEED (perhaps with a result, an encoded Any), FAIL (with its failure) or RETRY (to
-    be tried again `retry_after` microseconds from now).
+    `event` is SUCCEED (`result` may be an encoded Any), FAIL (`failure` says why) or RETRY (the
+    next attempt may start `retry_after` microseconds from now).
     """
 
     event: Event = Event.SUCCEED
@@ -182,7 +189,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """The one end of an order, at its place in the completion log."""
+    """How an order ended: its one entry in the completion log, numbered by `sequence`."""
 
     sequence: int
     order: Order
@@ -191,7 +198,7 @@ class Completion:
 
 
 class Durability(IntEnum):
-    """What was done to keep an order before it was acknowledged; numbered as in the contract."""
+    """How safely an order was stored before it was acknowledged; numbered as in the contract."""
 
     FSYNC = 1
     REPLICATED = 2
@@ -200,7 +207,7 @@ class Durability(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitEstimate:
-    """How many seconds from now an order will start: on average, and in four cases of five."""
+    """In how many seconds an order will start: `mean`, and `least` to `most` in 4 cases of 5."""
 
     mean: float
     least: float
@@ -211,8 +218,8 @@ class WaitEstimate:
 class Receipt:
     """Proof that an order is stored; its completion has a sequence greater than `after`.
 
-    `position` is the order's in the queue, from 1; 0 when it does not wait there. `wait` is how
-    long it will wait, where that can be told; a store cannot.
+    `position` is the order's position in the queue, from 1; 0 when it is not in the queue. `wait`
+    estimates how long it will wait; None when that is not known. A store never sets it.
     """
 
     order: Order
@@ -224,7 +231,7 @@ class Receipt:
 
 
 class CancelOutcome(IntEnum):
-    """What became of a request to cancel; numbered as in the contract."""
+    """The outcome of a request to cancel; numbered as in the contract."""
 
     CANCELLED = 1
     CANCEL_REQUESTED = 2
@@ -233,7 +240,7 @@ class CancelOutcome(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancelled:
-    """The answer to a request to cancel, with the order as it stands now."""
+    """The answer to a request to cancel; `stands` is the order, or its completion if it ended."""
 
     outcome: CancelOutcome
     stands: Order | Completion

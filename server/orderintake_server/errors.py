@@ -1,4 +1,4 @@
-"""The failures the domain can name, each with its reason and what its receiver needs."""
+"""The failures that have a name, each with its reason and the data that its receiver needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Reason(Enum):
-    """Why the service says no: the contract's ErrorReason, by the same names."""
+    """Why the service refuses a call: the contract's ErrorReason, with the same names."""
 
     INVALID_ORDER = "INVALID_ORDER"
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
@@ -26,31 +26,31 @@ class Reason(Enum):
 
 
 class Refusal(Exception):
-    """The service says no. Nothing was stored, unless the subclass says otherwise."""
+    """The service refuses a call. Nothing was stored, unless the subclass says otherwise."""
 
     reason: Reason
 
     def __init__(self, text: str) -> None:
-        """Keep `text`, which the caller is shown; programs go by `reason`."""
+        """Keep `text`, which is shown to the caller; programs match on `reason`."""
         super().__init__(text)
         self.text = text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldViolation:
-    """One bad field of a request: its path, and what is wrong with it."""
+    """One bad field of a request: its path and what is wrong with it."""
 
     field: str
     description: str
 
 
 class InvalidOrder(Refusal):
-    """Fields of the request are bad: `violations` names every one."""
+    """Fields of the request are bad; `violations` names each of them."""
 
     reason = Reason.INVALID_ORDER
 
     def __init__(self, violations: tuple[FieldViolation, ...]) -> None:
-        """Refuse for these violations, of which there is at least one."""
+        """Refuse because of these violations; there is at least one."""
         first, more = violations[0], len(violations) - 1
         text = f"{first.field}: {first.description}"
         super().__init__(f"{text} (and {more} more)" if more else text)
@@ -63,13 +63,13 @@ class RequestIdReused(Refusal):
     reason = Reason.REQUEST_ID_REUSED
 
     def __init__(self, *, request_id: str, accept_sequence: int) -> None:
-        """Refuse, naming the order that holds the request_id."""
+        """Refuse, and name the order that has the request_id."""
         super().__init__(f"request_id {request_id!r} was used for an order with other content")
         self.accept_sequence = accept_sequence
 
 
 class Unavailable(Refusal):
-    """Not now: the same request may succeed after `retry_after` seconds."""
+    """The request is refused for now; it may succeed after `retry_after` seconds."""
 
     def __init__(self, text: str, *, retry_after: float = 1.0) -> None:
         """Refuse until about `retry_after` seconds from now."""
@@ -78,7 +78,7 @@ class Unavailable(Refusal):
 
 
 class QueueFull(Unavailable):
-    """As many orders wait as may."""
+    """The queue is full: no more orders may wait."""
 
     reason = Reason.QUEUE_FULL
 
@@ -90,13 +90,13 @@ class Draining(Unavailable):
 
 
 class StorageUnavailable(Unavailable):
-    """The store cannot write now; whether the order was stored, only a repeat can tell."""
+    """The store cannot write now. Only a repeat shows whether the order was stored."""
 
     reason = Reason.STORAGE_UNAVAILABLE
 
 
 class CustomerQuota(Refusal):
-    """The customer has as many orders as one may; `subject` is who, and `retry_after` seconds."""
+    """A customer has too many orders: `subject` names it, `retry_after` is in seconds."""
 
     reason = Reason.CUSTOMER_QUOTA
 
@@ -108,30 +108,30 @@ class CustomerQuota(Refusal):
 
 
 class OrderNotFound(Refusal):
-    """There is no such order here."""
+    """There is no such order in this store."""
 
     reason = Reason.ORDER_NOT_FOUND
 
 
 class OrderNotRedrivable(Refusal):
-    """The order has not ended, or not badly."""
+    """The order has not ended, or it succeeded."""
 
     reason = Reason.ORDER_NOT_REDRIVABLE
 
 
 class CursorExpired(Refusal):
-    """Completions behind the cursor have been pruned, up to sequence `earliest`."""
+    """Completions after the cursor have been pruned, up to sequence `earliest`."""
 
     reason = Reason.CURSOR_EXPIRED
 
     def __init__(self, *, earliest: int) -> None:
-        """Refuse, telling behind which place the log can still be read."""
-        super().__init__("completions behind the cursor have been pruned")
+        """Refuse, and name the sequence after which the log can still be read."""
+        super().__init__("completions after the cursor have been pruned")
         self.earliest = earliest
 
 
 class CursorAhead(Refusal):
-    """The cursor lies beyond the head of the log."""
+    """The cursor is ahead of the head of the log."""
 
     reason = Reason.CURSOR_AHEAD
 
@@ -143,28 +143,28 @@ class CursorOtherLog(Refusal):
 
 
 class CursorInvalid(Refusal):
-    """The text is no cursor."""
+    """The text is not a cursor."""
 
     reason = Reason.CURSOR_INVALID
 
 
 class SubscriberTooSlow(Refusal):
-    """The subscriber takes nothing of its stream any more."""
+    """The subscriber no longer reads its stream."""
 
     reason = Reason.SUBSCRIBER_TOO_SLOW
 
 
 class StoreFull(Exception):
-    """There is no room on the disk: nothing of the change was stored; it may be tried again."""
+    """The disk is full: nothing of the change was stored, and it may be tried again."""
 
 
 class StoreAway(Exception):
-    """The store cannot be reached: whether the change was stored is not known; try again."""
+    """The store cannot be reached: the change may or may not have been stored; try it again."""
 
 
 class StoreBroken(Exception):
-    """The store cannot go on; what it acknowledged is safe, the process must end."""
+    """The store cannot continue: the process must end; what was acknowledged is safe."""
 
 
 class StartupFailed(Exception):
-    """The service cannot start; the text tells an operator why and what to do."""
+    """The service cannot start; the text tells an operator why, and what to do."""

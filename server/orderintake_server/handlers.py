@@ -1,4 +1,4 @@
-"""The shop's own code: what a handler is given, how it is found and called, and a default."""
+"""Handlers, the shop's own code: what they receive, how they are loaded and called; a default."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["HandlerCalls", "OrderAttempt", "Reject", "Retry", "load", "simulate"]
 
 RESULT_BYTES = 64 * 1024
-"""The largest result: with the largest order it still fits in one message of a stream."""
+"""The largest result: with the largest order, it still fits in one message of a stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderAttempt:
-    """An order in a handler's hands: what its caller placed, and which attempt this is."""
+    """What a handler receives: the order as its caller placed it, and which attempt this is."""
 
     order_id: str
     customer_id: str
@@ -40,25 +40,25 @@ class OrderAttempt:
     lines: Sequence[order_pb2.OrderLine]
     labels: Mapping[str, str]
     payload: any_pb2.Any | None
-    """The caller's own typed order, if it sent one: `payload.Unpack(message)` opens it."""
+    """The caller's own typed order, if it sent one: `payload.Unpack(message)` decodes it."""
     accept_time: datetime
     attempt: int
-    """1 at first; more after one that failed or crashed, of which some may have been done."""
+    """1 at first; more after an attempt failed or crashed, which may have done part of its work."""
     signal: StopSignal = field(repr=False)
 
     @property
     def cancel_requested(self) -> bool:
         """Whether the order was cancelled meanwhile.
 
-        A sync handler may look now and then, and raise; an async one is cancelled by itself.
+        A sync handler may read this from time to time, and raise; an async handler is cancelled.
         """
         return self.signal.is_requested
 
 
 async def simulate(order: OrderAttempt) -> None:
-    """Take as long as the label `processing_time` says ("0.2s"), no time without it.
+    """Wait as long as the label `processing_time` says, like "0.2s"; without it, not at all.
 
-    Raises Reject when the label is no duration, or a negative one.
+    Raises Reject when the label is not a duration, or is negative.
     """
     text = order.labels.get("processing_time", "0s")
     duration = duration_pb2.Duration()
@@ -76,29 +76,29 @@ async def simulate(order: OrderAttempt) -> None:
 
 
 def load(path: str) -> Callable[[OrderAttempt], Any]:
-    """Import the handler at `package.module:callable`.
+    """Import the handler at `package.module:callable` and return it.
 
-    Raises StartupFailed, naming what is wrong with the path or what importing it raised.
+    Raises StartupFailed, which says what is wrong with the path, or what the import raised.
     """
     module_name, colon, name = path.partition(":")
     if not (module_name and colon and name):
         raise StartupFailed(f"handler {path!r} must have the form package.module:callable")
     try:
-        found = importlib.import_module(module_name)
+        loaded = importlib.import_module(module_name)
         for part in name.split("."):
-            found = getattr(found, part)
+            loaded = getattr(loaded, part)
     except (Exception, SystemExit) as error:
         raise StartupFailed(
             f"handler {path!r} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
-    if not callable(found):
+    if not callable(loaded):
         raise StartupFailed(f"handler {path!r} is not callable")
-    handler: Callable[[OrderAttempt], Any] = found
+    handler: Callable[[OrderAttempt], Any] = loaded
     return handler
 
 
 class HandlerCalls:
-    """Calls the shop's handler for one attempt after the other, each order decoded for it."""
+    """Calls the shop's handler for each attempt, with the order decoded."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class HandlerCalls:
         threads: int,
         before: Callable[[OrderAttempt], Awaitable[None]] | None = None,
     ) -> None:
-        """Call `handler`, a sync one in one of `threads` threads; and `before` it another one."""
+        """Call `handler`, a sync one in one of `threads` threads; await `before` first, if any."""
         self._handler = handler
         self._before = before
         self._ids = ids
@@ -118,7 +118,7 @@ class HandlerCalls:
         self._threads = ThreadPoolExecutor(max(threads, 1), thread_name_prefix="handler")
 
     async def __call__(self, lease: Lease, signal: StopSignal) -> bytes | None:
-        """Run one attempt; return its result, encoded.
+        """Make one attempt; return the handler's result, encoded.
 
         Raises whatever the handler raises, and Reject for a result that cannot be stored.
         """
@@ -135,7 +135,7 @@ class HandlerCalls:
         return _encoded(await outcome if inspect.isawaitable(outcome) else outcome)
 
     def _cancel_on_request(self, signal: StopSignal) -> None:
-        """Let the stop signal cancel the handler; a request that came before does so at once."""
+        """Let the stop signal cancel the handler: at once, if the request has come already."""
         task = asyncio.current_task()
         if task is not None:
             signal.on_request = task.cancel
@@ -143,18 +143,18 @@ class HandlerCalls:
                 task.cancel()
 
     def _called(self, attempt: OrderAttempt) -> object:
-        """Call a sync handler; a StopIteration would not pass from a thread to a task."""
+        """Call a sync handler; a StopIteration cannot be passed from a thread to a task."""
         try:
             return self._handler(attempt)
         except StopIteration as error:
             raise RuntimeError("the handler raised StopIteration") from error
 
     def __enter__(self) -> Self:
-        """Use it as a block: behind it nothing more is started."""
+        """Use it as a block: after the block, no more sync handlers start."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let the threads go; one that still runs cannot be ended, and is left behind."""
+        """Shut the threads down; a handler that still runs cannot be ended, and is left running."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _decoded(self, lease: Lease, signal: StopSignal) -> OrderAttempt:
@@ -173,7 +173,7 @@ class HandlerCalls:
 
 
 def _encoded(outcome: object) -> bytes | None:
-    """Turn what a handler returned into an encoded Any."""
+    """Return what a handler returned as an encoded Any; raise Reject if it cannot be stored."""
     if outcome is None:
         return None
     if not isinstance(outcome, Message):

@@ -1,4 +1,4 @@
-"""The texts by which orders and places in the completion log are known outside."""
+"""Order ids, cursors and page tokens: the texts that callers know orders and log positions by."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _ORDER_ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{12})")
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The names that one log gives: `log_id` is its own, 8 hexadecimal digits."""
+    """The ids and cursors of one store: `log_id` identifies it, by 8 hexadecimal digits."""
 
     log_id: str
 
     def order_id(self, accept_sequence: int) -> str:
-        """Name an order; ids of one log sort as their accept sequences do."""
+        """Return an order's id; ids of one store sort as their accept sequences do."""
         return f"{self.log_id}-{accept_sequence:012x}"
 
     def accept_sequence(self, order_id: str) -> int:
-        """Tell which order is meant.
+        """Return the accept sequence of the order with this id.
 
-        Raises OrderNotFound when no order of this log can have that id.
+        Raises OrderNotFound when no order of this store can have that id.
         """
         match = _ORDER_ID.fullmatch(order_id)
         if match is None or match[1] != self.log_id:
@@ -38,18 +38,18 @@ class Ids:
         return int(match[2], 16)
 
     def cursor(self, sequence: int) -> str:
-        """Name the place right behind completion `sequence`; 0 is before the first."""
-        place = _CURSOR.pack(_VERSION, bytes.fromhex(self.log_id), sequence)
-        return _text(place + _CHECK.pack(zlib.crc32(place)))
+        """Return the cursor after completion `sequence`; 0 means before the first completion."""
+        body = _CURSOR.pack(_VERSION, bytes.fromhex(self.log_id), sequence)
+        return _text(body + _CHECK.pack(zlib.crc32(body)))
 
     def page_token(self, accept_sequence: int) -> str:
-        """Name the place behind an order in the list of all orders."""
+        """Return the page token after this order in the list of all orders."""
         return self.order_id(accept_sequence)
 
     def listed(self, page_token: str) -> int:
-        """Tell which place in the list of orders is meant; the empty token is before the first.
+        """Return the accept sequence after which the page begins; 0 for the empty token.
 
-        Raises CursorInvalid for a text that is no page token of this log.
+        Raises CursorInvalid for a text that is not a page token of this store.
         """
         if not page_token:
             return 0
@@ -59,9 +59,9 @@ class Ids:
             raise CursorInvalid("this is not a page token of ListOrders") from None
 
     def sequence(self, cursor: str) -> int:
-        """Tell which place a cursor names.
+        """Return the completion sequence that a cursor comes after.
 
-        Raises CursorInvalid for a text that is no cursor, CursorOtherLog for another log's.
+        Raises CursorInvalid for a text that is not a cursor, CursorOtherLog for another log's.
         """
         log_id, sequence = _parse(cursor)
         if log_id != self.log_id:
@@ -74,13 +74,13 @@ def _text(raw: bytes) -> str:
 
 
 def _parse(cursor: str) -> tuple[str, int]:
-    """Take a cursor apart; only the very text that `cursor` makes will do."""
+    """Return a cursor's log id and sequence; only a text exactly as `cursor` writes it is valid."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        place, (check,) = raw[: _CURSOR.size], _CHECK.unpack(raw[_CURSOR.size :])
-        version, log_id, sequence = _CURSOR.unpack(place)
+        body, (check,) = raw[: _CURSOR.size], _CHECK.unpack(raw[_CURSOR.size :])
+        version, log_id, sequence = _CURSOR.unpack(body)
     except (binascii.Error, struct.error, ValueError):
         raise CursorInvalid("this is not a cursor") from None
-    if version != _VERSION or check != zlib.crc32(place) or cursor != _text(raw):
+    if version != _VERSION or check != zlib.crc32(body) or cursor != _text(raw):
         raise CursorInvalid("this is not a cursor, or it was damaged")
     return log_id.hex(), sequence

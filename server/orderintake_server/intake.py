@@ -1,4 +1,4 @@
-"""The service's verbs, whoever asks: place, cancel, get, list, subscribe; and an operator's."""
+"""The intake: place, get, list, cancel and subscribe, for every transport; and for operators."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Intake:
-    """What can be asked of the service."""
+    """The operations of the service, the same for every transport."""
 
     def __init__(  # noqa: PLR0913 - the parts it serves from
         self,
@@ -52,7 +52,7 @@ class Intake:
         times: ServiceTimes,
         rate: CustomerRate,
     ) -> None:
-        """Serve from this store, changing it through this committer only."""
+        """Read from this store; change it through this committer only."""
         self._store = store
         self._committer = committer
         self._completions = completions
@@ -64,10 +64,10 @@ class Intake:
     async def place(self, group: tuple[NewOrder, ...]) -> tuple[Receipt, ...]:
         """Accept a group of orders, all or none; they are durable on return.
 
-        A caller cancelled meanwhile loses the receipts, not the orders.
+        A caller that is cancelled meanwhile loses the receipts, not the orders.
 
-        Raises Draining, QueueFull, CustomerQuota, RequestIdReused or StorageUnavailable; only
-        after the last may the orders have been stored all the same.
+        Raises Draining, QueueFull, CustomerQuota, RequestIdReused or StorageUnavailable. Only after
+        StorageUnavailable may the orders have been stored nevertheless.
         """
         self._refuse_if_draining()
         self._rate.consume(Counter(order.customer_id for order in group).items())
@@ -78,7 +78,7 @@ class Intake:
         return receipt if wait is None else replace(receipt, wait=wait)
 
     async def cancel(self, accept_sequence: int) -> Cancelled:
-        """Cancel an order; the answer is durable on return, and told to a handler under way.
+        """Cancel an order; the answer is durable on return. A running handler is asked to stop.
 
         Raises OrderNotFound or StorageUnavailable.
         """
@@ -88,39 +88,39 @@ class Intake:
         return cancelled
 
     async def get(self, accept_sequence: int) -> OrderStatus:
-        """Tell how an order stands. Raises OrderNotFound."""
-        found = await self._find(accept_sequence)
-        if isinstance(found, Completion):
-            return OrderStatus(found=found)
-        if found.state is State.SCHEDULED:
-            reason = WaitReason.RETRY if found.attempt_count else WaitReason.SCHEDULED
-            return OrderStatus(found=found, reason=reason)
-        position = await self._store.position(accept_sequence) if found.state is State.QUEUED else 0
-        if not position:  # it is processed, or started just now
-            return OrderStatus(found=found)
-        is_paused = self._stats.is_paused(found.tier)
+        """Return an order's status. Raises OrderNotFound."""
+        order = await self._find(accept_sequence)
+        if isinstance(order, Completion):
+            return OrderStatus(found=order)
+        if order.state is State.SCHEDULED:
+            reason = WaitReason.RETRY if order.attempt_count else WaitReason.SCHEDULED
+            return OrderStatus(found=order, reason=reason)
+        position = await self._store.position(accept_sequence) if order.state is State.QUEUED else 0
+        if not position:  # it is in process, or started since it was read
+            return OrderStatus(found=order)
+        is_paused = self._stats.is_paused(order.tier)
         return OrderStatus(
-            found=found,
+            found=order,
             position=position,
             wait=None if is_paused else self._wait(position),
             reason=WaitReason.TIER_PAUSED if is_paused else WaitReason.ORDERS_AHEAD,
         )
 
     def _wait(self, position: int) -> WaitEstimate | None:
-        """Tell how long an order at this position of the queue will wait, as far as one can."""
+        """Estimate how long an order at this position waits; None: not queued, or not known."""
         return self._times.wait(position) if position else None
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int
     ) -> tuple[list[Order], int | None]:
-        """List orders after accept sequence `after`; also after which to go on, None at the end."""
+        """Return orders after accept sequence `after`, and after which to go on (None: no more)."""
         return await self._store.list_orders(wanted, after=after, limit=limit)
 
     async def page(self, wanted: OrderFilter, *, start: ReadFrom, limit: int) -> LogPage:
-        """Read the page of the log that begins at `start`.
+        """Return the page of the log that begins at `start`.
 
-        Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
-        been forgotten.
+        Raises CursorAhead when the log ends before `start`, CursorExpired when completions after it
+        have been pruned.
         """
         return await self._completions.read(
             wanted,
@@ -130,38 +130,38 @@ class Intake:
         )
 
     @asynccontextmanager
-    async def subscribe(self, asked: Subscribe) -> AsyncIterator[Subscription]:
-        """Subscribe to what is asked of the log, while inside.
+    async def subscribe(self, request: Subscribe) -> AsyncIterator[Subscription]:
+        """Subscribe to the wanted completions while inside.
 
-        Raises CursorAhead when the log does not reach so far, CursorExpired when what follows has
-        been forgotten.
+        Raises CursorAhead when the log ends before the start, CursorExpired when completions after
+        it have been pruned.
         """
-        after = await self._after(asked.start)
+        after = await self._after(request.start)
         with self._completions.subscriber():
-            yield Subscription(self._completions, asked, after=after)
+            yield Subscription(self._completions, request, after=after)
 
-    # An operator's
+    # For operators
 
     async def pause(self, tier: Tier, *, is_paused: bool) -> None:
-        """Let no order of a tier start from now on, or let them start again; durable on return.
+        """Pause a tier, so that none of its orders start, or resume it; durable on return.
 
         Raises StorageUnavailable.
         """
         await self._committer.pause(tier, is_paused=is_paused)
 
     async def redrive(self, accept_sequence: int) -> Receipt:
-        """Place a copy of an order that ended badly, once: a repeat gives the same copy.
+        """Place a copy of an order that failed, was cancelled or expired; a repeat gets that copy.
 
-        Raises OrderNotFound, OrderNotRedrivable, and what `place` does but for CustomerQuota.
+        Raises OrderNotFound, OrderNotRedrivable, and what `place` raises except CustomerQuota.
         """
         self._refuse_if_draining()
-        found = await self._find(accept_sequence)
-        if not isinstance(found, Completion) or found.order.state not in REDRIVABLE:
+        completion = await self._find(accept_sequence)
+        if not isinstance(completion, Completion) or completion.order.state not in REDRIVABLE:
             raise OrderNotRedrivable("the order has not ended as FAILED, CANCELLED or EXPIRED")
-        original = found.order
+        original = completion.order
         copy = NewOrder(
             customer_id=original.customer_id,
-            request_id=f"{_NO_CALLERS}redrive {accept_sequence}",
+            request_id=f"{_OWN_PREFIX}redrive {accept_sequence}",
             tier=original.tier,
             content=original.content,
             redrive_of=accept_sequence,
@@ -170,7 +170,7 @@ class Intake:
         return receipt
 
     async def stats(self) -> tuple[dict[Tier, TierStats], dict[Tier, int]]:
-        """Tell how each tier stands, and when its oldest queued order was accepted, if any is."""
+        """Return each tier's statistics, and the accept time of its oldest queued order, if any."""
         oldest = await self._store.oldest_waiting()
         return {tier: self._stats.of(tier) for tier in Tier}, oldest
 
@@ -185,31 +185,31 @@ class Intake:
         return self._completions.subscribers
 
     def refuse_orders(self) -> None:
-        """Take no new order from now on."""
+        """Refuse new orders from now on."""
         self._is_draining = True
 
     async def _find(self, accept_sequence: int) -> Order | Completion:
-        found = await self._store.find(accept_sequence)
-        if found is None:
+        order = await self._store.find(accept_sequence)
+        if order is None:
             raise _not_found()
-        if isinstance(found, Completion):
-            self._completions.publish(found.sequence)  # its cursor must be good from now on
-        return found
+        if isinstance(order, Completion):
+            self._completions.publish(order.sequence)  # its cursor must be valid from now on
+        return order
 
     def _refuse_if_draining(self) -> None:
-        if (
-            self._is_draining and not self._committer.is_broken
-        ):  # which says more than the stop it is
-            raise Draining("the server is stopping; it takes no new orders")
+        # A broken store is a better reason than the stop that it causes; `accept` raises it.
+        if self._is_draining and not self._committer.is_broken:
+            raise Draining("the server is stopping; it accepts no new orders")
 
     async def _after(self, start: ReadFrom) -> int:
-        """Tell after which sequence to read, if the log has it.
+        """Return the sequence after which to read; raise CursorAhead or CursorExpired.
 
-        Where others write the log too, and prune it, both its ends may be further than is known.
+        Where other processes write and prune the log too, its bounds are read from the store when
+        the known ones do not settle the question.
         """
         if self._store.is_shared and not self._is_known(start):
             earliest, head = await self._store.bounds()
-            self._completions.forget(earliest)
+            self._completions.note_pruned(earliest)
             self._completions.publish(head)
         head, earliest = self._completions.head, self._completions.earliest
         if isinstance(start, StartAt):
@@ -230,8 +230,8 @@ class Intake:
             )
 
 
-_NO_CALLERS = "\x1f"
-"""Begins the request_ids of the service itself: a caller's has printable characters only."""
+_OWN_PREFIX = "\x1f"
+"""Begins the service's own request_ids: a caller's request_id has printable characters only."""
 
 
 def _not_found() -> OrderNotFound:

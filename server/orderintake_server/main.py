@@ -1,4 +1,4 @@
-"""The command orderintake-server: reads the settings, runs the service until told to stop."""
+"""The command orderintake-server: it reads the settings and runs the service until a signal."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from orderintake_server.config import Settings
 
 STUCK_SECONDS = 10.0
-"""After the drain timeout, a stop takes a second or two; much later, a handler refuses to end."""
+"""After the drain timeout a stop takes a second or two; this much later, a handler does not end."""
 SWITCH_SECONDS = 0.0005
-"""Python's lock changes hands so soon between the event loop and the store's threads, which are
-done with it at once: its default of 5 ms is as long as ten commits. Measured: place_order and
-stream in bench/."""
+"""How soon Python's lock passes from one thread to another: from the event loop to the store's
+threads, which need it only briefly. The default of 5 ms is as long as ten commits. Measured with
+place_order and stream in bench/."""
 THREAD_SECONDS = 0.5
-"""An idle thread ends at once; one that does not runs a handler."""
+"""An idle thread ends at once; a thread that still runs after this time is in a handler."""
 
 log = structlog.get_logger()
 
 
 def main() -> None:
-    """Run orderintake-server until it is told to stop by SIGTERM or SIGINT.
+    """Run orderintake-server until SIGTERM or SIGINT stops it.
 
-    Exits with 0 after a stop in order, 1 when it could not start or go on, 2 for bad settings.
+    Exits with 0 after an orderly stop, 1 when it could not start or continue, 2 for bad settings.
     """
     arguments = sys.argv[1:]
     if command := COMMANDS.get("".join(arguments[:1])):
@@ -49,14 +49,14 @@ def main() -> None:
         _exit(f"orderintake-server: {failed}", 2)
     configure_log(form=settings.log_format, level=settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
-    sys.path.append(str(Path.cwd()))  # the handler may stand in the working directory
+    sys.path.append(str(Path.cwd()))  # the handler may be in the working directory
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings))
     except StartupFailed as failed:
         _exit(f"orderintake-server: {failed}", 1)
     except StoreBroken as broken:
-        log.critical("the store is broken; what was acknowledged is safe", error=str(broken))
+        log.critical("the store is broken; acknowledged orders are safe", error=str(broken))
         _exit(f"orderintake-server: the store is broken: {broken}", 1)
     _exit("", 0)
 
@@ -74,12 +74,12 @@ async def _serve(settings: Settings) -> None:
 
 
 def _stop_signal() -> asyncio.Event:
-    """Give an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
+    """Return an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
     stop = asyncio.Event()
 
     def on_signal(number: int) -> None:
         if stop.is_set():
-            os._exit(128 + number)  # nothing is lost: whatever was acknowledged is on disk
+            os._exit(128 + number)  # nothing is lost: everything acknowledged is on disk
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,10 +88,10 @@ def _stop_signal() -> asyncio.Event:
 
 
 def _exit_when_stuck(seconds: float) -> None:
-    """End the process when it has not ended by itself: a handler swallows its cancellation."""
+    """End the process after `seconds` if it still runs, as when a handler ignores cancellation."""
 
     def give_up() -> None:
-        log.error("a handler, or the store, does not end; exiting without it")
+        log.error("a handler or the store did not stop in time; exiting without it")
         os._exit(1)
 
     timer = threading.Timer(seconds, give_up)
@@ -100,7 +100,7 @@ def _exit_when_stuck(seconds: float) -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Choose uvloop where it is installed: 15 to 80 % more unary calls."""
+    """Use uvloop if it is installed: it allows 15 to 80 % more unary calls."""
     try:
         import uvloop  # noqa: PLC0415 - optional
     except ImportError:
@@ -109,22 +109,23 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _exit(message: str, code: int) -> NoReturn:
-    """End the process, also when a sync handler's thread still runs: it cannot be ended."""
+    """End the process, even if a sync handler still runs in a thread: a thread cannot be ended."""
     if message:
-        print(message, file=sys.stderr)  # noqa: T201 - for whoever started us
+        print(message, file=sys.stderr)  # noqa: T201 - for the one that started the process
     for thread in _threads_to_join():
         thread.join(timeout=THREAD_SECONDS)
         if thread.is_alive():
-            log.warning("a handler's thread still runs; it is left behind", thread=thread.name)
+            log.warning("handler thread still running at exit; left running", thread=thread.name)
             sys.stderr.flush()
             os._exit(code)
     raise SystemExit(code)
 
 
 def _threads_to_join() -> list[threading.Thread]:
-    """Give the threads for which Python would wait at its end."""
+    """Return the threads that Python would wait for when it ends."""
     main_thread = threading.main_thread()
-    return [one for one in threading.enumerate() if one is not main_thread and not one.daemon]
+    threads = threading.enumerate()
+    return [thread for thread in threads if thread is not main_thread and not thread.daemon]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From settings to the parts of the service: each setting is read here, and nowhere below."""
+"""Builds the parts of the service from the settings, which are read here and nowhere below."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from orderintake_server.store.base import Store
 
     Clock = Callable[[], int]
-    """Tells microseconds since 1970."""
+    """Returns microseconds since 1970."""
 
 
 @asynccontextmanager
 async def store(settings: Settings, clock: Clock | None) -> AsyncIterator[Store]:
-    """Open the store that the settings name; without `clock`, the real time is used.
+    """Open the store that the settings name, while inside; without `clock`, use the real time.
 
     Raises StartupFailed when it cannot be opened.
     """
@@ -65,15 +65,15 @@ async def store(settings: Settings, clock: Clock | None) -> AsyncIterator[Store]
 
 
 def now() -> int:
-    """Tell the time in microseconds since 1970."""
+    """Return the time in microseconds since 1970."""
     return time.time_ns() // 1_000
 
 
 @contextmanager
 def postgres_driver() -> Iterator[None]:
-    """Import what works on PostgreSQL while inside.
+    """Import modules that need PostgreSQL's driver while inside.
 
-    Raises StartupFailed, telling what to install, where its driver is not.
+    Raises StartupFailed, which says what to install, when the driver is missing.
     """
     try:
         yield
@@ -87,7 +87,7 @@ def postgres_driver() -> Iterator[None]:
 
 
 def store_policy(settings: Settings) -> Policy:
-    """Give what a store needs to know."""
+    """Return what a store needs to know of the settings."""
     head_start = round(settings.vip_head_start * 1e6)
     return Policy(
         ranking=Ranking(vip_head_start=head_start or None),
@@ -97,7 +97,7 @@ def store_policy(settings: Settings) -> Policy:
 
 
 def admission(settings: Settings, store: Store) -> Admission:
-    """Count what waits in the store against the limits."""
+    """Return the admission, with the limits and the orders that wait in the store."""
     limits = Limits(
         queue=settings.queue_limit,
         vip_reserve=round(settings.queue_limit * settings.vip_reserve),
@@ -107,7 +107,7 @@ def admission(settings: Settings, store: Store) -> Admission:
 
 
 def queue(settings: Settings, store: Store) -> Queue:
-    """Give the queue from which orders start: the store's own where other processes use it too."""
+    """Return the queue that orders start from: the store's, if other processes use it too."""
     if store.is_shared:
         return SharedQueue(max_crashes=settings.max_crashes)
     ready = ReadyQueue()
@@ -115,7 +115,7 @@ def queue(settings: Settings, store: Store) -> Queue:
 
 
 def retention(settings: Settings, clock: Clock) -> Retention:
-    """Tell how long what has ended is kept."""
+    """Return how long ended orders are kept."""
     return Retention(
         seconds=settings.retention or None,
         request_seconds=settings.request_id_retention or None,
@@ -124,7 +124,7 @@ def retention(settings: Settings, clock: Clock) -> Retention:
 
 
 def customer_rate(settings: Settings) -> CustomerRate:
-    """Tell how fast one customer may place."""
+    """Return the rate limit of each customer."""
     return CustomerRate(
         per_second=settings.customer_rate or None,
         burst=settings.customer_burst,
@@ -133,7 +133,7 @@ def customer_rate(settings: Settings) -> CustomerRate:
 
 
 def work_policy(settings: Settings) -> WorkPolicy:
-    """Tell how orders are attempted."""
+    """Return how orders are attempted."""
     return WorkPolicy(
         workers=settings.workers,
         retries=RetryPolicy(
@@ -147,7 +147,7 @@ def work_policy(settings: Settings) -> WorkPolicy:
 
 
 def rpc_settings(settings: Settings) -> RpcSettings:
-    """Tell where to serve, and how long to bear with clients."""
+    """Return where to serve, and how long to wait for clients."""
     return RpcSettings(
         listen=settings.listen,
         subscriber_seconds=settings.subscriber_timeout,

@@ -1,6 +1,6 @@
 """The server under test as a fixture: `pytest_plugins = ["orderintake_server.pytest_plugin"]`.
 
-It needs pytest-asyncio; in its strict mode, each test needs `@pytest.mark.asyncio` too.
+It needs pytest-asyncio. In that plugin's strict mode, each test also needs `@pytest.mark.asyncio`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,6 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture
 async def orderintake_server(tmp_path: Path) -> AsyncIterator[ServerUnderTest]:
-    """Give a running server with one worker, an empty store, and the `simulate` handler."""
+    """Yield a running server with one worker, an empty store and the `simulate` handler."""
     async with server(data=tmp_path / "orderintake", workers=1) as under_test:
         yield under_test

@@ -1,4 +1,4 @@
-"""Runs the service: its parts are made, started, and stopped in order."""
+"""Runs the service: makes its parts, starts them, and stops them in order."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A service that runs: on this port; to be told when its clock was turned by hand."""
+    """A running service: its port, and what to call after its clock was turned by hand."""
 
     port: int
     look_at_clock: Callable[[], None]
 
 
 class Service:
-    """The parts between the store and the port, made, started and drained together."""
+    """The parts between the store and the transports, made, started and drained together."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Service:
         responses: Responses,
         clock: Callable[[], int],
     ) -> None:
-        """Prepare to serve from an open store."""
+        """Make the parts on top of an open store."""
         recovery = store.recovery
         self._store = store
         self._settings = settings
@@ -102,21 +102,21 @@ class Service:
         )
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Start to commit and to process, as children of `tasks`."""
+        """Start to commit, read the log, watch the store and process, as children of `tasks`."""
         self._committing = tasks.create_task(self.committer.run(), name="committer")
         tasks.create_task(self.completions.run(), name="completions")
         self._watching = tasks.create_task(self._watch(), name="store-watch")
         self.workers.start(tasks)
 
     async def _watch(self) -> None:
-        """Take over what others do to the store, for ever."""
+        """Apply what other processes change in the store, without end."""
         async for state in self._store.watch():
             self.committer.apply(state)
             if state.workers is not None:
                 self._times.share(state.workers)
 
     async def drain(self, seconds: float) -> None:
-        """Finish what runs within `seconds`, make all durable, tell the subscribers, end."""
+        """Let attempts finish within `seconds`, commit everything, then end the streams."""
         await self.workers.drain(seconds)
         self.committer.close()
         if self._committing is not None:
@@ -134,14 +134,14 @@ async def running(
     before: Callable[[OrderAttempt], Awaitable[None]] | None = None,
     clock: Callable[[], int] | None = None,
 ) -> AsyncIterator[Running]:
-    """Run the service while inside; leaving drains and stops it.
+    """Run the service while inside; on leaving, drain and stop it.
 
-    All that was in process when the last server ended waits again before the port opens.
-    `handler` stands in for the one that the settings name, `clock` for the real time, in
-    microseconds since 1970; `before` is awaited before the handler is called.
+    Before the port opens, every order that was in process when the last server ended waits again
+    or has ended. `handler` replaces the one that the settings name; `clock` replaces the real time,
+    in microseconds since 1970; `before` is awaited before each call of the handler.
 
-    Raises StartupFailed when it cannot start. Raises StoreBroken when the store breaks meanwhile;
-    what is inside is then cancelled.
+    Raises StartupFailed when the service cannot start. Raises StoreBroken when the store breaks
+    while it runs; the block is then cancelled.
     """
     handler = handler or handlers.load(settings.handler)
     async with parts.store(settings, clock) as store:
@@ -158,7 +158,7 @@ async def running(
                 asyncio.TaskGroup() as tasks,
             ):
                 service.start(tasks)
-                service.committer.on_reach = _telling(server, tasks)
+                service.committer.on_reach = _health_reporter(server, tasks)
                 try:
                     yield Running(port=server.port, look_at_clock=service.committer.look_at_clock)
                 finally:
@@ -170,7 +170,7 @@ async def running(
 def _log_recovery(settings: Settings, store: Store) -> None:
     recovery = store.recovery
     log.info(
-        "store open",
+        "store opened",
         data="PostgreSQL" if settings.store else str(settings.data),
         waiting=sum(counts.queued + counts.scheduled for counts in recovery.counts.values()),
         recovered=recovery.recovered,
@@ -183,7 +183,7 @@ def _log_recovery(settings: Settings, store: Store) -> None:
 async def _serving(
     service: Service, settings: Settings, ids: Ids, responses: Responses
 ) -> AsyncIterator[RpcServer]:
-    """Serve the table of methods while inside."""
+    """Serve the methods of the table while inside."""
     endpoints = Endpoints(service.intake, responses=responses, ids=ids, workers=settings.workers)
     async with rpc_server(
         methods.bound(endpoints), Refusals(ids), parts.rpc_settings(settings)
@@ -191,14 +191,14 @@ async def _serving(
         yield server
 
 
-def _telling(server: RpcServer, tasks: asyncio.TaskGroup) -> Callable[[bool], object]:
-    """Tell callers whether the store can be reached, by a task: health may wait for a watcher."""
-    return lambda is_there: tasks.create_task(server.tell_reach(is_there=is_there), name="health")
+def _health_reporter(server: RpcServer, tasks: asyncio.TaskGroup) -> Callable[[bool], object]:
+    """Return a callback that sets health, in a task, for it may have to wait for a watcher."""
+    return lambda is_there: tasks.create_task(server.report_reach(is_there=is_there), name="health")
 
 
 @asynccontextmanager
 async def _plain_errors() -> AsyncIterator[None]:
-    """Let the one error that a TaskGroup met leave as itself."""
+    """Raise the error of a TaskGroup as itself, not in a group, if it is the only one."""
     try:
         yield
     except BaseExceptionGroup as group:

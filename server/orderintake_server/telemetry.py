@@ -1,4 +1,4 @@
-"""The log: one line an entry, its text constant, what varies beside it as fields."""
+"""The log: each entry is one line, with a constant text, and fields for what varies."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 import structlog
 
 _WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
-"""A local variable may hold an order, which is its caller's own and no matter for a log."""
+"""Local variables are left out: one may hold an order, which must not get into a log."""
 
 
 def configure_log(*, form: str, level: str) -> None:
-    """Write the log of this process to standard error, as "text" or "json", from `level` on."""
+    """Write this process's log to standard error, as "text" or "json", from `level` upwards."""
     renderers: dict[str, list[structlog.typing.Processor]] = {
         "json": [
             structlog.processors.ExceptionRenderer(_WITHOUT_LOCALS),

@@ -1,4 +1,4 @@
-"""For tests of code that uses the service: a whole server in their own process, under control.
+"""A whole server under control in the test's own process, for tests of code that uses the service.
 
     async with server(data=tmp_path) as shop, AsyncClient(shop.address) as client:
         shop.hold()
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """The service's idea of the time: the real one, and as much later as it was turned."""
+    """The service's clock: the real time, plus the time that it was turned forward."""
 
     def __init__(self) -> None:
         """Begin with the real time."""
@@ -38,17 +38,17 @@ class Clock:
         self.on_turn: Callable[[], object] = lambda: None
 
     def __call__(self) -> int:
-        """Tell the time in microseconds since 1970."""
+        """Return the time in microseconds since 1970."""
         return time.time_ns() // 1_000 + self._ahead
 
     def turn(self, seconds: float) -> None:
-        """Let so many seconds pass at once; what falls due or expires by then does so now."""
+        """Let `seconds` pass at once; what falls due or expires in them does so now."""
         self._ahead += round(seconds * 1e6)
         self.on_turn()
 
 
 class ServerUnderTest:
-    """A running server: where it is, what it processes, and the means to hold and release that."""
+    """A running server: its address, what it processes, and how to hold and release orders."""
 
     def __init__(self, data: Path) -> None:
         """Keep the store in `data`."""
@@ -56,7 +56,7 @@ class ServerUnderTest:
         """HOST:PORT, for a client."""
         self.clock = Clock()
         self.started: list[OrderAttempt] = []
-        """What was given to the handler so far, in that order."""
+        """The attempts that have started so far, in that order."""
         self._data = data
         self._changed = asyncio.Event()
         self._held: deque[asyncio.Future[None]] = deque()
@@ -64,11 +64,11 @@ class ServerUnderTest:
         self._passes = 0
 
     def hold(self) -> None:
-        """Let no order that has started reach the handler, until released."""
+        """Hold every order that starts before it reaches the handler, until `release`."""
         self._is_holding = True
 
     def release(self, orders: int | None = None) -> None:
-        """Let all orders reach the handler again; or (with a number) so many, one after another."""
+        """Let all held and later orders reach the handler; or the next `orders` of them only."""
         if orders is None:
             self._is_holding, self._passes = False, 0
             orders = len(self._held)
@@ -83,16 +83,16 @@ class ServerUnderTest:
         return self.started[:count]
 
     async def assert_rules_obeyed(self) -> None:
-        """Check that orders started as they should have, and all else the store promises.
+        """Check that orders started in the right order, and every other rule of the store.
 
-        Raises AssertionError naming the rules that were broken.
+        Raises AssertionError, which names the broken rules.
         """
         findings = await asyncio.to_thread(audit, self._data)
         if findings:
             raise AssertionError("; ".join(f"{bad.rule}: {bad.examples}" for bad in findings))
 
     async def let_start(self, order: OrderAttempt) -> None:
-        """Note that an order started; return when it may reach the handler."""
+        """Record that an order started; return when it may reach the handler."""
         self.started.append(order)
         self._changed.set()
         self._changed.clear()
@@ -104,7 +104,7 @@ class ServerUnderTest:
 
     @staticmethod
     def _let_go(held: asyncio.Future[None]) -> bool:
-        """Let an order go that is held; False when it was cancelled meanwhile."""
+        """Release a held order; False when it was cancelled meanwhile."""
         is_held = not held.done()
         if is_held:
             held.set_result(None)
@@ -116,14 +116,14 @@ async def server(
     *,
     data: Path,
     handler: Callable[[OrderAttempt], Any] = simulate,
-    **settings: Any,  # noqa: ANN401 - whatever Settings take
+    **settings: Any,  # noqa: ANN401 - whatever Settings accepts
 ) -> AsyncIterator[ServerUnderTest]:
     """Run a server on a free port of 127.0.0.1 while inside; the store is kept in `data`.
 
-    `settings` are those of the command line, by their names in a TOML file. The environment is not
-    read but for what they leave open.
+    `settings` are those of the command line, with their names in a TOML file. Settings that are not
+    given are read from the environment.
 
-    Raises StartupFailed when it cannot start.
+    Raises StartupFailed when the server cannot start.
     """
     chosen = Settings(listen="127.0.0.1:0", data=data, **settings)
     under_test = ServerUnderTest(data)

@@ -1,4 +1,4 @@
-"""What callers are told, and may ask for: filters, pages, estimates, counts, deliveries."""
+"""What callers may ask for, and what they get: filters, pages, estimates, counts, deliveries."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilter:
-    """Which orders to list: those for which everything that is set is true."""
+    """Which orders to list: those that match every field that is set."""
 
     customer_id: str | None = None
     tier: Tier | None = None
     state: State | None = None
 
     def wants(self, order: Order) -> bool:
-        """Tell whether an order is wanted as it stands."""
+        """Whether an order matches in its present state."""
         return self.covers(order.customer_id, order.tier) and self.state in (None, order.state)
 
     def covers(self, customer_id: str, tier: Tier) -> bool:
-        """Tell whether orders of this customer and tier are wanted, in some state at least."""
+        """Whether orders of this customer and tier match in at least one state."""
         return self.customer_id in (None, customer_id) and self.tier in (None, tier)
 
 
@@ -34,7 +34,7 @@ EVERY_ORDER = OrderFilter()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogPage:
-    """Completions, the place in the log where their page ends, and whether more are behind it."""
+    """A page of the log: its completions, up to which sequence it goes, and whether more follow."""
 
     completions: list[Completion]
     end: int
@@ -42,19 +42,19 @@ class LogPage:
 
 
 class StartAt(Enum):
-    """A place in the completion log that has a name."""
+    """A position in the completion log that has a name."""
 
     EARLIEST = "before the first completion that is still there"
-    LATEST = "behind the newest"
+    LATEST = "after the newest completion"
 
 
 ReadFrom = int | StartAt
-"""Behind the completion with this sequence; or one that has a name."""
+"""After the completion with this sequence, or at a named position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribe:
-    """Which completions a subscriber wants, from where on, how many in a message at the most."""
+    """Which completions a subscriber wants, from where on, and at most how many in a message."""
 
     wanted: OrderFilter
     start: ReadFrom
@@ -64,7 +64,10 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderStatus:
-    """How an order stands, and if it waits: where in the queue, how long still, and why."""
+    """An order's state; while it waits, also its position in the queue, how long and why.
+
+    `found` is the order, or its completion once it ended.
+    """
 
     found: Order | Completion
     position: int = 0
@@ -74,7 +77,7 @@ class OrderStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierCounts:
-    """How many orders of one tier stand where."""
+    """How many orders of one tier are in each state in which orders have not ended."""
 
     queued: int = 0
     scheduled: int = 0
@@ -86,7 +89,7 @@ CountsByTier = dict[Tier, TierCounts]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TierStats:
-    """How one tier stands; rates are per second."""
+    """The counts, rates and pause of one tier; rates are per second."""
 
     counts: TierCounts
     accept_rate: float
@@ -95,7 +98,7 @@ class TierStats:
 
 
 class Signal(Enum):
-    """What a delivery says beyond its completions: the contract's Signal, by the same names."""
+    """What a delivery says beyond its completions: the contract's Signal, with the same names."""
 
     UNSPECIFIED = 0
     STARTED = 1
@@ -106,10 +109,10 @@ class Signal(Enum):
 
 
 class Delivery(NamedTuple):
-    """One message to a subscriber, which has now been sent all it wants up to `position`."""
+    """One message to a subscriber; with it, all it wants up to `position` has been sent."""
 
     signal: Signal
     position: int
     head: int
     completions: bytes
-    """Encoded, one behind the other."""
+    """The encoded completions, one after the other."""

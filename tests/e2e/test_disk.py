@@ -208,7 +208,7 @@ async def test_p1_a_broken_file_ends_the_server_and_nothing_acknowledged_is_miss
             await gate.let_through(MANY)
             code = await asyncio.to_thread(server.exit_code)
     assert code == 1
-    assert "the store is broken; what was acknowledged is safe" in server.events()
+    assert "the store is broken; acknowledged orders are safe" in server.events()
     assert str(server.events()[-1]).startswith("orderintake-server: the store is broken: SQLITE_")
     assert callers.codes == {grpc.StatusCode.UNAVAILABLE}
     assert callers.refusals >= {"STORAGE_UNAVAILABLE"}

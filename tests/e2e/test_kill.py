@@ -55,7 +55,7 @@ class Storm:
     def _die_at_birth(self, moment: str) -> None:
         with server_process(self._data, waits=False) as server:
             if moment == "while recovering":
-                server.wait_for("store open")
+                server.wait_for("store opened")
             else:
                 _wait_at_most(server, seconds=self._chance.uniform(0, 0.6))
 

@@ -214,7 +214,7 @@ async def test_p19_a_stop_without_a_database_is_in_order_and_loses_only_the_atte
         await gate.let_through(1)
         async with _server(*arguments, env=gate.env) as (_, stub):
             (completion,) = await completions(stub, 1)
-    lost = "the store cannot be written; what was in process will be processed again"
+    lost = "the store cannot be written; orders in process will be processed again"
     assert lost in server.events()
     assert completion.order.attempt_count == 2
 

@@ -50,7 +50,7 @@ async def test_p18_what_a_killed_server_had_in_process_waits_again_when_the_port
             await stub.GetOrder(api.GetOrderRequest(order_id=receipt.order.order_id))
             for receipt in placed
         ]
-    assert server.events()[:2] == ["store open", "listening"]
+    assert server.events()[:2] == ["store opened", "listening"]
     assert (server.log[0]["waiting"], server.log[0]["recovered"]) == (10, 8)
     assert {stands.order.state for stands in found} == {order_pb2.STATE_QUEUED}
     assert [stands.order.attempt_count for stands in found] == [1] * 8 + [0] * 2
@@ -235,7 +235,7 @@ async def test_p19_a_thread_that_never_ends_is_left_behind_and_its_order_made_ag
             await stub.PlaceOrder(order())
             await gate.starts(1)
             assert await server.stops() == 0
-    assert server.events()[-1] == "a handler's thread still runs; it is left behind"
+    assert server.events()[-1] == "handler thread still running at exit; left running"
     async with serving_process(tmp_path) as (_, stub):
         (found,) = await completions(stub, 1)
     assert (found.order.start_sequence, found.order.attempt_count) == (2, 1)
@@ -250,7 +250,7 @@ async def test_p19_a_handler_that_swallows_its_cancellation_is_left_behind(tmp_p
             await stub.PlaceOrder(order())
             await gate.starts(1)
             assert await server.stops() == 1
-    assert server.events()[-1] == "a handler, or the store, does not end; exiting without it"
+    assert server.events()[-1] == "a handler or the store did not stop in time; exiting without it"
     async with serving_process(tmp_path) as (_, stub):
         (found,) = await completions(stub, 1)
     assert found.order.start_sequence == 2
@@ -268,7 +268,7 @@ async def test_the_log_is_json_its_texts_are_constant_and_no_order_stands_in_it(
             await completions(stub, 1)
             assert await server.stops() == 0
         logs.append(server.log)
-    texts = ["store open", "listening", "attempt failed", "stopping", "stopped"]
+    texts = ["store opened", "listening", "attempt failed", "stopping", "stopped"]
     assert [[entry["event"] for entry in log] for log in logs] == [texts, texts]
     assert all({"level", "timestamp"} <= set(entry) for entry in logs[0])
     assert "LookupError" in str(logs[0][2]["exception"])

@@ -226,7 +226,7 @@ async def test_p19_an_order_that_outlasts_the_drain_timeout_is_given_back_uncoun
             began = time.monotonic()
             assert await server.stops() == 0
             assert time.monotonic() - began < 10
-            assert "attempts interrupted; they will be made again" in server.events()
+            assert "attempts interrupted at shutdown; they will run again" in server.events()
         await gate.let_through(3)
         async with serving_process(tmp_path, *arguments, env=gate.env) as (server, stub):
             assert server.log[0]["recovered"] == 0

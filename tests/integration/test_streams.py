@@ -144,7 +144,7 @@ async def test_p15_who_takes_nothing_is_ended_and_goes_on_from_its_cursor(tmp_pa
         seen = list(chain.from_iterable(message.completions for message in found))
         rest = await completions(stub, 150 - len(seen), after=found[-1].cursor)
     assert ended.code() is grpc.StatusCode.ABORTED
-    assert "go on from the last cursor" in (ended.details() or "")
+    assert "resume from the last cursor" in (ended.details() or "")
     assert 0 < len(seen) < 150
     assert seen + rest == whole
 

@@ -26,33 +26,37 @@ def test_what_is_queued_or_scheduled_in_any_tier_takes_room_and_what_runs_none()
         vip=TierCounts(queued=1, scheduled=2, processing=100),
         regular=TierCounts(queued=3, scheduled=4),
     )
-    assert capacity(Limits(queue=50), found).left() == Capacity(total=40, regular=40, waiting=10)
+    assert capacity(Limits(queue=50), found).capacity() == Capacity(
+        total=40, regular=40, waiting=10
+    )
 
 
 def test_of_the_room_vip_orders_have_their_reserve() -> None:
     here = capacity(Limits(queue=10, vip_reserve=3), counts(regular=TierCounts(queued=6)))
-    assert here.left() == Capacity(total=4, regular=1, waiting=6)
+    assert here.capacity() == Capacity(total=4, regular=1, waiting=6)
     here.count(counts(regular=TierCounts(queued=7)), started=0)
-    assert here.left() == Capacity(total=3, regular=0, waiting=7)
+    assert here.capacity() == Capacity(total=3, regular=0, waiting=7)
     here.count(counts(vip=TierCounts(queued=3), regular=TierCounts(queued=7)), started=0)
-    assert here.left() == Capacity(total=0, regular=-3, waiting=10)
+    assert here.capacity() == Capacity(total=0, regular=-3, waiting=10)
 
 
 def test_after_a_limit_was_lowered_there_is_less_than_none() -> None:
     found = counts(regular=TierCounts(queued=50))
-    assert capacity(Limits(queue=10), found).left() == Capacity(total=-40, regular=-40, waiting=50)
+    assert capacity(Limits(queue=10), found).capacity() == Capacity(
+        total=-40, regular=-40, waiting=50
+    )
 
 
 def test_the_limit_of_one_customer_is_told_to_the_store() -> None:
-    assert capacity(Limits(per_customer=7)).left().per_customer == 7
-    assert capacity(Limits()).left().per_customer is None
+    assert capacity(Limits(per_customer=7)).capacity().per_customer == 7
+    assert capacity(Limits()).capacity().per_customer is None
 
 
 def test_the_refusal_of_a_full_queue_tells_how_many_wait_and_may() -> None:
     here = capacity(Limits(queue=10, vip_reserve=2), counts(regular=TierCounts(queued=8)))
     refusal = here.refusal(OverCapacity(1))
     assert isinstance(refusal, QueueFull)
-    assert refusal.text.startswith("8 orders wait; 10 may, of which 2 places")
+    assert refusal.text.startswith("8 orders wait; 10 may wait, and 2 of these are reserved")
     assert refusal.retry_after == MOST_SECONDS
 
 

@@ -52,11 +52,11 @@ async def test_what_waits_in_the_store_is_counted_against_the_limits(store: Faul
     await place(store, new(), new(vip=True))
     settings = Settings(queue_limit=10, vip_reserve=0.2, customer_queue_limit=3)
     admission = parts.admission(settings, store)
-    assert admission.left() == Capacity(total=10, regular=8, per_customer=3, waiting=0)
+    assert admission.capacity() == Capacity(total=10, regular=8, per_customer=3, waiting=0)
     counted = (await store.commit(Changes())).counts
     assert counted[Tier.VIP].queued == 1
     admission.count(counted, started=0)
-    assert admission.left() == Capacity(total=8, regular=6, per_customer=3, waiting=2)
+    assert admission.capacity() == Capacity(total=8, regular=6, per_customer=3, waiting=2)
     assert "2 orders wait; 10 may" in admission.refusal(OverCapacity(9)).text
 
 

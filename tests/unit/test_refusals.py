@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderintake_server import errors
-from orderintake_server.api.refusals import CODES, Refusals, Told, internal
+from orderintake_server.api.refusals import CODES, ErrorReply, Refusals, internal
 from orderintake_server.errors import FieldViolation, InvalidOrder, Reason, RequestIdReused
 from orderintake_server.ids import Ids
 from orderintake_server.rpc.binder import Metadata, trailers
@@ -22,7 +22,7 @@ METADATA_BYTES = 8 * 1024
 T = TypeVar("T", bound=Message)
 
 
-def sent(told: Told, seconds_left: float | None = None) -> tuple[int, str, Metadata]:
+def sent(told: ErrorReply, seconds_left: float | None = None) -> tuple[int, str, Metadata]:
     """Tell the code, text and trailing metadata that a caller is sent."""
     return told.status.code, told.status.message, trailers(told, seconds_left)
 

@@ -27,18 +27,18 @@ def test_json_is_one_object_a_line_with_the_fields_beside_the_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_log(form="json", level="info")
-    structlog.get_logger().warning("store open", head=7, data="a\nb")
+    structlog.get_logger().warning("store opened", head=7, data="a\nb")
     (line,) = _entries(capsys)
     entry = json.loads(line)
     assert entry.pop("timestamp").endswith("Z")
-    assert entry == {"event": "store open", "level": "warning", "head": 7, "data": "a\nb"}
+    assert entry == {"event": "store opened", "level": "warning", "head": 7, "data": "a\nb"}
 
 
 def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     configure_log(form="text", level="info")
-    structlog.get_logger().info("store open", head=7)
+    structlog.get_logger().info("store opened", head=7)
     (line,) = _entries(capsys)
-    assert "store open" in line
+    assert "store opened" in line
     assert "head=7" in line
     assert "\x1b" not in line  # no colors: this is no terminal
 

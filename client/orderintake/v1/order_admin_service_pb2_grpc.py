@@ -62,23 +62,23 @@ class OrderAdminServiceServicer(object):
     """
 
     def GetQueueStats(self, request, context):
-        """Tells how the queue stands.
+        """Returns the state of the queue.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PauseTier(self, request, context):
-        """Holds a tier: its orders are accepted and wait, none of them starts until
-        ResumeTier; running ones finish. Durable: it holds across restarts. The
-        other tier goes on.
+        """Pauses a tier: its orders are accepted and wait, and none of them starts
+        until ResumeTier. Running orders finish. The pause is durable: it lasts
+        across restarts. The other tier is not affected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeTier(self, request, context):
-        """Lets a paused tier start again.
+        """Resumes a paused tier: its orders start again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,8 +86,9 @@ class OrderAdminServiceServicer(object):
 
     def RedriveOrder(self, request, context):
         """Places a copy of an order that failed, was cancelled or expired, without
-        its not_before and expire_time. The original and its completion stay as
-        they are. A repeat gives the same copy; if that fails too, redrive it.
+        its not_before and expire_time. The original and its completion do not
+        change. A repeat returns the same copy. If the copy fails too, redrive the
+        copy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class OrderIntakeServiceStub(object):
-    """Takes orders, answers when they are on disk, processes them VIP first, and
-    pushes their completions to whoever subscribes. Errors: see ErrorReason.
+    """Accepts orders, answers when they are on disk, processes them VIP first, and
+    pushes their completions to subscribers. Errors: see ErrorReason.
     """
 
     def __init__(self, channel):
@@ -74,14 +74,15 @@ class OrderIntakeServiceStub(object):
 
 
 class OrderIntakeServiceServicer(object):
-    """Takes orders, answers when they are on disk, processes them VIP first, and
-    pushes their completions to whoever subscribes. Errors: see ErrorReason.
+    """Accepts orders, answers when they are on disk, processes them VIP first, and
+    pushes their completions to subscribers. Errors: see ErrorReason.
     """
 
     def PlaceOrder(self, request, context):
-        """Accepts one order. OK means that it is on disk and will be processed, even
-        if the server crashes now. Who leaves before the answer (cancel, deadline)
-        loses the answer, never the order: repeat with the same request_id.
+        """Accepts one order. OK means that the order is on disk and will be
+        processed, even if the server crashes now. A caller that leaves before the
+        answer (it cancels, or its deadline ends) loses the answer, never the order:
+        repeat the call with the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,25 +97,26 @@ class OrderIntakeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetOrder(self, request, context):
-        """Tells how one order stands. An order whose receipt was sent is found.
+        """Returns one order in its present state. It finds every order whose receipt
+        was sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrders(self, request, context):
-        """Lists orders, oldest first, a page at a time. An order that is there when
-        the first page is asked for is on one page exactly, wherever it moves
-        meanwhile, as long as it matches.
+        """Lists orders, oldest first, a page at a time. An order that exists when the
+        first page is requested is on exactly one page, even if its state changes
+        in the meantime, as long as it matches the filters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelOrder(self, request, context):
-        """Cancels an order, with a definite answer that the order's one completion
-        will match. A repeat gives the same answer, or TOO_LATE once it ended
-        otherwise.
+        """Cancels an order. The answer is definite: the order's one completion will
+        match it. A repeat gives the same answer, or TOO_LATE once the order ended
+        in another way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,15 +130,16 @@ class OrderIntakeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamCompletions(self, request, context):
-        """Pushes completions in the order of their sequence, from the asked place
-        on, without end. Who comes back with its last cursor sees each completion
-        that follows exactly once. The first message comes at once.
+        """Pushes completions in the order of their sequence, from the requested start
+        on, without end. A subscriber that resumes from its last cursor sees each
+        later completion exactly once. The first message comes at once.
 
         A subscriber may read as slowly as it likes: nothing is dropped, and nobody
-        waits for it. Who takes nothing at all for a minute (a setting of the
-        server) is ended with SUBSCRIBER_TOO_SLOW. When the server stops, the last
-        message is SIGNAL_GOING_AWAY and the call ends with UNAVAILABLE. After
-        either, and after any loss of the connection: come back with the cursor.
+        waits for it. If it reads nothing at all for a minute (a setting of the
+        server), its stream ends with SUBSCRIBER_TOO_SLOW. When the server stops,
+        the last message is SIGNAL_GOING_AWAY and the call ends with UNAVAILABLE.
+        After either, and after any loss of the connection: resume from the last
+        cursor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,8 +192,8 @@ def add_OrderIntakeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderIntakeService(object):
-    """Takes orders, answers when they are on disk, processes them VIP first, and
-    pushes their completions to whoever subscribes. Errors: see ErrorReason.
+    """Accepts orders, answers when they are on disk, processes them VIP first, and
+    pushes their completions to subscribers. Errors: see ErrorReason.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Who calls: today nobody is asked, and everybody may call everything."""
+"""The caller of a method: for now no caller is identified, and any caller may call everything."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who makes a call, as far as a transport could tell; given to every endpoint."""
+    """Who makes a call, as far as the transport knows; every endpoint gets it."""
 
     name: str
 
 
 ANYBODY = Caller(name="anybody")
-"""A caller who was not asked for a name."""
+"""A caller that was not identified."""

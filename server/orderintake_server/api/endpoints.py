@@ -1,4 +1,4 @@
-"""Each RPC: read the request, ask the intake, write the answer."""
+"""The endpoint of each RPC: it reads the request, calls the intake, and builds the answer."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Endpoints:
-    """What answers each method: a message and its caller in, a message or a stream of them out.
+    """The endpoints: each gets a message and its caller, and returns a message or a stream of them.
 
-    A refusal leaves as an exception, which the transport tells its caller by `Refusals`.
+    They raise refusals as exceptions, which a transport turns into a status with `Refusals`.
     """
 
     def __init__(self, intake: Intake, *, responses: Responses, ids: Ids, workers: int) -> None:
-        """Serve what `intake` can do, with so many workers of this process after it."""
+        """Call `intake`; `workers` is the number of this process's workers, for the statistics."""
         self._intake = intake
         self._responses = responses
         self._ids = ids
@@ -49,7 +49,7 @@ class Endpoints:
         return api.BatchPlaceOrdersResponse(receipts=map(self._responses.receipt, receipts))
 
     async def get_order(self, request: api.GetOrderRequest, _: Caller) -> api.GetOrderResponse:
-        """Tell how one order stands."""
+        """Return one order in its present state."""
         status = await self._intake.get(requests.accept_sequence(request, self._ids))
         return self._responses.order_status(status)
 
@@ -80,20 +80,20 @@ class Endpoints:
     async def stream_completions(
         self, request: api.StreamCompletionsRequest, _: Caller
     ) -> AsyncIterator[bytes]:
-        """Push completions, each message encoded, until the caller leaves or the service stops."""
+        """Yield completions, each message encoded, until the caller leaves or the service stops."""
         async with self._intake.subscribe(requests.subscribe(request, self._ids)) as subscription:
             while True:
                 delivery = await subscription.next()
                 yield self._responses.delivery(delivery)
                 if delivery.signal is Signal.GOING_AWAY:
-                    raise Draining("the server is stopping; go on from the last cursor")
+                    raise Draining("the server is stopping; resume from the last cursor")
 
     # OrderAdminService
 
     async def get_queue_stats(
         self, _: admin.GetQueueStatsRequest, __: Caller
     ) -> admin.GetQueueStatsResponse:
-        """Tell how the queue stands."""
+        """Return the state of the queue."""
         stats, oldest = await self._intake.stats()
         return admin.GetQueueStatsResponse(
             tiers=[
@@ -108,21 +108,21 @@ class Endpoints:
     async def pause_tier(
         self, request: admin.PauseTierRequest, _: Caller
     ) -> admin.PauseTierResponse:
-        """Let no order of a tier start."""
+        """Pause a tier."""
         await self._intake.pause(requests.tier(request), is_paused=True)
         return admin.PauseTierResponse()
 
     async def resume_tier(
         self, request: admin.ResumeTierRequest, _: Caller
     ) -> admin.ResumeTierResponse:
-        """Let a tier start again."""
+        """Resume a tier."""
         await self._intake.pause(requests.tier(request), is_paused=False)
         return admin.ResumeTierResponse()
 
     async def redrive_order(
         self, request: admin.RedriveOrderRequest, _: Caller
     ) -> admin.RedriveOrderResponse:
-        """Place a copy of an order that ended badly."""
+        """Place a copy of an order that failed, was cancelled or expired."""
         receipt = await self._intake.redrive(requests.accept_sequence(request, self._ids))
         return admin.RedriveOrderResponse(
             order=self._responses.order(receipt.order), replayed=receipt.replayed

@@ -1,4 +1,4 @@
-"""The table of methods: one row for each RPC of the contract, walked by every transport."""
+"""The table of methods: one row for each RPC of the contract, used by every transport."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Answer = Callable[[Any, Caller], Awaitable[Message]]
     """Answers a request, or an async iterator of requests, with one message."""
     Stream = Callable[[Any, Caller], AsyncIterator[Message | bytes]]
-    """Answers a request, or an async iterator of requests, with many: a message, or one encoded."""
+    """Answers the same with a stream: of messages, or of encoded messages."""
 
 SERVICES: tuple[ServiceDescriptor, ...] = (
     api.DESCRIPTOR.services_by_name["OrderIntakeService"],
@@ -33,10 +33,10 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What the service says of a method; its messages and its shape are in its descriptor.
+    """What the service adds to a method's descriptor, which has its messages and its shape.
 
-    `endpoint` is a method of Endpoints. What else must be said of every method goes here, as a
-    field without a default: who may call it, whose orders it shows, what is counted of it.
+    `endpoint` is a method of Endpoints. Whatever else must be defined for every method goes here,
+    as a field without a default: who may call it, whose orders it shows, what is measured.
     """
 
     endpoint: Callable[..., Any]
@@ -63,16 +63,16 @@ TABLE: Mapping[str, Row] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """A method as a transport needs it: where it is called, its messages, and what answers it."""
+    """A method as a transport needs it: its path, its messages, its shape, and its endpoint."""
 
     path: str
-    """As gRPC and Connect have it: /package.Service/Method."""
+    """The path in gRPC and Connect: /package.Service/Method."""
     request: type[Message]
     response: type[Message]
     takes_stream: bool
     gives_stream: bool
     endpoint: Answer | Stream
-    """A Stream where the method gives one, else an Answer."""
+    """A Stream when `gives_stream`, otherwise an Answer."""
 
 
 def bound(
@@ -81,15 +81,15 @@ def bound(
     services: Sequence[ServiceDescriptor] = SERVICES,
     table: Mapping[str, Row] = TABLE,
 ) -> tuple[Method, ...]:
-    """Give every method of the services, bound to these endpoints.
+    """Return every method of the services, bound to these endpoints.
 
-    Raises StartupFailed unless the table has a row for each of them, and no other row: a method
-    that nobody thought about is not served.
+    Raises StartupFailed unless the table has exactly one row for each of them and no other row: a
+    method that nobody has thought about is not served.
     """
     methods = {method.full_name: method for service in services for method in service.methods}
     if methods.keys() != table.keys():
-        astray = ", ".join(sorted(methods.keys() ^ table.keys()))
-        raise StartupFailed(f"the contract and the table of methods differ in: {astray}")
+        differences = ", ".join(sorted(methods.keys() ^ table.keys()))
+        raise StartupFailed(f"the contract and the table of methods differ in: {differences}")
     return tuple(_bound(methods[name], row, endpoints) for name, row in table.items())
 
 

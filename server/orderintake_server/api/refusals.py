@@ -1,4 +1,4 @@
-"""From whatever an endpoint raises to the google.rpc.Status that its caller is told."""
+"""Turns whatever an endpoint raises into the google.rpc.Status that its caller gets."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = structlog.get_logger()
 
 DOMAIN = "orderintake"
 DETAIL_BYTES = 4 * 1024
-"""Past 8 KiB of metadata a client sees a transport error instead of ours; base64 adds a third."""
+"""Above 8 KiB of metadata a client sees a transport error instead of ours; base64 adds a third."""
 
 WRAPPING_BYTES = 64
-"""What packing a detail adds: its type's URL, and three lengths."""
+"""The most that packing adds to a detail: the URL of its type, and three lengths."""
 
 CODES: dict[Reason, code_pb2.Code] = {
     Reason.INVALID_ORDER: code_pb2.INVALID_ARGUMENT,
@@ -46,10 +46,10 @@ CODES: dict[Reason, code_pb2.Code] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """What a caller is told in place of an answer.
+class ErrorReply:
+    """What a caller gets in place of an answer.
 
-    `retry_after` is in milliseconds, at least 1; None: the same call cannot succeed later.
+    `retry_after` is in milliseconds, at least 1; None: a repeat of the same call does not help.
     """
 
     status: status_pb2.Status
@@ -57,17 +57,17 @@ class Told:
 
 
 class Refusals:
-    """Writes statuses, with the order ids and cursors of one log."""
+    """Builds statuses, with the order ids and cursors of one store."""
 
     def __init__(self, ids: Ids) -> None:
-        """Name orders and places in the log by `ids`."""
+        """Write order ids and cursors with `ids`."""
         self._ids = ids
 
-    def told(self, error: BaseException, *, method: str) -> Told:
-        """Tell what the caller of `method` is told of any error.
+    def reply(self, error: BaseException, *, method: str) -> ErrorReply:
+        """Return what the caller of `method` gets for any error.
 
-        A refusal by its reason; a store that cannot be read as STORAGE_UNAVAILABLE; anything else
-        as INTERNAL with an incident id, by which the log has the error.
+        A refusal gets its own reason; a store that cannot be read, STORAGE_UNAVAILABLE. Anything
+        else gets INTERNAL with an incident id, which the log entry of the error has too.
         """
         if isinstance(error, errors.Refusal):
             return self.of(error)
@@ -75,11 +75,13 @@ class Refusals:
             log.error("the store cannot be read", method=method, error=str(error))
             return self.of(errors.StorageUnavailable("the store cannot be read"))
         incident_id = secrets.token_hex(8)
-        log.error("a call failed by a bug", method=method, incident_id=incident_id, exc_info=error)
+        log.error(
+            "call failed: internal error", method=method, incident_id=incident_id, exc_info=error
+        )
         return internal(incident_id)
 
-    def of(self, refusal: errors.Refusal) -> Told:
-        """Tell the status that a refusal is sent as."""
+    def of(self, refusal: errors.Refusal) -> ErrorReply:
+        """Return the status of a refusal."""
         status = _status(refusal.reason, refusal.text, self._metadata(refusal))
         if isinstance(refusal, errors.InvalidOrder):
             most_bytes = DETAIL_BYTES - status.ByteSize() - WRAPPING_BYTES
@@ -87,10 +89,10 @@ class Refusals:
         if isinstance(refusal, errors.CustomerQuota):
             _add(status, _quota_failure(refusal))
         if not isinstance(refusal, errors.Unavailable | errors.CustomerQuota):
-            return Told(status=status)
-        milliseconds = max(round(refusal.retry_after * 1000), 1)  # on 0 a call hangs in gRPC
+            return ErrorReply(status=status)
+        milliseconds = max(round(refusal.retry_after * 1000), 1)  # with 0, gRPC's retry hangs
         _add(status, _retry_info(milliseconds))
-        return Told(status=status, retry_after=milliseconds)
+        return ErrorReply(status=status, retry_after=milliseconds)
 
     def _metadata(self, refusal: errors.Refusal) -> dict[str, str]:
         if isinstance(refusal, errors.RequestIdReused):
@@ -100,9 +102,11 @@ class Refusals:
         return {}
 
 
-def internal(incident_id: str) -> Told:
-    """Tell the status of a bug: always the same text, and the incident that the log names."""
-    return Told(status=_status(Reason.INTERNAL, "internal error", {"incident_id": incident_id}))
+def internal(incident_id: str) -> ErrorReply:
+    """Return the status of a bug: always the same text, with the incident id that the log has."""
+    return ErrorReply(
+        status=_status(Reason.INTERNAL, "internal error", {"incident_id": incident_id})
+    )
 
 
 def _status(reason: Reason, text: str, metadata: dict[str, str]) -> status_pb2.Status:

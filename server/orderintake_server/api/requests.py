@@ -1,4 +1,4 @@
-"""Requests, checked: every bad field is found and named at once, nothing bad passes this door."""
+"""Checks and reads requests: every bad field is named at once, and nothing bad gets any further."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ _TIERS = {
 
 
 class _Violations:
-    """The bad fields found so far, under one path."""
+    """Collects the bad fields of one message, which is at one path in the request."""
 
     def __init__(self, path: str = "") -> None:
         self._path = path
         self.found: list[FieldViolation] = []
 
     def add(self, field: str, description: str) -> None:
-        path = (self._path + field).removesuffix(".")  # "" is the whole of what the path names
+        path = (self._path + field).removesuffix(".")  # the field "" means the whole message
         self.found.append(FieldViolation(field=path, description=description))
 
     def check_text(
@@ -65,7 +65,7 @@ class _Violations:
 
 
 def new_order(request: api.PlaceOrderRequest) -> NewOrder:
-    """Read an order to be accepted. Raises InvalidOrder."""
+    """Read an order to accept. Raises InvalidOrder."""
     order, violations = _read(request, "")
     if order is None:
         raise InvalidOrder(tuple(violations[:VIOLATIONS]))
@@ -73,9 +73,9 @@ def new_order(request: api.PlaceOrderRequest) -> NewOrder:
 
 
 def new_orders(request: api.BatchPlaceOrdersRequest) -> tuple[NewOrder, ...]:
-    """Read a batch of orders, as `new_order` does each.
+    """Read a batch of orders, each as `new_order` does.
 
-    Raises InvalidOrder for the bad fields of all of them.
+    Raises InvalidOrder, which names the bad fields of all of them, 50 at most.
     """
     count = len(request.requests)
     if not 1 <= count <= BATCH_ORDERS:
@@ -83,23 +83,23 @@ def new_orders(request: api.BatchPlaceOrdersRequest) -> tuple[NewOrder, ...]:
     if request.ByteSize() > BATCH_BYTES:
         raise _invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
     orders: list[NewOrder] = []
-    found: list[FieldViolation] = []
+    bad_fields: list[FieldViolation] = []
     for index, item in enumerate(request.requests):
         order, violations = _read(item, f"requests[{index}].")
         if order is not None:
             orders.append(order)
-        found += violations
-        if len(found) >= VIOLATIONS:
+        bad_fields += violations
+        if len(bad_fields) >= VIOLATIONS:
             break
-    if found:
-        raise InvalidOrder(tuple(found[:VIOLATIONS]))
+    if bad_fields:
+        raise InvalidOrder(tuple(bad_fields[:VIOLATIONS]))
     return tuple(orders)
 
 
 def _read(
     request: api.PlaceOrderRequest, path: str
 ) -> tuple[NewOrder | None, list[FieldViolation]]:
-    """Read one order, or name its bad fields."""
+    """Return one order, or None and its bad fields."""
     violations = _Violations(path)
     violations.check_text("request_id", request.request_id, may_be_empty=True)
     violations.check_text("customer_id", request.customer_id)
@@ -161,9 +161,10 @@ def _microseconds(timestamp: Timestamp) -> int:
 
 
 def _accepted(request: api.PlaceOrderRequest) -> NewOrder:
-    """Take the order out of its request, whose fields have their numbers in Order too.
+    """Return the order of a checked request, whose fields have the same numbers in Order.
 
-    What this version does not know is dropped, or a later field could pass for one of Order's.
+    Fields that this version does not know are dropped: their numbers may mean another field in
+    Order.
     """
     request_id, tier = request.request_id, _TIERS[request.tier]
     not_before, expire_time = _microseconds(request.not_before), _microseconds(request.expire_time)
@@ -211,7 +212,7 @@ def subscribe(request: api.StreamCompletionsRequest, ids: Ids) -> Subscribe:
 
 
 def read_from(cursor: str, ids: Ids) -> ReadFrom:
-    """Read a place in the log: the empty cursor is its beginning, wherever that is by now.
+    """Read where to begin in the log; an empty cursor is the earliest completion still there.
 
     Raises CursorInvalid or CursorOtherLog.
     """
@@ -219,7 +220,7 @@ def read_from(cursor: str, ids: Ids) -> ReadFrom:
 
 
 def page_size(request: api.ListCompletionsRequest | api.ListOrdersRequest) -> int:
-    """Read how long a page may be. Raises InvalidOrder."""
+    """Read the largest number of entries on a page. Raises InvalidOrder."""
     if request.page_size < 0:
         raise _invalid("page_size", f"is {request.page_size}; it must not be negative")
     return min(request.page_size or PAGE_DEFAULT, PAGE_MOST)
@@ -228,7 +229,7 @@ def page_size(request: api.ListCompletionsRequest | api.ListOrdersRequest) -> in
 def accept_sequence(
     request: api.GetOrderRequest | api.CancelOrderRequest | admin.RedriveOrderRequest, ids: Ids
 ) -> int:
-    """Read which order is meant. Raises InvalidOrder, or OrderNotFound where it can be none."""
+    """Read which order is meant. Raises InvalidOrder, or OrderNotFound for an impossible id."""
     if not request.order_id:
         raise _invalid("order_id", "is required")
     return ids.accept_sequence(request.order_id)

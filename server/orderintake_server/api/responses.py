@@ -1,4 +1,4 @@
-"""What the domain knows, told in the contract's messages."""
+"""Builds the contract's messages from what the domain returns."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 SAME_MOMENT = 1_000
-"""Microseconds for which one send_time serves."""
+"""For so many microseconds, equal deliveries get the same send_time."""
 
 
 class Responses:
-    """Builds the contract's answers, with the ids and cursors of one log."""
+    """Builds the contract's answers, with the order ids and cursors of one store."""
 
     def __init__(self, ids: Ids, clock: Callable[[], int]) -> None:
-        """Name orders and places by `ids`; `clock` tells microseconds since 1970."""
+        """Write ids and cursors with `ids`; `clock` returns microseconds since 1970."""
         self._ids = ids
         self._clock = clock
-        self._told: Delivery | None = None
-        self._told_at = 0
-        self._telling = b""
+        self._last_delivery: Delivery | None = None
+        self._last_time = 0
+        self._last_encoded = b""
 
     def receipt(self, receipt: domain.Receipt) -> api.PlaceOrderResponse:
-        """Tell a caller that its order is stored, and how long it will wait, if one can say."""
+        """Return the message of a receipt, with an estimated start time if there is one."""
         response = api.PlaceOrderResponse(
             replayed=receipt.replayed,
             durability=api.Durability.ValueType(receipt.durability),
@@ -49,9 +49,9 @@ class Responses:
         return response
 
     def order_status(self, status: OrderStatus) -> api.GetOrderResponse:
-        """Tell how an order stands."""
+        """Return the message of an order's status."""
         response = api.GetOrderResponse(position=status.position)
-        self._fill_stands(response, status.found)
+        self._fill_order(response, status.found)
         if status.reason is not None:
             response.wait_reason = api.WaitReason.ValueType(status.reason)
         if status.wait is not None:
@@ -61,20 +61,20 @@ class Responses:
         return response
 
     def cancelled(self, cancelled: domain.Cancelled) -> api.CancelOrderResponse:
-        """Tell what became of a request to cancel."""
+        """Return the answer to a request to cancel."""
         response = api.CancelOrderResponse(outcome=api.CancelOutcome.ValueType(cancelled.outcome))
-        self._fill_stands(response, cancelled.stands)
+        self._fill_order(response, cancelled.stands)
         return response
 
     def orders(self, orders: list[domain.Order], next_after: int | None) -> api.ListOrdersResponse:
-        """Tell a page of orders."""
+        """Return a page of orders; the next page begins after `next_after`, None: there is none."""
         return api.ListOrdersResponse(
             orders=map(self.order, orders),
             next_page_token="" if next_after is None else self._ids.page_token(next_after),
         )
 
     def page(self, page: LogPage) -> api.ListCompletionsResponse:
-        """Tell a page of the log."""
+        """Return a page of the log."""
         cursor = self._ids.cursor(page.end)
         return api.ListCompletionsResponse(
             completions=map(self.completion, page.completions),
@@ -82,45 +82,45 @@ class Responses:
             cursor=cursor,
         )
 
-    def tier(self, tier: domain.Tier, flow: TierStats, *, oldest: int | None) -> admin.TierStats:
-        """Tell how a tier stands; `oldest` is when its oldest queued order was accepted."""
-        stats = admin.TierStats(
+    def tier(self, tier: domain.Tier, stats: TierStats, *, oldest: int | None) -> admin.TierStats:
+        """Return a tier's statistics; `oldest` is when its oldest queued order was accepted."""
+        message = admin.TierStats(
             tier=order_pb2.Tier.ValueType(tier),
-            queued=flow.counts.queued,
-            scheduled=flow.counts.scheduled,
-            processing=flow.counts.processing,
-            accept_rate=flow.accept_rate,
-            completion_rate=flow.completion_rate,
-            paused=flow.is_paused,
+            queued=stats.counts.queued,
+            scheduled=stats.counts.scheduled,
+            processing=stats.counts.processing,
+            accept_rate=stats.accept_rate,
+            completion_rate=stats.completion_rate,
+            paused=stats.is_paused,
         )
         if oldest is not None:
-            stats.oldest_waiting_age.FromMicroseconds(max(self._clock() - oldest, 0))
-        return stats
+            message.oldest_waiting_age.FromMicroseconds(max(self._clock() - oldest, 0))
+        return message
 
     def delivery(self, delivery: Delivery) -> bytes:
-        """Encode what a subscriber is told, a StreamCompletionsResponse: its parts are joined.
+        """Return a delivery encoded as a StreamCompletionsResponse, joined from encoded parts.
 
-        Many subscribers are told the same at the same moment: it is made once for them.
+        Many subscribers get the same delivery at about the same time: it is encoded once for them.
         """
         now = self._clock()
-        if delivery != self._told or not 0 <= now - self._told_at <= SAME_MOMENT:
+        if delivery != self._last_delivery or not 0 <= now - self._last_time <= SAME_MOMENT:
             rest = api.StreamCompletionsResponse(
                 cursor=self._ids.cursor(delivery.position),
                 signal=api.Signal.ValueType(delivery.signal.value),
                 head_sequence=delivery.head,
             )
             _set(rest.send_time, now)
-            self._told, self._told_at = delivery, now
-            self._telling = delivery.completions + rest.SerializeToString()
-        return self._telling
+            self._last_delivery, self._last_time = delivery, now
+            self._last_encoded = delivery.completions + rest.SerializeToString()
+        return self._last_encoded
 
     def delivered(self, completion: domain.Completion) -> bytes:
-        """Encode one completion as a part of a StreamCompletionsResponse."""
+        """Return one completion encoded as a part of a StreamCompletionsResponse."""
         part = api.StreamCompletionsResponse(completions=[self.completion(completion)])
         return part.SerializeToString()
 
     def completion(self, completion: domain.Completion) -> order_pb2.Completion:
-        """Tell how an order ended."""
+        """Return the message of a completion."""
         message = order_pb2.Completion(
             sequence=completion.sequence, cursor=self._ids.cursor(completion.sequence)
         )
@@ -134,24 +134,24 @@ class Responses:
         return message
 
     def order(self, order: domain.Order) -> order_pb2.Order:
-        """Tell an order as it stands."""
+        """Return the message of an order."""
         message = order_pb2.Order()
         self._fill(message, order)
         return message
 
-    def _fill_stands(
+    def _fill_order(
         self,
         response: api.GetOrderResponse | api.CancelOrderResponse,
-        stands: domain.Order | domain.Completion,
+        order: domain.Order | domain.Completion,
     ) -> None:
-        """Tell an order as it stands, and its completion if it ended."""
-        if isinstance(stands, domain.Completion):
-            response.completion.CopyFrom(self.completion(stands))
-            stands = stands.order
-        self._fill(response.order, stands)
+        """Set the response's order, and its completion if it ended."""
+        if isinstance(order, domain.Completion):
+            response.completion.CopyFrom(self.completion(order))
+            order = order.order
+        self._fill(response.order, order)
 
     def _fill(self, message: order_pb2.Order, order: domain.Order) -> None:
-        """Add what the service knows to what the caller said."""
+        """Set the fields that the caller set, and those that the service adds."""
         message.MergeFromString(order.content)
         message.order_id = self._ids.order_id(order.accept_sequence)
         message.state = order_pb2.State.ValueType(order.state)
@@ -168,11 +168,11 @@ class Responses:
             message.redrive_of = self._ids.order_id(order.redrive_of)
 
     def _from_now(self, seconds: float) -> int:
-        """Tell the time that is so many seconds from now, in microseconds since 1970."""
+        """Return the time in `seconds` from now, in microseconds since 1970."""
         return self._clock() + round(seconds * 1e6)
 
 
 def _set(timestamp: Timestamp, microseconds: int) -> None:
-    """Set a timestamp; its own method for this is slower."""
+    """Set a timestamp; protobuf's own method for this is slower."""
     timestamp.seconds, rest = divmod(microseconds, 1_000_000)
     timestamp.nanos = rest * 1000

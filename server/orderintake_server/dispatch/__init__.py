@@ -1,1 +1,1 @@
-"""From accepted to completed: the queue, the one owner of changes, the workers, the subscribers."""
+"""From accepted to completed: the committer, the queue, and the workers."""

@@ -1,4 +1,4 @@
-"""How many orders wait, how many more may, and how soon there is room again."""
+"""Admission: how many orders wait, how many more may, and when the queue has capacity again."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ class Limits:
 
     queue: int = 1_000_000
     vip_reserve: int = 0
-    """Places that regular orders leave free for VIP ones."""
+    """Capacity that is kept for VIP orders: regular orders may not use it."""
     per_customer: int | None = None
 
 
 class Admission:
-    """The count of waiting orders against its limits, exact after every commit."""
+    """Compares the number of waiting orders with its limits; exact after every commit."""
 
     def __init__(self, limits: Limits, *, counts: CountsByTier, drain: DequeueRate) -> None:
-        """Begin with what waits, which may be more than the limits after they were lowered."""
+        """Begin with the orders that wait: more than the limits, if these were lowered."""
         self._limits = limits
         self._drain = drain
         self.count(counts, started=0)
 
-    def left(self) -> Capacity:
-        """Tell how many more orders may wait; less than none after a limit was lowered."""
+    def capacity(self) -> Capacity:
+        """Return how many more orders may wait; negative after a limit was lowered."""
         total = self._limits.queue - self._waiting
         return Capacity(
             total=total,
@@ -44,12 +44,12 @@ class Admission:
         )
 
     def count(self, counts: CountsByTier, *, started: int) -> None:
-        """Take note of what waits after a commit, in which so many orders started."""
+        """Note the orders that wait after a commit, in which `started` orders started."""
         self._waiting = sum(counts.queued + counts.scheduled for counts in counts.values())
         self._drain.add(started)
 
     def refusal(self, over_capacity: OverCapacity) -> Unavailable | CustomerQuota:
-        """Tell why there is no room for so many orders, and when there may be."""
+        """Return the refusal of a group that is over capacity, with the time for a retry."""
         seconds = self._drain.seconds_for(over_capacity.orders)
         if over_capacity.customer_id is not None:
             return CustomerQuota(
@@ -58,7 +58,7 @@ class Admission:
                 retry_after=seconds,
             )
         return QueueFull(
-            f"{self._waiting} orders wait; {self._limits.queue} may, of which"
-            f" {self._limits.vip_reserve} places are kept for VIP orders",
+            f"{self._waiting} orders wait; {self._limits.queue} may wait, and"
+            f" {self._limits.vip_reserve} of these are reserved for VIP orders",
             retry_after=seconds,
         )

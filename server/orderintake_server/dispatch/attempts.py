@@ -1,4 +1,4 @@
-"""The attempts under way, and how one is told to stop."""
+"""The attempts in process, and how one of them is asked to stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class StopSignal:
-    """Tells one attempt that its order was cancelled; may be asked from any thread."""
+    """Tells one attempt that its order was cancelled; any thread may read it."""
 
     def __init__(self) -> None:
         """Begin without a request."""
@@ -21,11 +21,11 @@ class StopSignal:
 
     @property
     def is_requested(self) -> bool:
-        """Whether somebody asked."""
+        """Whether the attempt was asked to stop."""
         return self._event.is_set()
 
     def request(self) -> None:
-        """Ask; the second time changes nothing."""
+        """Ask the attempt to stop; a second request changes nothing."""
         if not self._event.is_set():
             self._event.set()
             if self.on_request is not None:
@@ -33,30 +33,30 @@ class StopSignal:
 
 
 class Attempts:
-    """The stop signal of every attempt in process.
+    """The stop signals of all attempts in process.
 
-    An order may have two of them here: a server that was frozen is taken for dead, and may then be
-    the one that is given the order again, while its old attempt is still at work.
+    An order may have two attempts here. When a server was frozen, other servers consider it dead
+    and its leases expire. It may then claim the same order again while its old attempt still runs.
     """
 
     def __init__(self) -> None:
         """Begin with nothing in process."""
         self._signals: dict[int, tuple[int, StopSignal]] = {}
-        """By start sequence, which is one attempt's alone; each with its accept sequence."""
+        """By start sequence, which belongs to one attempt only: accept sequence and signal."""
 
     def begin(self, order: Order) -> StopSignal:
-        """Give the signal of an order's latest attempt, for who starts it and who makes it."""
+        """Return the signal of an order's latest attempt; the first call makes it."""
         _, signal = self._signals.setdefault(
             order.start_sequence, (order.accept_sequence, StopSignal())
         )
         return signal
 
     def end(self, order: Order) -> None:
-        """Forget an attempt."""
+        """Drop the signal of an attempt that has ended."""
         self._signals.pop(order.start_sequence, None)
 
     def stop(self, accept_sequence: int) -> None:
-        """Tell every attempt of an order to stop, also one that a worker is just about to make."""
+        """Ask every attempt of an order to stop, also one that a worker is about to start."""
         for number, signal in self._signals.values():
             if number == accept_sequence:
                 signal.request()

@@ -1,4 +1,4 @@
-"""The one owner of changes: what callers and workers ask is made durable together, then told."""
+"""The committer: the one owner of changes; it commits requests together, then answers them."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ log = structlog.get_logger()
 
 
 class Committer:
-    """Takes changes in, commits them together, then queues, publishes and answers, in that order.
+    """Commits the requests in its inbox together; then queues, publishes, answers, in that order.
 
-    A caller who leaves loses the answer only: what is in the inbox will be done.
+    A caller that leaves loses only the answer: what is in the inbox will be done.
     """
 
     def __init__(  # noqa: PLR0913 - it owns them all
@@ -53,9 +53,9 @@ class Committer:
         clock: Callable[[], int],
         policy: CommitPolicy | None = None,
     ) -> None:
-        """Own the changes of `store`, and of what is kept in memory of it.
+        """Own all changes of `store`, and of what is kept of it in memory.
 
-        `clock` tells the time in microseconds since 1970.
+        `clock` returns the time in microseconds since 1970.
         """
         self._store = store
         self._queue = queue
@@ -71,55 +71,55 @@ class Committer:
         self._next_due: int | None = 0  # look at once
         self._wake = asyncio.Event()
         self._probe_at: int | None = None
-        self._is_closing = self._is_obstructed = False
+        self._is_closing = self._is_unwritable = False
         self.is_broken = False
         self.on_reach: Callable[[bool], object] = lambda _: None
-        """Called with False when the store is away, and with True when it is there again."""
+        """Called with False when the store is away, and with True when it can be reached again."""
 
-    # What can be asked
+    # Requests
 
     def accept(self, group: tuple[NewOrder, ...]) -> asyncio.Future[tuple[Receipt, ...]]:
-        """Ask for a group of orders to be accepted, all or none.
+        """Request that a group of orders be accepted, all or none.
 
         The answer is the receipts, or RequestIdReused, QueueFull, CustomerQuota or
-        StorageUnavailable. Raises QueueFull when too many orders wait for the disk,
-        StorageUnavailable when it broke.
+        StorageUnavailable. Raises QueueFull at once when too many orders wait for a commit,
+        StorageUnavailable when the store is broken.
         """
         self._refuse_if_broken()
         if self._pending_orders + len(group) > self._policy.pending_orders:
-            raise QueueFull("too many orders are being stored at this moment", retry_after=0.1)
+            raise QueueFull("too many orders wait to be stored", retry_after=0.1)
         self._pending_orders += len(group)
-        return self._ask(self._inbox.accepts, group)
+        return self._request(self._inbox.accepts, group)
 
     def cancel(self, accept_sequence: int) -> asyncio.Future[Cancelled | None]:
-        """Ask for an order to be cancelled: the answer tells what became of it, None if unknown.
+        """Request that an order be cancelled; the answer is None when there is no such order.
 
-        The answer may be StorageUnavailable, which is raised when the store broke.
+        The answer may be StorageUnavailable, which is raised at once when the store is broken.
         """
         self._refuse_if_broken()
-        return self._ask(self._inbox.cancels, accept_sequence)
+        return self._request(self._inbox.cancels, accept_sequence)
 
     def pause(self, tier: Tier, *, is_paused: bool) -> asyncio.Future[None]:
-        """Ask for a tier to be paused or resumed.
+        """Request that a tier be paused or resumed.
 
-        The answer may be StorageUnavailable, which is raised when the store broke.
+        The answer may be StorageUnavailable, which is raised at once when the store is broken.
         """
         self._refuse_if_broken()
-        return self._ask(self._inbox.pauses, (tier, is_paused))
+        return self._request(self._inbox.pauses, (tier, is_paused))
 
-    def _ask(
-        self, asked: MutableSequence[Pending[_Item, _Answer]], item: _Item
+    def _request(
+        self, requests: MutableSequence[Pending[_Item, _Answer]], item: _Item
     ) -> asyncio.Future[_Answer]:
         pending: Pending[_Item, _Answer] = Pending(item)
-        asked.append(pending)
+        requests.append(pending)
         self._wake.set()
         return pending.answer
 
     def next_order(self) -> asyncio.Future[Lease]:
-        """Ask for the most urgent order; the answer is its lease, once there is one.
+        """Request the most urgent order; the answer is its lease, as soon as there is one.
 
-        Which order it is, is decided when the commit that starts it begins: no order accepted by
-        an earlier commit is more urgent. Not to be called once no order is given out any more.
+        The order is chosen when the commit that starts it begins: no order that an earlier commit
+        accepted is more urgent. After `close` there is no answer.
         """
         worker: FreeWorker = Pending(None)
         self._queue.add(worker)
@@ -127,21 +127,21 @@ class Committer:
         return worker.answer
 
     def settle(self, lease: Lease, ending: Ending) -> None:
-        """Ask for what came of an attempt to be written down, before anything asked later."""
+        """Request that the end of an attempt be recorded, before any later request takes effect."""
         self._inbox.settles.append(Settlement(lease=lease, ending=ending))
         self._wake.set()
 
     def release(self, lease: Lease) -> None:
-        """Ask for an order to wait again in its old place, the attempt not counted."""
+        """Request that an order wait again in its old position, with the attempt not counted."""
         self._inbox.releases.append(lease)
         self._wake.set()
 
     def look_at_clock(self) -> None:
-        """Do what is due: somebody turned the clock."""
+        """Do what is due now: the clock was turned."""
         self._wake.set()
 
     def close(self) -> None:
-        """Let `run` return when all that was asked is durable, or cannot become so."""
+        """Let `run` return when every request is durable, or cannot be made durable."""
         self._is_closing = True
         self._wake.set()
 
@@ -149,30 +149,30 @@ class Committer:
         if self.is_broken:
             raise StorageUnavailable("the store is broken; the service is ending")
 
-    # One commit after the other
+    # One commit after another
 
     async def run(self) -> None:
-        """Commit what is asked, and what falls due, until closed.
+        """Commit the requests, and what falls due, until closed.
 
-        Raises StoreBroken when the store cannot go on; whoever waits has then been answered.
+        Raises StoreBroken when the store cannot continue; every waiting caller has an answer then.
         """
         while (batch := await self._next_batch()) is not None:
             try:
-                committed = await self._store.commit(batch.changes(self._admission.left()))
+                committed = await self._store.commit(batch.changes(self._admission.capacity()))
             except (StoreFull, StoreAway) as obstacle:
                 self._refuse(batch.inbox, _unavailable(obstacle))
-                await self._wait_for_better(batch, obstacle)
-            except Exception:  # StoreBroken, or a bug: either way nothing is stored any more
+                await self._wait_for_store(batch, obstacle)
+            except Exception:  # StoreBroken or a bug: in both cases nothing can be stored any more
                 self._break(batch)
                 raise
             else:
-                self._note_better()
+                self._note_writable()
                 starts = self._apply_commit(batch, committed)
                 self._completions.publish(committed.head)
                 self._answer(batch.inbox, committed, starts)
 
     async def _next_batch(self) -> Batch | None:
-        """Wait for something to do; None when closed and nothing is left."""
+        """Wait for something to commit; None when closed and nothing is left."""
         while True:
             starts = self._queue.wanted(is_closing=self._is_closing)
             prune = None if self._is_closing else self._retention.due()
@@ -182,19 +182,19 @@ class Committer:
             if self._is_closing:
                 return None
             self._wake.clear()
-            await self._woken(self._seconds_to_due())
+            await self._wait_for_request(self._seconds_to_due())
 
     def _is_due(self) -> bool:
         return self._seconds_to_due() == 0 and not self._is_closing
 
     def _seconds_to_due(self) -> float | None:
-        """Tell how long nothing falls due or expires; None: nothing ever will."""
+        """Return the seconds until something is due; None: nothing will ever be due."""
         known = (self._next_due, self._retention.next_time, self._probe_at)
         times = [time for time in known if time is not None]
         return max(min(times) - self._clock(), 0) / 1e6 if times else None
 
-    async def _woken(self, seconds: float | None) -> None:
-        """Wait until somebody asks for something, or the time is up."""
+    async def _wait_for_request(self, seconds: float | None) -> None:
+        """Wait until there is a request, or the time is up."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
@@ -202,7 +202,7 @@ class Committer:
     # After a commit
 
     def apply(self, state: StoreState) -> None:
-        """Take over how others left the store."""
+        """Update what is kept in memory after other processes changed the store."""
         self._queue.apply(state)
         self._apply(state)
         for accept_sequence in state.to_stop:
@@ -211,7 +211,7 @@ class Committer:
         self._wake.set()
 
     def _apply_commit(self, batch: Batch, committed: Committed) -> list[tuple[FreeWorker, Lease]]:
-        """Bring what is kept in memory to what the store holds now; tell who is given what."""
+        """Update what is kept in memory after a commit; return each started order's worker."""
         ended = [*batch.inbox.releases, *(settle.lease for settle in batch.inbox.settles)]
         starts = self._queue.apply_commit(batch.starts, committed, ended=len(ended))
         for lease in ended:
@@ -223,13 +223,13 @@ class Committer:
     def _apply(self, state: StoreState) -> None:
         self._admission.count(state.counts, started=state.start_count)
         self._stats.apply(state)
-        self._completions.forget(state.earliest)
+        self._completions.note_pruned(state.earliest)
         self._next_due = state.next_due
 
     def _answer(
         self, inbox: Inbox, committed: Committed, starts: list[tuple[FreeWorker, Lease]]
     ) -> None:
-        """Tell everybody who still waits what became of what they asked."""
+        """Answer every caller and worker that still waits."""
         for accept, outcome in zip(inbox.accepts, committed.accepted, strict=True):
             self._pending_orders -= len(accept.item)
             if isinstance(outcome, tuple):
@@ -255,37 +255,37 @@ class Committer:
     # After a commit that failed
 
     def _refuse(self, inbox: Inbox, refusal: StorageUnavailable) -> None:
-        """Tell the callers; nothing that they asked is stored."""
+        """Refuse the callers' requests; nothing of them was stored, as far as is known."""
         for accept in inbox.accepts:
             self._pending_orders -= len(accept.item)
             accept.reject(refusal)
         for pending in inbox.operations():
             pending.reject(refusal)
 
-    async def _wait_for_better(self, batch: Batch, obstacle: StoreFull | StoreAway) -> None:
-        """Keep what the workers want written, ahead of later changes, until it can be stored."""
-        if not self._is_obstructed:
-            self._is_obstructed = True
+    async def _wait_for_store(self, batch: Batch, obstacle: StoreFull | StoreAway) -> None:
+        """Keep settlements and releases, before later ones, until they can be stored."""
+        if not self._is_unwritable:
+            self._is_unwritable = True
             log.error("the store cannot be written; orders are refused", error=str(obstacle))
             self.on_reach(isinstance(obstacle, StoreFull))
         if isinstance(obstacle, StoreAway):
             self._probe_at = self._clock() + round(self._policy.probe_seconds * 1e6)
         if self._is_closing:
-            log.error("the store cannot be written; what was in process will be processed again")
+            log.error("the store cannot be written; orders in process will be processed again")
             return
         self._inbox.restore(batch.inbox)
         if not self._inbox.has_callers():
             self._wake.clear()
-            await self._woken(self._policy.retry_seconds)
+            await self._wait_for_request(self._policy.retry_seconds)
 
-    def _note_better(self) -> None:
-        if self._is_obstructed:
-            self._is_obstructed, self._probe_at = False, None
-            self.on_reach(True)  # noqa: FBT003 - it is the one thing that is told
+    def _note_writable(self) -> None:
+        if self._is_unwritable:
+            self._is_unwritable, self._probe_at = False, None
+            self.on_reach(True)  # noqa: FBT003 - it is the only argument
             log.info("the store can be written again; orders are accepted")
 
     def _break(self, batch: Batch) -> None:
-        """Refuse every caller, now and later: nothing can be stored any more."""
+        """Refuse every request, now and later: nothing can be stored any more."""
         self.is_broken = True
         broken = StorageUnavailable("the store is broken; the service is ending")
         for inbox in (batch.inbox, self._inbox):

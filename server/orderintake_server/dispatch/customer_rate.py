@@ -1,4 +1,4 @@
-"""How many orders a second one customer may place: a token bucket for each."""
+"""The rate limit of each customer: a token bucket of orders that it may place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MOST_CUSTOMERS = 100_000
-"""Buckets kept: past this, those that are full again are forgotten, for they say nothing."""
+"""Buckets kept. Above this, full buckets are dropped: a new one is full too."""
 
 
 class CustomerRate:
@@ -24,7 +24,7 @@ class CustomerRate:
         clock: Callable[[], float],
         most_customers: int = MOST_CUSTOMERS,
     ) -> None:
-        """Measure by `clock`, in seconds that never go back; None: no limit."""
+        """Measure with `clock`, in seconds that never go back; `per_second` None means no limit."""
         self._most_customers = most_customers
         self._per_second = per_second
         self._burst = burst
@@ -33,9 +33,9 @@ class CustomerRate:
         """When each customer's bucket will be full again, by the clock."""
 
     def consume(self, customers: Iterable[tuple[str, int]]) -> None:
-        """Take a token for each order out of its customer's bucket, of all or of none.
+        """Consume a token from the customer's bucket for each order: for all orders, or for none.
 
-        Raises CustomerQuota, with the time after which there are enough.
+        Raises CustomerQuota, with the time after which there are enough tokens.
         """
         if self._per_second is None:
             return
@@ -55,4 +55,4 @@ class CustomerRate:
             full[customer_id] = full_at
         self._full_at |= full
         if len(self._full_at) > self._most_customers:
-            self._full_at = {who: at for who, at in self._full_at.items() if at > now}
+            self._full_at = {name: at for name, at in self._full_at.items() if at > now}

@@ -1,4 +1,4 @@
-"""When a waiting order will probably start, judged by the service times measured lately."""
+"""When a waiting order will probably start, estimated from recently measured service times."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MEMORY = 256
-"""Attempts after which one counts 1/e: enough for a steady variance, few enough to follow."""
+"""After so many more attempts, one counts 1/e: many for a steady variance, few enough to adapt."""
 TENTH = 1.2815515655446004
-"""The standard normal quantile of 0.9: between it and its negative lie 80 %."""
+"""The 0.9 quantile of the standard normal distribution: 80 % lie between its negative and it."""
 
 
 class ServiceTimes:
-    """The first three moments of how long an order keeps a worker, the latest counting most."""
+    """The first three moments of the time that an order keeps a worker; recent times count most."""
 
     def __init__(self, *, workers: int, clock: Callable[[], float]) -> None:
-        """Measure by `clock`, in seconds, the times of so many workers."""
+        """Measure with `clock`, in seconds; `workers` workers start orders."""
         self.now = clock
         self._workers = workers
         self._weight = 0.0
@@ -29,11 +29,11 @@ class ServiceTimes:
         self._third = 0.0
 
     def share(self, workers: int) -> None:
-        """Know that so many workers, of all processes, take from the queue."""
+        """Note how many workers, of all processes, start orders from the queue."""
         self._workers = workers
 
     def add(self, began: float) -> None:
-        """Count an order that kept a worker since `began`, by this clock, until now."""
+        """Count an order that kept a worker from `began`, by this clock, until now."""
         self._weight = min(self._weight + 1.0, MEMORY)
         share = 1.0 / self._weight
         distance = self.now() - began - self._mean
@@ -43,14 +43,14 @@ class ServiceTimes:
         self._variance = (1.0 - share) * (self._variance + share * distance * distance)
 
     def wait(self, position: int) -> WaitEstimate | None:
-        """Tell when the order at this place (from 1) of the queue starts; None: nothing measured.
+        """Return how long the order at this position (from 1) waits; None: nothing measured yet.
 
-        All workers being busy, it starts when `position` of them have become free. Each worker's
-        moments are a renewal process in equilibrium, so their number in a time t has the variance
-        c t/m + 1/6 + c**2/2 - s/3, with m the mean, c the squared coefficient of variation and s
-        the third central moment of m = 1 (Cox, Renewal Theory, 1962, 4.5). The time of the last
-        is taken to be gamma distributed with the mean and variance that follow, and the variance
-        of the measured mean itself.
+        While all workers are busy, it starts when a worker has become free `position` times. The
+        times at which one worker becomes free are a renewal process in equilibrium. Their number in
+        a time t has the variance c t/m + 1/6 + c**2/2 - s/3, where m is the mean, c the squared
+        coefficient of variation, and s the third central moment for m = 1 (Cox, Renewal Theory,
+        1962, 4.5). The time until the last of them is assumed to be gamma distributed, with the
+        mean and variance that follow from this, plus the variance of the measured mean itself.
         """
         if not self._weight or not self._workers:
             return None
@@ -71,9 +71,9 @@ class ServiceTimes:
 
 
 def _gamma(mean: float, variance: float, quantile: float) -> float:
-    """Tell a quantile of a gamma distribution, by Wilson and Hilferty's approximation.
+    """Return a quantile of a gamma distribution, by Wilson and Hilferty's approximation.
 
-    `quantile` is that of the standard normal distribution.
+    `quantile` is the same quantile of the standard normal distribution.
     """
     if mean <= 0 or variance <= 0:
         return max(mean, 0.0)

@@ -1,4 +1,4 @@
-"""Which order a free worker takes: the most urgent there is, or none for the moment."""
+"""Which order a free worker starts: the most urgent one, or none for now."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 
 class FreeWorkers:
-    """The workers that are free, and how many are not.
+    """The free workers, and how many are busy.
 
-    An order that may take the process down is given out alone: orders that were in process
-    together when the process died are all under suspicion, and before the last crash that an order
-    is allowed, it runs with nobody beside it. So only the guilty one is quarantined.
+    All orders that were in process when the process died are suspects: any of them may have caused
+    the crash. One crash before an order would be quarantined, it runs alone. So only the order
+    that really causes the crashes is quarantined.
     """
 
     def __init__(self, ready: ReadyQueue, *, max_crashes: int) -> None:
-        """Give out what is in `ready`; an order is allowed fewer crashes than `max_crashes`."""
+        """Start the orders in `ready`; an order is quarantined at its `max_crashes`-th crash."""
         self._ready = ready
         self._last_crash = max_crashes - 1
         self._free: list[FreeWorker] = []
@@ -31,7 +31,7 @@ class FreeWorkers:
         self._free.append(worker)
 
     def match(self) -> list[tuple[QueueEntry, FreeWorker]]:
-        """Give the most urgent orders to the free workers, one each."""
+        """Remove the most urgent orders from `ready`; return them, each with a free worker."""
         self._free = [worker for worker in self._free if not worker.answer.done()]
         matched: list[tuple[QueueEntry, FreeWorker]] = []
         while self._free and self._may_start(self._ready.first()):
@@ -40,7 +40,7 @@ class FreeWorkers:
         return matched
 
     def _may_start(self, first: QueueEntry | None) -> bool:
-        """Tell whether the most urgent order may start; a suspect only with nothing beside it."""
+        """Whether the most urgent order may start; a suspect starts only when no worker is busy."""
         if first is None or self._is_alone:
             return False
         if not self._is_suspect(first):
@@ -49,7 +49,7 @@ class FreeWorkers:
         return self._is_alone
 
     def ended(self, *, orders: int) -> None:
-        """Count so many attempts out that have ended."""
+        """Note that `orders` attempts have ended, so that their workers are no longer busy."""
         self._busy -= orders
         self._is_alone = self._is_alone and self._busy > 0
 

@@ -1,4 +1,4 @@
-"""What was asked of the committer and is not yet durable, and how much of it one commit holds."""
+"""The committer's inbox: requests that are not yet durable, and how many one commit holds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class Pending(Generic[_Item, _Answer]):
-    """What somebody asked for, and the future that the answer will be put into."""
+    """A request to the committer, and the future for its answer."""
 
     item: _Item
     answer: asyncio.Future[_Answer] = field(
@@ -29,27 +29,27 @@ class Pending(Generic[_Item, _Answer]):
     )
 
     def resolve(self, answer: _Answer) -> bool:
-        """Give the answer to somebody who still waits; False when nobody does."""
+        """Answer the request; False when nobody waits for the answer any more."""
         if self.answer.done():
             return False
         self.answer.set_result(answer)
         return True
 
     def reject(self, refusal: Exception) -> None:
-        """Tell somebody who still waits that it cannot be."""
+        """Answer the request with a refusal, if somebody still waits for the answer."""
         if not self.answer.done():
             self.answer.set_exception(refusal)
 
 
 FreeWorker = Pending[None, "Lease"]
-"""A worker that waits for an order: the answer is the order's lease."""
+"""A worker that waits for an order; the answer is the order's lease."""
 Operation = Pending[int, "Cancelled | None"] | Pending["tuple[Tier, bool]", None]
 """A cancel or a pause."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Inbox:
-    """What callers asked for, and what workers want written down, in the order it was asked."""
+    """The requests of callers and the settlements and releases of workers, in order of arrival."""
 
     settles: list[Settlement] = field(default_factory=list)
     releases: list[Lease] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Inbox:
         return bool(self.settles or self.releases or self.cancels or self.pauses or self.accepts)
 
     def next_batch(self, *, orders: int) -> Inbox:
-        """Move everything out, but of the accepts only until they hold so many orders."""
+        """Move everything out and return it; of the accepts, until they hold `orders` orders."""
         batch = replace(self, accepts=deque())
         self.settles, self.releases, self.cancels, self.pauses = [], [], [], []
         while self.accepts and orders > 0:
@@ -73,44 +73,44 @@ class Inbox:
         return batch
 
     def restore(self, batch: Inbox) -> None:
-        """Put back what attempts came to, ahead of what was asked since."""
+        """Put back the settlements and releases of a failed commit, before the later ones."""
         self.settles[:0] = batch.settles
         self.releases[:0] = batch.releases
 
     def has_callers(self) -> bool:
-        """Tell whether somebody waits for an answer."""
+        """Whether a caller waits for an answer."""
         return bool(self.accepts or self.cancels or self.pauses)
 
     def operations(self) -> Iterator[Operation]:
-        """Go through what callers asked that is no order."""
+        """Yield the callers' cancels and pauses."""
         yield from self.cancels
         yield from self.pauses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Starts:
-    """What the queue asks of one commit."""
+    """What the queue wants from one commit."""
 
     claims: list[tuple[QueueEntry, FreeWorker]] = field(default_factory=list)
-    """Orders that are to start, each with the worker that is given it."""
+    """Orders to start, each with its worker."""
     claim_next: ClaimNext | None = None
     page: Page | None = None
 
     def __bool__(self) -> bool:
-        """Whether anything is asked."""
+        """Whether the queue wants anything."""
         return bool(self.claims or self.claim_next or self.page)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one commit is asked to do, and who waits for it."""
+    """What one commit does, with the requests and workers that wait for it."""
 
     inbox: Inbox
     starts: Starts
     prune: Prune | None
 
     def changes(self, capacity: Capacity) -> Changes:
-        """Tell the store what is to be done, while so many orders more may wait."""
+        """Return the changes for the store; `capacity` is how many more orders may wait."""
         inbox, starts = self.inbox, self.starts
         return Changes(
             settles=inbox.settles,
@@ -128,13 +128,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitPolicy:
-    """How much one commit holds, how much may wait for it, and when a failed one is repeated."""
+    """How much one commit holds, how much may wait for it, and when a failed commit is repeated."""
 
     commit_orders: int = 1_024
-    """Orders accepted by one commit, about 20 ms of work: claims and completions share its time."""
+    """Orders accepted by one commit: about 20 ms of work, for which claims and settlements wait."""
     pending_orders: int = 10_000
-    """Orders that may wait for their commit: about 200 ms of it, a bound on memory."""
+    """Orders that may wait for their commit: about 200 ms of work; it bounds the memory."""
     retry_seconds: float = 0.25
-    """How long a store that is full or away is left alone before our own changes are repeated."""
+    """When the store is full or away, and no caller waits: the time before the next commit."""
     probe_seconds: float = 0.5
-    """After so long, a store that is away is tried again, even if nobody asks for anything."""
+    """When the store is away: the time before a commit is tried, even if there are no changes."""

@@ -1,4 +1,4 @@
-"""From where orders start: this process's own queue, or one that it shares with others."""
+"""Where orders start from: the process's own queue, or a queue in a store that processes share."""
 
 from __future__ import annotations
 
@@ -16,63 +16,63 @@ if TYPE_CHECKING:
 
 
 class Queue(Protocol):
-    """The free workers, and the orders they are given; the committer alone changes it."""
+    """Matches free workers with orders; only the committer uses it."""
 
     def add(self, worker: FreeWorker) -> None:
         """Add a worker that is free."""
 
     def wanted(self, *, is_closing: bool) -> Starts:
-        """Tell what is to be asked of the next commit; if that fails, of the one after it.
+        """Return what the queue wants from the next commit, and again after one that failed.
 
-        Nothing starts any more when the service `is_closing`.
+        When the service `is_closing`, nothing starts any more.
         """
 
     def apply_commit(
-        self, asked: Starts, committed: Committed, *, ended: int
+        self, wanted: Starts, committed: Committed, *, ended: int
     ) -> list[tuple[FreeWorker, Lease]]:
-        """Bring the queue to what the store holds now; return which worker is given which order.
+        """Update the queue after a commit; return each order that started, with its worker.
 
-        In the commit, so many attempts `ended`.
+        In this commit, `ended` attempts ended.
         """
 
     def apply(self, state: StoreState) -> None:
-        """Take over how others left the store."""
+        """Update the queue after other processes changed the store."""
 
 
 class OwnQueue:
-    """The front of the store's queue is here, in memory: nobody else changes it."""
+    """The queue of a store that only this process uses; the front of it is here, in memory."""
 
     def __init__(self, ready: ReadyQueue, workers: FreeWorkers) -> None:
-        """Give the orders in `ready` to `workers`."""
+        """Let `workers` start the orders in `ready`."""
         self._ready = ready
         self._workers = workers
         self._claims: list[tuple[QueueEntry, FreeWorker]] = []
-        """Taken out of `ready`, and not yet started by a commit."""
+        """Removed from `ready`, but not yet started by a commit."""
 
     def add(self, worker: FreeWorker) -> None:
         """Keep `Queue.add`."""
         self._workers.add(worker)
 
     def wanted(self, *, is_closing: bool) -> Starts:
-        """Keep `Queue.wanted`: start the most urgent here; read on where too few are here."""
+        """Keep `Queue.wanted`: start the most urgent orders; read a page when too few are here."""
         if is_closing:
             return Starts()
         self._claims += self._workers.match()
         return Starts(claims=self._claims, page=self._ready.missing())
 
     def apply_commit(
-        self, asked: Starts, committed: Committed, *, ended: int
+        self, wanted: Starts, committed: Committed, *, ended: int
     ) -> list[tuple[FreeWorker, Lease]]:
-        """Keep `Queue.apply_commit`; a worker whose order did not wait any longer is free again."""
+        """Keep `Queue.apply_commit`; a worker whose order no longer waited is free again."""
         self._ready.pause(committed.paused)
         for entry in committed.queued:
             self._ready.push(entry)
-        if asked.page:
-            self._ready.fill(asked.page, committed.page)
+        if wanted.page:
+            self._ready.fill(wanted.page, committed.page)
         self._claims = []
         self._workers.ended(orders=ended + committed.claimed.count(None))
         starts = []
-        for (_, worker), lease in zip(asked.claims, committed.claimed, strict=True):
+        for (_, worker), lease in zip(wanted.claims, committed.claimed, strict=True):
             if lease is None:
                 self._workers.add(worker)
             else:
@@ -80,24 +80,24 @@ class OwnQueue:
         return starts
 
     def apply(self, state: StoreState) -> None:
-        """Keep `Queue.apply`: nobody else has changed anything."""
+        """Keep `Queue.apply`: no other process changes anything."""
 
 
 class SharedQueue:
-    """The queue is in the store: at each commit the free workers claim the most urgent there is.
+    """The queue of a shared store: in each commit the free workers claim its most urgent orders.
 
-    Nothing is fetched ahead, so no order is started past a more urgent one that another process
-    has accepted meanwhile.
+    Nothing is fetched in advance. So no order starts before a more urgent one that another process
+    has accepted in the meantime.
     """
 
     def __init__(self, *, max_crashes: int) -> None:
-        """Run an order alone before its last allowed crash, as FreeWorkers does."""
+        """Run an order alone when its next crash would quarantine it, as FreeWorkers does."""
         self._alone = max_crashes - 1 or 1_000_000
         self._free: list[FreeWorker] = []
         self._busy = 0
         self._is_alone = False
         self._may_have_more = True
-        """Whether it is worth asking: by the newest state that is known, some orders wait."""
+        """Whether a claim is worthwhile: by the newest known state, some orders wait."""
 
     def add(self, worker: FreeWorker) -> None:
         """Keep `Queue.add`."""
@@ -113,28 +113,29 @@ class SharedQueue:
         return Starts(claim_next=claim_next)
 
     def apply_commit(
-        self, asked: Starts, committed: Committed, *, ended: int
+        self, wanted: Starts, committed: Committed, *, ended: int
     ) -> list[tuple[FreeWorker, Lease]]:
-        """Keep `Queue.apply_commit`; a worker that was stopped meanwhile may be among them."""
+        """Keep `Queue.apply_commit`; a worker that was stopped meanwhile may get a lease too."""
         leases = committed.claimed_next
         self._busy += len(leases) - ended
         suspects = any(lease.crash_count >= self._alone for lease in leases)
         self._is_alone = (self._is_alone or suspects) and self._busy > 0
-        if self._has_all(asked.claim_next, len(leases)):
+        if self._is_empty_after(wanted.claim_next, len(leases)):
             self._may_have_more = False
         else:
             self.apply(committed)
         workers, self._free = self._free[: len(leases)], self._free[len(leases) :]
         return list(zip(workers, leases, strict=True))
 
-    def _has_all(self, asked: ClaimNext | None, found: int) -> bool:
-        """Tell whether nothing more waits: fewer were found than asked for.
+    def _is_empty_after(self, claim_next: ClaimNext | None, started: int) -> bool:
+        """Whether nothing more can start: fewer orders started than the workers wanted.
 
-        Unless something may start only now that nothing else is in process.
+        That is not certain when an order may start now only because nothing else is in process any
+        more.
         """
-        if asked is None or found >= asked.most:
+        if claim_next is None or started >= claim_next.most:
             return False
-        return asked.is_idle or self._busy > 0
+        return claim_next.is_idle or self._busy > 0
 
     def apply(self, state: StoreState) -> None:
         """Keep `Queue.apply`."""

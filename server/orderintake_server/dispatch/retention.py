@@ -1,4 +1,4 @@
-"""When old completions are forgotten: in small steps, so that nobody waits for it."""
+"""When old completions are pruned: in small steps, so that nobody has to wait for it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STEP_ORDERS = 200
-"""Forgotten by one commit: a few milliseconds of it."""
+"""Orders pruned by one commit: a few milliseconds of work."""
 STEP_SECONDS = 0.05
-"""Between two steps while there is more to forget."""
+"""Time between two steps while there is more to prune."""
 LOOK_SECONDS = 1.0
-"""Between two looks when there is nothing more."""
+"""Time between two steps when there was nothing more to prune."""
 
 
 class Retention:
-    """What is old enough to be forgotten, and when to look for it."""
+    """What is old enough to be pruned, and when to prune next."""
 
     def __init__(
         self,
@@ -28,9 +28,10 @@ class Retention:
         clock: Callable[[], int],
         step_orders: int = STEP_ORDERS,
     ) -> None:
-        """Keep orders so long after they ended, and their request_ids so long; None: for ever.
+        """Keep orders for `seconds` after their end, request_ids for `request_seconds`.
 
-        `clock` tells the time in microseconds since 1970. One commit forgets `step_orders`.
+        None means for ever. `clock` returns the time in microseconds since 1970. One commit prunes
+        at most `step_orders` orders.
         """
         self._step_orders = step_orders
         self._seconds = seconds
@@ -39,7 +40,7 @@ class Retention:
         self.next_time = None if seconds is None else clock()
 
     def due(self) -> Prune | None:
-        """Tell what is to be forgotten now, if it is time to look."""
+        """Return what to prune now; None when it is not yet time."""
         now = self._clock()
         if self._seconds is None or self.next_time is None or now < self.next_time:
             return None
@@ -50,8 +51,8 @@ class Retention:
             limit=self._step_orders,
         )
 
-    def note(self, asked: Prune | None, pruned: int) -> None:
-        """Take note of how much was forgotten, to know when to look again."""
-        if asked is not None:
-            seconds = STEP_SECONDS if pruned >= asked.limit else LOOK_SECONDS
+    def note(self, prune: Prune | None, pruned: int) -> None:
+        """Note how much a commit pruned, and so when the next step is due."""
+        if prune is not None:
+            seconds = STEP_SECONDS if pruned >= prune.limit else LOOK_SECONDS
             self.next_time = self._clock() + round(seconds * 1e6)

@@ -1,4 +1,4 @@
-"""Whether a failed attempt is followed by another, and when."""
+"""The retry policy: whether a failed attempt is followed by another, and when."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class RetryPolicy:
     """Exponential backoff with full jitter: the n-th delay is random, up to first * factor**(n-1).
 
-    Full jitter spreads the retries of orders that failed together over the whole delay.
+    Full jitter spreads the retries of orders that failed at the same time over the whole delay.
     """
 
     max_attempts: int = 5
@@ -23,16 +23,16 @@ class RetryPolicy:
     most_seconds: float = 300.0
 
     def delay_seconds(self, tries: int, random: Callable[[], float]) -> float | None:
-        """Tell how long to wait after `tries` failed attempts; None: no more attempts.
+        """Return how long to wait after `tries` failed attempts; None: no more attempts.
 
-        `random` gives a number from 0 to 1.
+        `random` returns a number from 0 to 1.
         """
         if tries >= self.max_attempts:
             return None
         return random() * min(self.first_seconds * self._growth(tries), self.most_seconds)
 
     def _growth(self, tries: int) -> float:
-        """Tell how many times the first delay the ceiling is, as far as a float goes."""
+        """Return the factor from the first to this delay's ceiling, at most the largest float."""
         try:
             return self.factor ** (tries - 1)
         except OverflowError:

@@ -1,4 +1,4 @@
-"""How each tier of the queue stands, and at what rates orders are accepted and completed."""
+"""The statistics of each tier: counts, pauses, and the rates of accepts and completions."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from orderintake_server.store.changes import StoreState
 
 MEMORY_SECONDS = 60.0
-"""Rates for people to read: a minute or so."""
+"""Rates that operators read are measured over about a minute."""
 
 
 class QueueStats:
-    """What the latest commit left, and the rates of the last minute."""
+    """The counts and pauses after the latest commit, and the rates of the last minute."""
 
     def __init__(self, recovery: RecoveryReport, clock: Callable[[], float]) -> None:
-        """Begin with what the store held; measure by `clock`, in seconds that never go back."""
+        """Begin with what the store held; measure with `clock`, in seconds that never go back."""
         self._counts = recovery.counts
         self._paused = recovery.paused
         self._accepts = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
         self._completions = {tier: Rate(clock, memory_seconds=MEMORY_SECONDS) for tier in Tier}
 
     def apply(self, state: StoreState) -> None:
-        """Take over how the store stands, and count what has happened since the last time."""
+        """Keep the store's state, and count what has happened since the last one."""
         self._counts = state.counts
         self._paused = state.paused
         for tier in Tier:
@@ -39,11 +39,11 @@ class QueueStats:
                 self._completions[tier].add(state.completion_counts[tier])
 
     def is_paused(self, tier: Tier) -> bool:
-        """Tell whether an operator paused a tier."""
+        """Whether an operator paused a tier."""
         return tier in self._paused
 
     def of(self, tier: Tier) -> TierStats:
-        """Tell how a tier stands."""
+        """Return the statistics of a tier."""
         return TierStats(
             counts=self._counts[tier],
             accept_rate=self._accepts[tier].per_second(),

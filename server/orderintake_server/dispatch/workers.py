@@ -1,4 +1,4 @@
-"""The workers: each takes the most urgent order, runs the handler, and records what came of it."""
+"""The workers: each starts the most urgent order, runs the handler, and settles the attempt."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Lease
 
 Handler = Callable[["Lease", "StopSignal"], Awaitable["bytes | None"]]
-"""Processes one attempt: returns its result (an encoded Any) or none, or raises."""
+"""Makes one attempt: returns its result (an encoded Any) or None, or raises."""
 
 HANDLER_ERROR = "HANDLER_ERROR"
 """The code of a failure that the handler gave no code of its own."""
 MESSAGE_CHARACTERS = 1_024
-"""A failure's message is cut here: the log keeps it for ever."""
+"""A failure's message is cut at this length: the completion log may keep it for ever."""
 
 log = structlog.get_logger()
 
 
 class Reject(Exception):
-    """Raised by a handler: the order has failed, and no further attempt would help."""
+    """Raised by a handler: the order has failed, and another attempt would not help."""
 
     def __init__(self, code: str, message: str) -> None:
-        """Fail the order with this code, for programs, and message, for people."""
+        """Fail the order with this `code`, for programs, and this `message`, for people."""
         super().__init__(message)
         self.code = code
 
 
 class Retry(Exception):
-    """Raised by a handler: try again after so long; it counts as an attempt."""
+    """Raised by a handler: try again later; this attempt counts."""
 
     def __init__(self, *, after: float) -> None:
-        """Try again in `after` seconds, from 0 to a hundred years of them."""
+        """Try again in `after` seconds: from 0 to a hundred years."""
         if not 0 <= after <= LONGEST_SECONDS:
             raise ValueError(f"after is {after}; it must be 0 to {LONGEST_SECONDS} seconds")
         super().__init__(f"the handler asked for another attempt after {after} s")
@@ -58,13 +58,13 @@ class WorkPolicy:
     workers: int = 8
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     attempt_seconds: float | None = None
-    """How long one attempt may take; None: as long as it likes."""
+    """How long one attempt may take; None: no limit."""
     interrupt_seconds: float = 2.0
-    """How long a cancelled handler may tidy up."""
+    """How long a handler may clean up at shutdown, after it was cancelled."""
 
 
 class Workers:
-    """A fixed number of workers. An order is taken only when a worker is free for it."""
+    """A fixed number of workers. An order is claimed only when a worker is free for it."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Workers:
         handler: Handler,
         times: ServiceTimes,
     ) -> None:
-        """Prepare workers that run `handler`; none means that orders only wait."""
+        """Prepare workers that run `handler`; with 0 workers, orders only wait."""
         self._policy = policy
         self._committer = committer
         self._attempts = attempts
@@ -91,16 +91,16 @@ class Workers:
             self._all.add(tasks.create_task(self._work(), name=f"worker-{number}"))
 
     async def drain(self, seconds: float) -> None:
-        """Take no further order; return when all in process ended, or were interrupted.
+        """Start no more orders; return when all attempts have ended or were interrupted.
 
-        An attempt that still runs after `seconds` is cancelled and its order released.
+        An attempt that still runs after `seconds` is cancelled, and its order is released.
         """
         self._is_draining = True
         late = self._all - self._idle
         if late:
             _, late = await asyncio.wait(late, timeout=seconds)
         if late:
-            log.warning("attempts interrupted; they will be made again", count=len(late))
+            log.warning("attempts interrupted at shutdown; they will run again", count=len(late))
         for task in self._idle | late:
             task.cancel()
         if self._all:
@@ -116,26 +116,26 @@ class Workers:
             began = self._times.now()
             ending = await self._attempt(lease)
             self._times.add(began)
-            # Not awaited: the next order starts in the same commit, so both cost one flush.
+            # Not awaited: the next order starts in the same commit, so both need only one flush.
             self._committer.settle(lease, ending)
 
     async def _next_order(self) -> Lease:
-        """Wait for the most urgent order; while it waits, a worker may be stopped at any moment."""
+        """Wait for the most urgent order; until it comes, the worker may be stopped at any time."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we run in a task; mypy cannot know
         self._idle.add(task)
-        order = self._committer.next_order()
+        lease = self._committer.next_order()
         try:
-            return await order
+            return await lease
         except asyncio.CancelledError:
-            if not order.cancelled():  # it was given an order at this very moment
-                self._committer.release(order.result())
+            if not lease.cancelled():  # the lease came at the same time as the cancellation
+                self._committer.release(lease.result())
             raise
         finally:
             self._idle.remove(task)
 
     async def _attempt(self, lease: Lease) -> Ending:
-        """Make one attempt, in a task of its own, which can be told to stop without its worker."""
+        """Make one attempt in a task of its own, which can be cancelled without its worker."""
         signal = self._attempts.begin(lease.order)
         outcome = self._outcome(lease, signal)
         work = asyncio.create_task(outcome, name=f"attempt-{lease.order.start_sequence}")
@@ -150,17 +150,17 @@ class Workers:
                 raise
             if signal.is_requested:
                 return Ending(event=Event.FAIL, failure=_CANCELLED)
-            return self._failed(lease, error, _failure(error))  # it cancelled itself
+            return self._failed(lease, error, _failure(error))  # the handler cancelled itself
 
     async def _outcome(self, lease: Lease, signal: StopSignal) -> Ending:
-        """Run the handler; whatever it raises is the order's failure, not ours."""
+        """Run the handler; whatever it raises is a failure of the order, not of the service."""
         try:
             return Ending(result=await self._handler(lease, signal))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
             return self._failed(lease, error, _failure(error))
 
     def _failed(self, lease: Lease, error: BaseException, failure: Failure) -> Ending:
-        """Tell what a failed attempt means: another one later, or the end."""
+        """Return how a failed attempt ends: with a retry later, or with the order's failure."""
         delay = self._delay_seconds(lease.tries, error)
         log.warning(
             "attempt failed",
@@ -190,17 +190,17 @@ class Workers:
 
 
 _CANCELLED = Failure(code="CANCELLED", message="the order was cancelled")
-"""What a handler that heeded the request comes to; the store knows that it was asked."""
+"""How an attempt ends that stopped when asked to; the store records it as CANCELLED."""
 
 
 def _is_being_stopped() -> bool:
-    """Tell a worker that is being stopped from one whose handler ended by a cancellation."""
+    """Whether this worker is being stopped; otherwise only its handler was cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
 def _failure(error: BaseException) -> Failure:
-    """Tell why an attempt failed, whatever the exception is: its text may be beyond Unicode."""
+    """Return why an attempt failed, for any exception; its text may not even be valid Unicode."""
     code = error.code if isinstance(error, Reject) else HANDLER_ERROR
     if isinstance(error, Reject):
         text = str(error)

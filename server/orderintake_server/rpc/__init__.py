@@ -1,1 +1,1 @@
-"""The service over gRPC: nobody below this package knows gRPC or a request's message."""
+"""The service over gRPC: only this package knows gRPC."""

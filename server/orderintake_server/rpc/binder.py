@@ -1,4 +1,4 @@
-"""Makes gRPC's handler of every method, with what all of them need around it."""
+"""Makes the gRPC handler of every method, with what all methods need around it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     from orderintake_server.api.methods import Method
-    from orderintake_server.api.refusals import Refusals, Told
+    from orderintake_server.api.refusals import ErrorReply, Refusals
     from orderintake_server.rpc.gate import ShutdownGate
 
     Context = grpc.aio.ServicerContext[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
     Behaviour = Callable[[Any, Context], Awaitable[Any]]
-    """Answers a call: it returns the message, or writes those of a stream, and returns None."""
+    """Answers a call: it returns the message; or it writes those of a stream and returns None."""
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 ABORT_SECONDS = 5.0
-"""How long a call is held for its client to take the status."""
+"""How long a call waits for its client to read the status."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _KINDS = {
@@ -36,34 +36,34 @@ _KINDS = {
     (True, False): "stream_unary",
     (True, True): "stream_stream",
 }
-"""How gRPC calls the shapes: whether the client streams, whether the server does."""
+"""gRPC's names of the shapes, by whether the client streams and whether the server does."""
 
 
 class Handlers(grpc.GenericRpcHandler):
-    """The handlers of all methods, found by their path.
+    """The gRPC handlers of all methods, by their paths.
 
-    gRPC's registered handlers are not used: with them every call waits on a future per method,
-    about 7 us a call.
+    gRPC's registered handlers are not used: with them every call waits for a future of its method,
+    which takes about 7 us a call.
     """
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
-        """Serve these methods, and no others."""
+        """Serve these methods and no others."""
         self._handlers = handlers
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
-        """Give the handler of a method; None: there is no such method."""
+        """Return the handler of a method; None: there is no such method."""
         return self._handlers.get(handler_call_details.method)
 
 
 class Binder:
-    """Puts around each method, whatever its shape: who calls, the shutdown gate, errors mapped.
+    """Wraps each method, whatever its shape, with the caller, the shutdown gate and error mapping.
 
-    Refusals become their statuses, and bugs INTERNAL with an incident id. A client's own
-    cancellation passes through untouched: swallowing it leaks memory (grpc#43360).
+    Refusals become their statuses, and bugs become INTERNAL with an incident id. A client's own
+    cancellation is passed on unchanged: to swallow it leaks memory (grpc#43360).
     """
 
     def __init__(self, refusals: Refusals, gate: ShutdownGate, *, write_seconds: float) -> None:
-        """Tell errors by `refusals`; the reader of a stream may take so long for each message."""
+        """Map errors with `refusals`; wait `write_seconds` for a client to read a message."""
         self._refusals = refusals
         self._gate = gate
         self._write_seconds = write_seconds
@@ -71,7 +71,7 @@ class Binder:
     def handlers(
         self, methods: Iterable[Method], services: Mapping[str, Mapping[str, Handler]]
     ) -> Handlers:
-        """Bind the table's methods, and gRPC's own services by their names and methods' names."""
+        """Bind the table's methods, and gRPC's own services, by service and by method name."""
         bound = {method.path: self.method(method) for method in methods}
         for service, handlers in services.items():
             for name, handler in handlers.items():
@@ -95,9 +95,10 @@ class Binder:
         )
 
     def handler(self, path: str, handler: Handler) -> Handler:
-        """Bind a handler made elsewhere, of any shape.
+        """Bind a handler that was made elsewhere, of any shape.
 
-        Raises TypeError for one that gRPC would run in a thread, where nothing guards it.
+        Raises TypeError for one that gRPC would run in a thread, where nothing can be wrapped
+        around it.
         """
         shape = (handler.request_streaming, handler.response_streaming)
         behaviour = getattr(handler, _KINDS[shape])
@@ -121,12 +122,12 @@ class Binder:
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
                     raise
-                await _abort(context, self._refusals.told(error, method=path))
+                await _abort(context, self._refusals.reply(error, method=path))
 
         return guarded
 
     def _streaming(self, messages: Callable[[Any, Context], AsyncIterator[Any]]) -> Behaviour:
-        """Write what an async iterator gives: gRPC's own way of that is slower."""
+        """Write what an async iterator yields; gRPC's own way to do this is slower."""
 
         async def behaviour(request: Any, context: Context) -> None:  # noqa: ANN401
             stream: Any = messages(request, context)
@@ -137,14 +138,14 @@ class Binder:
         return behaviour
 
     async def _write(self, context: Context, message: Any) -> None:  # noqa: ANN401
-        """Write one message of a stream, waiting for its reader as long as it may take."""
+        """Write one message of a stream; wait for its reader at most `write_seconds`."""
         try:
             async with asyncio.timeout(self._write_seconds):
                 await context.write(message)
         except TimeoutError:
             raise SubscriberTooSlow(
-                f"nothing was taken of this stream for {self._write_seconds:g} s; "
-                "go on from the last cursor"
+                f"nothing was read from this stream for {self._write_seconds:g} s; "
+                "resume from the last cursor"
             ) from None
 
 
@@ -160,34 +161,37 @@ def _handler(
 
 
 def _encoded(message: Any) -> bytes:  # noqa: ANN401
-    """Encode a message of a stream, unless its endpoint did."""
+    """Encode a message of a stream, unless its endpoint has encoded it."""
     return message if isinstance(message, bytes) else message.SerializeToString()
 
 
-async def _abort(context: Context, told: Told) -> None:
-    """End a call with a status; a client that reads nothing gets it when it reads on."""
-    code = _CODES[told.status.code]
+async def _abort(context: Context, reply: ErrorReply) -> None:
+    """End a call with a status; a client that does not read now gets it when it reads again."""
+    code = _CODES[reply.status.code]
     try:
         async with asyncio.timeout(ABORT_SECONDS):
-            await context.abort(code, told.status.message, trailers(told, context.time_remaining()))
+            await context.abort(
+                code, reply.status.message, trailers(reply, context.time_remaining())
+            )
     except TimeoutError:
         raise grpc.aio.AbortError from None
 
 
-def trailers(told: Told, seconds_left: float | None) -> Metadata:
-    """Write the trailing metadata that tells a status with its details.
+def trailers(reply: ErrorReply, seconds_left: float | None) -> Metadata:
+    """Return the trailing metadata for a status with its details.
 
-    `seconds_left` is what the caller's deadline leaves. Where it ends before a retry may begin,
-    gRPC's own retries are told to give up, or the caller would see a deadline and no reason.
+    `seconds_left` is the time until the caller's deadline. When a retry could not begin before it,
+    gRPC's own retries are told to stop; otherwise the caller would see DEADLINE_EXCEEDED and not
+    the reason.
     """
-    details: Metadata = (("grpc-status-details-bin", told.status.SerializeToString()),)
-    if told.retry_after is None:
+    details: Metadata = (("grpc-status-details-bin", reply.status.SerializeToString()),)
+    if reply.retry_after is None:
         return details
-    is_too_late = seconds_left is not None and seconds_left * 1_000 <= told.retry_after
-    return (*details, ("grpc-retry-pushback-ms", str(-1 if is_too_late else told.retry_after)))
+    is_too_late = seconds_left is not None and seconds_left * 1_000 <= reply.retry_after
+    return (*details, ("grpc-retry-pushback-ms", str(-1 if is_too_late else reply.retry_after)))
 
 
 def _is_clients_own(error: BaseException) -> bool:
-    """Tell a client that left from a cancellation that escaped some part of ours."""
+    """Whether the client left; otherwise a cancellation escaped from some part of the service."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and bool(task and task.cancelling())

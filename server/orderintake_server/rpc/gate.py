@@ -1,30 +1,30 @@
-"""Where the last calls before a stop wait, so that none of them ends CANCELLED."""
+"""The shutdown gate: the last calls before a stop wait here, so that none ends CANCELLED."""
 
 from __future__ import annotations
 
 import asyncio
 
 QUIET_SECONDS = 0.05
-"""Without a new call for so long, every caller that waits for its answer is at the gate."""
+"""After so long without a new call, every caller that waits for an answer is at the gate."""
 MOST_SECONDS = 1.0
-"""Callers who do not wait for their answers never grow quiet; so long they are waited for.
+"""Callers that do not wait for their answers may never pause; the gate waits for them so long.
 
-Of theirs, a call may still end CANCELLED that is on its way when the stop begins.
+A call of theirs that is on its way when the stop begins may still end CANCELLED.
 """
 
 
 class ShutdownGate:
-    """Stops calls from the moment the server is about to end until it has begun to.
+    """Holds calls from shortly before the server stops until its stop has begun.
 
-    gRPC ends a call CANCELLED that reaches a server after its stop began, or is unstarted then
-    (grpc#41785). A caller at the gate makes no other call before it opens; once it is open, the
-    caller's connection takes no new one.
+    gRPC ends a call as CANCELLED when it reaches the server after the stop began, or has not
+    started by then (grpc#41785). A caller that waits at the gate makes no other call before the
+    gate opens; once it is open, the caller's connection accepts no new calls.
     """
 
     def __init__(
         self, *, quiet_seconds: float = QUIET_SECONDS, most_seconds: float = MOST_SECONDS
     ) -> None:
-        """Let every call pass, for now."""
+        """Begin open: every call passes."""
         self.is_closed = False
         self._quiet_seconds = quiet_seconds
         self._most_seconds = most_seconds
@@ -32,7 +32,7 @@ class ShutdownGate:
         self._opened = asyncio.Event()
 
     async def close(self) -> None:
-        """Let no call pass from now on; return when no more calls come."""
+        """Hold every call from now on; return when no more calls come."""
         self.is_closed = True
         for _ in range(int(self._most_seconds / self._quiet_seconds)):
             before = self._count
@@ -41,10 +41,10 @@ class ShutdownGate:
                 return
 
     async def wait(self) -> None:
-        """Wait, as a call, until the gate opens again."""
+        """Hold the calling call until the gate opens again."""
         self._count += 1
         await self._opened.wait()
 
     def open(self) -> None:
-        """Let the calls that wait go on, and those that are still to come."""
+        """Let the held calls pass, and all later ones."""
         self._opened.set()

@@ -1,4 +1,4 @@
-"""The standard health service, with watches that end when the server does."""
+"""The standard health service; its watches end when the server stops."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 SET_SECONDS = 1.0
-"""A client that watches and does not read holds the stock servicer's lock: it may, so long."""
+"""A client that watches but does not read holds the stock servicer's lock; wait for it so long."""
 
 
 class Health(health.aio.HealthServicer):
-    """Tells whether new orders are taken, for the server as a whole and for each service."""
+    """Reports whether new orders are accepted, for the whole server and for each service."""
 
     def __init__(self, *services: str) -> None:
-        """Tell about these services, and about the server under the name ""."""
+        """Report on these services, and on the whole server under the name ""."""
         super().__init__()
         self._services = ("", *services)
         self._response = health_pb2.HealthCheckResponse()
         self._closing = asyncio.Event()
 
-    async def tell(self, *, is_serving: bool) -> None:
-        """Tell whoever asks or watches from now on."""
+    async def report(self, *, is_serving: bool) -> None:
+        """Set the status that every client gets from now on, by a check or a watch."""
         statuses = health_pb2.HealthCheckResponse
         status = statuses.SERVING if is_serving else statuses.NOT_SERVING
         self._response = statuses(status=status)
@@ -37,7 +37,7 @@ class Health(health.aio.HealthServicer):
                 async with asyncio.timeout(SET_SECONDS):
                     await self.set(service, status)
             except TimeoutError:
-                pass  # the stalled watcher does not see it; everybody who asks does
+                pass  # the stalled watcher does not see it; every client that checks does
 
     def close(self) -> None:
         """End every watch."""
@@ -46,7 +46,7 @@ class Health(health.aio.HealthServicer):
     async def List(  # noqa: N802 - gRPC's name
         self, _: Message, __: grpc.aio.ServicerContext[Any, Any]
     ) -> Message:
-        """Tell the status of the server and of each service."""
+        """Return the status of the server and of each service."""
         statuses = dict.fromkeys(self._services, self._response)
         messages: Any = health_pb2  # whose stubs do not know this method yet
         response: Message = messages.HealthListResponse(statuses=statuses)

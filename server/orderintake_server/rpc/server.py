@@ -1,4 +1,4 @@
-"""The gRPC server: what it serves, on which port, and how it stops."""
+"""The gRPC server: which methods it serves, on which port, and how it stops."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     from orderintake_server.rpc.binder import Handler
 
 NAMES = tuple(service.full_name for service in SERVICES)
-"""Of the services of the contract."""
+"""The full names of the contract's services."""
 OPTIONS = (
-    ("grpc.so_reuseport", 0),  # or a second server would take the same port in silence
+    ("grpc.so_reuseport", 0),  # otherwise a second server could share the same port unnoticed
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),  # clients may ping so often
     ("grpc.http2.max_pings_without_data", 0),
-    # A peer that is gone without a word is noticed within two heartbeats of a stream, 10 s.
+    # A peer that vanished is noticed within two heartbeats of a stream: 10 s.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),  # grpc.keepalive_timeout_ms does nothing below 60 s
     ("grpc.keepalive_permit_without_calls", 1),
-    # Of a thousand calls at once (its default) gRPC ends some CANCELLED before we ever see them;
-    # all shall have our answer, if need be QUEUE_FULL.
+    # With its default of a thousand, gRPC ends some calls as CANCELLED before we see them. Every
+    # call must get our own answer, if need be QUEUE_FULL.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
 )
 AGE_GRACE_SECONDS = 5.0
-"""What calls still under way get to end on a connection that is too old; streams end by it.
-At the most: never more than the age itself."""
+"""How long calls may go on when their connection is too old; after that they are ended, as
+completion streams always are. Never longer than the age itself."""
 STOP_SECONDS = 2.0
-"""What calls still under way get to end when the server stops; all have their answer by then."""
+"""How long calls may go on when the server stops; by then, all of them have their answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RpcSettings:
-    """Where to serve, and how long to bear with clients.
+    """Where to serve, and how long to wait for clients.
 
-    `listen` is HOST:PORT, port 0 for a free one. A subscriber has `subscriber_seconds` to take a
-    message; a connection grows `connection_seconds` old at the most (None: any age).
+    `listen` is HOST:PORT, with port 0 for a free one. A subscriber has `subscriber_seconds` to read
+    a message. A connection is closed when it is `connection_seconds` old (None: never).
     """
 
     listen: str
@@ -60,34 +60,34 @@ class RpcSettings:
 
 
 class RpcServer:
-    """A started server: the port it serves on, and how it is brought to its end."""
+    """A started server: its port, its health, and how to stop it."""
 
     def __init__(
         self, server: grpc.aio.Server, port: int, health: Health, gate: ShutdownGate
     ) -> None:
-        """Hold a server that has been started."""
+        """Keep a server that has been started."""
         self._server = server
         self._health = health
         self._gate = gate
         self._is_stopping = False
         self.port = port
 
-    async def tell_reach(self, *, is_there: bool) -> None:
-        """Tell by health whether the store can be reached, and so new orders taken."""
+    async def report_reach(self, *, is_there: bool) -> None:
+        """Set health by whether the store can be reached, and so new orders accepted."""
         if not self._is_stopping:
-            await self._health.tell(is_serving=is_there)
+            await self._health.report(is_serving=is_there)
 
     async def announce_stop(self) -> None:
-        """Tell by health that new orders are no longer taken."""
+        """Set health to NOT_SERVING: new orders are no longer accepted."""
         self._is_stopping = True
-        await self._health.tell(is_serving=False)
+        await self._health.report(is_serving=False)
 
     async def stop(self) -> None:
-        """End every call and connection; completion streams should have been told to end."""
+        """End every call and connection; completion streams must have been closed before."""
         self._health.close()
         await self._gate.close()
         stopping = asyncio.create_task(self._server.stop(STOP_SECONDS), name="rpc-stop")
-        await asyncio.sleep(0)  # now every connection is told to close when its calls have ended
+        await asyncio.sleep(0)  # the stop begins: each connection closes when its calls have ended
         self._gate.open()
         await stopping
 
@@ -96,9 +96,9 @@ class RpcServer:
 async def rpc_server(
     methods: Iterable[Method], refusals: Refusals, settings: RpcSettings
 ) -> AsyncIterator[RpcServer]:
-    """Serve these methods while inside, with health and reflection beside them.
+    """Serve these methods while inside, and health and reflection.
 
-    Raises StartupFailed when the address cannot be served on.
+    Raises StartupFailed when the server cannot listen on the address.
     """
     gate = ShutdownGate()
     checks = Health(*NAMES)
@@ -110,7 +110,7 @@ async def rpc_server(
     except RuntimeError as error:
         raise StartupFailed(f"cannot listen on {settings.listen}: {error}") from error
     await server.start()
-    await checks.tell(is_serving=True)
+    await checks.report(is_serving=True)
     started = RpcServer(server, port, checks, gate)
     try:
         yield started
@@ -119,24 +119,24 @@ async def rpc_server(
 
 
 def _standard_services(checks: Health) -> dict[str, dict[str, Handler]]:
-    """Give the handlers of gRPC's own services, by service and by method."""
-    found = _Collected()
-    plain: Any = found
+    """Return the handlers of gRPC's own services, by service and by method."""
+    collected = _Collected()
+    plain: Any = collected
     health_pb2_grpc.add_HealthServicer_to_server(checks, plain)
     described = (*NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME)
     servicer = reflection.aio.ReflectionServicer(described)
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, plain)  # type: ignore[no-untyped-call]
-    return found.handlers
+    return collected.handlers
 
 
 class _Collected:
-    """Takes the place of a server, and keeps the handlers that are added to it."""
+    """Stands in for a server, and keeps the handlers that are added to it."""
 
     def __init__(self) -> None:
         self.handlers: dict[str, dict[str, Handler]] = {}
 
     def add_generic_rpc_handlers(self, _: object) -> None:
-        """Leave them out: they hold what is registered too."""
+        """Ignore them: the same handlers are also registered, one by one."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
         """Keep the handlers of a service."""
@@ -144,7 +144,7 @@ class _Collected:
 
 
 def _ages(settings: RpcSettings) -> tuple[tuple[str, int], ...]:
-    """Give the options that end connections of age, for which streams get a little longer."""
+    """Return the options that close old connections, with some time for their calls to end."""
     age = settings.connection_seconds
     if age is None:
         return ()

@@ -1,1 +1,1 @@
-"""Where orders are kept: `base` says what every store promises, the other modules keep it."""
+"""Where orders are kept: `base` says what every store promises, the other modules do it."""

@@ -1,4 +1,4 @@
-"""What the audits of all stores share: what they find, and the walk over the first starts."""
+"""What the audits of both stores share: their findings, and the check of the order of starts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SHOWN = 5
-"""Examples told of what breaks one rule."""
+"""How many examples a finding shows."""
 ORDER_OF_STARTS = "no order starts while a more urgent one waits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A rule that the store breaks: how often, and where for example."""
+    """A rule that the store breaks: how many times, with some examples."""
 
     rule: str
     count: int
@@ -27,7 +27,7 @@ class Finding:
 
 
 class WaitSpan(NamedTuple):
-    """An order that waited in the queue, to its first start or its end; 0: not yet."""
+    """An order's wait in the queue, until its first start or its end; 0: not yet."""
 
     rank: int
     accept_sequence: int
@@ -38,18 +38,19 @@ class WaitSpan(NamedTuple):
 
 
 class Pause(NamedTuple):
-    """A tier that was paused, or resumed."""
+    """A tier was paused or resumed by a commit."""
 
-    moment: int
+    commit: int
     tier: int
     is_paused: bool
 
 
 class FirstStarts:
-    """Goes through the first starts in their order, with all that waits at that time at hand.
+    """Replays the first starts in their order, and checks each against all that waited then.
 
-    `started`, `ended` and `moment` are those of commits, as numbers that never go down from one to
-    the next. What was accepted by the commit of a start, or later, did not wait for it.
+    `started`, `ended` and `commit` name commits, by numbers that never decrease from one commit to
+    the next. An order accepted by the same commit as a start, or by a later one, was not waiting
+    at that start.
     """
 
     def __init__(self, pauses: Iterable[Pause]) -> None:
@@ -61,14 +62,17 @@ class FirstStarts:
         self._examples: list[str] = []
 
     def see(self, wait: WaitSpan, *, is_start: bool) -> None:
-        """See an order start, or begin to wait: before every start of a later commit, no other."""
+        """Replay one event: an order starts, or begins to wait.
+
+        An order's wait comes before every start of a later commit, and after those of its own.
+        """
         if is_start:
             self._start(wait)
         else:
             heappush(self._queues[wait.tier], wait)
 
     def findings(self) -> list[Finding]:
-        """Tell which orders started while a more urgent one waited."""
+        """Return which orders started while a more urgent one waited."""
         if not self._count:
             return []
         return [Finding(rule=ORDER_OF_STARTS, count=self._count, examples=tuple(self._examples))]
@@ -80,13 +84,13 @@ class FirstStarts:
             if first is not None and first[:2] < start[:2]:
                 self._find(f"order {start.accept_sequence} before order {first.accept_sequence}")
 
-    def _paused_at(self, moment: int) -> set[int]:
-        """Tell which tiers are paused, or being paused or resumed, at a moment."""
-        while self._pauses and self._pauses[0].moment <= moment:
+    def _paused_at(self, commit: int) -> set[int]:
+        """Return the tiers that were paused at that commit, or were paused or resumed by it."""
+        while self._pauses and self._pauses[0].commit <= commit:
             pause = self._pauses.popleft()
             self._newest_pauses[pause.tier] = pause
         newest = self._newest_pauses.values()
-        return {pause.tier for pause in newest if pause.is_paused or pause.moment == moment}
+        return {pause.tier for pause in newest if pause.is_paused or pause.commit == commit}
 
     def _find(self, example: str) -> None:
         self._count += 1
@@ -95,7 +99,7 @@ class FirstStarts:
 
 
 def _first_waiting(queue: list[WaitSpan], start: WaitSpan) -> WaitSpan | None:
-    """Give the most urgent of those that waited when another order started."""
+    """Return the most urgent order that waited when another order started."""
     while queue:
         first = queue[0]
         has_started = 0 < first.start_sequence <= start.start_sequence

@@ -1,4 +1,4 @@
-"""The promise every store makes."""
+"""The store: what every engine promises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orderintake_server.views import CountsByTier, LogPage, OrderFilter
 
 COMPLETION_BYTES = 256
-"""What a completion takes when it is told, beside its order's content and its ending: at most."""
+"""The most that a completion takes in a message beside its order's content, result and failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,36 +24,36 @@ class Policy:
 
     ranking: Ranking = field(default_factory=Ranking)
     max_crashes: int = 3
-    """An order is quarantined when the process has died so many times during its attempts."""
+    """An order is quarantined when the process has died this many times during its attempts."""
     counts_customers: bool = False
-    """Whether the waiting orders of each customer are counted, for a limit of them."""
+    """Whether the waiting orders of each customer are counted, for a limit on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryReport:
-    """What the store held when it was opened, with nothing in process any more."""
+    """What the store held when it was opened, after recovery: no order is in process any more."""
 
     log_id: str
     counts: CountsByTier
     recovered: int
-    """How many of those waiting were in process when the last server ended without notice."""
+    """How many of the waiting orders were in process when the last server crashed."""
     quarantined: int
-    """How many orders were ended because the process died during their attempts too often."""
+    """How many orders ended because the process had died too often during their attempts."""
     head: int
     earliest: int
     paused: frozenset[Tier] = frozenset()
 
 
 class Store(Protocol):
-    """Keeps orders, their place in the queue, and the log of their completions.
+    """Keeps the orders, the queue, and the completion log.
 
-    Reads raise StoreBroken, StoreFull or StoreAway as `commit` does.
+    Reads raise StoreBroken, StoreFull or StoreAway, as `commit` does.
 
-    - `commit` is the only way anything changes. When it returns, all of it is durable; when it
-      raises, none of it happened.
-    - Sequences (accept, start, completion) have no hole and are never used twice.
-    - An order is in one place at any moment: ready, scheduled, leased, or in the log.
-    - What `commit` returned is seen by every read that begins later.
+    - Nothing changes but by `commit`. When it returns, all of it is durable; when it raises, none
+      of it happened, unless StoreAway leaves that unknown.
+    - Sequences (accept, start, completion) have no gap and are never used twice.
+    - At any time an order is in exactly one table: ready, scheduled, leases or log.
+    - Every read that begins after `commit` returned sees what it changed.
     """
 
     @property
@@ -62,53 +62,53 @@ class Store(Protocol):
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes may use the store too: then orders start by `take` only."""
+        """Whether other processes may use the store too: then orders start only by `claim_next`."""
 
     async def commit(self, changes: Changes) -> Committed:
         """Make the changes durable, all together.
 
-        A request_id that the customer used before gives the same order again (a replay), whatever
-        the room, or RequestIdReused for its group when the content differs.
+        A request_id that the customer used before returns the same order again (a replay), even
+        when the queue is full; with other content, its group gets RequestIdReused.
 
-        Raises StoreFull when there is no room on the disk: nothing happened, and the same may be
-        tried again. Raises StoreAway when the store cannot be reached: what happened is not known,
-        and to end the same attempts again does no harm. Raises StoreBroken when the store cannot go
-        on.
+        Raises StoreFull when the disk is full: nothing happened, and the same may be tried again.
+        Raises StoreAway when the store cannot be reached: it is not known what happened, and it
+        does no harm to settle the same attempts again. Raises StoreBroken when the store cannot
+        continue.
         """
 
     def watch(self) -> AsyncIterator[StoreState]:
-        """Tell whatever others change in the store, soon after it is durable; without end."""
+        """Yield the store's state whenever other processes changed it, soon after; without end."""
 
     async def find(self, accept_sequence: int) -> Order | Completion | None:
-        """Tell how an order stands: as it waits or runs, or its completion once it ended."""
+        """Return an order in its present state, its completion once it ended, None if unknown."""
 
     async def position(self, accept_sequence: int) -> int:
-        """Tell an order's exact place in the queue, from 1; 0 when it is not queued."""
+        """Return an order's exact position in the queue, from 1; 0 when it is not queued."""
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int
     ) -> tuple[list[Order], int | None]:
-        """List orders behind accept sequence `after`, in that order, at most `limit`.
+        """Return the orders after accept sequence `after`, in that order, at most `limit`.
 
-        Also tells the accept sequence to go on behind, None when there is nothing more. The work
-        is bounded: there may be fewer than `limit`, even none, and more behind.
+        Also returns the accept sequence after which to go on, None when there are no more. The
+        work is bounded: a page may hold fewer than `limit`, even none, and more may follow.
         """
 
     async def read_log(
         self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
     ) -> LogPage:
-        """Read the completions behind sequence `after` whose orders are wanted, in order.
+        """Return the completions after sequence `after` whose orders are wanted, in order.
 
-        At most `limit`, and no more than `max_bytes`, but at least one if there is one. What counts
-        is the order's content, its result or failure, and COMPLETION_BYTES for the rest. The work
-        is bounded, and grows with one customer's or one tier's completions only where just theirs
-        are wanted: a page may hold fewer, even none, and not be the last.
+        At most `limit` of them and `max_bytes`, but at least one if there is one. A completion's
+        size is its order's content, its result or failure, and COMPLETION_BYTES for the rest. The
+        work is bounded; with a filter it grows only with the completions of the wanted customer or
+        tier. A page may hold fewer, even none, and not be the last.
 
-        Raises CursorExpired when some of what follows has been forgotten.
+        Raises CursorExpired when some completions after `after` have been pruned.
         """
 
     async def bounds(self) -> tuple[int, int]:
-        """Tell the sequences of the newest completion that was forgotten, and of the newest."""
+        """Return two sequences: of the newest completion that was pruned, and of the newest."""
 
     async def oldest_waiting(self) -> dict[Tier, int]:
-        """Tell the accept time of the oldest queued order of each tier that has one."""
+        """Return the accept time of the oldest queued order, for each tier that has one."""

@@ -1,4 +1,4 @@
-"""What a commit is asked to change, and what it answers."""
+"""What a commit changes, and what it returns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What came of the attempt that `lease` stands for."""
+    """How the attempt of `lease` ended."""
 
     lease: Lease
     ending: Ending
@@ -32,32 +32,32 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """How many more orders may wait, and how many more if they are regular ones."""
+    """How many more orders may wait in all, and how many more regular ones."""
 
     total: int
     regular: int
     per_customer: int | None = None
-    """How many orders of one customer may wait in all; None: as many as it likes."""
+    """How many orders of one customer may wait in all; None: no limit."""
     waiting: int | None = None
-    """How many waited when this was said, so that it holds however many do when it is gone by."""
+    """How many orders waited when this was computed, so that a later commit can correct it."""
 
     def spare(self, waiting: int) -> int:
-        """Tell how much more room there is than was said, if so many wait now."""
+        """Return by how much the capacity has grown, if `waiting` orders wait now."""
         return 0 if self.waiting is None else self.waiting - waiting
 
 
 @dataclass(frozen=True, slots=True)
 class OverCapacity:
-    """A group was refused because it would have made more orders wait than may."""
+    """A group of `orders` orders was refused: with it, too many orders would wait."""
 
     orders: int
     customer_id: str | None = None
-    """The customer of which as many wait as may; None: of all together."""
+    """The customer of which too many would wait; None: too many of all customers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """The `limit` most urgent orders behind `after` are asked for too, of tiers not paused."""
+    """Asks for the `limit` most urgent queue entries after `after`, of tiers not paused."""
 
     after: QueueEntry
     limit: int
@@ -65,10 +65,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimNext:
-    """The `most` most urgent orders there are shall start, of tiers not paused.
+    """Asks the store to start its most urgent orders, at most `most`, of tiers not paused.
 
-    One during whose attempts the process died `alone` times starts only where nothing else is in
-    process (`is_idle`), and then alone; nothing starts past it.
+    An order during whose attempts the process died `alone` times starts only when nothing else is
+    in process (`is_idle`), and then alone. No less urgent order starts before it.
     """
 
     most: int
@@ -78,10 +78,11 @@ class ClaimNext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prune:
-    """At most `limit` of the oldest completions are to be forgotten, with their orders.
+    """Asks the store to prune the oldest completions, at most `limit`, with their orders.
 
-    Only those that ended before `completed_before`; and as many request_ids of orders forgotten
-    already, that ended before `requests_before` (None: none). Microseconds since 1970.
+    Only orders that ended before `completed_before`. Also at most `limit` request_ids of orders
+    that were pruned before and ended before `requests_before` (None: no request_ids). Times are
+    microseconds since 1970.
     """
 
     completed_before: int
@@ -91,34 +92,34 @@ class Prune:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What is to be made durable together, in this order of effect.
+    """What one commit makes durable together; the fields take effect in their order here.
 
-    Before all of it, what is due is done: scheduled orders whose time has come are queued, waiting
-    orders whose time is over expire.
+    Before all of them, the commit does what is due: scheduled orders whose time has come are
+    queued, and waiting orders whose expire_time has come expire.
     """
 
     settles: Sequence[Settlement] = ()
     releases: Sequence[Lease] = ()
     cancels: Sequence[int] = ()
-    """Accept sequences of orders to be cancelled."""
+    """Accept sequences of orders to cancel."""
     pauses: Mapping[Tier, bool] = field(default_factory=dict)
-    """Tiers to be paused (True) or resumed."""
+    """Tiers to pause (True) or resume (False)."""
     accepts: Sequence[Sequence[NewOrder]] = ()
     """Groups of orders; each group is accepted as a whole or not at all."""
     capacity: Capacity = Capacity(total=0, regular=0)
     claims: Sequence[QueueEntry] = ()
-    """The orders that start now, in the order of their start."""
+    """The orders to start, in the order of their start."""
     claim_next: ClaimNext | None = None
-    """Or those that the store finds most urgent."""
+    """Or: start those that are most urgent in the store."""
     page: Page | None = None
     prune: Prune | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreState:
-    """How the store stands, and what has happened since it was told the last time.
+    """The store's state, and what has happened since the last StoreState.
 
-    Where other processes use the store too, that is theirs as well.
+    Where other processes use the store too, what they did is included.
     """
 
     counts: CountsByTier
@@ -127,40 +128,40 @@ class StoreState:
     completion_counts: Mapping[Tier, int]
     """How many orders of each tier ended."""
     start_count: int = 0
-    """How many attempts began."""
+    """How many attempts started."""
     paused: frozenset[Tier] = frozenset()
     next_due: int | None = None
-    """When the next waiting order falls due or expires; more may be due already."""
+    """When the next waiting order falls due or expires; a time in the past: more is due already."""
     head: int
     """The sequence of the newest completion."""
     earliest: int
-    """The sequence of the newest completion that was forgotten, 0 if none was."""
+    """The sequence of the newest completion that was pruned, 0 if none was."""
     to_stop: Sequence[int] = ()
-    """Orders in process here that somebody else asked to cancel: their accept sequences."""
+    """Accept sequences of orders in process here that were cancelled at another process."""
     workers: int | None = None
-    """How many workers all that use the store have; None: those of this process."""
+    """How many workers all processes that use the store have; None: only this process uses it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed(StoreState):
-    """What became of the Changes, each list in their order; and how the store stands then."""
+    """What a commit did with the Changes, each list in their order; and the state after it."""
 
     settled: list[State | None] = field(default_factory=list)
-    """Where the order stands now; None: the lease was no longer good, nothing was changed."""
+    """The order's state now; None: the lease was no longer valid, and nothing was changed."""
     released: list[State | None] = field(default_factory=list)
-    """As above."""
+    """As in `settled`."""
     cancelled: list[Cancelled | None] = field(default_factory=list)
     """None: there is no such order."""
     accepted: list[tuple[Receipt, ...] | RequestIdReused | OverCapacity] = field(
         default_factory=list
     )
     claimed: list[Lease | None] = field(default_factory=list)
-    """None: the order waits no longer, there is nothing to start."""
+    """None: the order no longer waits, so it did not start."""
     claimed_next: list[Lease] = field(default_factory=list)
     """What started because of `claim_next`, most urgent first."""
     queued: list[QueueEntry] = field(default_factory=list)
-    """All that was queued by this commit: new, given back, fallen due. A store that other processes
-    use too does not tell: nobody who knows it knows all that waits."""
+    """Every order that this commit queued: accepted, released or fallen due. A shared store leaves
+    it empty: one process does not see what the others queue, so it keeps no queue of its own."""
     page: list[QueueEntry] = field(default_factory=list)
     pruned: int = 0
-    """How much was forgotten; as much as the limit: there may be more."""
+    """How much was pruned; when it is as much as the limit, there may be more."""

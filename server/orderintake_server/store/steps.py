@@ -1,4 +1,4 @@
-"""The numbered steps that made a store's tables: each is applied once, and never changed."""
+"""The numbered steps that make a store's tables: each is applied once and never changed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LEAST = re.compile(r"-- least: (\d+)\n")
 class Step(NamedTuple):
     """One change of the tables.
 
-    `least` is the release of the server's functions that works with these tables at the least: its
-    first line may say so, as `-- least: N`.
+    `least` is the oldest release of the server's functions that works with these tables. The
+    step's first line may set it, as `-- least: N`; without that it is 1.
     """
 
     number: int
@@ -28,17 +28,17 @@ class Step(NamedTuple):
 
     @property
     def checksum(self) -> str:
-        """Tell this text from any other: SHA-256, in hexadecimal digits."""
+        """The checksum of this step's text, as `checksum` computes it."""
         return checksum(self.text)
 
 
 def checksum(text: str) -> str:
-    """Tell a text from any other: SHA-256, in hexadecimal digits."""
+    """Return the checksum of a text: SHA-256, in hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def steps(package: str) -> list[Step]:
-    """Give the steps in the folder `tables` of a package, in their order."""
+    """Return the steps in the folder `tables` of a package, in their order."""
     folder = resources.files(package).joinpath("tables")
     texts = [file.read_text() for file in sorted(folder.iterdir(), key=lambda file: file.name)]
     return [_step(number, text) for number, text in enumerate(texts, start=1)]
@@ -50,10 +50,10 @@ def _step(number: int, text: str) -> Step:
 
 
 def refuse_changed(known: Sequence[Step], applied: Mapping[int, str]) -> None:
-    """Check the steps that were applied, by number with their checksums, against those known here.
+    """Compare the steps that were applied (number to checksum) with those that this server knows.
 
-    Raises StartupFailed when one of them was another text: the tables are not what this server
-    takes them for.
+    Raises StartupFailed when a step was applied with another text: the tables may not be what this
+    server expects.
     """
     for step in known:
         if applied.get(step.number, step.checksum) != step.checksum:

@@ -1,1 +1,1 @@
-"""From completed to told: the head of the completion log, and those who follow it."""
+"""From the completion log to its subscribers: the head of the log, the ring, subscriptions."""

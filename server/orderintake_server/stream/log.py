@@ -1,4 +1,4 @@
-"""The completion log as its readers see it: what is new is read once, for all who wait for it."""
+"""The head of the completion log: new completions are read once, for all waiting subscribers."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     _Waiting = set[asyncio.Future["Woken"]]
 
 PAGE_ENTRIES = 256
-"""Completions that are read and encoded at once: some 5 ms, for which all else waits."""
+"""Completions read and encoded at once: about 5 ms, in which the event loop does nothing else."""
 PAGE_BYTES = 1024 * 1024
 AWAY_SECONDS = 0.25
-"""Between two attempts to read a log that cannot be reached."""
+"""Seconds between two attempts to read the log while the store is away."""
 
 log = structlog.get_logger()
 
 
 class Woken(NamedTuple):
-    """Why a wait is over: up to the sequence `after`, nothing came that was waited for."""
+    """The end of a wait: up to sequence `after`, no wanted completion came."""
 
     after: int
     is_silent: bool = False
-    """Nothing came, the time was up."""
+    """The wait ended because its time was up."""
 
 
 class CompletionLog:
     """The bounds of the log, its newest completions, and the subscribers that wait for more.
 
-    One task, `run`, reads what is new, once for all. A subscriber that has fallen behind reads the
-    log for itself. This object alone knows, and changes, where the log begins and ends.
+    One task, `run`, reads new completions once, for all subscribers. A subscriber that has fallen
+    behind reads the log by itself. Only this object keeps where the log begins and ends.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class CompletionLog:
         earliest: int,
         ring: Ring | None = None,
     ) -> None:
-        """Begin with the log as it was found: `head` is its newest completion.
+        """Begin with the bounds of the log: `head` is the sequence of its newest completion.
 
-        `earliest` is the newest one that was forgotten, 0 if none was. What `encode` gives of
-        several completions can be joined to one message.
+        `earliest` is the sequence of the newest completion that was pruned, 0 if none was. The
+        bytes that `encode` returns for several completions can be joined to one message.
         """
         self._store = store
         self._encode = encode
-        self._moved = asyncio.Event()
+        self._changed = asyncio.Event()
         self._waiting: dict[tuple[str | None, Tier | None], _Waiting] = {}
         self.ring = ring or Ring(head)
         self.head = head
@@ -70,56 +70,57 @@ class CompletionLog:
         self.is_closed = self.is_over = False
 
     def publish(self, head: int) -> None:
-        """Know that the log is durable up to `head`."""
+        """Note that the log is durable up to sequence `head`."""
         if head > self.head:
             self.head = head
-            self._moved.set()
+            self._changed.set()
 
-    def forget(self, earliest: int) -> None:
-        """Know that completions up to `earliest` were forgotten."""
+    def note_pruned(self, earliest: int) -> None:
+        """Note that completions up to sequence `earliest` were pruned."""
         self.earliest = max(self.earliest, earliest)
 
     def close(self) -> None:
-        """Let every subscriber that keeps up have what has completed so far, then end."""
+        """Send every subscriber that keeps up what has completed so far, then end."""
         self.is_closed = True
-        self._moved.set()
+        self._changed.set()
 
     @contextmanager
     def subscriber(self) -> Iterator[None]:
-        """Count one more subscriber inside; without any, nobody reads what is new."""
+        """Count one more subscriber while inside; without subscribers, `run` reads nothing."""
         if not self.subscribers:
             self.ring.restart(self.head)
-            self._moved.set()
+            self._changed.set()
         self.subscribers += 1
         try:
             yield
         finally:
             self.subscribers -= 1
 
-    # What is new
+    # New completions
 
     async def run(self) -> None:
-        """Read what is new and wake those who wait for it, until closed.
+        """Read new completions and wake the subscribers that wait for them, until closed.
 
         Raises StoreBroken or StoreFull when the store cannot be read.
         """
         try:
             while await self._has_more():
-                await self._read_on()
+                await self._read_next()
         finally:
             self.is_over = True
             self._wake_all()
 
     async def _has_more(self) -> bool:
-        """Wait until somebody wants to know what is new; False when closed and all is known."""
+        """Wait until there are new completions and subscribers; False: closed, and all was read."""
         while not self.subscribers or self.ring.end >= self.head:
             if self.is_closed:
                 return False
-            self._moved.clear()
-            await self._moved.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return True
 
-    async def _read_on(self) -> None:
+    async def _read_next(self) -> None:
+        """Read the page of the log after the ring's end, and wake the subscribers that want it."""
         after = self.ring.end
         try:
             page = await self._store.read_log(
@@ -128,17 +129,17 @@ class CompletionLog:
         except StoreAway as away:
             await self._wait_for_store(away)
             return
-        except CursorExpired:  # pruned before it was read; subscribers that want it are told so
+        except CursorExpired:  # pruned before it was read: subscribers get CursorExpired themselves
             self.ring.restart(self.head)
             self._wake_all()
             return
-        if self.ring.end == after:  # else all subscribers left, and others came
+        if self.ring.end == after:  # otherwise all subscribers left, others came, and it restarted
             entries = [self._entry(completion) for completion in page.completions]
             self.ring.extend(entries)
             self._wake(entries)
 
     async def _wait_for_store(self, away: StoreAway) -> None:
-        """Try again a little later; at the end, subscribers come back with their cursors."""
+        """Wait before the next attempt; when closed, give up: subscribers resume elsewhere."""
         log.warning("reading the completion log failed", error=str(away))
         if self.is_closed:
             self.ring.restart(self.head)
@@ -152,7 +153,7 @@ class CompletionLog:
     # Subscribers that wait
 
     async def wait(self, wanted: OrderFilter, *, seconds: float) -> Woken:
-        """Wait at the ring's end until something wanted comes, all is over, or the time is up."""
+        """Wait at the ring's end until a wanted completion comes, `run` ends, or the time is up."""
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[Woken] = loop.create_future()
         key = wanted.customer_id, wanted.tier
@@ -168,28 +169,28 @@ class CompletionLog:
                 del self._waiting[key]
 
     def _time_up(self, woken: asyncio.Future[Woken]) -> None:
-        _tell((woken,), Woken(self.ring.end, is_silent=True))
+        _resolve((woken,), Woken(self.ring.end, is_silent=True))
 
     def _wake(self, entries: Sequence[Entry]) -> None:
-        """Wake the subscribers that want one of these completions, each at the first it wants."""
+        """Wake each subscriber that wants one of these completions, before the first it wants."""
         for sequence, customer_id, tier, _ in entries:
             for key in ((None, None), (None, tier), (customer_id, None), (customer_id, tier)):
-                _tell(self._waiting.pop(key, ()), Woken(sequence - 1))
+                _resolve(self._waiting.pop(key, ()), Woken(sequence - 1))
 
     def _wake_all(self) -> None:
-        """Wake every subscriber, to look for itself."""
+        """Wake every subscriber, so that it looks at the log again."""
         waiting, self._waiting = self._waiting, {}
         for group in waiting.values():
-            _tell(group, Woken(0))
+            _resolve(group, Woken(0))
 
     # Reading the log itself
 
     async def read(
         self, wanted: OrderFilter, *, after: int, limit: int, from_earliest: bool = False
     ) -> LogPage:
-        """Read a page of the log, as much as one message may hold.
+        """Return a page of the log, as much as one message may hold.
 
-        Raises CursorExpired when some of what follows `after` has been forgotten; with
+        Raises CursorExpired when some completions after `after` have been pruned; but with
         `from_earliest` the page begins with the earliest completion that is still there.
         """
         while True:
@@ -198,24 +199,24 @@ class CompletionLog:
                     wanted, after=after, limit=limit, max_bytes=MESSAGE_BYTES
                 )
             except CursorExpired as expired:
-                after = self._after_forgotten(expired, may_skip=from_earliest)
+                after = self._after_pruned(expired, may_skip=from_earliest)
             else:
-                self.publish(page.end)  # a cursor there must be good from now on
+                self.publish(page.end)  # a cursor for this position must be valid from now on
                 return page
 
-    def _after_forgotten(self, expired: CursorExpired, *, may_skip: bool) -> int:
-        """Tell after what was forgotten to read on, for a reader to whom it does not matter."""
-        self.forget(expired.earliest)
+    def _after_pruned(self, expired: CursorExpired, *, may_skip: bool) -> int:
+        """Return the sequence after which a reader goes on that may skip what was pruned."""
+        self.note_pruned(expired.earliest)
         if not may_skip:
             raise expired
         return expired.earliest
 
     def encoded(self, page: LogPage) -> Cut:
-        """Encode a page of the log as the ring's completions are."""
+        """Encode a page of the log in the same way as the ring's completions."""
         return Cut(b"".join(map(self._encode, page.completions)), page.end)
 
 
-def _tell(waiting: Iterable[asyncio.Future[Woken]], why: Woken) -> None:
+def _resolve(waiting: Iterable[asyncio.Future[Woken]], result: Woken) -> None:
     for woken in waiting:
         if not woken.done():
-            woken.set_result(why)
+            woken.set_result(result)

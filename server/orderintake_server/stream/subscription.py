@@ -1,4 +1,4 @@
-"""One subscriber: a place in the completion log, and what to send next."""
+"""One subscription: a position in the completion log, and what to send next."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ if TYPE_CHECKING:
 
 
 class Subscription:
-    """What one subscriber was sent; it keeps nothing else, however slow its reader is.
+    """A subscriber's position in the log; it keeps nothing else, however slow the subscriber is.
 
-    Deliveries are, in this order: STARTED; what the log holds, page by page; CAUGHT_UP at its
-    head; then what completes, as it happens. HEARTBEAT comes after `heartbeat_seconds` of silence;
-    FELL_BEHIND when what follows is no longer in memory, and CAUGHT_UP again; GOING_AWAY is last.
+    Deliveries come in this order: STARTED; what is in the log, page by page; CAUGHT_UP at its head;
+    then completions as they happen. HEARTBEAT comes after `heartbeat_seconds` of silence.
+    FELL_BEHIND comes when the next completions are no longer in memory, and CAUGHT_UP again later.
+    GOING_AWAY is last.
     """
 
-    def __init__(self, completions: CompletionLog, asked: Subscribe, *, after: int) -> None:
-        """Begin after the sequence `after`, which is where `asked.start` is now."""
+    def __init__(self, completions: CompletionLog, request: Subscribe, *, after: int) -> None:
+        """Begin after the sequence `after`, which is where `request.start` is now."""
         self._completions = completions
         self._ring = completions.ring
-        self._wanted = asked.wanted
-        self._limit = asked.limit
-        self._heartbeat_seconds = asked.heartbeat_seconds
-        self._is_at_earliest = asked.start is StartAt.EARLIEST
+        self._wanted = request.wanted
+        self._limit = request.limit
+        self._heartbeat_seconds = request.heartbeat_seconds
+        self._is_at_earliest = request.start is StartAt.EARLIEST
         self._position = after
-        self._goal = completions.head
+        self._catch_up_at = completions.head
         self._time = asyncio.get_running_loop().time
-        self._told_at = self._time()
+        self._sent_at = self._time()
         self._has_started = self._has_caught_up = self._is_ending = False
 
     async def next(self) -> Delivery:
-        """Wait for the next delivery. After GOING_AWAY there is none.
+        """Wait for the next delivery and return it. After GOING_AWAY there is none.
 
-        Raises CursorExpired when some of what it has to read has been forgotten.
+        Raises CursorExpired when some completions that it has to read have been pruned.
         """
         if not self._has_started:
             self._has_started = True
@@ -46,22 +47,22 @@ class Subscription:
         while True:
             delivery = await self._look()
             if delivery is not None:
-                self._told_at = self._time()
+                self._sent_at = self._time()
                 return delivery
 
     async def _look(self) -> Delivery | None:
-        """Look for something to tell where it stands: in the log, in the ring, or at its end."""
+        """Look for a delivery from this position: from the log, from the ring, or at its end."""
         if self._position < self._ring.start:
             return await self._from_log()
         if self._position < self._ring.end:
             cut = self._ring.cut(self._wanted, after=self._position, limit=self._limit)
-            return self._moved(cut)
-        return await self._from_now_on()
+            return self._advance(cut)
+        return await self._at_head()
 
     async def _from_log(self) -> Delivery | None:
-        """Tell one page; once all is closed, only one."""
+        """Deliver one page of the log; once the log is closed, one page and no more."""
         if self._has_caught_up:
-            self._has_caught_up, self._goal = False, self._completions.head
+            self._has_caught_up, self._catch_up_at = False, self._completions.head
             return self._signal(Signal.FELL_BEHIND)
         if self._is_ending:
             return self._signal(Signal.GOING_AWAY)
@@ -72,13 +73,13 @@ class Subscription:
             limit=self._limit,
             from_earliest=self._is_at_earliest,
         )
-        return self._moved(self._completions.encoded(page)) or self._after_silence()
+        return self._advance(self._completions.encoded(page)) or self._after_silence()
 
-    async def _from_now_on(self) -> Delivery | None:
-        """Wait for what comes; anything at all, until it has caught up."""
+    async def _at_head(self) -> Delivery | None:
+        """Wait for a wanted completion; for any completion as long as it has not caught up."""
         if self._completions.is_over:
             return self._signal(Signal.GOING_AWAY)
-        has_caught_up = self._position >= self._goal
+        has_caught_up = self._position >= self._catch_up_at
         if has_caught_up and not self._has_caught_up:
             self._has_caught_up = True
             return self._signal(Signal.CAUGHT_UP)
@@ -92,14 +93,14 @@ class Subscription:
         return None if self._seconds_to_heartbeat() else self._signal(Signal.HEARTBEAT)
 
     def _seconds_to_heartbeat(self) -> float:
-        return max(self._told_at + self._heartbeat_seconds - self._time(), 0.0)
+        return max(self._sent_at + self._heartbeat_seconds - self._time(), 0.0)
 
-    def _moved(self, cut: Cut) -> Delivery | None:
-        """Go on to the end of a cut; tell it, if it holds anything."""
+    def _advance(self, cut: Cut) -> Delivery | None:
+        """Move the position to the end of a cut; deliver the cut, if it holds anything."""
         self._position = cut.end
         if not cut.encoded:
             return None
-        self._is_at_earliest = False  # from here on, what is forgotten would be missed
+        self._is_at_earliest = False  # from now on, a pruned completion would be a missed one
         return self._delivery(Signal.UNSPECIFIED, cut.encoded)
 
     def _signal(self, signal: Signal) -> Delivery:

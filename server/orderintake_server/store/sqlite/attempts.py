@@ -1,4 +1,4 @@
-"""How orders start, and how their attempts end."""
+"""How attempts start and end: claim, settle, release, and recover after a crash."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
-    """Move orders from the queue into workers' hands, in the order given."""
-    found = _queued(unit, claims)
+    """Start orders that are queued, in the order of `claims`; None for one no longer queued."""
+    queued = _queued(unit, claims)
     leases: list[Lease | None] = []
-    for place in claims:
-        mover = found.pop(place.accept_sequence, None)
-        leases.append(_lease(unit, mover) if mover else None)
+    for entry in claims:
+        waiting_order = queued.pop(entry.accept_sequence, None)
+        leases.append(_lease(unit, waiting_order) if waiting_order else None)
     orders = [lease.order for lease in leases if lease]
     insert(
         unit.connection,
@@ -45,13 +45,13 @@ def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
 
 
 def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, WaitingOrder]:
-    """Read those of the claimed orders that are queued."""
+    """Return those of the claimed orders that are queued, by accept sequence."""
     rows = unit.connection.execute(
         f"SELECT {ACCEPTED}, r.attempt_count, r.crash_count"
         " FROM json_each(?) k CROSS JOIN orders o ON o.accept_sequence = k.value"
         " CROSS JOIN ready r ON r.tier = o.tier AND r.rank = o.rank"
         " AND r.accept_sequence = o.accept_sequence",
-        (as_json(place.accept_sequence for place in claims),),
+        (as_json(entry.accept_sequence for entry in claims),),
     )
     return {
         row[0]: WaitingOrder(order_of(row, State.QUEUED, (attempt_count, 0, 0)), crash_count)
@@ -59,71 +59,78 @@ def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, Waiting
     }
 
 
-def _lease(unit: UnitOfWork, mover: WaitingOrder) -> Lease:
-    """Start an order that was queued."""
+def _lease(unit: UnitOfWork, waiting_order: WaitingOrder) -> Lease:
+    """Number the start of an order that was queued, and return its lease."""
     unit.counters.started += 1
     unit.start_count += 1
     order = replace(
-        mover.order,
-        state=TRANSITIONS[mover.order.state, Event.CLAIM],
-        attempt_count=mover.order.attempt_count + 1,
+        waiting_order.order,
+        state=TRANSITIONS[waiting_order.order.state, Event.CLAIM],
+        attempt_count=waiting_order.order.attempt_count + 1,
         start_sequence=unit.counters.started,
         start_time=unit.now,
     )
-    return Lease(order=order, crash_count=mover.crash_count)
+    return Lease(order=order, crash_count=waiting_order.crash_count)
 
 
 def settle(unit: UnitOfWork, settles: Sequence[Settlement]) -> list[State | None]:
-    """End attempts whose lease is still good: in the log, or to be tried again."""
-    good = _end_leases(unit, [settle.lease for settle in settles])
-    stands: list[State | None] = []
+    """Record how attempts ended whose lease is still valid: in the log, or for a retry.
+
+    Returns each order's state; None where the lease was not valid.
+    """
+    valid = _end_leases(unit, [settle.lease for settle in settles])
+    states: list[State | None] = []
     ends: list[End] = []
-    again: list[tuple[WaitingOrder, int]] = []
+    retries: list[tuple[WaitingOrder, int]] = []
     for lease, ending in ((settle.lease, settle.ending) for settle in settles):
         order = lease.order
-        is_cancelled = good.pop(order.start_sequence, None)
+        is_cancelled = valid.pop(order.start_sequence, None)
         if is_cancelled is None:
-            stands.append(None)
+            states.append(None)
             continue
-        is_heeded = is_cancelled and ending.event is not Event.SUCCEED
-        event = Event.CANCEL if is_heeded else ending.event
-        stands.append(TRANSITIONS[order.state, event])
+        has_stopped = is_cancelled and ending.event is not Event.SUCCEED
+        event = Event.CANCEL if has_stopped else ending.event
+        states.append(TRANSITIONS[order.state, event])
         if event is Event.RETRY:
-            again.append((WaitingOrder(order, lease.crash_count), unit.now + ending.retry_after))
+            retries.append((WaitingOrder(order, lease.crash_count), unit.now + ending.retry_after))
         elif event is Event.CANCEL:
             ends.append(End(order, event))
         else:
             ends.append(End(order, event, ending.failure, ending.result))
     unit.end(ends)
-    if again:
-        unit.schedule([mover for mover, _ in again], [due for _, due in again])
-    return stands
+    if retries:
+        unit.schedule([order for order, _ in retries], [due for _, due in retries])
+    return states
 
 
 def release(unit: UnitOfWork, leases: Sequence[Lease]) -> list[State | None]:
-    """Let interrupted orders wait again, the attempt not counted; or end, if that was asked."""
-    good = _end_leases(unit, leases)
-    stands: list[State | None] = []
+    """Queue interrupted orders again, the attempt not counted; end those that were cancelled.
+
+    Returns each order's state; None where the lease was not valid.
+    """
+    valid = _end_leases(unit, leases)
+    states: list[State | None] = []
     for lease in leases:
         order = lease.order
-        is_cancelled = good.pop(order.start_sequence, None)
+        is_cancelled = valid.pop(order.start_sequence, None)
         if is_cancelled is None:
-            stands.append(None)
+            states.append(None)
             continue
         event = Event.CANCEL if is_cancelled else Event.RELEASE
-        stands.append(TRANSITIONS[order.state, event])
+        states.append(TRANSITIONS[order.state, event])
         if is_cancelled:
             unit.end([End(order, event)])
         else:
             uncounted = replace(order, attempt_count=order.attempt_count - 1)
             unit.enqueue([WaitingOrder(uncounted, lease.crash_count)])
-    return stands
+    return states
 
 
 def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> dict[int, bool]:
-    """Delete the leases that are still good; tell, by start sequence, whether a stop was asked.
+    """Delete the leases that are still valid.
 
-    A start sequence is one attempt's alone, so an older attempt's lease finds nothing.
+    Returns, by start sequence, whether the order was cancelled meanwhile. A start sequence belongs
+    to one attempt only, so the lease of an older attempt matches no row.
     """
     rows = unit.connection.execute(
         "DELETE FROM leases WHERE accept_sequence IN (SELECT value FROM json_each(?))"
@@ -134,23 +141,23 @@ def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> dict[int, bool]:
             as_json(lease.order.start_sequence for lease in leases),
         ),
     ).fetchall()
-    good = {start: bool(is_cancelled) for start, is_cancelled in rows}
+    valid = {start: bool(is_cancelled) for start, is_cancelled in rows}
     orders = {lease.order.start_sequence: lease.order for lease in leases}
-    unit.count_processing(-1, [orders[start] for start in good])
-    return good
+    unit.count_processing(-1, [orders[start] for start in valid])
+    return valid
 
 
 def recover(unit: UnitOfWork, max_crashes: int) -> tuple[int, int]:
-    """End or queue again what was in process when the last server died.
+    """Queue again, or end, the orders that were in process when the last server crashed.
 
-    Returns how many are queued again, and how many were quarantined.
+    Returns how many were queued again, and how many were quarantined.
     """
     rows = unit.connection.execute(
         f"SELECT {ACCEPTED}, l.attempt_count, l.start_sequence, l.start_time, l.crash_count,"
         " l.cancel_requested FROM leases l JOIN orders o ON o.accept_sequence = l.accept_sequence"
     ).fetchall()
     unit.connection.execute("DELETE FROM leases")
-    again: list[WaitingOrder] = []
+    requeued: list[WaitingOrder] = []
     ends: list[End] = []
     for *accepted, attempts, start_sequence, start_time, crashes, is_cancelled in rows:
         order = order_of(accepted, State.PROCESSING, (attempts, start_sequence, start_time))
@@ -159,11 +166,11 @@ def recover(unit: UnitOfWork, max_crashes: int) -> tuple[int, int]:
         elif crashes + 1 >= max_crashes:
             ends.append(End(order, Event.QUARANTINE, _quarantined(crashes + 1)))
         else:
-            again.append(WaitingOrder(order, crashes + 1))
-    unit.count_processing(-1, [mover.order for mover in again] + [end.order for end in ends])
-    unit.enqueue(again)
+            requeued.append(WaitingOrder(order, crashes + 1))
+    unit.count_processing(-1, [order for order, _ in requeued] + [end.order for end in ends])
+    unit.enqueue(requeued)
     unit.end(ends)
-    return len(again), sum(end.event is Event.QUARANTINE for end in ends)
+    return len(requeued), sum(end.event is Event.QUARANTINE for end in ends)
 
 
 def _quarantined(crashes: int) -> Failure:

@@ -1,4 +1,4 @@
-"""Whether a store keeps its promises: every rule is a query that finds what breaks it."""
+"""The audit of a SQLite store: every rule is a query that finds what breaks it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def audit(directory: Path) -> list[Finding]:
-    """Check the store in `directory`, which a server may be using; an empty list is a clean one.
+    """Check the store in `directory`, which a server may be using; return every broken rule.
 
-    Raises StartupFailed when there is no store, or none of this version.
+    Raises StartupFailed when there is no store, or its schema is of another version.
     """
     path = directory / database.NAME
     if not path.is_file():
@@ -32,7 +32,7 @@ def audit(directory: Path) -> list[Finding]:
             schema.refuse_other_schema(connection, path)
             connection.execute("BEGIN")
             _use_the_stores_rank(connection)
-            damage = list(_damage(connection))  # of a damaged file nothing else can be told
+            damage = list(_damage(connection))  # no other finding on a damaged file is reliable
             return damage or [*_broken_rules(connection), *_overtaken(connection)]
     except sqlite3.Error as error:
         raise StartupFailed(f"cannot read the store {path}: {error}") from error
@@ -44,11 +44,11 @@ def _use_the_stores_rank(connection: sqlite3.Connection) -> None:
 
 
 def _damage(connection: sqlite3.Connection) -> Iterator[Finding]:
-    """Find what SQLite itself finds wrong with the file."""
-    found = [text for (text,) in connection.execute("PRAGMA integrity_check(100)")]
-    if found != ["ok"]:
+    """Find the damage that SQLite itself reports of the file."""
+    reports = [text for (text,) in connection.execute("PRAGMA integrity_check(100)")]
+    if reports != ["ok"]:
         yield Finding(
-            rule="the file is sound", count=len(found), examples=tuple(map(str, found[:SHOWN]))
+            rule="the file is sound", count=len(reports), examples=tuple(map(str, reports[:SHOWN]))
         )
 
 
@@ -60,8 +60,8 @@ def _broken_rules(connection: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding(rule=rule, count=len(rows), examples=examples)
 
 
-_PLACES = """
-  SELECT accept_sequence, 'queued' AS place FROM ready
+_STATES = """
+  SELECT accept_sequence, 'queued' AS state FROM ready
   UNION ALL SELECT accept_sequence, 'scheduled' FROM scheduled
   UNION ALL SELECT accept_sequence, 'processing' FROM leases
   UNION ALL SELECT accept_sequence, 'ended' FROM log
@@ -80,11 +80,11 @@ RULES: dict[str, str] = {
         HAVING coalesce(min(l.sequence), p.sequence + 1) <> p.sequence + 1
           OR coalesce(max(l.sequence), p.sequence) <> c.completed""",
     "every order is in exactly one place": f"""
-        SELECT 'order ' || o.accept_sequence, coalesce(group_concat(p.place, ' and '), 'nowhere')
-        FROM orders o LEFT JOIN ({_PLACES}) p ON p.accept_sequence = o.accept_sequence
-        GROUP BY o.accept_sequence HAVING count(p.place) <> 1""",
+        SELECT 'order ' || o.accept_sequence, coalesce(group_concat(s.state, ' and '), 'nowhere')
+        FROM orders o LEFT JOIN ({_STATES}) s ON s.accept_sequence = o.accept_sequence
+        GROUP BY o.accept_sequence HAVING count(s.state) <> 1""",
     "nothing stands for an order that is not there": f"""
-        SELECT place, 'order ' || accept_sequence FROM ({_PLACES})
+        SELECT state, 'order ' || accept_sequence FROM ({_STATES})
         WHERE accept_sequence NOT IN (SELECT accept_sequence FROM orders)""",
     "accept sequences were all given": """
         SELECT 'order ' || accept_sequence, 'counter ' || accepted FROM orders, counters
@@ -128,10 +128,10 @@ RULES: dict[str, str] = {
         WHERE outcome NOT IN ({", ".join(f"{state:d}" for state in sorted(ENDED))})
           OR (outcome = {State.FAILED:d}) <> (failure_code IS NOT NULL)""",
 }
-"""What must be true of a store, each with the query that finds what breaks it."""
+"""The rules of a store, each with the query that finds what breaks it."""
 
 
-_STEPS = """
+_EVENTS = """
 WITH waits AS (
   SELECT o.rank, o.accept_sequence, o.tier, coalesce(s.start_sequence, 0) AS start_sequence,
     coalesce(s.start_time, 0) AS started, coalesce(g.complete_time, 0) AS ended, o.accept_time
@@ -141,18 +141,18 @@ WITH waits AS (
   LEFT JOIN log g ON g.accept_sequence = o.accept_sequence
   WHERE o.accept_sequence > (SELECT since FROM policy) AND o.not_before = 0)
 SELECT rank, accept_sequence, tier, start_sequence, started, ended, is_start FROM (
-  SELECT *, 0 AS is_start, accept_time AS moment FROM waits
+  SELECT *, 0 AS is_start, accept_time AS time FROM waits
   UNION ALL
   SELECT *, 1, max(started) OVER (ORDER BY start_sequence) FROM waits WHERE start_sequence > 0)
-ORDER BY moment, is_start DESC, start_sequence
+ORDER BY time, is_start DESC, start_sequence
 """
-"""What FirstStarts sees: times are those of commits."""
+"""The events that FirstStarts replays; a commit's time names the commit."""
 
 
 def _overtaken(connection: sqlite3.Connection) -> list[Finding]:
     """Find orders that started while a more urgent one waited."""
     pauses = connection.execute("SELECT time, tier, is_paused FROM pauses ORDER BY rowid")
     starts = FirstStarts(Pause(*row) for row in pauses)
-    for *wait, is_start in connection.execute(_STEPS):
+    for *wait, is_start in connection.execute(_EVENTS):
         starts.see(WaitSpan(*wait), is_start=is_start)
     return starts.findings()

@@ -1,4 +1,4 @@
-"""What waits, counted as it changes: by tier, by customer, and by rank."""
+"""Counts of the orders that have not ended, kept up to date: by tier, by customer and by rank."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from orderintake_server.views import CountsByTier
 
-_STANDS = (State.QUEUED, State.SCHEDULED, State.PROCESSING)
+_STATES = (State.QUEUED, State.SCHEDULED, State.PROCESSING)
 
 
 class CountChange(NamedTuple):
-    """One order comes to (+1) or leaves (-1) one of the places where it has not ended."""
+    """One order enters (+1) or leaves (-1) a state in which it has not ended."""
 
     sign: int
     state: State
@@ -27,47 +27,48 @@ class CountChange(NamedTuple):
 
 
 class Blocks:
-    """How many queued orders there are in each stretch of ranks.
+    """How many queued orders there are in each block of ranks.
 
-    A place in the queue is the count of all stretches before, and of a part of one: never more work
-    than there are stretches, and rows in one of them, however long the queue.
+    A position in the queue is the sum of the counts of all blocks before, and of the rows before
+    it in its own block. So the work is bounded by the number of blocks and the rows of one block,
+    however long the queue is.
     """
 
     def __init__(self, *, bits: int) -> None:
-        """Count by stretches of 2**bits ranks."""
+        """Count by blocks of 2**bits ranks."""
         self.bits = bits
         self._counts: dict[int, int] = {}
         self._sorted: list[int] = []
 
     def add(self, rank: int, count: int) -> None:
-        """Count orders that come to their stretch, or (negative) leave it."""
+        """Count orders that enter their block or (negative) leave it."""
         block = rank >> self.bits
-        left = self._counts.get(block, 0) + count
+        remaining = self._counts.get(block, 0) + count
         if block not in self._counts:
             insort(self._sorted, block)
-        self._counts[block] = left
-        if not left:
+        self._counts[block] = remaining
+        if not remaining:
             del self._counts[block]
             del self._sorted[bisect_left(self._sorted, block)]
 
     def before(self, rank: int) -> int:
-        """Count the orders in the stretches before the one of this rank."""
+        """Return how many orders are in the blocks before the block of this rank."""
         end = bisect_left(self._sorted, rank >> self.bits)
         return sum(self._counts[block] for block in self._sorted[:end])
 
 
 class Backlog:
-    """The counts, in step with the transaction: what is counted in it can be taken back."""
+    """The counts, which follow the transaction: what was counted in it can be rolled back."""
 
     def __init__(self, *, block_bits: int, counts_customers: bool) -> None:
-        """Begin with nothing; count customers too only where somebody will ask."""
+        """Begin with nothing; count by customer only where there is a limit for it."""
         self.blocks = Blocks(bits=block_bits)
-        self._counts = {tier: dict.fromkeys(_STANDS, 0) for tier in Tier}
+        self._counts = {tier: dict.fromkeys(_STATES, 0) for tier in Tier}
         self._customers: dict[str, int] | None = {} if counts_customers else None
         self._journal: list[CountChange] = []
 
     def counts(self) -> CountsByTier:
-        """Tell how many orders of each tier stand where."""
+        """Return how many orders of each tier are in each state."""
         return {
             tier: TierCounts(
                 queued=counts[State.QUEUED],
@@ -78,11 +79,11 @@ class Backlog:
         }
 
     def waiting_of(self, customer_id: str) -> int:
-        """Tell how many orders of a customer wait; 0 when customers are not counted."""
+        """Return how many orders of a customer wait; 0 when customers are not counted."""
         return self._customers.get(customer_id, 0) if self._customers else 0
 
     def load(self, tier: Tier, state: State, count: int) -> None:
-        """Begin with so many orders of a tier in this state; blocks and customers apart."""
+        """Begin with so many orders of a tier in this state; blocks and customers not included."""
         self._counts[tier][state] = count
 
     def load_customers(self, counts: Iterable[tuple[str, int]]) -> None:
@@ -90,33 +91,33 @@ class Backlog:
         for customer_id, count in counts:
             self._count_customer(customer_id, count)
 
-    def move(self, move: CountChange) -> None:
-        """Count a move, until it is kept or taken back."""
-        self._journal.append(move)
-        self._count(move)
+    def apply(self, change: CountChange) -> None:
+        """Count a change, which `commit` keeps and `rollback` undoes."""
+        self._journal.append(change)
+        self._count(change)
 
     def commit(self) -> None:
-        """Let what was counted since the last time stand."""
+        """Keep what was counted since the last commit or rollback."""
         self._journal.clear()
 
     def rollback(self) -> None:
-        """Undo what was counted since the last time."""
+        """Undo what was counted since the last commit or rollback."""
         while self._journal:
-            move = self._journal.pop()
-            self._count(move._replace(sign=-move.sign))
+            change = self._journal.pop()
+            self._count(change._replace(sign=-change.sign))
 
-    def _count(self, move: CountChange) -> None:
-        self._counts[move.tier][move.state] += move.sign
-        if move.state is State.QUEUED:
-            self.blocks.add(move.rank, move.sign)
-        if move.state is not State.PROCESSING:
-            self._count_customer(move.customer_id, move.sign)
+    def _count(self, change: CountChange) -> None:
+        self._counts[change.tier][change.state] += change.sign
+        if change.state is State.QUEUED:
+            self.blocks.add(change.rank, change.sign)
+        if change.state is not State.PROCESSING:
+            self._count_customer(change.customer_id, change.sign)
 
     def _count_customer(self, customer_id: str, count: int) -> None:
         if self._customers is None:
             return
-        left = self._customers.get(customer_id, 0) + count
-        if left:
-            self._customers[customer_id] = left
+        remaining = self._customers.get(customer_id, 0) + count
+        if remaining:
+            self._customers[customer_id] = remaining
         else:
             self._customers.pop(customer_id, None)

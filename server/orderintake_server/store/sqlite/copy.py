@@ -1,4 +1,4 @@
-"""The SQLite end of a copy: a file that is read, or one that is made and then put in its place."""
+"""The SQLite side of a copy: a store file that is read, or a new one that is written."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 UNFINISHED = "copying.db"
-"""The name of a store while it is made."""
+"""The name of a store's file until the copy is complete."""
 
 _BYTES = {"failure_code", "failure_message"}
-"""Columns of text that PostgreSQL has as bytes: its own texts do not hold every character."""
+"""Text columns that PostgreSQL keeps as bytes: its text type does not hold every character."""
 _ROWID = {"number": "rowid"}
-"""The key that SQLite gives by itself."""
+"""The key that SQLite assigns by itself."""
 
 
 class SqliteCopy:
-    """A database that one thread works on, in one transaction."""
+    """A SQLite database that one thread reads or writes, in one transaction."""
 
     def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
         """Work on an open database, on this thread."""
@@ -91,8 +91,8 @@ def _select(table: Table) -> str:
 
 
 def _insert(table: Table) -> str:
-    places = ", ".join("CAST(? AS TEXT)" if column in _BYTES else "?" for column in table.columns)
-    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({places})"
+    values = ", ".join("CAST(? AS TEXT)" if column in _BYTES else "?" for column in table.columns)
+    return f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({values})"
 
 
 def _write(connection: sqlite3.Connection, numbers: Numbers) -> None:
@@ -110,7 +110,7 @@ def _write(connection: sqlite3.Connection, numbers: Numbers) -> None:
 
 @asynccontextmanager
 async def _thread() -> AsyncIterator[tuple[ThreadPoolExecutor, ExitStack]]:
-    """Give a thread, and what is closed on it at the end, behind all that it was given to do."""
+    """Yield a thread, and a stack that the thread closes at the end, after all its other work."""
     with ThreadPoolExecutor(1, thread_name_prefix="copy") as thread:
         files = ExitStack()
         try:
@@ -119,17 +119,17 @@ async def _thread() -> AsyncIterator[tuple[ThreadPoolExecutor, ExitStack]]:
             await _on(thread, files.close)
 
 
-# A store that is read
+# The source: a store that is read
 
 
 @asynccontextmanager
 async def source(
     directory: Path, max_crashes: int, clock: Callable[[], int]
 ) -> AsyncIterator[SqliteCopy]:
-    """Hold the store in `directory`, as its server would find it when it starts.
+    """Open the store in `directory` as its server would find it after a start.
 
-    Nothing of it is changed but its schema, where that is older. Raises StartupFailed when it is in
-    use, and when there is none.
+    Nothing in it is changed, except that an older schema is updated. Raises StartupFailed when the
+    store is in use, or when there is none.
     """
     async with _thread() as (thread, files):
         connection = await _on(thread, lambda: _opened(directory, files))
@@ -151,33 +151,33 @@ def _opened(directory: Path, files: ExitStack) -> sqlite3.Connection:
 
 
 def _recover(connection: sqlite3.Connection, max_crashes: int, now: int) -> None:
-    """Let what was in process wait again, or end, in a transaction that is never committed."""
+    """Queue again, or end, what was in process, in a transaction that is never committed."""
     (head_start,) = connection.execute("SELECT vip_head_start FROM policy").fetchone()
     policy = Policy(ranking=Ranking(vip_head_start=head_start), max_crashes=max_crashes)
     connection.execute("BEGIN IMMEDIATE")
-    unit = UnitOfWork(connection, policy)  # nobody asks for its counts, so they are not loaded
+    unit = UnitOfWork(connection, policy)  # its counts are not used, so they are not loaded
     unit.begin(now)
     attempts.recover(unit, max_crashes)
     unit.flush()
 
 
-# A store that is made
+# The target: a store that is made
 
 
 @asynccontextmanager
 async def target(directory: Path) -> AsyncIterator[SqliteCopy]:
-    """Make a store in `directory`, which is there only if nothing is raised inside.
+    """Make a store in `directory`; it exists only if the block ends without an error.
 
-    Raises StartupFailed when there is one already, or the directory cannot be used.
+    Raises StartupFailed when there is a store already, or the directory cannot be used.
     """
     async with _thread() as (thread, files):
         connection = await _on(thread, lambda: _made(directory, files))
         yield SqliteCopy(connection, thread)
-        await _on(thread, lambda: _put_in_place(connection, directory))
+        await _on(thread, lambda: _publish(connection, directory))
 
 
 def _made(directory: Path, files: ExitStack) -> sqlite3.Connection:
-    """Make an empty store, without a journal: one that breaks off is removed, never mended."""
+    """Make an empty store, without a journal: an incomplete copy is deleted, never repaired."""
     files.enter_context(database.locked(directory))
     if any(directory.glob(f"{database.NAME}*")):
         raise StartupFailed(f"there is a store in {directory} already")
@@ -197,8 +197,8 @@ def _remove(directory: Path) -> None:
         path.unlink()
 
 
-def _put_in_place(connection: sqlite3.Connection, directory: Path) -> None:
-    """Let the store be durable, and only then be there."""
+def _publish(connection: sqlite3.Connection, directory: Path) -> None:
+    """Make the store durable, and only then give it its final name."""
     connection.execute("COMMIT")
     connection.close()
     path = directory / UNFINISHED

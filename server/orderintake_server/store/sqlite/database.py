@@ -1,4 +1,4 @@
-"""The database file of a SQLite store: held by one process, opened so that a commit is flushed."""
+"""The database file of a SQLite store: one process locks it, and every commit is flushed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 NAME = "orders.db"
 LOCK_NAME = "server.lock"
 CACHE_KIB = 16_384
-"""Page cache of one connection: a bound on memory, however large the store."""
+"""Page cache of one connection: it bounds the memory, however large the store is."""
 LOG_PAGES = 4_000
-"""Pages (of 4 KiB) in the write-ahead log before it is copied back: 16 MiB."""
+"""Pages (of 4 KiB) in the write-ahead log before a checkpoint copies them back: 16 MiB."""
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the directory for this process alone, making it if there is none.
+    """Lock the directory for this process alone while inside; make it if there is none.
 
-    Raises StartupFailed when another process holds it, naming its pid.
+    Raises StartupFailed when another process has locked it, and names its pid.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -34,14 +34,14 @@ def locked(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise StartupFailed(f"cannot use the data directory {directory}: {error}") from error
     try:
-        _take(descriptor, directory)
+        _lock(descriptor, directory)
         yield
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, directory: Path) -> None:
-    """Lock the open file and write our pid in it; the lock goes with the process."""
+def _lock(descriptor: int, directory: Path) -> None:
+    """Lock the open file and write our pid into it; the lock ends with the process."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -55,12 +55,12 @@ def _take(descriptor: int, directory: Path) -> None:
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open the database so that a commit means flushed, and threads may hand it on."""
+    """Open the database so that a commit is flushed; threads may use it one after the other."""
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA fullfsync = 1")  # macOS: a flush that reaches the disk
+    connection.execute("PRAGMA fullfsync = 1")  # macOS: only this flush reaches the disk
     connection.execute("PRAGMA checkpoint_fullfsync = 1")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")

@@ -1,4 +1,4 @@
-"""What happens to orders while they wait: their time comes, or is over, or they are cancelled."""
+"""What happens to orders while they wait: they fall due, expire, or are cancelled."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 DUE_ORDERS = 1_000
-"""Orders that fall due, and that expire, in one commit: what is left is done by the next."""
+"""At most so many orders fall due, and so many expire, in one commit; the next does the rest."""
 
 
 def sweep(unit: UnitOfWork) -> None:
-    """Expire the waiting orders whose time is over, and queue those whose time has come."""
+    """Expire the waiting orders whose expire_time has come, and queue those that are due."""
     if unit.next_due is None or unit.next_due > unit.now:
         return
     _expire(unit)
@@ -35,7 +35,7 @@ def sweep(unit: UnitOfWork) -> None:
 
 
 def _expire(unit: UnitOfWork) -> None:
-    numbers = _take(
+    numbers = _reached(
         unit,
         "SELECT accept_sequence FROM expiries WHERE expire_time <= ?"
         " ORDER BY expire_time, accept_sequence LIMIT ?",
@@ -45,12 +45,12 @@ def _expire(unit: UnitOfWork) -> None:
         " AND +accept_sequence IN (SELECT value FROM json_each(?))",
         (unit.now, as_json(numbers)),
     )
-    stands = standing(unit.connection, numbers).values()
-    end_waiting(unit, [order for order in stands if isinstance(order, Order)], Event.EXPIRE)
+    orders = standing(unit.connection, numbers).values()
+    end_waiting(unit, [order for order in orders if isinstance(order, Order)], Event.EXPIRE)
 
 
 def _fall_due(unit: UnitOfWork) -> None:
-    numbers = _take(
+    numbers = _reached(
         unit,
         "SELECT accept_sequence FROM scheduled WHERE due_time <= ?"
         " ORDER BY due_time, accept_sequence LIMIT ?",
@@ -69,11 +69,12 @@ def _fall_due(unit: UnitOfWork) -> None:
         for *accepted, attempts, crashes in rows
     ]
     if due:
-        unit.leave_schedule([mover.order for mover in due])
+        unit.leave_schedule([waiting_order.order for waiting_order in due])
         unit.enqueue(due)
 
 
-def _take(unit: UnitOfWork, query: str) -> list[int]:
+def _reached(unit: UnitOfWork, query: str) -> list[int]:
+    """Return the accept sequences of the orders whose time has come, at most DUE_ORDERS."""
     rows = unit.connection.execute(query, (unit.now, DUE_ORDERS)).fetchall()
     return [number for (number,) in rows]
 
@@ -90,11 +91,11 @@ def end_waiting(unit: UnitOfWork, orders: Sequence[Order], event: Event) -> list
 
 
 def cancel(unit: UnitOfWork, numbers: Sequence[int]) -> list[Cancelled | None]:
-    """Cancel what waits, ask what is processed to stop, and tell where all stand now."""
+    """Cancel the orders that wait and mark those in process as cancelled; return each answer."""
     before = standing(unit.connection, numbers)
-    found = [order for order in before.values() if isinstance(order, Order)]
-    end_waiting(unit, found, Event.CANCEL)
-    processed = [o.accept_sequence for o in found if o.state is State.PROCESSING]
+    orders = [order for order in before.values() if isinstance(order, Order)]
+    end_waiting(unit, orders, Event.CANCEL)
+    processed = [o.accept_sequence for o in orders if o.state is State.PROCESSING]
     unit.connection.execute(
         "UPDATE leases SET cancel_requested = 1"
         " WHERE accept_sequence IN (SELECT value FROM json_each(?))",

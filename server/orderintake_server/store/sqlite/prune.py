@@ -1,4 +1,4 @@
-"""How old completions and their orders are forgotten, a few at a time."""
+"""How old completions, their orders and their request_ids are pruned, a few at a time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def prune(unit: UnitOfWork, wanted: Prune) -> int:
-    """Forget the oldest completions, their orders, and request_ids; return how many of each."""
-    looked_at = unit.connection.execute(
+    """Prune the oldest completions with their orders, and request_ids; return how many in all."""
+    oldest = unit.connection.execute(
         "SELECT g.sequence, g.accept_sequence, g.outcome, g.complete_time, o.accept_time,"
         " o.customer_id, o.request_id"
         " FROM (SELECT * FROM log ORDER BY sequence LIMIT ?) g"
@@ -22,8 +22,8 @@ def prune(unit: UnitOfWork, wanted: Prune) -> int:
         " ORDER BY g.sequence",
         (wanted.limit,),
     ).fetchall()
-    # Times may go back with the clock: what is younger stays, and all that follows it.
-    rows = list(takewhile(lambda row: row[3] < wanted.completed_before, looked_at))
+    # The clock may have gone back: the first completion that is too young stays, and all after it.
+    rows = list(takewhile(lambda row: row[3] < wanted.completed_before, oldest))
     for _, _, outcome, complete_time, accept_time, customer_id, request_id in rows:
         if request_id is not None:
             unit.connection.execute(
@@ -32,12 +32,12 @@ def prune(unit: UnitOfWork, wanted: Prune) -> int:
                 (outcome, accept_time, complete_time, customer_id, request_id),
             )
     if rows:
-        _forget(unit, last=rows[-1][0], orders=[row[1] for row in rows])
-    return len(rows) + _forget_requests(unit, wanted)
+        _delete(unit, last=rows[-1][0], orders=[row[1] for row in rows])
+    return len(rows) + _delete_requests(unit, wanted)
 
 
-def _forget(unit: UnitOfWork, *, last: int, orders: list[int]) -> None:
-    """Delete the oldest completions up to one, and their orders."""
+def _delete(unit: UnitOfWork, *, last: int, orders: list[int]) -> None:
+    """Delete the completions up to sequence `last`, and their orders."""
     unit.connection.execute("DELETE FROM log WHERE sequence <= ?", (last,))
     for table in ("orders", "starts"):
         unit.connection.execute(
@@ -47,7 +47,7 @@ def _forget(unit: UnitOfWork, *, last: int, orders: list[int]) -> None:
     unit.connection.execute("UPDATE pruned SET sequence = ?", (last,))
 
 
-def _forget_requests(unit: UnitOfWork, wanted: Prune) -> int:
+def _delete_requests(unit: UnitOfWork, wanted: Prune) -> int:
     if wanted.requests_before is None:
         return 0
     return unit.connection.execute(

@@ -17,9 +17,9 @@ CREATE TABLE IF NOT EXISTS steps (number INTEGER PRIMARY KEY, checksum TEXT NOT 
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Apply the steps that the database has not seen, each whole or not at all.
+    """Apply the steps that the database does not have yet, each as a whole or not at all.
 
-    Raises StartupFailed when the database is of a newer version, or its steps were other ones.
+    Raises StartupFailed when the database is of a newer version, or a step had another text.
     """
     connection.execute("PRAGMA journal_mode = WAL")
     known = _known()
@@ -56,7 +56,7 @@ def _apply(connection: sqlite3.Connection, step: Step) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
-    """Read how many steps the database has seen; StartupFailed if more than there are."""
+    """Return how many steps the database has; raise StartupFailed for more than are known here."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     newest = len(_known())
     if version > newest:

@@ -1,4 +1,4 @@
-"""Statements for many rows at once: integers as one value, and inserts of many rows."""
+"""Statements that handle many rows at once: integers as one value, and inserts of many rows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_ROWS = 256
-"""Rows of one INSERT: 2560 values at the most, where SQLite takes 32,766."""
+"""Rows of one INSERT: at most 3072 values, where SQLite allows 32,766."""
 
 
 def as_json(numbers: Iterable[int]) -> str:
-    """Write integers as the JSON list that json_each reads: one statement for any count."""
+    """Return integers as a JSON list for json_each: so one statement serves any number of them."""
     return f"[{','.join(map(str, numbers))}]"
 
 
@@ -25,17 +25,18 @@ def insert(
     *,
     verb: str = "INSERT",
 ) -> None:
-    """Insert rows, many by one statement: row by row, Python's lock would change hands each time.
+    """Insert rows, many with one statement.
 
-    The counts of rows are powers of two, so that few different statements are ever prepared.
+    With a statement for each row, Python's lock would change threads each time. The numbers of
+    rows are powers of two, so that only a few different statements are ever prepared.
     """
     start = 0
     while start < len(rows):
         count = min(1 << ((len(rows) - start).bit_length() - 1), MAX_ROWS)
         chunk = rows[start : start + count]
-        places = f"({','.join('?' * len(chunk[0]))})"
+        placeholders = f"({','.join('?' * len(chunk[0]))})"
         connection.execute(
-            f"{verb} INTO {table} VALUES {','.join([places] * count)}",
+            f"{verb} INTO {table} VALUES {','.join([placeholders] * count)}",
             [value for row in chunk for value in row],
         )
         start += count

@@ -1,4 +1,4 @@
-"""The store for one machine: SQLite, one writer thread, everything in one flush per commit."""
+"""The store for one machine: SQLite, with one writer thread and one flush per commit."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 READERS = 2
-"""Threads that read; SQLite reads in parallel, Python's lock leaves little to gain beyond two."""
+"""Threads that read. SQLite reads in parallel, but Python's lock leaves little gain beyond two."""
 
 
 class SqliteStore:
-    """A `Store` in one directory that no other process uses meanwhile."""
+    """A `Store` in one directory, which no other process uses at the same time."""
 
     is_shared = False
 
     def __init__(self, path: Path, writer: Writer) -> None:
-        """Serve reads from the database at `path`, and writes through `writer`."""
+        """Read from the database at `path`; write through `writer`."""
         self._path = path
         self._writer = writer
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
@@ -87,12 +87,12 @@ class SqliteStore:
         return await _in_thread(self._reading, lambda: reads.oldest_waiting(self._reader()))
 
     async def watch(self) -> AsyncIterator[StoreState]:
-        """Keep `Store.news`: nobody else changes anything."""
+        """Keep `Store.watch`: no other process changes anything, so nothing ever comes."""
         await asyncio.Event().wait()
         yield StoreState(counts={}, accept_counts={}, completion_counts={}, head=0, earliest=0)
 
     def _reader(self) -> sqlite3.Connection:
-        """Give this thread's own connection for reading."""
+        """Return this thread's own connection for reading."""
         if not hasattr(self._local, "connection"):
             self._local.connection = database.connect(self._path, read_only=True)
             self._readers.append(self._local.connection)
@@ -100,28 +100,28 @@ class SqliteStore:
         return connection
 
     def close(self) -> None:
-        """Finish what was begun and let the files go; blocks until then."""
+        """Finish what has begun and close the connections for reading; block until then."""
         self._writing.shutdown()
         self._reading.shutdown()
         for connection in self._readers:
             connection.close()
 
 
-_NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
-"""What SQLite says on a full disk: of the database or its log, and of the log's index."""
+_DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+"""SQLite's codes for a full disk: for the database or its log, and for the log's index."""
 
 
 @asynccontextmanager
 async def sqlite_store(
     directory: Path, *, clock: Callable[[], int], policy: Policy | None = None
 ) -> AsyncIterator[SqliteStore]:
-    """Open the store in `directory`, making it if there is none; inside, nobody else can.
+    """Open the store in `directory`; make it if there is none. While inside, no other process can.
 
-    On entry everything that was in process is waiting again. `clock` tells the time in
+    On entry, everything that was in process waits again or has ended. `clock` returns the time in
     microseconds since 1970.
 
-    Raises StartupFailed when another process holds the directory, when the file is of a newer
-    version or is no store, or when it cannot be written.
+    Raises StartupFailed when another process has locked the directory, when the file is of a newer
+    version or is not a store, or when it cannot be written.
     """
     with ExitStack() as files:
         store = await asyncio.to_thread(_opened, directory, clock, policy or Policy(), files)
@@ -134,7 +134,7 @@ async def sqlite_store(
 def _opened(
     directory: Path, clock: Callable[[], int], policy: Policy, files: ExitStack
 ) -> SqliteStore:
-    """Open lock, database and store, each to be closed by `files`."""
+    """Open the lock, the database and the store; `files` closes them."""
     files.enter_context(database.locked(directory))
     path = directory / database.NAME
     try:
@@ -146,10 +146,10 @@ def _opened(
 
 
 async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-    """Run `work` in the pool, its SQLite errors told as the store's own."""
+    """Run `work` in the pool; raise its SQLite errors as StoreFull or StoreBroken."""
     try:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) in _NO_ROOM:
+        if getattr(error, "sqlite_errorcode", None) in _DISK_FULL:
             raise StoreFull(str(error)) from error
         raise StoreBroken(f"{getattr(error, 'sqlite_errorname', 'SQLite')}: {error}") from error

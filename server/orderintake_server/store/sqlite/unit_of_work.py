@@ -1,4 +1,4 @@
-"""One SQLite transaction: its numbers and counts, and the moves of orders from table to table."""
+"""One SQLite transaction: its sequences and counts, and how orders move from table to table."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from orderintake_server.store.base import Policy
 
 STRICT_BLOCK_BITS = 10
-"""Strict ranks are accept sequences: stretches of 1024 orders."""
+"""Strict ranks are accept sequences: blocks of 1024 orders."""
 AGED_BLOCK_BITS = 22
-"""Aged ranks are microseconds: stretches of 4 seconds."""
+"""Ranks with a head start are microseconds: blocks of 4 seconds."""
 
 
 @dataclass(slots=True)
 class Counters:
-    """The last number given of each kind, and the latest accept time."""
+    """The last accept, start and completion sequence, and the latest accept time."""
 
     accepted: int
     started: int
@@ -34,14 +34,14 @@ class Counters:
 
 
 class WaitingOrder(NamedTuple):
-    """An order that waits, or is about to, with how often the process died during its attempts."""
+    """An order that waits or is about to, and how often the process died during its attempts."""
 
     order: Order
     crash_count: int
 
 
 class End(NamedTuple):
-    """How an order ends."""
+    """How an order ends: by which event, with which failure or result."""
 
     order: Order
     event: Event
@@ -50,13 +50,13 @@ class End(NamedTuple):
 
 
 class UnitOfWork:
-    """The writer's numbers and counts, and the moves of orders, which keep the tables in step.
+    """The writer's sequences and counts, and the moves of orders, which keep the tables consistent.
 
     All of it follows the transaction: what was done since the last `commit` can be rolled back.
     """
 
     def __init__(self, connection: sqlite3.Connection, policy: Policy) -> None:
-        """Read the numbers; `load` counts, once everything is where it belongs."""
+        """Read the last sequences. The counts come with `load`, after `rerank`."""
         use_rank(connection, policy.ranking)
         self.connection = connection
         self.policy = policy
@@ -78,7 +78,7 @@ class UnitOfWork:
         self._committed_due: int | None = None
 
     def load(self) -> None:
-        """Count what waits."""
+        """Count the orders that have not ended."""
         execute = self.connection.execute
         for tier, count in execute("SELECT tier, count(*) FROM ready GROUP BY tier"):
             self.backlog.load(Tier(tier), State.QUEUED, count)
@@ -87,9 +87,9 @@ class UnitOfWork:
         )
         for block, count in blocks:
             self.backlog.blocks.add(block << self.backlog.blocks.bits, count)
-        for state, place in ((State.SCHEDULED, "scheduled"), (State.PROCESSING, "leases")):
+        for state, table in ((State.SCHEDULED, "scheduled"), (State.PROCESSING, "leases")):
             counts = execute(
-                f"SELECT o.tier, count(*) FROM {place} p"
+                f"SELECT o.tier, count(*) FROM {table} p"
                 " JOIN orders o ON o.accept_sequence = p.accept_sequence GROUP BY o.tier"
             )
             for tier, count in counts:
@@ -99,7 +99,7 @@ class UnitOfWork:
         self.look_ahead()
 
     def rerank(self) -> None:
-        """Give the orders that have not ended their ranks by this server's policy."""
+        """Rank the orders that have not ended by this server's policy, if it has changed."""
         head_start = self.policy.ranking.vip_head_start
         (stored,) = self.connection.execute("SELECT vip_head_start FROM policy").fetchone()
         if stored == head_start:
@@ -115,13 +115,13 @@ class UnitOfWork:
 
     def begin(self, now: int) -> None:
         """Begin a transaction at this time."""
-        self.now = max(now, self.now, self.counters.accept_time)  # no clock makes time go back
+        self.now = max(now, self.now, self.counters.accept_time)  # a clock that goes back does not
         self._committed, self._committed_due = replace(self.counters), self.next_due
         self.queued = []
         self.accept_counts, self.completion_counts, self.start_count = Counter(), Counter(), 0
 
     def flush(self) -> None:
-        """Write the numbers, if they have changed, into the transaction."""
+        """Write the sequences into the transaction, if they have changed."""
         now, committed = self.counters, self._committed
         if now != committed:
             self.connection.execute(
@@ -132,75 +132,75 @@ class UnitOfWork:
             self.connection.execute("UPDATE policy SET last_accept_time = ?", (now.accept_time,))
 
     def commit(self) -> None:
-        """Let all that was done stand: the transaction is durable."""
+        """Keep what was done: the transaction is durable."""
         self.backlog.commit()
 
     def rollback(self) -> None:
-        """Forget all that was done: the transaction failed."""
+        """Undo in memory what was done: the transaction failed."""
         self.counters, self.next_due = self._committed, self._committed_due
         self.backlog.rollback()
 
     def look_ahead(self) -> None:
-        """Find out when the next waiting order falls due or expires."""
+        """Read when the next waiting order falls due or expires."""
         (self.next_due,) = self.connection.execute(
             "SELECT min(due) FROM (SELECT min(due_time) AS due FROM scheduled"
             " UNION ALL SELECT min(expire_time) FROM expiries)"
         ).fetchone()
 
-    # The moves of orders; each leaves its old place first
+    # The moves of orders: an order leaves its old table before it enters another
 
-    def waiting(self, mover: WaitingOrder) -> QueueEntry:
-        """Tell an order's place in the queue."""
-        order = mover.order
+    def waiting(self, waiting_order: WaitingOrder) -> QueueEntry:
+        """Return an order's queue entry."""
+        order = waiting_order.order
         rank = self.policy.ranking.rank(order.tier, order.accept_sequence, order.accept_time)
-        return QueueEntry(rank, order.accept_sequence, order.tier, mover.crash_count)
+        return QueueEntry(rank, order.accept_sequence, order.tier, waiting_order.crash_count)
 
-    def enqueue(self, movers: Sequence[WaitingOrder]) -> None:
-        """Let orders wait in the queue."""
-        places = [self.waiting(mover) for mover in movers]
+    def enqueue(self, waiting_orders: Sequence[WaitingOrder]) -> None:
+        """Add orders to the queue."""
+        entries = [self.waiting(waiting_order) for waiting_order in waiting_orders]
         insert(
             self.connection,
             "ready",
             [
-                (place.tier, place.rank, place.accept_sequence, order.attempt_count, crashes)
-                for place, (order, crashes) in zip(places, movers, strict=True)
+                (entry.tier, entry.rank, entry.accept_sequence, order.attempt_count, crashes)
+                for entry, (order, crashes) in zip(entries, waiting_orders, strict=True)
             ],
         )
-        self._watch_expiry(movers)
-        self._count(+1, State.QUEUED, (mover.order for mover in movers))
-        self.queued += places
+        self._watch_expiry(waiting_orders)
+        self._count(+1, State.QUEUED, (order for order, _ in waiting_orders))
+        self.queued += entries
 
-    def schedule(self, movers: Sequence[WaitingOrder], due_times: Sequence[int]) -> None:
-        """Let orders wait for a time to come."""
+    def schedule(self, waiting_orders: Sequence[WaitingOrder], due_times: Sequence[int]) -> None:
+        """Let orders wait until their due times."""
         insert(
             self.connection,
             "scheduled",
             [
                 (order.accept_sequence, due, order.attempt_count, crashes)
-                for (order, crashes), due in zip(movers, due_times, strict=True)
+                for (order, crashes), due in zip(waiting_orders, due_times, strict=True)
             ],
         )
-        self._watch_expiry(movers)
-        self._count(+1, State.SCHEDULED, (mover.order for mover in movers))
-        self._foresee(due_times)
+        self._watch_expiry(waiting_orders)
+        self._count(+1, State.SCHEDULED, (order for order, _ in waiting_orders))
+        self._expect_due(due_times)
 
     def leave_queue(self, orders: Sequence[Order]) -> None:
-        """Take orders out of the queue, where they are known to be."""
+        """Remove orders from the queue; they must be in it."""
         for tier in {order.tier for order in orders}:
-            places = [self.waiting(WaitingOrder(o, 0)) for o in orders if o.tier is tier]
+            entries = [self.waiting(WaitingOrder(o, 0)) for o in orders if o.tier is tier]
             self.connection.execute(
                 "DELETE FROM ready WHERE tier = ? AND rank IN (SELECT value FROM json_each(?))"
                 " AND +accept_sequence IN (SELECT value FROM json_each(?))",
                 (
                     tier,
-                    as_json(place.rank for place in places),
-                    as_json(place.accept_sequence for place in places),
+                    as_json(entry.rank for entry in entries),
+                    as_json(entry.accept_sequence for entry in entries),
                 ),
             )
         self._count(-1, State.QUEUED, orders)
 
     def leave_schedule(self, orders: Sequence[Order]) -> None:
-        """Take orders out of the schedule, where they are known to be."""
+        """Remove orders from the schedule; they must be in it."""
         self.connection.execute(
             "DELETE FROM scheduled WHERE accept_sequence IN (SELECT value FROM json_each(?))",
             (as_json(order.accept_sequence for order in orders),),
@@ -236,25 +236,26 @@ class UnitOfWork:
         self.completion_counts.update(end.order.tier for end in ends)
         return [row[0] for row in rows]
 
-    def _watch_expiry(self, movers: Sequence[WaitingOrder]) -> None:
-        """Look at the orders again when their time is over; they may wait still, or again."""
-        rows = [(o.expire_time, o.accept_sequence) for o, _ in movers if o.expire_time]
+    def _watch_expiry(self, waiting_orders: Sequence[WaitingOrder]) -> None:
+        """Note the orders' expire_times; an order that does not wait by then does not expire."""
+        rows = [(o.expire_time, o.accept_sequence) for o, _ in waiting_orders if o.expire_time]
         insert(self.connection, "expiries", rows, verb="INSERT OR IGNORE")
-        self._foresee([row[0] for row in rows])
+        self._expect_due([row[0] for row in rows])
 
-    def _foresee(self, times: Sequence[int]) -> None:
+    def _expect_due(self, times: Sequence[int]) -> None:
+        """Bring `next_due` forward to the earliest of these times, if that is sooner."""
         if times:
             soonest = min(times)
             self.next_due = soonest if self.next_due is None else min(self.next_due, soonest)
 
     def _count(self, sign: int, state: State, orders: Iterable[Order]) -> None:
         for order in orders:
-            place = self.waiting(WaitingOrder(order, 0))
-            self.backlog.move(CountChange(sign, state, order.tier, order.customer_id, place.rank))
+            rank = self.waiting(WaitingOrder(order, 0)).rank
+            self.backlog.apply(CountChange(sign, state, order.tier, order.customer_id, rank))
 
 
 def use_rank(connection: sqlite3.Connection, ranking: Ranking) -> None:
-    """Let SQL on this connection call the ranking by the name order_rank."""
+    """Let SQL on this connection call the ranking as the function order_rank."""
     connection.create_function("order_rank", 3, ranking.rank, deterministic=True)
 
 

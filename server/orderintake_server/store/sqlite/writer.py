@@ -1,4 +1,4 @@
-"""How a set of changes becomes one SQLite transaction."""
+"""The writer: it applies a set of changes in one SQLite transaction."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ _BEFORE_ALL = QueueEntry(-1, 0, Tier.VIP, 0)
 
 
 class Writer:
-    """The one that writes: every call is one transaction, flushed before it returns.
+    """The only object that writes: each commit is one transaction, flushed before it returns.
 
-    Used by one thread at a time. SQLite's errors leave as they are, with nothing done.
+    One thread at a time may use it. After an error of SQLite, which is passed on, nothing is done.
     """
 
     def __init__(
         self, connection: sqlite3.Connection, clock: Callable[[], int], policy: Policy
     ) -> None:
-        """Take over an open database: whatever was in process waits again, or has ended."""
+        """Open for writing; orders that were in process are queued again, or have ended."""
         self._connection = connection
         self._clock = clock
         self._unit = UnitOfWork(connection, policy)
         self._paused = self._read_paused()
-        self.recovery = self._transact(lambda: self._take_over(policy))
+        self.recovery = self._transact(lambda: self._recover(policy))
 
     def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
         return self._transact(lambda: self._apply(changes))
 
     def position(self, accept_sequence: int) -> int:
-        """Keep `Store.position`; here, for the counts are the writer's."""
+        """Keep `Store.position`; it is here because the counts belong to the writer."""
         order = find(self._connection, accept_sequence)
         if not isinstance(order, Order) or order.state is not State.QUEUED:
             return 0
         return self._before(self._unit.waiting(WaitingOrder(order, 0))) + 1
 
     def _transact(self, work: Callable[[], _T]) -> _T:
-        """Run `work` as one transaction, which what is kept in memory of it follows."""
+        """Run `work` as one transaction; the state in memory is rolled back with it."""
         unit, paused = self._unit, self._paused
         unit.begin(self._clock())
         self._connection.execute("BEGIN IMMEDIATE")
@@ -73,8 +73,8 @@ class Writer:
         unit.commit()
         return outcome
 
-    def _take_over(self, policy: Policy) -> RecoveryReport:
-        """Bring everything to where it belongs when nothing is in process, and take stock."""
+    def _recover(self, policy: Policy) -> RecoveryReport:
+        """Rank by this policy, count, queue again what was in process; report what there is."""
         unit = self._unit
         unit.rerank()
         unit.load()
@@ -91,7 +91,7 @@ class Writer:
         )
 
     def _apply(self, changes: Changes) -> Committed:
-        """Make the changes one after the other, in the order that Changes tells."""
+        """Make the changes one after the other, in the order that Changes states."""
         unit = self._unit
         due.sweep(unit)
         settled = attempts.settle(unit, changes.settles) if changes.settles else []
@@ -116,7 +116,7 @@ class Writer:
         )
 
     def _state(self) -> dict[str, Any]:
-        """Tell how the store stands, and what this transaction has counted, as StoreState does."""
+        """Return the fields of StoreState: the state, and what this transaction has counted."""
         unit = self._unit
         return {
             "counts": unit.backlog.counts(),
@@ -141,16 +141,16 @@ class Writer:
         acceptance.store()
         return acceptance.receipts(decisions, self._before)
 
-    def _claim_next(self, asked: ClaimNext) -> list[Lease]:
-        """Start the most urgent orders there are; one that must run alone, with nothing beside."""
-        first = self._page(Page(after=_BEFORE_ALL, limit=asked.most))
-        entries = list(takewhile(lambda entry: entry.crash_count < asked.alone, first))
-        if first and not entries and asked.is_idle:
+    def _claim_next(self, wanted: ClaimNext) -> list[Lease]:
+        """Start the most urgent orders; an order that must run alone starts with no other."""
+        first = self._page(Page(after=_BEFORE_ALL, limit=wanted.most))
+        entries = list(takewhile(lambda entry: entry.crash_count < wanted.alone, first))
+        if first and not entries and wanted.is_idle:
             entries = first[:1]
         return [lease for lease in attempts.claim(self._unit, entries) if lease]
 
     def _pause(self, pauses: Mapping[Tier, bool]) -> None:
-        """Note which tiers may not start, and since when."""
+        """Record which tiers are paused or resumed, and since when."""
         for tier, is_paused in pauses.items():
             if is_paused != (tier in self._paused):
                 self._connection.execute(
@@ -166,7 +166,7 @@ class Writer:
         return frozenset(Tier(tier) for (tier,) in rows)
 
     def _page(self, page: Page) -> list[QueueEntry]:
-        """Read the most urgent orders after a place in the queue, of tiers that are not paused."""
+        """Return the most urgent entries after `page.after`, of tiers that are not paused."""
         tiers = [self._page_of(tier, page) for tier in Tier if tier not in self._paused]
         return list(islice(merge(*tiers), page.limit))
 
@@ -180,7 +180,7 @@ class Writer:
         return [QueueEntry(rank, number, tier, crashes) for rank, number, crashes in rows]
 
     def _before(self, entry: QueueEntry) -> int:
-        """Count the orders that are ahead of one in the queue."""
+        """Return how many orders are ahead of this entry in the queue."""
         blocks = self._unit.backlog.blocks
         start = entry.rank >> blocks.bits << blocks.bits
         (rest,) = self._connection.execute(
@@ -198,4 +198,4 @@ _BETWEEN = (
     + " UNION ALL ".join(_BETWEEN_OF_TIER.format(tier=tier) for tier in Tier)
     + ")"
 )
-"""Counts the orders from a rank on, and before a place in the queue, by each tier's index."""
+"""Counts the queued orders from a rank up to an entry, with each tier's index."""
