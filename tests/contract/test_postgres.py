@@ -11,7 +11,9 @@ import pytest
 from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
 from orderintake_server.store.changes import Changes, ClaimNext, Settlement
-from orderintake_server.store.postgres.call import CALL, Answer, Caller, arguments
+from orderintake_server.store.postgres.answer import Answer
+from orderintake_server.store.postgres.call import Caller, arguments
+from orderintake_server.store.postgres.functions import this_release
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import (
     AMPLE,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from orderintake_server.store.postgres.connector import Connection
 
 KINDS = kinds()
+RELEASE = this_release()
 LOCK = 8026370375060648052
 """The one that every commit takes."""
 GATE = 1
@@ -139,7 +142,7 @@ async def test_a_commit_that_is_cut_off_in_the_middle_changes_nothing(
 async def test_a_commit_waits_for_the_others_no_longer_than_its_time_out_and_changes_nothing(
     store: PostgresStore, operator: "Connection"
 ) -> None:
-    await operator.execute("ALTER FUNCTION orderintake.commit_changes SET lock_timeout = '50ms'")
+    await operator.execute(f"ALTER FUNCTION {RELEASE.schema}.commit_changes SET lock_timeout = '50ms'")
     try:
         async with operator.transaction():
             await operator.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
@@ -147,7 +150,7 @@ async def test_a_commit_waits_for_the_others_no_longer_than_its_time_out_and_cha
                 await place(store, new(b"coffee"))
         (receipt,) = await place(store, new())
     finally:
-        await operator.execute("ALTER FUNCTION orderintake.commit_changes SET lock_timeout = '10s'")
+        await operator.execute(f"ALTER FUNCTION {RELEASE.schema}.commit_changes SET lock_timeout = '10s'")
     assert receipt.order.accept_sequence == 1
 
 
@@ -237,7 +240,7 @@ async def test_a_commit_that_comes_behind_a_later_one_of_its_session_does_nothin
     changes = Changes(
         accepts=[[new()]], capacity=AMPLE, cancels=[1], claim_next=ClaimNext(most=1, is_idle=True)
     )
-    rows = await operator.fetch(CALL, *arguments(changes, late))
+    rows = await operator.fetch(RELEASE.call, *arguments(changes, late))
     assert Answer([tuple(row) for row in rows]).is_superseded
     assert (await look(store)).counts == before.counts
 

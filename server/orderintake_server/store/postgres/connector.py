@@ -25,18 +25,16 @@ if TYPE_CHECKING:
 
 Row = Sequence[Any]
 
-CONNECT_SECONDS = 5.0
-"""For one attempt to connect, to each of the hosts that the address names."""
 STATEMENTS = 100
 """Prepared statements kept by a connection."""
 SETTINGS = {"application_name": "orderintake", "tcp_user_timeout": "10000"}
-"""A commit's lock is held until its answer is in the network's buffers: a connection of which the
-other end takes nothing, being frozen or cut off, is given up after so many milliseconds."""
-CALL_SECONDS = 15.0
-"""For one call; what becomes of one that takes longer is not known."""
+"""A commit's lock is held until its answer is in the network's buffers. When the other end, frozen or
+cut off, takes nothing, the connection is given up after so many milliseconds."""
+COMMIT_LOCK = 8026370375060648052
+"""The advisory lock that a commit takes first: one commit at a time, of all servers."""
 BARRIER = "SELECT pg_logical_emit_message(true, 'orderintake', '')"
-"""Its commit is as durable as any other, and so is then all that can be seen: behind a crash that
-is not always on the standby yet."""
+"""Its commit is as durable as any other, and so is then all that can be seen: after a crash that is
+not always on the standby yet."""
 
 _UNREACHABLE = (
     asyncpg.InterfaceError,
@@ -55,14 +53,18 @@ lock not had in time; shut down, or cancelled; the disk does not answer."""
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """The way to the database: its address, and whether a pooler is in between.
+    """Makes connections to a database, at an address that names one server or several.
 
-    A pooler in transaction mode gives each transaction another connection: nothing is prepared
-    then, and each query is a transaction of its own.
+    `is_pooled`: there is a pooler in transaction mode in between, which gives each transaction
+    another connection. Nothing is prepared then, and each query is a transaction of its own.
     """
 
     address: str = field(repr=False)
     is_pooled: bool = False
+    connect_seconds: float = 5.0
+    """For one attempt to connect, to each of the hosts that the address names."""
+    call_seconds: float = 15.0
+    """For one call; what becomes of one that takes longer is not known."""
     _newest: list[str] = field(default_factory=list, repr=False, compare=False)
     """The address of the server that was reached the last time: it is tried first."""
 
@@ -96,23 +98,12 @@ class Connector:
         with failures(), _addresses():
             return await asyncpg.connect(
                 address,
-                timeout=CONNECT_SECONDS,
-                command_timeout=CALL_SECONDS,
+                timeout=self.connect_seconds,
+                command_timeout=self.call_seconds,
                 target_session_attrs=SessionAttribute.read_write,
                 statement_cache_size=0 if self.is_pooled else STATEMENTS,
                 server_settings={} if self.is_pooled else SETTINGS,
             )
-
-    async def connect_many(self, most: int) -> asyncpg.Pool[asyncpg.Record]:
-        """Make a pool of connections to read by, which change nothing that were to be reset."""
-
-        async def connect(*_: object, **_by_name: object) -> Connection:
-            return await self.connect_durably()
-
-        async def leave(_: object) -> None:
-            """Leave a connection as it is: a round trip less for each read."""
-
-        return await asyncpg.create_pool(min_size=0, max_size=most, connect=connect, reset=leave)
 
     async def fetch(self, connection: Lent, query: str, *values: object) -> list[Row]:
         """Give the rows of a query, which is a transaction of its own.

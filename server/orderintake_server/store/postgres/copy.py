@@ -12,7 +12,9 @@ from orderintake_server.errors import StartupFailed
 from orderintake_server.store.changes import Changes
 from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
 from orderintake_server.store.postgres import connector, schema
-from orderintake_server.store.postgres.call import CALL, Caller, arguments
+from orderintake_server.store.postgres.call import Caller, arguments
+from orderintake_server.store.postgres.connector import COMMIT_LOCK
+from orderintake_server.store.postgres.functions import this_release
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -128,7 +130,7 @@ async def _connected(address: str) -> AsyncIterator[Connection]:
     with connector.failures():
         connection = await asyncpg.connect(
             address,
-            timeout=connector.CONNECT_SECONDS,
+            timeout=connector.Connector.connect_seconds,
             target_session_attrs=SessionAttribute.read_write,
             statement_cache_size=0,  # there may be a pooler in between
         )
@@ -170,8 +172,7 @@ _NO_TIMEOUT = """
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 """
-_LOCK = "SELECT pg_try_advisory_xact_lock(8026370375060648052)"
-"""The one that every commit takes."""
+_LOCK = f"SELECT pg_try_advisory_xact_lock({COMMIT_LOCK})"
 _ALIVE = """
 SELECT string_agg(format('replica %s (%s workers)', quote_literal(replica), workers), ', ')
 FROM orderintake.sessions WHERE expires_at >= clock_timestamp()
@@ -194,7 +195,7 @@ async def source(
         await connection.transaction().start()  # and never committed
         await _hold(connection)
         with connector.failures():
-            await connection.fetch(CALL, *arguments(Changes(), recovery))
+            await connection.fetch(this_release().call, *arguments(Changes(), recovery))
         yield PostgresCopy(connection, clock)
 
 

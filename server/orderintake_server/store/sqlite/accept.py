@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
-from orderintake_server.domain import Completion, Order, Receipt, State, Tier
+from orderintake_server.domain import Order, State, Tier
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.changes import OverCapacity
+from orderintake_server.store.receipts import Pruned, Receipts, accepted_order
 from orderintake_server.store.sqlite.reads import standing
 from orderintake_server.store.sqlite.statements import insert
 from orderintake_server.store.sqlite.unit_of_work import WaitingOrder
@@ -18,21 +18,18 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
-    from orderintake_server.domain import NewOrder, QueueEntry
+    from orderintake_server.domain import Completion, NewOrder, QueueEntry
     from orderintake_server.store.changes import Capacity
+    from orderintake_server.store.receipts import Decision, Outcome
     from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
-
-Decision = list[int] | RequestIdReused | OverCapacity
 
 
 class _Held(NamedTuple):
-    """The order that a customer's request_id names, and what it came to if it was pruned."""
+    """The order that a customer's request_id names, and what became of it if it was pruned."""
 
     accept_sequence: int
     digest: bytes
-    outcome: int = 0
-    accept_time: int = 0
-    complete_time: int = 0
+    pruned: Pruned | None = None
 
 
 class Acceptance:
@@ -50,7 +47,7 @@ class Acceptance:
         self._fresh: dict[int, NewOrder] = {}
         self._orders: list[Order] = []
         self._customers: Counter[str] = Counter()
-        self._pruned: dict[int, tuple[NewOrder, _Held]] = {}
+        self._pruned: dict[int, Pruned] = {}
 
     def decide(self, group: Sequence[NewOrder]) -> Decision:
         """Give each order of the group its number, new or held; or refuse it, changing nothing."""
@@ -69,8 +66,8 @@ class Acceptance:
                 return RequestIdReused(
                     request_id=order.request_id or "", accept_sequence=held.accept_sequence
                 )
-            elif held.outcome:
-                self._pruned[held.accept_sequence] = (order, held)
+            elif held.pruned:
+                self._pruned[held.accept_sequence] = held.pruned
             numbers.append(held.accept_sequence)
         refusal = self._no_room(fresh.values())
         if refusal is not None:
@@ -140,85 +137,51 @@ class Acceptance:
             books.schedule(later, [mover.order.not_before for mover in later])
 
     def _order(self, number: int, new: NewOrder) -> Order:
-        is_later = new.not_before > self._books.now
-        return Order(
-            accept_sequence=number,
-            customer_id=new.customer_id,
-            tier=new.tier,
-            content=new.content,
-            accept_time=self._books.counters.accept_time,
-            state=State.SCHEDULED if is_later else State.QUEUED,
-            not_before=new.not_before,
-            expire_time=new.expire_time,
-            redrive_of=new.redrive_of,
-        )
+        books = self._books
+        accept_time = books.counters.accept_time
+        return accepted_order(number, new, accept_time=accept_time, now=books.now)
 
     def receipts(
-        self, decisions: Sequence[Decision], before: Callable[[QueueEntry], int]
-    ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
+        self,
+        groups: Sequence[Sequence[NewOrder]],
+        decisions: Sequence[Decision],
+        before: Callable[[QueueEntry], int],
+    ) -> list[Outcome]:
         """Write the receipts of every group that was accepted, once its orders are stored.
 
         `before` counts the orders ahead of a place in the queue.
         """
+        counters = self._books.counters
         numbers = {n for group in decisions if isinstance(group, list) for n in group}
         old = numbers - self._fresh.keys()
         stands = standing(self._books.connection, old) if old else {}
-        again = [self._again(number, stands.get(number), before) for number in old]
-        first = self._first_receipts(before)
-        written = {receipt.order.accept_sequence: receipt for receipt in again + first}
+        queued = [order for order in stands.values() if _is_queued(order)]
+        written = Receipts(
+            accepted_before=counters.accepted - len(self._fresh),
+            accept_time=counters.accept_time,
+            now=self._books.now,
+            head=counters.completed,
+            ahead=self._ahead(before),
+            stands=stands,
+            positions={order.accept_sequence: self._ahead_of(order, before) + 1 for order in queued},
+            pruned=self._pruned,
+        )
+        return written.of(groups, decisions)
 
-        issued: set[int] = set()
-
-        def receipt(number: int) -> Receipt:
-            found = written[number]
-            is_repeat = number in issued and not found.replayed
-            issued.add(number)
-            return replace(found, replayed=True) if is_repeat else found
-
-        return [
-            tuple(map(receipt, group)) if isinstance(group, list) else group for group in decisions
-        ]
-
-    def _first_receipts(self, before: Callable[[QueueEntry], int]) -> list[Receipt]:
-        """Write the receipts of what is new, which in each tier stands one behind another."""
-        receipts = []
+    def _ahead(self, before: Callable[[QueueEntry], int]) -> dict[Tier, int]:
+        """Count who was in the queue before the first new order of each tier."""
         ahead: dict[Tier, int] = {}
         for order in self._orders:
-            position = 0
-            if order.state is State.QUEUED:
-                if order.tier not in ahead:
-                    ahead[order.tier] = before(self._books.waiting(WaitingOrder(order, 0)))
-                ahead[order.tier] = position = ahead[order.tier] + 1
-            head = self._books.counters.completed
-            receipts.append(Receipt(order=order, replayed=False, after=head, position=position))
-        return receipts
+            if order.state is State.QUEUED and order.tier not in ahead:
+                ahead[order.tier] = self._ahead_of(order, before)
+        return ahead
 
-    def _again(
-        self, number: int, stands: Order | Completion | None, before: Callable[[QueueEntry], int]
-    ) -> Receipt:
-        """Write the receipt of an order accepted earlier; its completion may be long past."""
-        if isinstance(stands, Completion):
-            return Receipt(order=stands.order, replayed=True, after=stands.sequence - 1)
-        order = stands or self._as_pruned(number)
-        is_queued = order.state is State.QUEUED
-        position = before(self._books.waiting(WaitingOrder(order, 0))) + 1 if is_queued else 0
-        head = self._books.counters.completed
-        return Receipt(order=order, replayed=True, after=head, position=position)
+    def _ahead_of(self, order: Order, before: Callable[[QueueEntry], int]) -> int:
+        return before(self._books.waiting(WaitingOrder(order, 0)))
 
-    def _as_pruned(self, number: int) -> Order:
-        """Tell an order whose rows are gone; the repeat's equal content says what it was."""
-        repeat, held = self._pruned[number]
-        return Order(
-            accept_sequence=number,
-            customer_id=repeat.customer_id,
-            tier=repeat.tier,
-            content=repeat.content,
-            accept_time=held.accept_time,
-            state=State(held.outcome),
-            not_before=repeat.not_before,
-            expire_time=repeat.expire_time,
-            complete_time=held.complete_time,
-        )
+
+def _is_queued(stands: Order | Completion) -> TypeGuard[Order]:
+    return isinstance(stands, Order) and stands.state is State.QUEUED
 
 
 _HELD = """
@@ -237,4 +200,7 @@ def _held(
     if not keys:
         return {}
     rows = connection.execute(_HELD, (json.dumps(keys),))
-    return {(customer_id, request_id): _Held(*held) for customer_id, request_id, *held in rows}
+    return {
+        (customer_id, request_id): _Held(number, digest, Pruned(*end) if end[0] else None)
+        for customer_id, request_id, number, digest, *end in rows
+    }

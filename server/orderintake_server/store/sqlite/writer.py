@@ -131,7 +131,7 @@ class Writer:
         acceptance = Acceptance(self._books, groups, capacity)
         decisions = [acceptance.decide(group) for group in groups]
         acceptance.store()
-        return acceptance.receipts(decisions, self._before)
+        return acceptance.receipts(groups, decisions, self._before)
 
     def _take(self, take: ClaimNext) -> list[Lease]:
         """Start the most urgent orders there are."""
