@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import asyncpg
-
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 from orderintake_server.store.copy_tables import TABLES
-from orderintake_server.store.postgres import copy as postgres_copy
 from orderintake_server.store.sqlite import copy as sqlite_copy
 
 if TYPE_CHECKING:
@@ -84,7 +81,7 @@ async def copy(
             await new.finish(numbers)
     except (StoreAway, StoreBroken, StoreFull) as error:
         raise StartupFailed(f"the copy failed: {error}") from error
-    except (asyncpg.PostgresError, sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError) as error:
         raise StartupFailed(f"the copy failed: {type(error).__name__}: {error}") from error
     return Copied(
         orders=counts["orders"], completions=counts["log"], request_ids=counts["requests"]
@@ -100,6 +97,10 @@ async def _both(
         raise StartupFailed(
             "of the two stores, one must be a directory and the other a database, postgresql://…"
         )
+    from orderintake_server.store.postgres import (  # noqa: PLC0415 - what it needs is an extra
+        copy as postgres_copy,
+    )
+
     if _is_database(target):
         async with (
             postgres_copy.target(target, clock) as database,

@@ -44,7 +44,7 @@ def accepted_order(number: int, new: NewOrder, *, accept_time: int, now: int) ->
 
 @dataclass(slots=True, kw_only=True)
 class Receipts:
-    """What a commit knows of the orders that it was asked to accept; writes their receipts, once."""
+    """What a commit knows of the orders that it was asked to accept, to write their receipts."""
 
     accepted_before: int
     """The last number that was given before: higher ones are new."""
@@ -92,11 +92,11 @@ class Receipts:
     def _again(self, number: int, repeat: NewOrder) -> Receipt:
         """Write the receipt of an order accepted earlier; its completion may be long past."""
         stands = self.stands.get(number) or self._as_pruned(number, repeat)
-        is_ended = isinstance(stands, Completion)
+        order, after = _at(stands, self.head)
         return Receipt(
-            order=stands.order if is_ended else stands,
+            order=order,
             replayed=True,
-            after=stands.sequence - 1 if is_ended else self.head,
+            after=after,
             position=self.positions.get(number, 0),
             durability=self.durability,
         )
@@ -111,6 +111,12 @@ class Receipts:
 
 def restated(receipt: Receipt, stands: Order | Completion, position: int) -> Receipt:
     """Tell by a repeat's receipt how the order stands now, which is a little later."""
+    order, after = _at(stands, receipt.after)
+    return replace(receipt, order=order, after=after, position=position)
+
+
+def _at(stands: Order | Completion, head: int) -> tuple[Order, int]:
+    """Give the order, and a place of the log that its completion comes after."""
     if isinstance(stands, Completion):
-        return replace(receipt, order=stands.order, after=stands.sequence - 1, position=0)
-    return replace(receipt, order=stands, position=position)
+        return stands.order, stands.sequence - 1
+    return stands, head

@@ -71,7 +71,7 @@ class Answer:
     def committed(
         self, changes: Changes, *, accepted: list[Outcome], state: Mapping[str, Any]
     ) -> Committed:
-        """Tell what became of the changes; `state` is how the store stands, as StoreState has it."""
+        """Tell what became of the changes. `state`: how the store stands, as StoreState has it."""
         summary, leases, settles = self.summary, self.leases, len(changes.settles)
         attempts = [None if how is None else State(how) for how in summary.get("attempts") or ()]
         return Committed(
@@ -114,8 +114,8 @@ def _ahead(
 ) -> dict[Tier, int]:
     """Count who was in the queue before the first new order of each tier.
 
-    A new order comes after all that waits in its tier; a regular one also after every VIP order; and
-    a VIP one, where there is a head start, after those regular ones that are overdue.
+    A new order comes after all that waits in its tier; a regular one also after every VIP order;
+    and a VIP one, where there is a head start, after those regular ones that are overdue.
     """
     if "queued_then" not in summary:
         return {}

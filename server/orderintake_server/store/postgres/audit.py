@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
@@ -11,6 +12,8 @@ from orderintake_server.store.postgres.functions import this_release
 
 if TYPE_CHECKING:
     import asyncpg
+
+    from orderintake_server.store.postgres.functions import Release
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
@@ -25,22 +28,23 @@ async def audit(address: str) -> list[Finding]:
 
     Raises StartupFailed when it cannot be read, or there is no store of this version's schema.
     """
+    release = await asyncio.to_thread(this_release)
     try:
         connection = await connector.connect(address)
         try:
-            return await _findings(connection)
+            return await _findings(connection, release)
         finally:
             connection.terminate()
     except (StoreAway, StoreFull, StoreBroken) as error:
         raise StartupFailed(f"cannot read the store: {error}") from error
 
 
-async def _findings(connection: Connection) -> list[Finding]:
+async def _findings(connection: Connection, release: Release) -> list[Finding]:
     """Check all rules at one moment, whatever is committed meanwhile."""
     with connector.failures():
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await schema.check(connection)
-            await connection.execute(f"SET LOCAL search_path = {this_release().search_path}")
+            await connection.execute(f"SET LOCAL search_path = {release.search_path}")
             return [*await _broken_rules(connection), *await _overtaken(connection)]
 
 

@@ -28,8 +28,8 @@ Row = Sequence[Any]
 STATEMENTS = 100
 """Prepared statements kept by a connection."""
 SETTINGS = {"application_name": "orderintake", "tcp_user_timeout": "10000"}
-"""A commit's lock is held until its answer is in the network's buffers. When the other end, frozen or
-cut off, takes nothing, the connection is given up after so many milliseconds."""
+"""A commit's lock is held until its answer is in the network's buffers. When the other end, frozen
+or cut off, takes nothing, the connection is given up after so many milliseconds."""
 COMMIT_LOCK = 8026370375060648052
 """The advisory lock that a commit takes first: one commit at a time, of all servers."""
 BARRIER = "SELECT pg_logical_emit_message(true, 'orderintake', '')"

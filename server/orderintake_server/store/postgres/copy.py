@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -17,7 +18,7 @@ from orderintake_server.store.postgres.connector import COMMIT_LOCK
 from orderintake_server.store.postgres.functions import this_release
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from orderintake_server.store.copy_tables import Rows, Table
 
@@ -101,7 +102,7 @@ WITH stands AS (
     (SELECT count(*) FROM orderintake.ready r WHERE r.tier = t.tier) AS queued,
     (SELECT count(*) FROM orderintake.scheduled JOIN orderintake.orders o USING (accept_sequence)
       WHERE o.tier = t.tier) AS scheduled,
-    (SELECT count(*) FROM orderintake.log g WHERE g.tier = t.tier) + forgotten AS ended,
+    (SELECT count(*) FROM orderintake.log g WHERE g.tier = t.tier) + forgotten AS completed,
     coalesce((SELECT is_paused FROM orderintake.pauses p WHERE p.tier = t.tier
       ORDER BY number DESC LIMIT 1), false) AS is_paused
   -- of what was forgotten the tier is not known; what matters is how these numbers grow
@@ -109,7 +110,7 @@ WITH stands AS (
 INSERT INTO orderintake.commits
 SELECT 0, greatest($1::bigint, $6), NULL, NULL, $2, $3, $4, $5, $6,
   array_agg(queued ORDER BY tier), array_agg(scheduled ORDER BY tier), '{0,0}',
-  array_agg(queued + scheduled + ended ORDER BY tier), array_agg(ended ORDER BY tier),
+  array_agg(queued + scheduled + completed ORDER BY tier), array_agg(completed ORDER BY tier),
   array_agg(is_paused ORDER BY tier), 0,
   least((SELECT min(due_time) FROM orderintake.scheduled),
     (SELECT min(expire_time) FROM orderintake.expiries)), '{0,0}', 0
@@ -121,16 +122,25 @@ ANALYZE orderintake.orders, orderintake.requests, orderintake.ready, orderintake
 """
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Tell by StartupFailed why a copy failed, where the connector does not know it either."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise StartupFailed(f"the copy failed: {type(error).__name__}: {error}") from error
+
+
 @asynccontextmanager
 async def _connected(address: str) -> AsyncIterator[Connection]:
     """Connect for as long as a copy takes; what is not committed inside never was.
 
-    Raises StartupFailed when there is no store of this version.
+    Raises StartupFailed when there is no store of this version, and when the copy fails.
     """
     with connector.failures():
         connection = await asyncpg.connect(
             address,
-            timeout=connector.Connector.connect_seconds,
+            timeout=connector.Connector(address).connect_seconds,
             target_session_attrs=SessionAttribute.read_write,
             statement_cache_size=0,  # there may be a pooler in between
         )
@@ -141,7 +151,8 @@ async def _connected(address: str) -> AsyncIterator[Connection]:
                 await connection.set_type_codec(
                     name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="binary"
                 )
-        yield connection
+        with _refusals():
+            yield connection
     finally:
         connection.terminate()
 
@@ -191,11 +202,12 @@ async def source(
     Nothing of it is changed. Raises StartupFailed when it is in use, and when there is none.
     """
     recovery = Caller(session_id=0, request=0, max_crashes=max_crashes, opens=True, now=clock())
+    release = await asyncio.to_thread(this_release)
     async with _connected(address) as connection:
         await connection.transaction().start()  # and never committed
         await _hold(connection)
         with connector.failures():
-            await connection.fetch(this_release().call, *arguments(Changes(), recovery))
+            await connection.fetch(release.call, *arguments(Changes(), recovery))
         yield PostgresCopy(connection, clock)
 
 

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from orderintake_server.store.postgres.connector import Connection
 
 RELEASE = 1
-"""Of the functions that this server calls. Raise it when `commit_changes` is called or answers in
-another way than before, or a step of the tables needs it: servers of the release before go on with
-their own functions then. Without that, the functions of the release are replaced for all of them."""
+"""Of the functions that this server calls. Raise it when one that Python calls (`commit_changes`,
+`positions`, `rank_of`) takes or answers something else than before, or a step of the tables needs
+it: servers of the release before go on with their own functions then. Otherwise functions are
+replaced for all servers of the release, while these are running."""
 
 _ARGUMENTS = ", ".join(f"${number}" for number in range(1, 18))
 
@@ -89,7 +90,9 @@ def _constants() -> Iterator[str]:
     )
 
 
-_DEPLOYED = "SELECT checksum FROM orderintake.releases WHERE release = $1"
+_DEPLOYED = """
+SELECT checksum FROM orderintake.releases WHERE release = $1 AND to_regnamespace($2) IS NOT NULL
+"""
 _NOTE = """
 INSERT INTO orderintake.releases AS r (release, checksum) VALUES ($1, $2)
 ON CONFLICT (release) DO UPDATE SET checksum = excluded.checksum, deployed_at = now()
@@ -98,7 +101,9 @@ ON CONFLICT (release) DO UPDATE SET checksum = excluded.checksum, deployed_at = 
 
 async def is_deployed(connection: Connection, release: Release) -> bool:
     """Tell whether the database has just these functions."""
-    return bool(await connection.fetchval(_DEPLOYED, release.number) == release.checksum)
+    return bool(
+        await connection.fetchval(_DEPLOYED, release.number, release.schema) == release.checksum
+    )
 
 
 async def deploy(connection: Connection, release: Release) -> None:

@@ -26,11 +26,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaStatus:
-    """A replica and the others: `older_replicas` of them, `replicas` in all, with so many `workers`.
+    """A replica and the others: how many are older, how many there are, with how many workers.
 
-    `has_expired`: one of them was silent for longer than its lease. `may_recover`: this one has been
-    alive for a lease without a break, so that it may recover what expired ones had in process; a
-    replica that was cut off itself would take the others for expired.
+    `has_expired`: one of them was silent for longer than its lease. `may_recover`: this one has
+    been alive for a lease without a break, so that it may recover what expired ones had in process;
+    a replica that was cut off itself would take the others for expired.
     """
 
     session_id: int
@@ -68,7 +68,7 @@ class Heartbeat:
     def __init__(
         self, connector: Connector, *, replica: str, workers: int, lease_seconds: float
     ) -> None:
-        """Be the heartbeat of a replica of this name, which expires `lease_seconds` after the last."""
+        """Be the heartbeat of this replica, which expires `lease_seconds` after the last one."""
         self.connector = connector
         self._replica = replica
         self._workers = workers
@@ -144,7 +144,9 @@ class Heartbeat:
         rows = await self.connector.fetch(connection, _BEAT, session_id, self.lease_seconds)
         if not rows:  # it had expired, and was recovered
             session_id = await self._register(connection)
-        return await self._look_around(connection, session_id, may_recover=bool(rows and rows[0][0]))
+        return await self._look_around(
+            connection, session_id, may_recover=bool(rows and rows[0][0])
+        )
 
     async def _register(self, connection: Connection) -> int:
         born = (self._replica, self._workers, self.lease_seconds)

@@ -59,7 +59,8 @@ async def position(fetch: Fetch, release: Release, accept_sequence: int) -> int:
 
 
 _LOCATED = (
-    _STANDING % (", coalesce(p.place, 0)", "orderintake.orders o")
+    _STANDING
+    % (", coalesce(p.place, 0)", "orderintake.orders o")
     + "LEFT JOIN {}.positions($1) p ON p.id = o.accept_sequence"
     " WHERE o.accept_sequence = ANY ($1::bigint[])"
 )
@@ -74,15 +75,11 @@ async def locate(
     return {number_of(stands): (stands, place) for stands, place in located}
 
 
-_LISTED = (
-    _STANDING
-    % (
-        "",
-        "(SELECT * FROM orderintake.orders WHERE accept_sequence > $1"
-        " AND ($2::text IS NULL OR customer_id = $2) ORDER BY accept_sequence LIMIT $3) o",
-    )
-    + "ORDER BY o.accept_sequence"
-)
+_SOME = """(
+  SELECT * FROM orderintake.orders
+  WHERE accept_sequence > $1 AND ($2::text IS NULL OR customer_id = $2)
+  ORDER BY accept_sequence LIMIT $3) o"""
+_LISTED = _STANDING % ("", _SOME) + "ORDER BY o.accept_sequence"
 
 
 async def list_orders(

@@ -1,14 +1,15 @@
-"""The schema in PostgreSQL: the command migrate makes it and brings it up to date; servers check it.
+"""The schema in PostgreSQL: the command migrate brings it up to date, servers only check it.
 
-Tables are made by numbered steps, each applied once. Functions are deployed beside them, in a schema
-for each release, so that older servers go on with theirs. A step that they do not work with says so
-in its first line, by `-- least: N`: the release that a server must be of at the least.
+Tables are made by numbered steps, each applied once. Functions are deployed beside them, in a
+schema for each release, so that older servers go on with theirs. A step that these do not work with
+says so in its first line, by `-- least: N`: the release that a server must be of at the least.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.postgres import functions
@@ -39,7 +40,8 @@ CREATE TABLE IF NOT EXISTS orderintake.releases (
 """
 
 
-class Version(NamedTuple):
+@dataclass(frozen=True)
+class Version:
     """The steps and functions that a server knows."""
 
     steps: Sequence[Step]
@@ -58,11 +60,13 @@ async def migrate(address: str, version: Version | None = None) -> list[int]:
     version, if there are, stay as they are. Raises StoreAway when the database cannot be reached,
     StartupFailed when a step was applied with another text.
     """
-    known = version or await asyncio.to_thread(this_version)
+    known = await asyncio.to_thread(this_version) if version is None else version
     connection = await connect(address)
     try:
         with failures():
-            applied = [step.number for step in known.steps if await _applied(connection, known, step)]
+            applied = [
+                step.number for step in known.steps if await _applied(connection, known, step)
+            ]
             await _deployed(connection, known.release)
     finally:
         await connection.close()
@@ -88,7 +92,8 @@ async def _applied(connection: Connection, version: Version, step: Step) -> bool
 
 
 async def _seen(connection: Connection) -> dict[int, str]:
-    return dict(await connection.fetch("SELECT number, checksum FROM orderintake.steps"))
+    rows = await connection.fetch("SELECT number, checksum FROM orderintake.steps")
+    return {row["number"]: row["checksum"] for row in rows}
 
 
 async def _deployed(connection: Connection, release: Release) -> None:
@@ -110,7 +115,7 @@ async def _least(connection: Connection) -> int:
 
 async def check(connection: Connection, version: Version | None = None) -> None:
     """Raise StartupFailed unless a server of this version can work with the database as it is."""
-    known = version or await asyncio.to_thread(this_version)
+    known = await asyncio.to_thread(this_version) if version is None else version
     with failures():
         if await connection.fetchval("SELECT to_regclass('orderintake.releases')") is None:
             raise StartupFailed(

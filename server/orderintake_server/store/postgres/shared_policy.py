@@ -54,8 +54,8 @@ WHERE accept_sequence IN ({_WAITING}) GROUP BY customer_id
 async def adopt(connection: Connection, policy: Policy, release: Release) -> None:
     """Go by this policy from now on; to be called in the transaction that registers a replica.
 
-    Nothing else changes until that ends, so every replica alive goes by what was adopted last. Raises
-    StartupFailed when replicas that are alive go by another policy.
+    Nothing else changes until that ends, so every replica alive goes by what was adopted last.
+    Raises StartupFailed when replicas that are alive go by another policy.
     """
     wanted = policy.ranking.vip_head_start, policy.counts_customers
     with failures():

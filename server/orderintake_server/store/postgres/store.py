@@ -230,17 +230,18 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
 ) -> AsyncIterator[PostgresStore]:
     """Open the store in the database at `address`, as the replica of this name, while inside.
 
-    When a replica is silent for `lease_seconds`, the others recover what it has in process. `hints`:
-    replicas tell each other of changes by NOTIFY; without, they see them a little later. `is_pooled`:
-    the address leads through a pooler in transaction mode; there are no hints then. `connect_seconds`
-    is for one attempt to connect to one server, `call_seconds` for one call. `clock` stands in for
-    the database's, in microseconds since 1970. `version`: other steps and functions than those that
-    come with this server.
+    When a replica is silent for `lease_seconds`, the others recover what it has in process.
+    `hints`: replicas tell each other of changes by NOTIFY; without, they see them a little later.
+    `is_pooled`: the address leads through a pooler in transaction mode; there are no hints then.
+    `connect_seconds` is for one attempt to connect to one server, `call_seconds` for one call.
+    `clock` stands in for the database's, in microseconds since 1970. `version`: other steps and
+    functions than those that come with this server.
 
     Raises StartupFailed when the database cannot be reached, has no store of this version, or
     replicas with another policy are alive.
     """
-    policy, known = policy or Policy(), version or await asyncio.to_thread(schema.this_version)
+    policy = policy or Policy()
+    known = await asyncio.to_thread(schema.this_version) if version is None else version
     connector = Connector(address, is_pooled, connect_seconds, call_seconds)
     heartbeat = Heartbeat(connector, replica=replica, workers=workers, lease_seconds=lease_seconds)
     notifier = Notifier(connector, heartbeat, hints=hints)

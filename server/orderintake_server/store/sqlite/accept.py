@@ -155,7 +155,7 @@ class Acceptance:
         numbers = {n for group in decisions if isinstance(group, list) for n in group}
         old = numbers - self._fresh.keys()
         stands = standing(self._books.connection, old) if old else {}
-        queued = [order for order in stands.values() if _is_queued(order)]
+        queued = {n: order for n, order in stands.items() if _is_queued(order)}
         written = Receipts(
             accepted_before=counters.accepted - len(self._fresh),
             accept_time=counters.accept_time,
@@ -163,7 +163,7 @@ class Acceptance:
             head=counters.completed,
             ahead=self._ahead(before),
             stands=stands,
-            positions={order.accept_sequence: self._ahead_of(order, before) + 1 for order in queued},
+            positions={n: self._ahead_of(order, before) + 1 for n, order in queued.items()},
             pruned=self._pruned,
         )
         return written.of(groups, decisions)

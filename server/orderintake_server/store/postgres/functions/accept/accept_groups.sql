@@ -1,5 +1,5 @@
--- Accepts groups of orders. ids: those accepted before, which are repeated; how they stand, and how many
--- waited, is told as it is before anything starts.
+-- Accepts groups of orders. ids: those accepted before, which are repeated; how they stand, and how
+-- many wait, is told as it is before anything starts.
 CREATE FUNCTION accept_groups(w work, capacity jsonb, groups integer[], names text[], requests text[],
   tiers smallint[], contents bytea[], digests uuid[], not_befores bigint[], expire_times bigint[],
   redrives bigint[]) RETURNS work LANGUAGE plpgsql AS $$

@@ -19,7 +19,9 @@ BEGIN
   -- Where there is a pooler the transaction ends by a word of the replica, which may be frozen by then.
   PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
   PERFORM pg_advisory_xact_lock(8026370375060648052);  -- held until this commit is durable and seen
-  -- All else is looked up only now: while this one waited, the functions may have been made anew.
+  -- The functions may have been made anew while this commit waited. To lock a table, whichever it is,
+  -- makes PostgreSQL take note of that: those called from here on are the new ones.
+  LOCK TABLE releases IN ACCESS SHARE MODE;
   RETURN QUERY SELECT * FROM make_changes(p,
     e_order, e_start, e_how, e_code, e_message, e_result, e_delay,
     a_group, a_name, a_request, a_tier, a_content, a_digest, a_not_before, a_expire_time,

@@ -1,6 +1,6 @@
--- The places in the queue, from 1, of those of the orders that are in it. The last one's is counted: each
--- tier from its nearer end, as far as its ranks tell, for most who ask came just now. The others' follow
--- from how many stand between one and the next.
+-- The places in the queue, from 1, of those of the orders that are in it. The last one's is counted,
+-- each tier from its nearer end as far as its ranks tell: most orders that are asked for came just now.
+-- The others' follow from how many stand between one and the next.
 CREATE FUNCTION positions(ids bigint[]) RETURNS TABLE (id bigint, place bigint)
   LANGUAGE plpgsql STABLE
   SET search_path FROM CURRENT

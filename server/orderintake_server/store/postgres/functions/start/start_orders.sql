@@ -8,7 +8,8 @@ DECLARE
   ranks bigint[];
 BEGIN
   w.ids := '{}';
-  IF NOT EXISTS (SELECT FROM sessions WHERE session_id = w.session_id AND expires_at > clock_timestamp())
+  IF NOT EXISTS (
+    SELECT FROM sessions WHERE session_id = w.session_id AND expires_at > clock_timestamp())
   THEN
     RETURN w;
   END IF;
