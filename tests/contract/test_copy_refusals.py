@@ -1,6 +1,8 @@
 """When a store is not copied, nothing is: of either home."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -208,3 +210,21 @@ async def test_a_store_in_which_orders_are_lost_is_not_copied(
     await asked(moved, "DELETE FROM orderintake.sessions")
     await refused(moved.url, tmp_path / "back", match="1 orders have not ended, and 0 wait")
     assert files(tmp_path / "back") == {LOCK_NAME}
+
+
+_WITHOUT_ASYNCPG = """
+import asyncio, sys
+sys.modules["asyncpg"] = None  # as if it were not installed
+from orderintake_server.errors import StartupFailed
+from orderintake_server.store.copy import copy
+try:
+    asyncio.run(copy(sys.argv[1], "postgresql://db/orders"))
+except StartupFailed as refused:
+    print(refused)
+"""
+
+
+def test_where_postgresql_is_not_installed_for_the_copy_says_how_it_is(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _WITHOUT_ASYNCPG, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert "pip install 'orderintake-server[postgres]'" in run.stdout, run.stderr

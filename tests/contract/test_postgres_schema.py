@@ -250,6 +250,26 @@ async def _accept_until(store: PostgresStore, is_over: asyncio.Event) -> None:
         await settle(store, *found.claimed_next)
 
 
+async def test_a_role_that_may_use_the_tables_serves_also_after_functions_were_made_anew(
+    database: Database,
+) -> None:
+    await database.run(_CLERK)
+    url = database.url.replace("://orderintake@", "://clerk@")
+    for text in (OURS.release.text, _FASTER, OURS.release.text):
+        changed = _with_release(RELEASE, text)
+        await migrate(database.url, changed)
+        async with postgres_store(url, version=changed) as store:
+            await _live(store)
+
+
+_CLERK = """
+DO $$ BEGIN CREATE ROLE clerk LOGIN; EXCEPTION WHEN duplicate_object THEN END $$;
+GRANT USAGE ON SCHEMA orderintake TO clerk;
+GRANT ALL ON ALL TABLES IN SCHEMA orderintake TO clerk;
+GRANT ALL ON ALL SEQUENCES IN SCHEMA orderintake TO clerk;
+"""
+
+
 async def test_a_step_whose_text_was_changed_is_refused(database: Database) -> None:
     changed = [STEPS[0]._replace(text=STEPS[0].text + "-- changed"), *STEPS[1:]]
     assert "step 1" in await _refusal(database.url, _with_steps(changed))

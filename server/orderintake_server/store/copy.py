@@ -1,4 +1,4 @@
-"""How a whole store moves to the other engine, where everything goes on as if nothing had been."""
+"""How a whole store is copied to the other engine, where everything goes on as before."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sqlite3
 import time
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +16,7 @@ from orderintake_server.store.sqlite import copy as sqlite_copy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+    from types import ModuleType
 
     from orderintake_server.store.copy_tables import Numbers, Rows, Table
 
@@ -33,7 +35,7 @@ class Source(Protocol):
 
 
 class Target(Protocol):
-    """A store that comes into being: if anything is raised meanwhile, it never was."""
+    """A store that is made: if anything is raised meanwhile, it is not there afterwards."""
 
     async def write(self, table: Table, chunks: AsyncIterator[Rows]) -> None:
         """Fill a table, which is empty."""
@@ -70,19 +72,23 @@ async def copy(
     `clock` tells microseconds since 1970.
 
     The source stays as it was, but for its schema, where that is older. Raises StartupFailed when
-    it is in use or there is none, when the target is not an empty one, and when the copy fails:
-    then nothing of it is there.
+    the source is in use or not there, when the target is not empty, and when the copy fails: then
+    nothing of it is left.
     """
     try:
         async with _both(source, target, max_crashes, clock) as (old, new):
-            counts = {table.name: await _copied(table, old, new) for table in TABLES}
-            numbers = await old.numbers()
-            _refuse_loss(numbers, counts)
-            await new.finish(numbers)
+            return await _copy_all(old, new)
     except (StoreAway, StoreBroken, StoreFull) as error:
         raise StartupFailed(f"the copy failed: {error}") from error
     except (sqlite3.Error, OSError) as error:
         raise StartupFailed(f"the copy failed: {type(error).__name__}: {error}") from error
+
+
+async def _copy_all(old: Source, new: Target) -> Copied:
+    counts = {table.name: await _copied(table, old, new) for table in TABLES}
+    numbers = await old.numbers()
+    _refuse_loss(numbers, counts)
+    await new.finish(numbers)
     return Copied(
         orders=counts["orders"], completions=counts["log"], request_ids=counts["requests"]
     )
@@ -92,15 +98,12 @@ async def copy(
 async def _both(
     source: str, target: str, max_crashes: int, clock: Callable[[], int]
 ) -> AsyncIterator[tuple[Source, Target]]:
-    """Hold both stores; the database first, for to look at it changes nothing."""
+    """Hold both stores, the database first: looking at it changes nothing."""
     if _is_database(source) == _is_database(target):
         raise StartupFailed(
             "of the two stores, one must be a directory and the other a database, postgresql://…"
         )
-    from orderintake_server.store.postgres import (  # noqa: PLC0415 - what it needs is an extra
-        copy as postgres_copy,
-    )
-
+    postgres_copy = _postgres_copy()
     if _is_database(target):
         async with (
             postgres_copy.target(target, clock) as database,
@@ -113,6 +116,16 @@ async def _both(
             sqlite_copy.target(Path(target)) as file,
         ):
             yield database, file
+
+
+def _postgres_copy() -> ModuleType:
+    """Import what copies from and to a database, which an extra is installed for."""
+    try:
+        return import_module("orderintake_server.store.postgres.copy")
+    except ModuleNotFoundError as error:
+        raise StartupFailed(
+            f"PostgreSQL needs {error.name}: pip install 'orderintake-server[postgres]'"
+        ) from error
 
 
 def _is_database(address: str) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who commits: its session, and its how manieth commit this is."""
+    """The replica that commits: its session, and the number of this commit among its own."""
 
     session_id: int
     request: int
@@ -48,7 +48,7 @@ def _columns(rows: list[tuple[Any, ...]], width: int) -> Sequence[Sequence[Any]]
 
 
 def _ends(changes: Changes) -> list[tuple[Any, ...]]:
-    """Write a row for each attempt that is over: what it came to, or that it is released."""
+    """Write a row for each attempt that is over: what its order becomes."""
     rows = []
     for order, ending in ((settle.lease.order, settle.ending) for settle in changes.settles):
         failure = ending.failure
@@ -79,9 +79,8 @@ def _accept(group: int, order: NewOrder) -> tuple[Any, ...]:
     )
 
 
-def _asked(changes: Changes, caller: Caller) -> dict[str, Any]:
-    """Write all that is no list of orders; what is absent is not asked for."""
-    asked: dict[str, Any] = {
+def _asked_by(caller: Caller) -> dict[str, Any]:
+    return {
         "session": caller.session_id,
         "request": caller.request,
         "now": caller.now,
@@ -89,6 +88,12 @@ def _asked(changes: Changes, caller: Caller) -> dict[str, Any]:
         "max_crashes": caller.max_crashes,
         "lease": caller.lease_seconds,
         "opens": caller.opens or None,
+    }
+
+
+def _asked(changes: Changes, caller: Caller) -> dict[str, Any]:
+    """Write all that is no list of orders; what is absent is not asked for."""
+    asked = _asked_by(caller) | {
         "cancels": list(changes.cancels) or None,
         "pauses": {str(int(tier)): is_paused for tier, is_paused in changes.pauses.items()} or None,
         "claims": [place.accept_sequence for place in changes.claims] or None,

@@ -1,4 +1,4 @@
-"""The PostgreSQL end of a copy: a database that is read, or that is filled in one transaction."""
+"""The PostgreSQL side of a copy: a database that is read, or that is filled in one transaction."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 _BY_COMMIT = {"orders", "starts", "log", "pauses"}
-"""Tables that tell by which commit each row was made; of copied ones nothing is known but that it
-was before all others: by 0."""
+"""Tables that tell by which commit each row was made. Copied rows are told to be of commit 0, which
+comes before all others."""
 
 
 class PostgresCopy:
@@ -165,9 +165,9 @@ _CODECS = (
 
 
 async def _hold(connection: Connection) -> None:
-    """Let nobody else commit until the transaction ends.
+    """Keep everybody else from committing until the transaction ends.
 
-    Raises StartupFailed when there is somebody who would.
+    Raises StartupFailed when a replica is alive.
     """
     with connector.failures():
         await connection.execute(_NO_TIMEOUT)

@@ -111,6 +111,8 @@ async def deploy(connection: Connection, release: Release) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock($1)", COMMIT_LOCK)
     await connection.execute(f"DROP SCHEMA IF EXISTS {release.schema} CASCADE")
     await connection.execute(f"CREATE SCHEMA {release.schema}")
+    # Who may use the tables may call what works on them, by its own rights.
+    await connection.execute(f"GRANT USAGE ON SCHEMA {release.schema} TO PUBLIC")
     await connection.execute(f"SET LOCAL search_path = {release.search_path}")
     await connection.execute("SET LOCAL check_function_bodies = off")  # they call each other
     await connection.execute(release.text)
@@ -118,7 +120,8 @@ async def deploy(connection: Connection, release: Release) -> None:
 
 
 async def drop_below(connection: Connection, least: int) -> None:
-    """Drop the functions of releases that do not work with the tables any more."""
+    """Drop the functions of older releases, which work with the tables no more."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", COMMIT_LOCK)
     rows = await connection.fetch(
         "DELETE FROM orderintake.releases WHERE release < $1 RETURNING release", least
     )

@@ -149,8 +149,8 @@ class Heartbeat:
         )
 
     async def _register(self, connection: Connection) -> int:
-        born = (self._replica, self._workers, self.lease_seconds)
-        ((session_id,),) = await self.connector.fetch(connection, _REGISTER, *born)
+        values = (self._replica, self._workers, self.lease_seconds)
+        ((session_id,),) = await self.connector.fetch(connection, _REGISTER, *values)
         return int(session_id)
 
     async def _look_around(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from orderintake_server.domain import Order, State, Tier
 from orderintake_server.errors import RequestIdReused
@@ -30,6 +30,10 @@ class _Held(NamedTuple):
     accept_sequence: int
     digest: bytes
     pruned: Pruned | None = None
+
+
+def _reused(order: NewOrder, held: _Held) -> RequestIdReused:
+    return RequestIdReused(request_id=order.request_id or "", accept_sequence=held.accept_sequence)
 
 
 class Acceptance:
@@ -63,9 +67,7 @@ class Acceptance:
                 if order.request_id:
                     named[key] = held
             elif held.digest != order.digest:
-                return RequestIdReused(
-                    request_id=order.request_id or "", accept_sequence=held.accept_sequence
-                )
+                return _reused(order, held)
             elif held.pruned:
                 self._pruned[held.accept_sequence] = held.pruned
             numbers.append(held.accept_sequence)
@@ -106,35 +108,25 @@ class Acceptance:
         books.accept_counts.update(new.tier for new in self._fresh.values())
         self._orders = [self._order(number, new) for number, new in self._fresh.items()]
         movers = [WaitingOrder(order, 0) for order in self._orders]
-        insert(
-            books.connection,
-            "orders",
-            [
-                (
-                    *(order.accept_sequence, order.customer_id, order.tier, place.rank),
-                    *(
-                        order.accept_time,
-                        order.content,
-                        self._fresh[order.accept_sequence].request_id,
-                    ),
-                    *(order.not_before, order.expire_time, order.redrive_of),
-                )
-                for order, place in ((mover.order, books.waiting(mover)) for mover in movers)
-            ],
-        )
-        insert(
-            books.connection,
-            "requests",
-            [
-                (new.customer_id, new.request_id, number, new.digest, 0, 0, 0)
-                for number, new in self._fresh.items()
-                if new.request_id
-            ],
-        )
+        insert(books.connection, "orders", [self._row(mover) for mover in movers])
+        requests = [
+            (new.customer_id, new.request_id, number, new.digest, 0, 0, 0)
+            for number, new in self._fresh.items()
+            if new.request_id
+        ]
+        insert(books.connection, "requests", requests)
         later = [mover for mover in movers if mover.order.state is State.SCHEDULED]
         books.enqueue([mover for mover in movers if mover.order.state is State.QUEUED])
         if later:
             books.schedule(later, [mover.order.not_before for mover in later])
+
+    def _row(self, mover: WaitingOrder) -> tuple[Any, ...]:
+        order, rank = mover.order, self._books.waiting(mover).rank
+        request_id = self._fresh[order.accept_sequence].request_id
+        return (
+            *(order.accept_sequence, order.customer_id, order.tier, rank, order.accept_time),
+            *(order.content, request_id, order.not_before, order.expire_time, order.redrive_of),
+        )
 
     def _order(self, number: int, new: NewOrder) -> Order:
         books = self._books
@@ -156,7 +148,7 @@ class Acceptance:
         old = numbers - self._fresh.keys()
         stands = standing(self._books.connection, old) if old else {}
         queued = {n: order for n, order in stands.items() if _is_queued(order)}
-        written = Receipts(
+        return Receipts(
             accepted_before=counters.accepted - len(self._fresh),
             accept_time=counters.accept_time,
             now=self._books.now,
@@ -165,8 +157,7 @@ class Acceptance:
             stands=stands,
             positions={n: self._ahead_of(order, before) + 1 for n, order in queued.items()},
             pruned=self._pruned,
-        )
-        return written.of(groups, decisions)
+        ).of(groups, decisions)
 
     def _ahead(self, before: Callable[[QueueEntry], int]) -> dict[Tier, int]:
         """Count who was in the queue before the first new order of each tier."""

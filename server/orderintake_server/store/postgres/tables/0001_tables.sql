@@ -60,7 +60,7 @@ CREATE TABLE orders (
 );
 CREATE INDEX orders_of_customer ON orders (customer_id, accept_sequence);
 
--- Which order a customer's request_id made, what tells its content from another, and what it came to
+-- Which order a customer's request_id made, what tells its content from another, and what became of it
 -- once the order itself has been pruned (outcome 0 until then).
 CREATE TABLE requests (
   customer_id     text     COLLATE "C" NOT NULL,

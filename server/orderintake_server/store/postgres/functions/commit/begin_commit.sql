@@ -1,4 +1,4 @@
--- Begins a commit, unless a later one of the same session was there before.
+-- Begins a commit, at the row of the newest one.
 CREATE FUNCTION begin_commit(p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   w work;
@@ -8,13 +8,6 @@ BEGIN
   w.previous := e;
   w.session_id := (p ->> 'session')::bigint;
   w.summary := '{}';
-  IF EXISTS (
-    SELECT FROM commits
-    WHERE session_id = w.session_id AND request >= (p ->> 'request')::bigint)
-  THEN
-    w.summary := '{"is_superseded": true}';
-    RETURN w;
-  END IF;
   w.counts_customers := (SELECT counts_customers FROM policy);
   e.number := e.number + 1;
   e.session_id := w.session_id;

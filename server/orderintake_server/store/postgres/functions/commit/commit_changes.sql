@@ -19,9 +19,14 @@ BEGIN
   -- Where there is a pooler the transaction ends by a word of the replica, which may be frozen by then.
   PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
   PERFORM pg_advisory_xact_lock(8026370375060648052);  -- held until this commit is durable and seen
-  -- The functions may have been made anew while this commit waited. To lock a table, whichever it is,
-  -- makes PostgreSQL take note of that: those called from here on are the new ones.
-  LOCK TABLE releases IN ACCESS SHARE MODE;
+  -- To look into a table makes PostgreSQL take note of functions that were made anew while this commit
+  -- waited: those called after it are the new ones.
+  IF EXISTS (
+    SELECT FROM commits
+    WHERE session_id = (p ->> 'session')::bigint AND request >= (p ->> 'request')::bigint)
+  THEN
+    p := p || '{"is_superseded": true}';
+  END IF;
   RETURN QUERY SELECT * FROM make_changes(p,
     e_order, e_start, e_how, e_code, e_message, e_result, e_delay,
     a_group, a_name, a_request, a_tier, a_content, a_digest, a_not_before, a_expire_time,

@@ -3,20 +3,22 @@
 --   now                the time, where it is not the database's
 --   held               start_sequences of all that the session has in process: what else is leased to
 --                      it was started by a commit whose answer was lost, and is released
+--   is_superseded      a later commit of the session was there before: nothing is done
 --   max_crashes, lease seconds after which a session that was silent has expired
 --   opens              a replica takes stock, and recovers what expired ones had in process
 --   cancels, pauses, capacity, claims (accept_sequences) or claim_next {most, alone, idle}, page, prune
-CREATE FUNCTION make_changes(p jsonb,
-  e_order bigint[], e_start bigint[], e_how smallint[], e_code bytea[], e_message bytea[],
-  e_result bytea[], e_delay bigint[],
+CREATE FUNCTION make_changes(p jsonb, e_order bigint[], e_start bigint[], e_how smallint[],
+  e_code bytea[], e_message bytea[], e_result bytea[], e_delay bigint[],
   a_group integer[], a_name text[], a_request text[], a_tier smallint[], a_content bytea[],
   a_digest uuid[], a_not_before bigint[], a_expire_time bigint[], a_redrive_of bigint[])
   RETURNS SETOF answer LANGUAGE plpgsql AS $$
 DECLARE
-  w work := begin_commit(p);
+  w work;
   told answer;
 BEGIN
-  IF NOT w.summary ? 'is_superseded' THEN
+  w.summary := p;
+  IF NOT p ? 'is_superseded' THEN
+    w := begin_commit(p);
     w := recover_expired(CASE WHEN p ? 'opens' THEN w ELSE sweep(w) END, p);
     w := release_unheld(w, p -> 'held');
     w := settle(w, e_order, e_start, e_how, e_code, e_message, e_result, e_delay);
