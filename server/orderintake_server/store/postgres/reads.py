@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import Tier
-from orderintake_server.errors import CursorExpired
+from orderintake_server.domain import State, Tier
+from orderintake_server.errors import CursorExpired, StoreAway, StoreFull
 from orderintake_server.store.base import COMPLETION_BYTES
 from orderintake_server.store.pages import LogRead, log_scan, page_of_orders, rows_to_list
+from orderintake_server.store.postgres.connector import failures
+from orderintake_server.store.receipts import restated
 from orderintake_server.store.rows import (
     ACCEPTED,
     COMPLETION_COLUMNS,
@@ -21,13 +24,17 @@ from orderintake_server.store.rows import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from orderintake_server.domain import Completion, Order
+    from orderintake_server.domain import Completion, Order, Receipt
     from orderintake_server.store.postgres.connector import Row
     from orderintake_server.store.postgres.functions import Release
+    from orderintake_server.store.receipts import Outcome
     from orderintake_server.views import LogPage, OrderFilter
 
     Fetch = Callable[..., Awaitable[list[Row]]]
     """Gives the rows of a query, asked with its values."""
+
+LOCATE_SECONDS = 1.0
+"""After which the receipts are given as they are, without places in the queue."""
 
 _STANDING = f"""
 SELECT {STANDING}%s
@@ -73,6 +80,39 @@ async def locate(
     rows = await fetch(_LOCATED.format(release.schema), list(dict.fromkeys(accept_sequences)))
     located = [(standing_of(tuple(row)), row[-1]) for row in rows]
     return {number_of(stands): (stands, place) for stands, place in located}
+
+
+async def located(outcomes: list[Outcome], fetch: Fetch, release: Release) -> list[Outcome]:
+    """Tell of repeated orders that wait in the queue how they stand now, and at which place.
+
+    It takes counting, so that it is no part of the commit; where it fails the receipts stay as they
+    are, for the commit is done.
+    """
+    receipts = [r for outcome in outcomes if isinstance(outcome, tuple) for r in outcome]
+    numbers = [r.order.accept_sequence for r in receipts if _has_unknown_place(r)]
+    if not numbers:
+        return outcomes
+    try:
+        with failures():
+            async with asyncio.timeout(LOCATE_SECONDS):
+                found = await locate(fetch, release, numbers)
+    except (StoreAway, StoreFull):
+        return outcomes
+    return [
+        tuple(_restated(receipt, found) for receipt in outcome)
+        if isinstance(outcome, tuple)
+        else outcome
+        for outcome in outcomes
+    ]
+
+
+def _has_unknown_place(receipt: Receipt) -> bool:
+    return receipt.replayed and receipt.order.state is State.QUEUED and not receipt.position
+
+
+def _restated(receipt: Receipt, found: dict[int, tuple[Order | Completion, int]]) -> Receipt:
+    stands = found.get(receipt.order.accept_sequence)
+    return restated(receipt, *stands) if stands and _has_unknown_place(receipt) else receipt
 
 
 _SOME = """(

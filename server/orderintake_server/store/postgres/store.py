@@ -12,12 +12,10 @@ from orderintake_server.store.base import Policy, RecoveryReport
 from orderintake_server.store.changes import Changes, StoreState
 from orderintake_server.store.postgres import reads, schema, shared_policy
 from orderintake_server.store.postgres.call import Caller, arguments
-from orderintake_server.store.postgres.connector import Connector, failures
+from orderintake_server.store.postgres.connector import Connector, Readers, failures
 from orderintake_server.store.postgres.heartbeat import Heartbeat
 from orderintake_server.store.postgres.known_state import KnownState, counts, paused
 from orderintake_server.store.postgres.notifier import Notifier
-from orderintake_server.store.postgres.readers import Readers
-from orderintake_server.store.postgres.repeats import located
 from orderintake_server.store.postgres.writer import Writer
 
 if TYPE_CHECKING:
@@ -101,7 +99,7 @@ class PostgresStore:
             self._state.see(answer.summary)
             self._keep_leases(changes, answer)
         accepted = answer.accepted(changes.accepts)
-        accepted = await located(accepted, self._readers.fetch, self._release)
+        accepted = await reads.located(accepted, self._readers.fetch, self._release)
         return answer.committed(changes, accepted=accepted, state=self._report())
 
     async def _call(self, changes: Changes, *, opens: bool = False) -> Answer:
