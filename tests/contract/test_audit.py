@@ -74,15 +74,15 @@ BREAKS = {
         "DELETE FROM log WHERE sequence = 4",
     ),
     "the last completion is missing": (
-        "the log begins behind what was pruned and ends at its counter",
+        "the log begins after what was pruned and ends at its counter",
         "DELETE FROM log WHERE sequence = 5",
     ),
     "the first completion is missing": (
-        "the log begins behind what was pruned and ends at its counter",
+        "the log begins after what was pruned and ends at its counter",
         "DELETE FROM log WHERE sequence = 3",
     ),
     "all completions are missing": (
-        "the log begins behind what was pruned and ends at its counter",
+        "the log begins after what was pruned and ends at its counter",
         "DELETE FROM log",
     ),
     "a queued order was lost": (

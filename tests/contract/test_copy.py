@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from orderintake_server.commands.copy import Copied, copy
 from orderintake_server.domain import (
     Ranking,
     State,
     Tier,
 )
 from orderintake_server.store.base import Policy
-from orderintake_server.store.copy import Copied, copy
 from orderintake_server.store.postgres import schema as postgres_schema
 from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
 from support.changes import (

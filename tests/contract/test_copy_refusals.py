@@ -6,8 +6,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from orderintake_server.commands.copy import copy
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.copy import copy
 from orderintake_server.store.sqlite.copy import UNFINISHED
 from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
 from support.changes import complete, new, place, start, whole_log

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from orderintake_server.domain import Completion, Order, State, Tier
+from orderintake_server.store import pages
 from orderintake_server.store.base import COMPLETION_BYTES
-from orderintake_server.store.postgres import reads as postgres_reads
-from orderintake_server.store.sqlite import reads as sqlite_rows
 from orderintake_server.views import OrderFilter
 from support.changes import (
     FAILED,
@@ -115,8 +114,7 @@ async def test_behind_the_last_order_nothing_is_listed(store: FoundStore) -> Non
 @pytest.fixture
 def short_scans(monkeypatch: pytest.MonkeyPatch) -> int:
     """Let a page read few rows, that bounds can be seen."""
-    for reads in (sqlite_rows, postgres_reads):
-        monkeypatch.setattr(reads, "SCAN_ROWS", 10)
+    monkeypatch.setattr(pages, "SCAN_ROWS", 10)
     return 10
 
 

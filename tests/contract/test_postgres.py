@@ -11,7 +11,9 @@ import pytest
 from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
 from orderintake_server.store.changes import Changes, ClaimNext, Settlement
-from orderintake_server.store.postgres.call import CALL, Answer, Caller, arguments
+from orderintake_server.store.postgres.answer import Answer
+from orderintake_server.store.postgres.call import Caller, arguments
+from orderintake_server.store.postgres.functions import this_release
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import (
     AMPLE,
@@ -29,9 +31,10 @@ from support.proxy import Proxy, proxy
 from support.replicas import until
 
 if TYPE_CHECKING:
-    from orderintake_server.store.postgres.connector import Connection
+    from orderintake_server.store.postgres.connector import Connection, Row
 
 KINDS = kinds()
+RELEASE = this_release()
 LOCK = 8026370375060648052
 """The one that every commit takes."""
 GATE = 1
@@ -139,7 +142,9 @@ async def test_a_commit_that_is_cut_off_in_the_middle_changes_nothing(
 async def test_a_commit_waits_for_the_others_no_longer_than_its_time_out_and_changes_nothing(
     store: PostgresStore, operator: "Connection"
 ) -> None:
-    await operator.execute("ALTER FUNCTION orderintake.commit_changes SET lock_timeout = '50ms'")
+    await operator.execute(
+        f"ALTER FUNCTION {RELEASE.schema}.commit_changes SET lock_timeout = '50ms'"
+    )
     try:
         async with operator.transaction():
             await operator.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
@@ -147,7 +152,9 @@ async def test_a_commit_waits_for_the_others_no_longer_than_its_time_out_and_cha
                 await place(store, new(b"coffee"))
         (receipt,) = await place(store, new())
     finally:
-        await operator.execute("ALTER FUNCTION orderintake.commit_changes SET lock_timeout = '10s'")
+        await operator.execute(
+            f"ALTER FUNCTION {RELEASE.schema}.commit_changes SET lock_timeout = '10s'"
+        )
     assert receipt.order.accept_sequence == 1
 
 
@@ -237,7 +244,7 @@ async def test_a_commit_that_comes_behind_a_later_one_of_its_session_does_nothin
     changes = Changes(
         accepts=[[new()]], capacity=AMPLE, cancels=[1], claim_next=ClaimNext(most=1, is_idle=True)
     )
-    rows = await operator.fetch(CALL, *arguments(changes, late))
+    rows = await operator.fetch(RELEASE.call, *arguments(changes, late))
     assert Answer([tuple(row) for row in rows]).is_superseded
     assert (await look(store)).counts == before.counts
 
@@ -245,11 +252,11 @@ async def test_a_commit_that_comes_behind_a_later_one_of_its_session_does_nothin
 async def test_orders_start_though_a_repeats_place_in_the_queue_cannot_be_read(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(_: int) -> int:
+    async def away(*_: object) -> "list[Row]":
         raise StoreAway("no connection to read by")
 
     await place(store, new(), new(request_id="once"))
-    monkeypatch.setattr(store, "position", away)
+    monkeypatch.setattr(store._readers, "fetch", away)  # noqa: SLF001
     repeat = [[new(request_id="once")]]
     committed = await store.commit(
         Changes(accepts=repeat, capacity=AMPLE, claim_next=ClaimNext(most=1, is_idle=True))
@@ -257,3 +264,75 @@ async def test_orders_start_though_a_repeats_place_in_the_queue_cannot_be_read(
     assert await settle(store, *committed.claimed_next) == [State.SUCCEEDED]
     ((receipt,),) = committed.accepted  # type: ignore[misc] # it is no refusal
     assert receipt.position == 0
+
+
+class HeldReads:
+    """The reads of a store, held up until they are let go, and counted."""
+
+    def __init__(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.has_begun, self.let_go = asyncio.Event(), asyncio.Event()
+        self._fetch = store._readers.fetch  # noqa: SLF001 - nothing else holds up reads alone
+        monkeypatch.setattr(store._readers, "fetch", self._held)  # noqa: SLF001
+
+    async def _held(self, query: str, *values: object) -> "list[Row]":
+        self.count += 1
+        self.has_begun.set()
+        await self.let_go.wait()
+        return await self._fetch(query, *values)
+
+
+REPEATS, WAITING_ORDERS = 500, 40_000
+
+
+async def test_another_commit_is_done_while_the_places_of_repeats_are_read(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for begin in range(0, WAITING_ORDERS, 1_000):
+        await place(store, *(new(request_id=str(begin + n)) for n in range(1_000)))
+    reads = HeldReads(store, monkeypatch)
+    step = WAITING_ORDERS // REPEATS
+    repeats = [new(request_id=str(number)) for number in range(0, WAITING_ORDERS, step)]
+    repeated = asyncio.create_task(place(store, *repeats))
+    await reads.has_begun.wait()
+    (other,) = await place(store, new())
+    assert not repeated.done()
+    reads.let_go.set()
+    receipts = await repeated
+    assert other.position == WAITING_ORDERS + 1
+    assert [receipt.position for receipt in receipts] == [1 + n * step for n in range(REPEATS)]
+    assert reads.count == 1
+
+
+async def test_a_repeat_of_an_order_that_starts_meanwhile_says_so(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repeats = [new(request_id=name) for name in ("ended", "running", "queued")]
+    await place(store, *repeats)
+    reads = HeldReads(store, monkeypatch)
+    repeated = asyncio.create_task(place(store, *repeats))
+    await reads.has_begun.wait()
+    ended, _ = await take(store, 2)
+    await settle(store, ended)
+    reads.let_go.set()
+    receipts = await repeated
+    found = [(receipt.order.state, receipt.position) for receipt in receipts]
+    assert found == [(State.SUCCEEDED, 0), (State.PROCESSING, 0), (State.QUEUED, 1)]
+    assert [receipt.after for receipt in receipts] == [0, 0, 0]
+
+
+async def test_what_was_reported_is_never_older_than_before(
+    home: PostgresHome, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place(store, new(request_id="once"))
+    reads = HeldReads(store, monkeypatch)
+    repeat = Changes(accepts=[[new(request_id="once"), new()]], capacity=AMPLE)
+    repeated = asyncio.create_task(store.commit(repeat))
+    await reads.has_begun.wait()
+    await place(await home.open(), new())
+    news = await anext(store.watch())
+    reads.let_go.set()
+    committed = await repeated
+    assert news.counts[Tier.REGULAR].queued == committed.counts[Tier.REGULAR].queued == 3
+    assert news.accept_counts[Tier.REGULAR] == 2
+    assert committed.accept_counts[Tier.REGULAR] == 0

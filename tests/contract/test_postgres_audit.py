@@ -178,15 +178,15 @@ BREAKS: dict[str, tuple[set[str], str]] = {
     ),
     "a completion is missing": ({"completion sequences have no hole"}, WITHOUT.format(4)),
     "the last completion is missing": (
-        {"the log begins behind what was pruned and ends at its counter"},
+        {"the log begins after what was pruned and ends at its counter"},
         WITHOUT.format(5),
     ),
     "the first completion is missing": (
-        {"the log begins behind what was pruned and ends at its counter"},
+        {"the log begins after what was pruned and ends at its counter"},
         WITHOUT.format(3),
     ),
     "all completions are missing": (
-        {"the log begins behind what was pruned and ends at its counter"},
+        {"the log begins after what was pruned and ends at its counter"},
         ";".join(map(WITHOUT.format, [3, 4, 5])),
     ),
     "a queued order was lost": (
@@ -214,18 +214,18 @@ BREAKS: dict[str, tuple[set[str], str]] = {
     ),
     "they are of another tier than the commit tells": (
         {COUNTS},
-        "UPDATE newest SET queued = '{3,2}', came = '{11,2}'",
+        "UPDATE newest SET queued = '{3,2}', accepted_total = '{11,2}'",
     ),
     "more came than are there": (
-        {"what came and did not end is there"},
-        "UPDATE newest SET came = '{13,1}'",
+        {"what was accepted and not completed is there"},
+        "UPDATE newest SET accepted_total = '{13,1}'",
     ),
     "more ended than are missing": (
-        {"what came and did not end is there"},
-        "UPDATE newest SET ended = '{5,1}'",
+        {"what was accepted and not completed is there"},
+        "UPDATE newest SET completed_total = '{5,1}'",
     ),
     "more were accepted than are there": (
-        {"what came and did not end is there"},
+        {"what was accepted and not completed is there"},
         "UPDATE newest SET accepted = accepted + 1",
     ),
     "an order has a number that was not given": (
@@ -281,8 +281,8 @@ BREAKS: dict[str, tuple[set[str], str]] = {
         "UPDATE policy SET vip_head_start = 1000000",
     ),
     "the queue begins behind an order": (
-        {"no order is ready below the floor of its tier"},
-        "UPDATE newest SET floor[1] = (SELECT max(rank) FROM ready)",
+        {"no order is ready below the low-water mark of its tier"},
+        "UPDATE newest SET low_water_mark[1] = (SELECT max(rank) FROM ready)",
     ),
     "a tier is paused that was resumed": (
         {"tiers are paused as was noted last"},
@@ -293,12 +293,12 @@ BREAKS: dict[str, tuple[set[str], str]] = {
         "DELETE FROM pauses",
     ),
     "what is due is looked for behind an order": (
-        {"nothing falls due or expires before the floor of such times"},
-        "UPDATE newest SET due_floor = next_due + 1",
+        {"no order falls due or expires before the low-water mark of such times"},
+        "UPDATE newest SET due_low_water_mark = next_due + 1",
     ),
     "what expires is looked for behind an order": (
-        {"nothing falls due or expires before the floor of such times"},
-        """UPDATE newest SET next_due = due_floor - 1;
+        {"no order falls due or expires before the low-water mark of such times"},
+        """UPDATE newest SET next_due = due_low_water_mark - 1;
         INSERT INTO expiries SELECT next_due, 8 FROM newest""",
     ),
     "nobody looks for what falls due": (
@@ -491,7 +491,7 @@ def test_a_store_without_its_tables_cannot_be_read(database: Database) -> None:
 
 
 def test_another_schema_is_refused(database: Database) -> None:
-    database.run_sql("INSERT INTO steps (number, least) VALUES (99, 99)")
+    database.run_sql("INSERT INTO steps (number, least, checksum) VALUES (99, 99, '')")
     with pytest.raises(StartupFailed, match="the store is of schema 99"):
         database.audit()
 

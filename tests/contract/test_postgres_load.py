@@ -20,7 +20,8 @@ from orderintake_server.errors import StoreFull
 from orderintake_server.store.base import Store
 from orderintake_server.store.changes import Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.audit import audit
-from orderintake_server.store.postgres.call import CALL, Caller, arguments
+from orderintake_server.store.postgres.call import Caller, arguments
+from orderintake_server.store.postgres.functions import this_release
 from orderintake_server.store.postgres.notifier import LEAST_SECONDS
 from orderintake_server.store.postgres.schema import migrate
 from orderintake_server.store.postgres.store import postgres_store
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from orderintake_server.store.postgres.connector import Connection
 
 KINDS = kinds()[:1]
+RELEASE = this_release()
 ORDERS, BATCH, AT_ONCE = 30_000, 1_000, 100
 TIMES = 2
 """How many times as many pages as at the beginning a commit may look at."""
@@ -81,7 +83,7 @@ class Measured:
     async def _commit(self, changes: Changes) -> int:
         request = next(self._requests)
         caller = Caller(session_id=self._session_id, request=request, max_crashes=3)
-        explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {CALL}"
+        explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {RELEASE.call}"
         plan = await self._connection.fetchval(explained, *arguments(changes, caller))
         top = json.loads(plan)[0]["Plan"]
         return int(top["Shared Hit Blocks"]) + int(top["Shared Read Blocks"])
@@ -199,7 +201,7 @@ WHERE datname = current_database() AND query LIKE '%commit_changes%'
 """
 _NOTIFYING = """
 SELECT count(*) FROM pg_proc
-WHERE pronamespace = 'orderintake'::regnamespace AND prosrc ~* 'notify'
+WHERE pronamespace::regnamespace::text LIKE 'orderintake%' AND prosrc ~* 'notify'
 """
 
 

@@ -1,7 +1,7 @@
 """A PostgreSQL store among others: replicas at once, a pooler, a server that does not answer."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
 from orderintake_server.store.changes import Changes, ClaimNext, Settlement
-from orderintake_server.store.postgres import connector as postgres_link
+from orderintake_server.store.postgres.answer import Answer
 from orderintake_server.store.postgres.connector import Row
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import AMPLE, DONE, accept, log_of, new, place, queue, settle, whole_log
@@ -40,38 +40,40 @@ async def take(store: PostgresStore, most: int) -> list[Lease]:
 async def test_news_come_behind_a_commit_under_way_that_is_older(
     home: PostgresHome, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counting, counted, seen = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    newest = store._watch.newest  # noqa: SLF001 - nothing else tells that it has looked
+    committed, arrived, seen = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    newest = store._notifier.newest  # noqa: SLF001 - nothing else tells that it has looked
+    call = store._writer.call  # noqa: SLF001 - the answer is on its way for a while
 
-    async def held_position(_: int) -> int:
-        counting.set()
-        await counted.wait()
-        return 1
+    async def late_call(values: Sequence[object]) -> Answer:
+        answer = await call(values)
+        committed.set()
+        await arrived.wait()
+        return answer
 
     async def told_newest(after: Callable[[], int]) -> object:
         said = await newest(after)
         seen.set()
         return said
 
-    await place(store, new(request_id="once"))
-    monkeypatch.setattr(store, "position", held_position)
-    monkeypatch.setattr(store._watch, "newest", told_newest)  # noqa: SLF001
-    repeat = asyncio.create_task(place(store, new(request_id="once")))
-    await counting.wait()
+    monkeypatch.setattr(store._writer, "call", late_call)  # noqa: SLF001
+    monkeypatch.setattr(store._notifier, "newest", told_newest)  # noqa: SLF001
+    older = asyncio.create_task(place(store, new()))
+    await committed.wait()
     await place(await home.open(), new())
     hearing = asyncio.ensure_future(anext(store.watch()))
     await seen.wait()
     is_early = hearing.done()
-    counted.set()
-    await repeat
+    arrived.set()
+    await older
     news = await hearing
     assert not is_early
     assert news.counts[Tier.REGULAR].queued == 2
 
 
 async def test_a_server_that_does_not_answer_is_passed_by_and_tried_no_more(
-    home: PostgresHome, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+    home: PostgresHome, store: PostgresStore
 ) -> None:
+    await store.close()
     tries = 0
 
     async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,11 +82,10 @@ async def test_a_server_that_does_not_answer_is_passed_by_and_tried_no_more(
         await reader.read()
         writer.close()
 
-    monkeypatch.setattr(postgres_link, "CONNECT_SECONDS", 0.2)
     dead = await asyncio.start_server(silence, "127.0.0.1", 0)
     port = dead.sockets[0].getsockname()[1]
     both = home.url.replace("@", f"@127.0.0.1:{port},")
-    async with postgres_store(both, hints=False) as found:
+    async with postgres_store(both, hints=False, connect_seconds=0.2) as found:
         (receipt,) = await place(found, new())
     dead.close()
     assert receipt.order.accept_sequence == 1
@@ -158,7 +159,7 @@ async def test_a_cancel_that_cannot_be_looked_up_is_looked_up_again(
     await place(store, new())
     await take(store, 1)
     refused: list[str] = []
-    fetch = store._fetch  # noqa: SLF001 - the database goes away at this very moment
+    fetch = store._readers.fetch  # noqa: SLF001 - the database goes away at this very moment
 
     async def away_once(query: str, *values: object) -> list[Row]:
         if not refused:
@@ -168,7 +169,7 @@ async def test_a_cancel_that_cannot_be_looked_up_is_looked_up_again(
 
     async with postgres_store(home.url, clock=home.clock, hints=False) as other:
         await other.commit(Changes(cancels=[1]))
-        monkeypatch.setattr(store, "_fetch", away_once)
+        monkeypatch.setattr(store._readers, "fetch", away_once)  # noqa: SLF001
         async with asyncio.timeout(20):
             async for news in store.watch():
                 if news.to_stop:

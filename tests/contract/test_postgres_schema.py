@@ -1,25 +1,29 @@
-"""The schema in PostgreSQL: made once, checked by who starts, worked with beside newer steps."""
+"""The schema in PostgreSQL: made once, checked at start, worked with beside newer steps."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from orderintake_server.domain import Tier
-from orderintake_server.errors import StartupFailed
+from orderintake_server.errors import StartupFailed, StoreBroken
 from orderintake_server.store.changes import Changes, ClaimNext
-from orderintake_server.store.postgres import schema as postgres_schema
 from orderintake_server.store.postgres.audit import audit
-from orderintake_server.store.postgres.schema import migrate, steps
+from orderintake_server.store.postgres.functions import RELEASE, Release
+from orderintake_server.store.postgres.schema import Version, migrate, this_version
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
+from orderintake_server.store.steps import Step
 from support.changes import again, new, pause, place, release, settle, whole_log
 from support.postgres import Cluster
 from support.postgres_home import each, kinds, running
 from support.process import run_to_end
 
 KINDS = kinds()
-STEPS = steps()
+OURS = this_version()
+STEPS = OURS.steps
 KNOWN = len(STEPS)
 _NUMBERS = count(1)
 TABLES = (
@@ -30,11 +34,11 @@ _ADDED = """
 ALTER TABLE orderintake.{} ADD COLUMN added text NOT NULL DEFAULT 'by a newer step';
 """
 _NEWER = """
-CREATE FUNCTION orderintake.commit_more(p jsonb) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint';
-INSERT INTO orderintake.steps (number, least) SELECT max(number) + 1, {} FROM orderintake.steps;
-"""
-_OLDER = """
-DELETE FROM orderintake.steps WHERE number = (SELECT max(number) FROM orderintake.steps)
+CREATE SCHEMA orderintake_r9;
+CREATE FUNCTION orderintake_r9.commit_changes() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint';
+INSERT INTO orderintake.releases VALUES (9, '');
+INSERT INTO orderintake.steps (number, least, checksum)
+SELECT max(number) + 1, {}, '' FROM orderintake.steps;
 """
 
 
@@ -63,12 +67,21 @@ async def database(empty: Database) -> Database:
     return empty
 
 
-async def _refusal(url: str) -> str:
+async def _refusal(url: str, version: Version | None = None) -> str:
     """Open a store, which must be refused; tell why."""
     with pytest.raises(StartupFailed) as refused:
-        async with postgres_store(url):
+        async with postgres_store(url, version=version):
             pass
     return str(refused.value)
+
+
+def _with_release(number: int, text: str = OURS.release.text) -> Version:
+    """Give a version with the same steps and other functions."""
+    return Version(STEPS, Release(number, text))
+
+
+def _with_steps(steps: Sequence[Step]) -> Version:
+    return Version(steps, OURS.release)
 
 
 async def test_the_schema_is_made_once(empty: Database) -> None:
@@ -85,13 +98,11 @@ async def test_two_who_make_the_schema_at_once_make_it_together(empty: Database)
 
 
 async def test_a_step_that_fails_leaves_nothing_of_itself(
-    empty: Database, monkeypatch: pytest.MonkeyPatch
+    empty: Database,
 ) -> None:
-    bad = postgres_schema.Step(KNOWN + 1, 1, "CREATE TABLE half (); SELECT 1 / 0")
-    monkeypatch.setattr(postgres_schema, "steps", lambda: [*STEPS, bad])
+    bad = Step(KNOWN + 1, 1, "CREATE TABLE half (); SELECT 1 / 0")
     with pytest.raises(Exception, match="division by zero"):
-        await migrate(empty.url)
-    monkeypatch.undo()
+        await migrate(empty.url, _with_steps([*STEPS, bad]))
     assert await empty.run("SELECT to_regclass('orderintake.half')") == ""
     assert await empty.run("SELECT max(number) FROM orderintake.steps") == str(KNOWN)
     assert await migrate(empty.url) == []
@@ -102,18 +113,18 @@ async def test_a_server_says_how_to_make_a_store_where_there_is_none(empty: Data
 
 
 async def test_a_server_does_not_start_on_an_older_schema(database: Database) -> None:
-    await database.run(_OLDER)
-    refusal = await _refusal(database.url)
-    assert f"of schema {KNOWN - 1}, older than {KNOWN}" in refusal
+    newer = Step(KNOWN + 1, 1, "CREATE TABLE more ()")
+    refusal = await _refusal(database.url, _with_steps([*STEPS, newer]))
+    assert f"of schema {KNOWN}, older than {KNOWN + 1}" in refusal
     assert "orderintake-server migrate --store" in refusal
 
 
 async def test_a_server_does_not_start_on_a_schema_that_takes_a_newer_one(
     database: Database,
 ) -> None:
-    await database.run(_NEWER.format(KNOWN + 1))
+    await database.run(_NEWER.format(RELEASE + 1))
     refusal = await _refusal(database.url)
-    assert f"must know {KNOWN + 1}; this one knows {KNOWN}" in refusal
+    assert f"must be of release {RELEASE + 1}; this one is of {RELEASE}: start a newer" in refusal
     assert await migrate(database.url) == []
 
 
@@ -158,6 +169,139 @@ async def test_a_server_starts_orders_in_order_beside_a_step_that_adds_to_the_qu
     async with postgres_store(database.url, hints=False) as store:
         await _live(store)
     assert await audit(database.url) == []
+
+
+async def test_servers_of_two_releases_commit_into_the_same_tables(database: Database) -> None:
+    newer = _with_release(RELEASE + 1)
+    assert await migrate(database.url, newer) == []
+    async with (
+        asyncio.timeout(20),
+        postgres_store(database.url, hints=False) as one,
+        postgres_store(database.url, hints=False, version=newer) as other,
+    ):
+        for store in (one, other, one, other):
+            await _live(store)
+        await database.run(f"DROP SCHEMA orderintake_r{RELEASE} CASCADE")
+        await _live(other)
+        with pytest.raises(StoreBroken, match=f"orderintake_r{RELEASE}"):
+            await _live(one)
+    await migrate(database.url)
+    assert await audit(database.url) == []
+
+
+_FASTER = "-- as before, but faster\n" + OURS.release.text
+
+
+async def test_changed_functions_of_the_same_release_are_deployed_anew(database: Database) -> None:
+    changed = _with_release(RELEASE, _FASTER)
+    assert "does not have the functions of release" in await _refusal(database.url, changed)
+    assert "orderintake-server migrate --store" in await _refusal(database.url, changed)
+    assert await migrate(database.url, changed) == []
+    async with postgres_store(database.url, version=changed) as store:
+        await _live(store)
+    assert "does not have the functions of release" in await _refusal(database.url)
+    await migrate(database.url)
+    assert await audit(database.url) == []
+
+
+async def test_functions_are_deployed_once(database: Database) -> None:
+    deployed = "SELECT deployed_at, 'orderintake_r1'::regnamespace::oid FROM orderintake.releases"
+    before = await database.run(deployed)
+    await migrate(database.url)
+    assert await database.run(deployed) == before
+    await migrate(database.url, _with_release(RELEASE, _FASTER))
+    assert await database.run(deployed) != before
+
+
+async def test_functions_that_fail_leave_those_that_were_there(database: Database) -> None:
+    with pytest.raises(StoreBroken, match="syntax error"):
+        await migrate(database.url, _with_release(RELEASE, "CREATE FUNCTION half"))
+    async with postgres_store(database.url) as store:
+        await _live(store)
+    assert await audit(database.url) == []
+
+
+async def test_a_server_commits_on_while_the_functions_of_its_release_are_deployed_anew(
+    database: Database,
+) -> None:
+    is_deployed = asyncio.Event()
+    async with asyncio.timeout(40), AsyncExitStack() as stack:
+        stores = [
+            await stack.enter_async_context(postgres_store(database.url, hints=False))
+            for _ in range(3)
+        ]
+        async with asyncio.TaskGroup() as tasks:
+            for store in stores:
+                tasks.create_task(_accept_until(store, is_deployed))
+            for number in range(6):
+                text = f"-- {number}\n{OURS.release.text}"
+                await migrate(database.url, _with_release(RELEASE, text))
+            is_deployed.set()
+    await migrate(database.url)
+    assert await audit(database.url) == []
+
+
+async def _accept_until(store: PostgresStore, is_over: asyncio.Event) -> None:
+    """Place orders, start and end them, and see that all of it is so, as often as there is time."""
+    while not is_over.is_set():
+        (receipt,) = await place(store, new(vip=True))
+        assert receipt.order.accept_sequence
+        found = await store.commit(Changes(claim_next=ClaimNext(most=1, is_idle=True)))
+        await settle(store, *found.claimed_next)
+
+
+async def test_a_role_that_may_use_the_tables_serves_also_after_functions_were_made_anew(
+    database: Database,
+) -> None:
+    await database.run(_CLERK)
+    url = database.url.replace("://orderintake@", "://clerk@")
+    for text in (OURS.release.text, _FASTER, OURS.release.text):
+        changed = _with_release(RELEASE, text)
+        await migrate(database.url, changed)
+        async with postgres_store(url, version=changed) as store:
+            await _live(store)
+
+
+_CLERK = """
+DO $$ BEGIN CREATE ROLE clerk LOGIN; EXCEPTION WHEN duplicate_object THEN END $$;
+GRANT USAGE ON SCHEMA orderintake TO clerk;
+GRANT ALL ON ALL TABLES IN SCHEMA orderintake TO clerk;
+GRANT ALL ON ALL SEQUENCES IN SCHEMA orderintake TO clerk;
+"""
+
+
+async def test_a_step_whose_text_was_changed_is_refused(database: Database) -> None:
+    changed = [STEPS[0]._replace(text=STEPS[0].text + "-- changed"), *STEPS[1:]]
+    assert "step 1" in await _refusal(database.url, _with_steps(changed))
+    with pytest.raises(StartupFailed, match="was applied with another text"):
+        await migrate(database.url, _with_steps(changed))
+    assert await audit(database.url) == []
+
+
+async def test_functions_below_the_least_release_are_dropped_and_their_servers_refused(
+    database: Database,
+) -> None:
+    least = RELEASE + 1
+    step = Step(KNOWN + 1, least, f"-- least: {least}\nCREATE TABLE more ()")
+    newer = Version([*STEPS, step], Release(least, OURS.release.text))
+    assert await migrate(database.url, newer) == [step.number]
+    schemas = "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'orderintake_r%'"
+    assert await database.run(schemas) == newer.release.schema
+    assert f"must be of release {least}; this one is of {RELEASE}" in await _refusal(database.url)
+    assert await migrate(database.url) == []  # by an older server: it deploys nothing
+    assert await database.run(schemas) == newer.release.schema
+    async with postgres_store(database.url, version=newer) as store:
+        await _live(store)
+
+
+async def test_an_order_leads_the_same_life_in_the_database_as_in_the_server(
+    database: Database,
+) -> None:
+    await database.run(f"""
+        CREATE OR REPLACE FUNCTION orderintake_r{RELEASE}.becomes(state text, event text)
+        RETURNS smallint LANGUAGE sql IMMUTABLE AS 'SELECT 4::smallint';
+    """)
+    assert "know other changes of an order's state" in await _refusal(database.url)
 
 
 async def test_a_server_does_not_start_where_advisory_locks_do_nothing(

@@ -4,11 +4,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orderintake_server.domain import Ending, State
+from orderintake_server.domain import Ending, Ranking, State
 from orderintake_server.errors import RequestIdReused
+from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Changes, OverCapacity, Settlement
 from orderintake_server.views import EVERY_ORDER
 from support.changes import DONE, FAILED, accept, new, place, settle, start, waiting
+from support.clocks import SECOND
 from support.stores import FoundStore, Home
 
 TEA = new(b"tea", request_id="r")
@@ -131,6 +133,24 @@ async def test_a_fresh_receipt_is_behind_nothing_but_the_past(store: FoundStore)
     await settle(store, *await start(store))
     (receipt,) = await place(store, new())
     assert receipt.after == 1
+
+
+@pytest.mark.parametrize("vip_head_start", [None, 30 * SECOND])
+async def test_replays_in_one_commit_tell_each_its_place_in_the_queue(
+    home: Home, store: FoundStore, vip_head_start: int | None
+) -> None:
+    store = await home.reopen(Policy(ranking=Ranking(vip_head_start=vip_head_start)))
+    orders = [new(vip=number % 3 == 0, request_id=str(number)) for number in range(60)]
+    for order in orders:
+        await place(store, order)
+        home.clock.now += SECOND
+    await start(store, 5)
+    repeats = [*reversed(orders), orders[30]]
+    receipts = await place(store, *repeats)
+    assert all(receipt.replayed for receipt in receipts)
+    places = [await store.position(receipt.order.accept_sequence) for receipt in receipts]
+    assert [receipt.position for receipt in receipts] == places
+    assert sorted({*places}) == list(range(56))
 
 
 async def test_orders_without_request_id_never_replay(store: FoundStore) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from orderintake_server.commands.copy import copy
 from orderintake_server.ids import Ids
-from orderintake_server.store.copy import copy
 from orderintake_server.views import EVERY_ORDER
 from support.in_process import completions
 from support.orders import order

@@ -12,9 +12,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.store.postgres import connector as postgres_link
 from orderintake_server.store.postgres import schema as postgres_schema
+from orderintake_server.store.postgres import store as postgres_store
 from orderintake_server.store.postgres.audit import audit
+from orderintake_server.store.postgres.connector import Connector
 from support.gate import Gate
 from support.in_process import Stream, Stub, completions, read, serving
 from support.orders import order
@@ -108,8 +109,11 @@ async def way(database: str) -> AsyncIterator[Way]:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a server in this process wait for the database no longer than a test may."""
-    monkeypatch.setattr(postgres_link, "CALL_SECONDS", CALL_SECONDS)
-    monkeypatch.setattr(postgres_link, "CONNECT_SECONDS", CALL_SECONDS)
+
+    def impatient(address: str, is_pooled: bool, *_: float) -> Connector:  # noqa: FBT001 - as it is
+        return Connector(address, is_pooled, CALL_SECONDS, CALL_SECONDS)
+
+    monkeypatch.setattr(postgres_store, "Connector", impatient)
 
 
 async def _until_placed(stub: Stub, request_id: str) -> api.PlaceOrderResponse:

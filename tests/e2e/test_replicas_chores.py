@@ -40,7 +40,7 @@ def _seconds_late(done: Timestamp, due: Timestamp) -> float:
 async def test_p12_times_are_kept_within_a_second_when_the_oldest_replica_is_gone(
     number: Signals,
 ) -> None:
-    async with asyncio.timeout(20), replicas("--lease", "60") as here:  # nobody is taken for dead
+    async with asyncio.timeout(20), replicas("--lease", "60") as here:  # no replica expires
         oldest = await here.start("oldest", "--workers", "0")
         others = [await here.start(name) for name in ("second", "third")]
         pause = admin.PauseTierRequest(tier=order_pb2.TIER_VIP)

@@ -43,7 +43,7 @@ async def test_p10_a_replica_frozen_past_its_lease_changes_nothing_and_then_goes
         a.thaw()
         async with asyncio.timeout(LEASE):
             started = await gate_a.starts(2)
-        await a.logs("this replica was taken for dead; others start what it had in process")
+        await a.logs("replica expired: its orders were recovered by others")
         await gate_a.let_through(1)
         await gate_b.let_through(1)
         found = await completions(a.stub, 3)

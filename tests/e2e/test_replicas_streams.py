@@ -167,7 +167,7 @@ class Way:
         await self._start(here)
 
     async def freeze(self, here: Replicas) -> None:
-        """Freeze the replica until it is taken for dead; nobody is led to it meanwhile."""
+        """Freeze the replica until it has expired; nobody is led to it meanwhile."""
         self.replica.freeze()
         self.proxy.target = "127.0.0.1:1"
         self.proxy.cut()

@@ -94,7 +94,7 @@ class Replica:
         await self.start()
 
     async def freeze(self) -> None:
-        """Let it do nothing for a while, so that it is taken for dead perhaps."""
+        """Let it do nothing for a while, so that it expires perhaps."""
         self.process.signal(SIGSTOP)
         await asyncio.sleep(LEASE_SECONDS * self._chance.uniform(0.2, 3.0))
         self.process.signal(SIGCONT)
@@ -142,9 +142,9 @@ class Shop:
 
     @property
     def deaths(self) -> int:
-        """How often a replica found that others had taken it for dead."""
+        """How often a replica found that it had expired, and others had recovered its orders."""
         return sum(
-            "taken for dead" in str(event)
+            "replica expired" in str(event)
             for replica in self.replicas
             for process in replica.lives
             for event in process.events()

@@ -217,7 +217,7 @@ async def test_what_is_estimated_and_how_old_things_are_goes_by_the_turned_clock
 @pytest.mark.parametrize(
     ("break_it", "rule"),
     [
-        ("DELETE FROM log WHERE sequence = 1", "the log begins behind"),
+        ("DELETE FROM log WHERE sequence = 1", "the log begins after"),
         ("UPDATE counters SET accepted = 0", "accept sequences were all given"),
         ("UPDATE log SET failure_code = 'X'", "a failed order has a failure"),
         ("DELETE FROM orders", "nothing stands for an order"),

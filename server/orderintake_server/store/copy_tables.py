@@ -1,4 +1,4 @@
-"""What is copied when a store moves: the tables that both engines have, and the numbers beside."""
+"""What is copied when a store moves: the tables that both engines have, and a few numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Table(NamedTuple):
     name: str
     columns: tuple[str, ...]
     key: str
-    """What its rows are read in the order of: they are added so, fastest."""
+    """Its rows are read in this order: they are added fastest so."""
 
 
 TABLES = (
@@ -66,7 +66,7 @@ TABLES = (
     ),
     Table("pauses", ("tier", "time", "is_paused"), "number"),
 )
-"""Nothing is in process while a store is copied, so that the leases need not be."""
+"""The table leases is not copied: nothing is in process while a store is copied."""
 
 
 class Numbers(NamedTuple):

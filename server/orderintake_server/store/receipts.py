@@ -1,120 +1,122 @@
-"""What one commit in PostgreSQL made of the groups of orders that it was to accept."""
+"""How a commit's receipts follow from the numbers that it gave, whichever engine gave them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.domain import Completion, Durability, Order, Receipt, State, Tier
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.changes import OverCapacity
-from orderintake_server.store.rows import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orderintake_server.domain import NewOrder
 
-    Summary = Mapping[str, Any]
+Decision = list[int] | RequestIdReused | OverCapacity
+"""The numbers of a group's orders, new or held; or why the group was refused."""
+Outcome = tuple[Receipt, ...] | RequestIdReused | OverCapacity
 
 
-class Accepted:
-    """Receipts and refusals, written by the numbers that the commit gave."""
+class Pruned(NamedTuple):
+    """What a request_id tells of an order that was forgotten."""
 
-    def __init__(self, said: Summary, replays: list[Order | Completion]) -> None:
-        """Read a commit's summary, and how those orders stand that were accepted before."""
-        self._said = said
-        self._replays = {number_of(found): found for found in replays}
-        self._pruned = {int(n): found for n, found in (said.get("pruned_orders") or {}).items()}
-        self._durability = Durability[said["durability"]]
-        self._issued: set[int] = set()
-        self._ahead: dict[Tier, int] = {}
+    outcome: int
+    accept_time: int
+    complete_time: int
 
-    def outcomes(
-        self, groups: Sequence[Sequence[NewOrder]]
-    ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
-        """Write the receipts of each group, or why it was refused."""
-        numbers = iter(self._said.get("numbers") or ())
-        numbered = [[(next(numbers), order) for order in group] for group in groups]
-        self._count_ahead(numbered)
-        refused = {group: _refusal(*why) for group, *why in self._said.get("refusals") or ()}
+
+def accepted_order(number: int, new: NewOrder, *, accept_time: int, now: int) -> Order:
+    """Tell how an order stands that is accepted now."""
+    return Order(
+        accept_sequence=number,
+        customer_id=new.customer_id,
+        tier=new.tier,
+        content=new.content,
+        accept_time=accept_time,
+        state=State.SCHEDULED if new.not_before > now else State.QUEUED,
+        not_before=new.not_before,
+        expire_time=new.expire_time,
+        redrive_of=new.redrive_of,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Receipts:
+    """What a commit knows of the orders that it was asked to accept, to write their receipts."""
+
+    accepted_before: int
+    """The last number that was given before: higher ones are new."""
+    accept_time: int
+    now: int
+    head: int
+    durability: Durability = Durability.FSYNC
+    ahead: dict[Tier, int]
+    """How many orders stand in the queue before the next new one of each tier."""
+    stands: Mapping[int, Order | Completion]
+    """How those stand that were accepted before, unless they were pruned."""
+    positions: Mapping[int, int] = field(default_factory=dict)
+    """The places of those in the queue, as far as they are known."""
+    pruned: Mapping[int, Pruned]
+    _new: dict[int, Receipt] = field(init=False, default_factory=dict)
+
+    def of(
+        self, groups: Sequence[Sequence[NewOrder]], decisions: Sequence[Decision]
+    ) -> list[Outcome]:
+        """Write the receipts of each group, or tell why it was refused."""
         return [
-            refused.get(index) or tuple(self._receipt(number, new) for number, new in group)
-            for index, group in enumerate(numbered)
+            tuple(map(self._receipt, found, group)) if isinstance(found, list) else found
+            for group, found in zip(groups, decisions, strict=True)
         ]
 
-    def _count_ahead(self, groups: list[list[tuple[int | None, NewOrder]]]) -> None:
-        """Count who was in the queue before the first that is new, for each tier.
-
-        A new order is behind all that waits in its tier; a regular one also behind every VIP order;
-        and a VIP one, where there is a head start, behind those regular ones that are overdue.
-        """
-        if "queued_then" not in self._said:
-            return
-        fresh = {
-            number: order
-            for group in groups
-            for number, order in group
-            if number and self._is_new(number) and order.not_before <= self._said["time"]
-        }
-        regular, vip = self._said["queued_then"]
-        vips = sum(order.tier is Tier.VIP for order in fresh.values())
-        self._ahead[Tier.REGULAR] = regular + vip - (len(fresh) - vips)
-        self._ahead[Tier.VIP] = vip - vips + self._said["overdue"]
-
-    def _is_new(self, number: int) -> bool:
-        return bool(number > self._said["accepted_before"])
-
     def _receipt(self, number: int, new: NewOrder) -> Receipt:
-        if not self._is_new(number):
+        if number <= self.accepted_before:
             return self._again(number, new)
-        is_repeat = number in self._issued
-        order = self._accepted(number, new)
-        receipt = self._written(order, after=self._said["completed"], replayed=is_repeat)
-        if order.state is State.QUEUED and not is_repeat:
-            self._ahead[new.tier] += 1
-            receipt = replace(receipt, position=self._ahead[new.tier])
-        self._issued.add(number)
-        return receipt
-
-    def _accepted(self, number: int, new: NewOrder) -> Order:
-        is_later = new.not_before > self._said["time"]
-        return Order(
-            accept_sequence=number,
-            customer_id=new.customer_id,
-            tier=new.tier,
-            content=new.content,
-            accept_time=self._said["accept_time"],
-            state=State.SCHEDULED if is_later else State.QUEUED,
-            not_before=new.not_before,
-            expire_time=new.expire_time,
-            redrive_of=new.redrive_of,
+        if number in self._new:
+            return replace(self._new[number], replayed=True)
+        order = accepted_order(number, new, accept_time=self.accept_time, now=self.now)
+        position = 0
+        if order.state is State.QUEUED:
+            self.ahead[new.tier] += 1
+            position = self.ahead[new.tier]
+        self._new[number] = Receipt(
+            order=order,
+            replayed=False,
+            after=self.head,
+            position=position,
+            durability=self.durability,
         )
+        return self._new[number]
 
     def _again(self, number: int, repeat: NewOrder) -> Receipt:
         """Write the receipt of an order accepted earlier; its completion may be long past."""
-        stands = self._replays.get(number)
-        if isinstance(stands, Completion):
-            return self._written(stands.order, after=stands.sequence - 1, replayed=True)
-        order = stands or self._as_pruned(number, repeat)
-        return self._written(order, after=self._said["completed"], replayed=True)
+        stands = self.stands.get(number) or self._as_pruned(number, repeat)
+        order, after = _at(stands, self.head)
+        return Receipt(
+            order=order,
+            replayed=True,
+            after=after,
+            position=self.positions.get(number, 0),
+            durability=self.durability,
+        )
 
     def _as_pruned(self, number: int, repeat: NewOrder) -> Order:
         """Tell an order whose rows are gone; the repeat's equal content says what it was."""
-        outcome, accept_time, complete_time = self._pruned[number]
-        return replace(
-            self._accepted(number, repeat),
-            accept_time=accept_time,
-            state=State(outcome),
-            redrive_of=0,
-            complete_time=complete_time,
-        )
-
-    def _written(self, order: Order, *, after: int, replayed: bool) -> Receipt:
-        return Receipt(order=order, replayed=replayed, after=after, durability=self._durability)
+        found = self.pruned[number]
+        order = accepted_order(number, repeat, accept_time=found.accept_time, now=self.now)
+        outcome, complete_time = State(found.outcome), found.complete_time
+        return replace(order, state=outcome, redrive_of=0, complete_time=complete_time)
 
 
-def _refusal(why: str, number: int, text: str | None) -> RequestIdReused | OverCapacity:
-    if why == "reused":
-        return RequestIdReused(request_id=text or "", accept_sequence=number)
-    return OverCapacity(number, text)
+def restated(receipt: Receipt, stands: Order | Completion, position: int) -> Receipt:
+    """Tell by a repeat's receipt how the order stands now, which is a little later."""
+    order, after = _at(stands, receipt.after)
+    return replace(receipt, order=order, after=after, position=position)
+
+
+def _at(stands: Order | Completion, head: int) -> tuple[Order, int]:
+    """Give the order, and a place of the log that its completion comes after."""
+    if isinstance(stands, Completion):
+        return stands.order, stands.sequence - 1
+    return stands, head

@@ -1,12 +1,8 @@
-"""How rows become orders and completions, whichever engine they come from.
-
-A row of what was accepted: accept_sequence, customer_id, tier, content, accept_time, not_before,
-expire_time, redrive_of. Of an attempt: attempt_count, start_sequence, start_time. Of the log:
-sequence, outcome, an attempt, complete_time, failure_code, failure_message, result.
-"""
+"""How rows become orders and completions, whichever engine they come from."""
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import (
@@ -23,36 +19,65 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-ACCEPTED = (
-    "o.accept_sequence, o.customer_id, o.tier, o.content, o.accept_time,"
-    " o.not_before, o.expire_time, o.redrive_of"
+ORDER_COLUMNS = (
+    *("accept_sequence", "customer_id", "tier", "content", "accept_time"),
+    *("not_before", "expire_time", "redrive_of"),
 )
-"""The columns of what was accepted, of the table called o."""
-LOGGED = (
-    "g.sequence, g.outcome, g.attempt_count, g.start_sequence, g.start_time, g.complete_time,"
-    " g.failure_code, g.failure_message, g.result"
+"""Of what was accepted."""
+ATTEMPT_COLUMNS = ("attempt_count", "start_sequence", "start_time")
+LOG_COLUMNS = (
+    *("sequence", "outcome", *ATTEMPT_COLUMNS, "complete_time"),
+    *("failure_code", "failure_message", "result"),
 )
+COMPLETION_COLUMNS = (*ORDER_COLUMNS, *LOG_COLUMNS)
+"""Of an order and of its row in the log."""
+
+
+def _of(table: str, names: Sequence[str]) -> str:
+    return ", ".join(f"{table}.{name}" for name in names)
+
+
+ACCEPTED = _of("o", ORDER_COLUMNS)
+"""The columns of what was accepted, of the table called o, in SQL."""
+LOGGED = _of("g", LOG_COLUMNS)
 """The columns of the log, called g."""
+STANDING = f"{ACCEPTED}, r.attempt_count, s.attempt_count, {_of('l', ATTEMPT_COLUMNS)}, {LOGGED}"
+"""The columns of `standing_of`: ready is called r, scheduled s, leases l."""
+
+
+def _parts(*widths: int) -> list[slice]:
+    """Give the slices of a row that is made of parts of these widths, and the whole of it."""
+    ends = list(accumulate(widths))
+    parts = [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
+    return [*parts, slice(0, ends[-1])]
+
+
+_ORDER, _QUEUED, _SCHEDULED, _LEASED, _LOGGED, _WHOLE = _parts(
+    len(ORDER_COLUMNS), 1, 1, len(ATTEMPT_COLUMNS), len(LOG_COLUMNS)
+)
+STANDING_WIDTH = _WHOLE.stop
 
 
 def standing_of(row: Sequence[Any]) -> Order | Completion:
-    """Tell where an order's row is, and so its state.
-
-    The row: what was accepted; attempt_count if it is queued; likewise if it is scheduled; its
-    attempt; its row of the log. None stands wherever it is not.
-    """
-    accepted, queued, scheduled, leased, logged = row[:8], row[8], row[9], row[10:13], row[13:]
+    """Tell how an order stands, by a row of STANDING: None is wherever it does not stand."""
+    accepted, leased, logged = row[_ORDER], row[_LEASED], row[_LOGGED]
     if logged[0] is not None:
-        return completion_of(accepted, logged)
+        return _completion(accepted, logged)
     if leased[0] is not None:
         return order_of(accepted, State.PROCESSING, leased)
+    (queued,), (scheduled,) = row[_QUEUED], row[_SCHEDULED]
     if scheduled is not None:
         return order_of(accepted, State.SCHEDULED, (scheduled, 0, 0))
     return order_of(accepted, State.QUEUED, (queued, 0, 0))
 
 
-def completion_of(accepted: Sequence[Any], logged: Sequence[Any]) -> Completion:
-    """Make a completion of an order's row and its row in the log."""
+def completion_of(row: Sequence[Any]) -> Completion:
+    """Make a completion of a row of COMPLETION_COLUMNS."""
+    width = len(ORDER_COLUMNS)
+    return _completion(row[:width], row[width : len(COMPLETION_COLUMNS)])
+
+
+def _completion(accepted: Sequence[Any], logged: Sequence[Any]) -> Completion:
     sequence, outcome, *attempt, complete_time, code, message, result = logged
     return Completion(
         sequence=sequence,
@@ -92,7 +117,7 @@ def order_of(
 
 
 def cancelled_of(stands: Order | Completion | None) -> Cancelled | None:
-    """Tell what became of a request to cancel, by how its order stands behind it."""
+    """Tell what became of a request to cancel, by how its order stands afterwards."""
     if stands is None:
         return None
     outcome = CancelOutcome.CANCEL_REQUESTED

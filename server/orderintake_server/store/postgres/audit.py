@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, WaitSpan
 from orderintake_server.store.postgres import connector, schema
+from orderintake_server.store.postgres.functions import this_release
 
 if TYPE_CHECKING:
     import asyncpg
+
+    from orderintake_server.store.postgres.functions import Release
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
@@ -24,22 +28,23 @@ async def audit(address: str) -> list[Finding]:
 
     Raises StartupFailed when it cannot be read, or there is no store of this version's schema.
     """
+    release = await asyncio.to_thread(this_release)
     try:
         connection = await connector.connect(address)
         try:
-            return await _findings(connection)
+            return await _findings(connection, release)
         finally:
             connection.terminate()
     except (StoreAway, StoreFull, StoreBroken) as error:
         raise StartupFailed(f"cannot read the store: {error}") from error
 
 
-async def _findings(connection: Connection) -> list[Finding]:
+async def _findings(connection: Connection, release: Release) -> list[Finding]:
     """Check all rules at one moment, whatever is committed meanwhile."""
     with connector.failures():
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await schema.check(connection)
-            await connection.execute("SET LOCAL search_path = orderintake, pg_catalog")
+            await connection.execute(f"SET LOCAL search_path = {release.search_path}")
             return [*await _broken_rules(connection), *await _overtaken(connection)]
 
 
@@ -94,7 +99,7 @@ RULES: dict[str, str] = {
             (SELECT count(*) FROM commits) AS commits) AS there
         WHERE names <> 1 OR policies <> 1 OR commits = 0""",
     "each commit goes on from the one before": """
-        SELECT format('commit %s behind %s', number, before) FROM (
+        SELECT format('commit %s after %s', number, before) FROM (
           SELECT number, lag(number) OVER w AS before,
             least(accepted - lag(accepted) OVER w, started - lag(started) OVER w,
               completed - lag(completed) OVER w, earliest - lag(earliest) OVER w,
@@ -102,7 +107,7 @@ RULES: dict[str, str] = {
           FROM commits WINDOW w AS (ORDER BY number)) AS commits
         WHERE number <> before + 1 OR growth < 0""",
     "what is numbered in order was made by commits in that order": """
-        SELECT format('%s %s of commit %s behind %s', kind, sequence, commit_number, before) FROM (
+        SELECT format('%s %s of commit %s after %s', kind, sequence, commit_number, before) FROM (
           SELECT *, lag(commit_number, 1, 0::bigint) OVER (PARTITION BY kind ORDER BY sequence)
             AS before
           FROM made) AS made
@@ -111,10 +116,10 @@ RULES: dict[str, str] = {
         SELECT format('%s %s of commit %s', kind, sequence, commit_number) FROM made
         WHERE commit_number > (SELECT number FROM newest)""",
     "completion sequences have no hole": """
-        SELECT format('hole behind %s', sequence) FROM (
+        SELECT format('hole after %s', sequence) FROM (
           SELECT sequence, lead(sequence) OVER (ORDER BY sequence) AS next FROM log) AS log
         WHERE next <> sequence + 1""",
-    "the log begins behind what was pruned and ends at its counter": """
+    "the log begins after what was pruned and ends at its counter": """
         SELECT format('log %s to %s, pruned %s, counter %s', first, last, earliest, completed)
         FROM newest, (SELECT min(sequence) AS first, max(sequence) AS last FROM log) AS log
         WHERE coalesce(first, earliest + 1) <> earliest + 1
@@ -139,11 +144,13 @@ RULES: dict[str, str] = {
           SELECT place, tier, count(*) AS orders FROM lives JOIN orders USING (accept_sequence)
           GROUP BY place, tier) AS there USING (place, tier)
         WHERE coalesce(there.orders, 0) IS DISTINCT FROM told.orders""",
-    "what came and did not end is there": """
-        SELECT format('tier %s: %s came, %s ended, %s are there', tier, came[tier], ended[tier],
+    "what was accepted and not completed is there": """
+        SELECT format('tier %s: %s accepted, %s completed, %s are there', tier,
+          accepted_total[tier], completed_total[tier],
           queued[tier] + scheduled[tier] + processing[tier])
         FROM newest, tiers
-        WHERE came[tier] - ended[tier] <> queued[tier] + scheduled[tier] + processing[tier]
+        WHERE accepted_total[tier] - completed_total[tier]
+          <> queued[tier] + scheduled[tier] + processing[tier]
         UNION ALL
         SELECT format('%s accepted, %s completed, %s are there', accepted, completed, there)
         FROM newest, LATERAL (
@@ -174,22 +181,20 @@ RULES: dict[str, str] = {
     "ranks follow the policy": """
         SELECT format('order %s, rank %s', accept_sequence, rank)
         FROM policy, lives JOIN orders o USING (accept_sequence)
-        WHERE rank <> CASE
-          WHEN vip_head_start IS NULL
-          THEN ((tier = 1)::integer::bigint << 56) | accept_sequence
-          ELSE accept_time + (tier = 1)::integer * vip_head_start END""",
-    "no order is ready below the floor of its tier": """
-        SELECT format('order %s, rank %s, floor %s', accept_sequence, rank, floor[tier])
-        FROM ready, newest WHERE rank < floor[tier]""",
+        WHERE rank <> rank_of(tier, accept_sequence, accept_time, vip_head_start)""",
+    "no order is ready below the low-water mark of its tier": """
+        SELECT format('order %s, rank %s, mark %s', accept_sequence, rank, low_water_mark[tier])
+        FROM ready, newest WHERE rank < low_water_mark[tier]""",
     "tiers are paused as was noted last": """
         SELECT format('tier %s', tier) FROM newest CROSS JOIN tiers
         LEFT JOIN (
           SELECT DISTINCT ON (tier) tier, is_paused FROM pauses ORDER BY tier, number DESC) AS last
           USING (tier)
         WHERE paused[tier] <> coalesce(is_paused, false)""",
-    "nothing falls due or expires before the floor of such times": """
-        SELECT format('order %s, time %s, floor %s', accept_sequence, time, floor)
-        FROM times, (SELECT due_floor AS floor FROM newest) AS newest WHERE time < floor""",
+    "no order falls due or expires before the low-water mark of such times": """
+        SELECT format('order %s, time %s, mark %s', accept_sequence, time, mark)
+        FROM times, (SELECT due_low_water_mark AS mark FROM newest) AS newest
+        WHERE time < mark""",
     "the next time to look is not too late": """
         SELECT format('the soonest is %s, the next %s', soonest, next_due)
         FROM newest, (SELECT min(time) AS soonest FROM times) AS times
@@ -227,8 +232,9 @@ RULES: dict[str, str] = {
         WHERE g.customer_id <> o.customer_id OR g.tier <> o.tier""",
     "a failed order has a failure, and no other has": """
         SELECT format('completion %s', sequence) FROM log
-        WHERE outcome NOT BETWEEN 4 AND 7 OR (outcome = 5) <> (failure_code IS NOT NULL)
-          OR (outcome = 5) <> (failure_message IS NOT NULL)""",
+        WHERE outcome NOT IN (state_succeeded(), state_failed(), state_cancelled(), state_expired())
+          OR (outcome = state_failed()) <> (failure_code IS NOT NULL)
+          OR (outcome = state_failed()) <> (failure_message IS NOT NULL)""",
 }
 """What must be true of a store, each with the query that finds what breaks it."""
 

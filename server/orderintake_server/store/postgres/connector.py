@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 Row = Sequence[Any]
 
-CONNECT_SECONDS = 5.0
-"""For one attempt to connect, to each of the hosts that the address names."""
+READERS = 4
+"""Connections that read."""
 STATEMENTS = 100
 """Prepared statements kept by a connection."""
 SETTINGS = {"application_name": "orderintake", "tcp_user_timeout": "10000"}
-"""A commit's lock is held until its answer is in the network's buffers: a connection of which the
-other end takes nothing, being frozen or cut off, is given up after so many milliseconds."""
-CALL_SECONDS = 15.0
-"""For one call; what becomes of one that takes longer is not known."""
+"""A commit's lock is held until its answer is in the network's buffers. When the other end, frozen
+or cut off, takes nothing, the connection is given up after so many milliseconds."""
+COMMIT_LOCK = 8026370375060648052
+"""The advisory lock that a commit takes first: one commit at a time, of all servers."""
 BARRIER = "SELECT pg_logical_emit_message(true, 'orderintake', '')"
-"""Its commit is as durable as any other, and so is then all that can be seen: behind a crash that
-is not always on the standby yet."""
+"""Its commit is as durable as any other, and so is then all that can be seen: after a crash that is
+not always on the standby yet."""
 
 _UNREACHABLE = (
     asyncpg.InterfaceError,
@@ -55,14 +55,18 @@ lock not had in time; shut down, or cancelled; the disk does not answer."""
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """The way to the database: its address, and whether a pooler is in between.
+    """Makes connections to a database, at an address that names one server or several.
 
-    A pooler in transaction mode gives each transaction another connection: nothing is prepared
-    then, and each query is a transaction of its own.
+    `is_pooled`: there is a pooler in transaction mode in between, which gives each transaction
+    another connection. Nothing is prepared then, and each query is a transaction of its own.
     """
 
     address: str = field(repr=False)
     is_pooled: bool = False
+    connect_seconds: float = 5.0
+    """For one attempt to connect, to each of the hosts that the address names."""
+    call_seconds: float = 15.0
+    """For one call; what becomes of one that takes longer is not known."""
     _newest: list[str] = field(default_factory=list, repr=False, compare=False)
     """The address of the server that was reached the last time: it is tried first."""
 
@@ -96,23 +100,12 @@ class Connector:
         with failures(), _addresses():
             return await asyncpg.connect(
                 address,
-                timeout=CONNECT_SECONDS,
-                command_timeout=CALL_SECONDS,
+                timeout=self.connect_seconds,
+                command_timeout=self.call_seconds,
                 target_session_attrs=SessionAttribute.read_write,
                 statement_cache_size=0 if self.is_pooled else STATEMENTS,
                 server_settings={} if self.is_pooled else SETTINGS,
             )
-
-    async def connect_many(self, most: int) -> asyncpg.Pool[asyncpg.Record]:
-        """Make a pool of connections to read by, which change nothing that were to be reset."""
-
-        async def connect(*_: object, **_by_name: object) -> Connection:
-            return await self.connect_durably()
-
-        async def leave(_: object) -> None:
-            """Leave a connection as it is: a round trip less for each read."""
-
-        return await asyncpg.create_pool(min_size=0, max_size=most, connect=connect, reset=leave)
 
     async def fetch(self, connection: Lent, query: str, *values: object) -> list[Row]:
         """Give the rows of a query, which is a transaction of its own.
@@ -124,6 +117,47 @@ class Connector:
                 return await connection.fetch(query, *values)  # type: ignore[return-value]
             async with connection.transaction():
                 return await connection.fetch(query, *values)  # type: ignore[return-value]
+
+
+class Readers:
+    """A pool of connections that change nothing."""
+
+    def __init__(self, connector: Connector) -> None:
+        """Read by connections of `connector`; none is made yet."""
+        self._connector = connector
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> None:
+        """Let there be connections when they are needed."""
+
+        async def connect(*_: object, **_by_name: object) -> Connection:
+            return await self._connector.connect_durably()
+
+        async def leave(_: object) -> None:
+            """Leave a connection as it is: a round trip less for each read."""
+
+        self._pool = await asyncpg.create_pool(
+            min_size=0, max_size=READERS, connect=connect, reset=leave
+        )
+
+    async def fetch(self, query: str, *values: object) -> list[Row]:
+        """Read by a connection that is free, for which nobody waits for ever.
+
+        Raises StoreFull, StoreAway or StoreBroken.
+        """
+        assert self._pool is not None  # noqa: S101 - open; mypy cannot know
+        with failures():
+            async with asyncio.timeout(self._connector.call_seconds):
+                connection = await self._pool.acquire()
+            try:
+                return await self._connector.fetch(connection, query, *values)
+            finally:
+                await self._pool.release(connection)
+
+    def close(self) -> None:
+        """Let the connections go."""
+        if self._pool is not None:
+            self._pool.terminate()
 
 
 def _each(address: str) -> list[str]:
@@ -160,17 +194,23 @@ async def connect(address: str) -> Connection:
     return await Connector(address).connect()
 
 
+def _kind_of(sqlstate: str) -> type[StoreFull | StoreBroken | StoreAway] | None:
+    for kind, states in ((StoreFull, _FULL), (StoreBroken, _BROKEN), (StoreAway, _AWAY)):
+        if sqlstate.startswith(states):
+            return kind
+    return None
+
+
 @contextmanager
 def failures() -> Iterator[None]:
     """Tell failures inside as the store's own; what remains is a bug."""
     try:
         yield
     except asyncpg.PostgresError as error:
-        state, text = str(error.sqlstate or ""), f"PostgreSQL: {error} ({error.sqlstate})"
-        for kind, states in ((StoreFull, _FULL), (StoreBroken, _BROKEN), (StoreAway, _AWAY)):
-            if state.startswith(states):
-                raise kind(text) from error
-        raise
+        kind = _kind_of(str(error.sqlstate or ""))
+        if kind is None:
+            raise
+        raise kind(f"PostgreSQL: {error} ({error.sqlstate})") from error
     except _UNREACHABLE as error:
         why = str(error) or type(error).__name__
         raise StoreAway(f"PostgreSQL cannot be reached: {why}") from error

@@ -1,8 +1,9 @@
-"""The PostgreSQL end of a copy: a database that is read, or that is filled in one transaction."""
+"""The PostgreSQL side of a copy: a database that is read, or that is filled in one transaction."""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -12,18 +13,20 @@ from orderintake_server.errors import StartupFailed
 from orderintake_server.store.changes import Changes
 from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
 from orderintake_server.store.postgres import connector, schema
-from orderintake_server.store.postgres.call import CALL, Caller, arguments
+from orderintake_server.store.postgres.call import Caller, arguments
+from orderintake_server.store.postgres.connector import COMMIT_LOCK
+from orderintake_server.store.postgres.functions import this_release
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from orderintake_server.store.copy_tables import Rows, Table
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
 _BY_COMMIT = {"orders", "starts", "log", "pauses"}
-"""Tables that tell by which commit each row was made; of copied ones nothing is known but that it
-was before all others: by 0."""
+"""Tables that tell by which commit each row was made. Copied rows are told to be of commit 0, which
+comes before all others."""
 
 
 class PostgresCopy:
@@ -99,7 +102,7 @@ WITH stands AS (
     (SELECT count(*) FROM orderintake.ready r WHERE r.tier = t.tier) AS queued,
     (SELECT count(*) FROM orderintake.scheduled JOIN orderintake.orders o USING (accept_sequence)
       WHERE o.tier = t.tier) AS scheduled,
-    (SELECT count(*) FROM orderintake.log g WHERE g.tier = t.tier) + forgotten AS ended,
+    (SELECT count(*) FROM orderintake.log g WHERE g.tier = t.tier) + forgotten AS completed,
     coalesce((SELECT is_paused FROM orderintake.pauses p WHERE p.tier = t.tier
       ORDER BY number DESC LIMIT 1), false) AS is_paused
   -- of what was forgotten the tier is not known; what matters is how these numbers grow
@@ -107,7 +110,7 @@ WITH stands AS (
 INSERT INTO orderintake.commits
 SELECT 0, greatest($1::bigint, $6), NULL, NULL, $2, $3, $4, $5, $6,
   array_agg(queued ORDER BY tier), array_agg(scheduled ORDER BY tier), '{0,0}',
-  array_agg(queued + scheduled + ended ORDER BY tier), array_agg(ended ORDER BY tier),
+  array_agg(queued + scheduled + completed ORDER BY tier), array_agg(completed ORDER BY tier),
   array_agg(is_paused ORDER BY tier), 0,
   least((SELECT min(due_time) FROM orderintake.scheduled),
     (SELECT min(expire_time) FROM orderintake.expiries)), '{0,0}', 0
@@ -119,16 +122,25 @@ ANALYZE orderintake.orders, orderintake.requests, orderintake.ready, orderintake
 """
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Tell by StartupFailed why a copy failed, where the connector does not know it either."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        raise StartupFailed(f"the copy failed: {type(error).__name__}: {error}") from error
+
+
 @asynccontextmanager
 async def _connected(address: str) -> AsyncIterator[Connection]:
     """Connect for as long as a copy takes; what is not committed inside never was.
 
-    Raises StartupFailed when there is no store of this version.
+    Raises StartupFailed when there is no store of this version, and when the copy fails.
     """
     with connector.failures():
         connection = await asyncpg.connect(
             address,
-            timeout=connector.CONNECT_SECONDS,
+            timeout=connector.Connector(address).connect_seconds,
             target_session_attrs=SessionAttribute.read_write,
             statement_cache_size=0,  # there may be a pooler in between
         )
@@ -139,7 +151,8 @@ async def _connected(address: str) -> AsyncIterator[Connection]:
                 await connection.set_type_codec(
                     name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="binary"
                 )
-        yield connection
+        with _refusals():
+            yield connection
     finally:
         connection.terminate()
 
@@ -152,9 +165,9 @@ _CODECS = (
 
 
 async def _hold(connection: Connection) -> None:
-    """Let nobody else commit until the transaction ends.
+    """Keep everybody else from committing until the transaction ends.
 
-    Raises StartupFailed when there is somebody who would.
+    Raises StartupFailed when a replica is alive.
     """
     with connector.failures():
         await connection.execute(_NO_TIMEOUT)
@@ -170,8 +183,7 @@ _NO_TIMEOUT = """
 SET LOCAL statement_timeout = 0;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 """
-_LOCK = "SELECT pg_try_advisory_xact_lock(8026370375060648052)"
-"""The one that every commit takes."""
+_LOCK = f"SELECT pg_try_advisory_xact_lock({COMMIT_LOCK})"
 _ALIVE = """
 SELECT string_agg(format('replica %s (%s workers)', quote_literal(replica), workers), ', ')
 FROM orderintake.sessions WHERE expires_at >= clock_timestamp()
@@ -190,11 +202,12 @@ async def source(
     Nothing of it is changed. Raises StartupFailed when it is in use, and when there is none.
     """
     recovery = Caller(session_id=0, request=0, max_crashes=max_crashes, opens=True, now=clock())
+    release = await asyncio.to_thread(this_release)
     async with _connected(address) as connection:
         await connection.transaction().start()  # and never committed
         await _hold(connection)
         with connector.failures():
-            await connection.fetch(CALL, *arguments(Changes(), recovery))
+            await connection.fetch(release.call, *arguments(Changes(), recovery))
         yield PostgresCopy(connection, clock)
 
 

@@ -1,4 +1,4 @@
-"""What other replicas change: looked for again and again, and at once where one says so."""
+"""What other replicas change: polled for, and at once where one of them gives a hint."""
 
 from __future__ import annotations
 
@@ -38,65 +38,65 @@ log = structlog.get_logger()
 class Notifier:
     """Looks at the newest commit; hints make it look sooner, and are never needed."""
 
-    def __init__(self, link: Connector, session: Heartbeat, *, hints: bool) -> None:
-        """Watch the database behind `link`; `hints`: listen for them, and give them."""
-        self._link = link
-        self._session = session
-        self._hints = hints and not link.is_pooled
+    def __init__(self, connector: Connector, heartbeat: Heartbeat, *, hints: bool) -> None:
+        """Poll the database that `connector` leads to; `hints`: listen for them, and give them."""
+        self._connector = connector
+        self._heartbeat = heartbeat
+        self._hints = hints and not connector.is_pooled
         self._connection: Connection | None = None
         self._wake = asyncio.Event()
-        self._has_told = True
+        self._has_notified = True
         self._has_chores = self._has_changed = False
         self._pause = MOST_SECONDS
-        session.on_change = self._session_changed
+        heartbeat.on_change = self._status_changed
 
     @staticmethod
     def now() -> int:
         """Tell the time of this machine in microseconds since 1970."""
         return time.time_ns() // 1_000
 
-    def tell_others(self) -> None:
+    def notify(self) -> None:
         """Let the other replicas know, soon, that something has changed."""
-        if self._session.standing.replicas > 1:
-            self._has_told = not self._hints
+        if self._heartbeat.status.replicas > 1:
+            self._has_notified = not self._hints
             self._wake.set()
 
     def has_chores(self) -> bool:
-        """Tell, once, that something died and has to be taken care of."""
+        """Tell, once, that a replica has expired, of which orders have to be recovered."""
         has_chores, self._has_chores = self._has_chores, False
         return has_chores
 
-    def _session_changed(self) -> None:
-        standing = self._session.standing
-        self._has_chores = standing.has_dead and standing.may_reap
+    def _status_changed(self) -> None:
+        status = self._heartbeat.status
+        self._has_chores = status.has_expired and status.may_recover
         self._has_changed = True
         self._wake.set()
 
     async def newest(self, after: Callable[[], int]) -> Mapping[str, Any]:
-        """Wait for a commit behind the number told, or for the session; return the newest row.
+        """Wait for a commit after this number, or a change of the status; return the newest row.
 
-        Who was taken for dead was given nothing to start: it has to know when it lives again.
+        While this replica is expired it is given nothing to start: it has to ask again afterwards.
         """
         while True:
             try:
                 connection = await self._connected()
-                await self._tell(connection)
-                (newest,) = await self._link.fetch(connection, _NEWEST)
-                said = dict(newest)
+                await self._give_hint(connection)
+                (newest,) = await self._connector.fetch(connection, _NEWEST)
+                row = dict(newest)
             except (StoreAway, StoreFull) as away:
-                log.warning("what others do cannot be seen", error=str(away))
+                log.warning("polling for changes failed", error=str(away))
                 self._drop()
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
-            if said["number"] > after() or self._has_changed:
+            if row["number"] > after() or self._has_changed:
                 self._has_changed = False
                 self._pause = LEAST_SECONDS
-                return said
+                return row
             await self._wait()
 
     async def _wait(self) -> None:
         """Wait for a hint, but not for ever, and longer the longer nothing happens."""
-        is_alone = self._session.standing.replicas == 1
+        is_alone = self._heartbeat.status.replicas == 1
         self._pause = min(self._pause * 1.5, ALONE_SECONDS if is_alone else MOST_SECONDS)
         await asyncio.sleep(LEAST_SECONDS)
         with suppress(TimeoutError):
@@ -104,16 +104,16 @@ class Notifier:
                 await self._wake.wait()
         self._wake.clear()
 
-    async def _tell(self, connection: Connection) -> None:
-        if not self._has_told:
-            self._has_told = True
+    async def _give_hint(self, connection: Connection) -> None:
+        if not self._has_notified:
+            self._has_notified = True
             with failures():
                 await connection.execute(_HINT)
 
     async def _connected(self) -> Connection:
-        """Give the connection, made anew if need be; what it shows is as durable as can be."""
+        """Give the connection, made anew if need be; what can be read by it is durable."""
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._link.connect_durably()
+            self._connection = await self._connector.connect_durably()
             if self._hints:
                 with failures():
                     await self._connection.add_listener(CHANNEL, self._hinted)

@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import Completion, Tier
-from orderintake_server.errors import CursorExpired
+from orderintake_server.domain import State, Tier
+from orderintake_server.errors import CursorExpired, StoreAway, StoreFull
 from orderintake_server.store.base import COMPLETION_BYTES
-from orderintake_server.store.rows import ACCEPTED, LOGGED, completion_of, standing_of
-from orderintake_server.views import LogPage
+from orderintake_server.store.pages import LogRead, log_scan, page_of_orders, rows_to_list
+from orderintake_server.store.postgres.connector import failures
+from orderintake_server.store.receipts import restated
+from orderintake_server.store.rows import (
+    ACCEPTED,
+    COMPLETION_COLUMNS,
+    LOGGED,
+    STANDING,
+    completion_of,
+    number_of,
+    standing_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from orderintake_server.domain import Order
+    from orderintake_server.domain import Completion, Order, Receipt
     from orderintake_server.store.postgres.connector import Row
-    from orderintake_server.views import OrderFilter
+    from orderintake_server.store.postgres.functions import Release
+    from orderintake_server.store.receipts import Outcome
+    from orderintake_server.views import LogPage, OrderFilter
 
     Fetch = Callable[..., Awaitable[list[Row]]]
     """Gives the rows of a query, asked with its values."""
 
-SCAN_ROWS = 10_000
-"""Rows that one page of a filtered list reads at the most: some 20 ms."""
+LOCATE_SECONDS = 1.0
+"""After which the receipts are given as they are, without places in the queue."""
 
 _STANDING = f"""
-SELECT {ACCEPTED}, r.attempt_count, s.attempt_count,
-  l.attempt_count, l.start_sequence, l.start_time, {LOGGED}
+SELECT {STANDING}%s
 FROM %s
 LEFT JOIN orderintake.ready     r ON r.tier = o.tier AND r.rank = o.rank
                                  AND r.accept_sequence = o.accept_sequence
@@ -35,7 +47,7 @@ LEFT JOIN orderintake.log       g ON g.accept_sequence = o.accept_sequence
 """
 
 
-_FOUND = _STANDING % "orderintake.orders o" + "WHERE o.accept_sequence = $1"
+_FOUND = _STANDING % ("", "orderintake.orders o") + "WHERE o.accept_sequence = $1"
 
 
 async def find(fetch: Fetch, accept_sequence: int) -> Order | Completion | None:
@@ -44,107 +56,122 @@ async def find(fetch: Fetch, accept_sequence: int) -> Order | Completion | None:
     return standing_of(tuple(rows[0])) if rows else None
 
 
-_POSITION = """
-SELECT sum(CASE
-  WHEN me.rank - n.floor[t] <= last.rank - me.rank THEN (
-    SELECT count(*) FROM orderintake.ready r WHERE r.tier = t AND r.rank >= n.floor[t]
-      AND (r.rank, r.accept_sequence) <= (me.rank, me.accept_sequence))
-  ELSE n.queued[t] - (
-    SELECT count(*) FROM orderintake.ready r WHERE r.tier = t
-      AND (r.rank, r.accept_sequence) > (me.rank, me.accept_sequence)) END)::bigint
-FROM orderintake.orders o
-JOIN orderintake.ready me ON me.tier = o.tier AND me.rank = o.rank
-  AND me.accept_sequence = o.accept_sequence
-CROSS JOIN (SELECT queued, floor FROM orderintake.commits ORDER BY number DESC LIMIT 1) n
-CROSS JOIN generate_series(1, 2) t
-LEFT JOIN LATERAL (
-  SELECT r.rank FROM orderintake.ready r WHERE r.tier = t ORDER BY r.tier DESC, r.rank DESC LIMIT 1
-) last ON true
-WHERE o.accept_sequence = $1
-"""
-"""Counts each tier from its nearer end, as far as its ranks tell: most who ask came just now."""
+_POSITION = "SELECT place FROM {}.positions(ARRAY[$1::bigint])"
 
 
-async def position(fetch: Fetch, accept_sequence: int) -> int:
+async def position(fetch: Fetch, release: Release, accept_sequence: int) -> int:
     """Keep `Store.position`: by counting, some 30 ms in the middle of a queue of a million."""
-    ((before,),) = await fetch(_POSITION, accept_sequence)
-    return before or 0
+    rows = await fetch(_POSITION.format(release.schema), accept_sequence)
+    return int(rows[0][0]) if rows else 0
 
 
-_LISTED = (
+_LOCATED = (
     _STANDING
-    % (
-        "(SELECT * FROM orderintake.orders WHERE accept_sequence > $1"
-        " AND ($2::text IS NULL OR customer_id = $2) ORDER BY accept_sequence LIMIT $3) o"
-    )
-    + "ORDER BY o.accept_sequence"
+    % (", coalesce(p.place, 0)", "orderintake.orders o")
+    + "LEFT JOIN {}.positions($1) p ON p.id = o.accept_sequence"
+    " WHERE o.accept_sequence = ANY ($1::bigint[])"
 )
+
+
+async def locate(
+    fetch: Fetch, release: Release, accept_sequences: Sequence[int]
+) -> dict[int, tuple[Order | Completion, int]]:
+    """Tell how some orders stand, and their places in the queue at that moment; 0: not there."""
+    rows = await fetch(_LOCATED.format(release.schema), list(dict.fromkeys(accept_sequences)))
+    located = [(standing_of(tuple(row)), row[-1]) for row in rows]
+    return {number_of(stands): (stands, place) for stands, place in located}
+
+
+async def located(outcomes: list[Outcome], fetch: Fetch, release: Release) -> list[Outcome]:
+    """Tell of repeated orders that wait in the queue how they stand now, and at which place.
+
+    It takes counting, so that it is no part of the commit; where it fails the receipts stay as they
+    are, for the commit is done.
+    """
+    receipts = [r for outcome in outcomes if isinstance(outcome, tuple) for r in outcome]
+    numbers = [r.order.accept_sequence for r in receipts if _has_unknown_place(r)]
+    if not numbers:
+        return outcomes
+    try:
+        with failures():
+            async with asyncio.timeout(LOCATE_SECONDS):
+                found = await locate(fetch, release, numbers)
+    except (StoreAway, StoreFull):
+        return outcomes
+    return [
+        tuple(_restated(receipt, found) for receipt in outcome)
+        if isinstance(outcome, tuple)
+        else outcome
+        for outcome in outcomes
+    ]
+
+
+def _has_unknown_place(receipt: Receipt) -> bool:
+    return receipt.replayed and receipt.order.state is State.QUEUED and not receipt.position
+
+
+def _restated(receipt: Receipt, found: dict[int, tuple[Order | Completion, int]]) -> Receipt:
+    stands = found.get(receipt.order.accept_sequence)
+    return restated(receipt, *stands) if stands and _has_unknown_place(receipt) else receipt
+
+
+_SOME = """(
+  SELECT * FROM orderintake.orders
+  WHERE accept_sequence > $1 AND ($2::text IS NULL OR customer_id = $2)
+  ORDER BY accept_sequence LIMIT $3) o"""
+_LISTED = _STANDING % ("", _SOME) + "ORDER BY o.accept_sequence"
 
 
 async def list_orders(
     fetch: Fetch, wanted: OrderFilter, after: int, limit: int
 ) -> tuple[list[Order], int | None]:
     """Keep `Store.list_orders`."""
-    scan = limit + 1 if wanted.tier is None and wanted.state is None else SCAN_ROWS
-    rows = await fetch(_LISTED, after, wanted.customer_id, scan)
-    stands = [standing_of(tuple(row)) for row in rows]
-    orders = [found.order if isinstance(found, Completion) else found for found in stands]
-    found = [order for order in orders if wanted.wants(order)]
-    if len(found) > limit:
-        return found[:limit], found[limit - 1].accept_sequence
-    return found, rows[-1][0] if len(rows) == scan else None
+    rows = await fetch(_LISTED, after, wanted.customer_id, rows_to_list(wanted, limit))
+    return page_of_orders([standing_of(tuple(row)) for row in rows], wanted, limit)
 
 
 _LOG = f"""
 WITH newest AS (SELECT completed, earliest FROM orderintake.commits ORDER BY number DESC LIMIT 1),
-looked AS MATERIALIZED (
+scanned AS MATERIALIZED (
   SELECT * FROM orderintake.log WHERE %s sequence > $1 ORDER BY sequence LIMIT $4),
 found AS MATERIALIZED (
   SELECT {ACCEPTED}, {LOGGED},
     sum({COMPLETION_BYTES} + length(o.content) + coalesce(length(g.result), 0)
       + coalesce(length(g.failure_message), 0)) OVER (ORDER BY g.sequence) AS bytes,
     row_number() OVER (ORDER BY g.sequence) AS number
-  FROM looked g JOIN orderintake.orders o ON o.accept_sequence = g.accept_sequence
+  FROM scanned g JOIN orderintake.orders o ON o.accept_sequence = g.accept_sequence
   WHERE ($2::smallint IS NULL OR g.tier = $2) AND ($3::smallint IS NULL OR g.outcome = $3)
     AND ($7::text IS NULL OR g.customer_id = $7)
   ORDER BY g.sequence LIMIT $5)
-SELECT n.completed, n.earliest, (SELECT count(*) FROM looked), (SELECT max(sequence) FROM looked),
-  (SELECT count(*) FROM found), f.*
+SELECT n.completed, n.earliest, (SELECT count(*) FROM scanned),
+  (SELECT max(sequence) FROM scanned), (SELECT count(*) FROM found), f.*
 FROM newest n LEFT JOIN found f ON f.bytes <= $6 OR f.number = 1 ORDER BY f.number
 """
+
+
+_SEQUENCE = COMPLETION_COLUMNS.index("sequence")
+_FACTS = ("completed", "earliest", "scanned", "last_scanned", "found")
+_PLACEHOLDERS = {"tier": "$2", "customer_id": "$7"}
 
 
 async def read_log(
     fetch: Fetch, wanted: OrderFilter, after: int, limit: int, max_bytes: int
 ) -> LogPage:
     """Keep `Store.read_log`."""
-    looked_at, is_exact = _looked_at(wanted)
-    scan = limit if is_exact else SCAN_ROWS
+    scan = log_scan(wanted)
+    condition = f"{scan.column} = {_PLACEHOLDERS[scan.column]} AND" if scan.column else ""
     rows = await fetch(
-        _LOG % looked_at, after, wanted.tier, wanted.state, scan, limit, max_bytes,
+        _LOG % condition, after, wanted.tier, wanted.state, scan.rows(limit), limit, max_bytes,
         wanted.customer_id,
     )  # fmt: skip
-    head, earliest, looked, last, found = rows[0][:5]
+    head, earliest, scanned, last, found = rows[0][: len(_FACTS)]
     if after < earliest:
         raise CursorExpired(earliest=earliest)
-    there = [tuple(row)[5:22] for row in rows if row[5] is not None]
-    completions = [completion_of(row[:8], row[8:]) for row in there]
-    end = head
-    if len(there) < found or len(there) == limit:
-        end = there[-1][8] if there else after
-    elif not is_exact and looked == scan:
-        end = last
-    return LogPage(completions=completions, end=max(end, after), goes_on=end < head)
-
-
-def _looked_at(wanted: OrderFilter) -> tuple[str, bool]:
-    """Give the rows of the log to look at, by the best index; and whether just these are wanted."""
-    condition, is_exact = "", wanted.state is None
-    if wanted.customer_id is not None:
-        condition, is_exact = "customer_id = $7 AND", is_exact and wanted.tier is None
-    elif wanted.tier is not None:
-        condition = "tier = $2 AND"
-    return condition, is_exact
+    there = [tuple(row)[len(_FACTS) :] for row in rows]
+    completions = [completion_of(row) for row in there if row[_SEQUENCE] is not None]
+    is_cut = len(completions) < found or len(completions) == limit
+    is_bounded = not scan.is_exact and scanned == scan.rows(limit)
+    return LogRead(completions, is_cut, after, head).page(lambda: last if is_bounded else None)
 
 
 _OLDEST = """

@@ -1,113 +1,149 @@
-"""The schema in PostgreSQL: made and brought up to date by the command migrate, else only checked.
+"""The schema in PostgreSQL: the command migrate brings it up to date, servers only check it.
 
-A step is never changed once released, nor does one change what an older server calls: it adds. So
-an older server goes on beside a newer step, unless that says, by `-- least: N` in its first line,
-which step a server must know at least.
+Tables are made by numbered steps, each applied once. Functions are deployed beside them, in a
+schema for each release, so that older servers go on with theirs. A step that these do not work with
+says so in its first line, by `-- least: N`: the release that a server must be of at the least.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
+from orderintake_server.store.postgres import functions
 from orderintake_server.store.postgres.connector import connect, failures
+from orderintake_server.store.steps import refuse_changed, steps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orderintake_server.store.postgres.connector import Connection
+    from orderintake_server.store.postgres.functions import Release
+    from orderintake_server.store.steps import Step
 
 _LOCK = 8026370375060648053
 """Of the command migrate: one at a time."""
-_LEAST = re.compile(r"-- least: (\d+)\n")
 
 _PREPARE = """
 CREATE SCHEMA IF NOT EXISTS orderintake;
 CREATE TABLE IF NOT EXISTS orderintake.steps (
   number     integer     PRIMARY KEY,
-  least      integer     NOT NULL,  -- the step that a server must know to work with this one
+  least      integer     NOT NULL,  -- the release that a server must be of to work with this step
+  checksum   text        NOT NULL,
   applied_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS orderintake.releases (
+  release     integer     PRIMARY KEY,  -- its functions are in the schema orderintake_r<release>
+  checksum    text        NOT NULL,
+  deployed_at timestamptz NOT NULL DEFAULT now());
 """
 
 
-class Step(NamedTuple):
-    """One numbered change of the schema."""
+@dataclass(frozen=True)
+class Version:
+    """The steps and functions that a server knows."""
 
-    number: int
-    least: int
-    text: str
-
-
-def steps() -> list[Step]:
-    """Give the steps that this version knows, in their order."""
-    folder = resources.files(__package__).joinpath("tables")
-    texts = [file.read_text() for file in sorted(folder.iterdir(), key=lambda file: file.name)]
-    return [_step(number, text) for number, text in enumerate(texts, start=1)]
+    steps: Sequence[Step]
+    release: Release
 
 
-def _step(number: int, text: str) -> Step:
-    said = _LEAST.match(text)
-    return Step(number, int(said[1]) if said else 1, text)
+def this_version() -> Version:
+    """Give the steps and functions that come with this server."""
+    return Version(steps(__package__), functions.this_release())
 
 
-async def migrate(address: str) -> list[int]:
-    """Apply the steps that the database has not seen; return their numbers.
+async def migrate(address: str, version: Version | None = None) -> list[int]:
+    """Apply the steps that the database has not seen, and deploy the functions of the release.
 
-    Each is applied whole or not at all; steps of a newer version, if there are, stay as they are.
-    Raises StoreAway when the database cannot be reached.
+    Returns the numbers of the steps. Each step is applied whole or not at all; steps of a newer
+    version, if there are, stay as they are. Raises StoreAway when the database cannot be reached,
+    StartupFailed when a step was applied with another text.
     """
+    known = await asyncio.to_thread(this_version) if version is None else version
     connection = await connect(address)
-    applied = []
     try:
         with failures():
-            for step in await asyncio.to_thread(steps):
-                async with connection.transaction():
-                    await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-                    await connection.execute(_PREPARE)
-                    if await _is_missing(connection, step.number):
-                        await _apply(connection, step)
-                        applied.append(step.number)
+            applied = [
+                step.number for step in known.steps if await _applied(connection, known, step)
+            ]
+            await _deployed(connection, known.release)
     finally:
         await connection.close()
     return applied
 
 
-async def _is_missing(connection: Connection, number: int) -> bool:
-    newest = await connection.fetchval("SELECT max(number) FROM orderintake.steps")
-    return newest is None or newest < number
+async def _applied(connection: Connection, version: Version, step: Step) -> bool:
+    """Apply a step, unless the database has seen it; tell whether it was applied now."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await connection.execute(_PREPARE)
+        seen = await _seen(connection)
+        refuse_changed(version.steps, seen)
+        if step.number <= max(seen, default=0):
+            return False
+        await connection.execute("SET LOCAL search_path = orderintake, pg_catalog")
+        await connection.execute(step.text)
+        await connection.execute(
+            "INSERT INTO orderintake.steps (number, least, checksum) VALUES ($1, $2, $3)",
+            step.number, step.least, step.checksum,
+        )  # fmt: skip
+        return True
 
 
-async def _apply(connection: Connection, step: Step) -> None:
-    await connection.execute("SET LOCAL search_path = orderintake, pg_catalog")
-    await connection.execute(step.text)
-    await connection.execute(
-        "INSERT INTO orderintake.steps (number, least) VALUES ($1, $2)", step.number, step.least
-    )
+async def _seen(connection: Connection) -> dict[int, str]:
+    rows = await connection.fetch("SELECT number, checksum FROM orderintake.steps")
+    return {row["number"]: row["checksum"] for row in rows}
 
 
-async def check(connection: Connection) -> None:
-    """Raise StartupFailed unless this version can work with the database as it is."""
+async def _deployed(connection: Connection, release: Release) -> None:
+    """Deploy the functions, where they are missing or others; drop those that work no more."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        least = await _least(connection)
+        await functions.drop_below(connection, least)
+        if release.number >= least and not await functions.is_deployed(connection, release):
+            await functions.deploy(connection, release)
+
+
+_LEAST = "SELECT coalesce(max(least), 1) FROM orderintake.steps"
+
+
+async def _least(connection: Connection) -> int:
+    return int(await connection.fetchval(_LEAST))
+
+
+async def check(connection: Connection, version: Version | None = None) -> None:
+    """Raise StartupFailed unless a server of this version can work with the database as it is."""
+    known = await asyncio.to_thread(this_version) if version is None else version
     with failures():
-        if await connection.fetchval("SELECT to_regclass('orderintake.steps')") is None:
+        if await connection.fetchval("SELECT to_regclass('orderintake.releases')") is None:
             raise StartupFailed(
                 "there is no store in this database yet; make it by "
                 "`orderintake-server migrate --store …`"
             )
-        newest, least = await connection.fetchrow(  # type: ignore[misc] # there is always one row
-            "SELECT max(number), max(least) FROM orderintake.steps"
-        )
-    known = len(await asyncio.to_thread(steps))
-    if newest < known:
+        _refuse_other_tables(known, await _seen(connection), await _least(connection))
+        if not await functions.is_deployed(connection, known.release):
+            raise StartupFailed(
+                f"the store does not have the functions of release {known.release.number} as this "
+                "server knows them; deploy them by `orderintake-server migrate --store …`"
+            )
+        await functions.refuse_other_life(connection, known.release)
+
+
+def _refuse_other_tables(known: Version, seen: dict[int, str], least: int) -> None:
+    newest, ours = max(seen, default=0), len(known.steps)
+    if newest < ours:
         raise StartupFailed(
-            f"the store is of schema {newest}, older than {known}; bring it up to date by "
+            f"the store is of schema {newest}, older than {ours}; bring it up to date by "
             "`orderintake-server migrate --store …`"
         )
-    if least > known:
+    if least > known.release.number:
         raise StartupFailed(
-            f"the store is of schema {newest}, with which a server must know {least}; this one "
-            f"knows {known}: start a newer orderintake-server"
+            f"the store is of schema {newest}, with which a server must be of release {least}; "
+            f"this one is of {known.release.number}: start a newer orderintake-server"
         )
+    refuse_changed(known.steps, seen)
 
 
 async def refuse_no_lock(one: Connection, other: Connection) -> None:

@@ -7,36 +7,27 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from orderintake_server.domain import State
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 from orderintake_server.store.base import Policy, RecoveryReport
 from orderintake_server.store.changes import Changes, StoreState
-from orderintake_server.store.postgres import connector, reads, schema, shared_policy
-from orderintake_server.store.postgres.call import (
-    Answer,
-    Caller,
-    arguments,
-    counts,
-    happened,
-)
-from orderintake_server.store.postgres.connector import Connector, failures
+from orderintake_server.store.postgres import reads, schema, shared_policy
+from orderintake_server.store.postgres.call import Caller, arguments
+from orderintake_server.store.postgres.connector import Connector, Readers, failures
 from orderintake_server.store.postgres.heartbeat import Heartbeat
+from orderintake_server.store.postgres.known_state import KnownState, counts, paused
 from orderintake_server.store.postgres.notifier import Notifier
 from orderintake_server.store.postgres.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
 
-    import asyncpg
-
-    from orderintake_server.domain import Completion, Order, Receipt, Tier
-    from orderintake_server.errors import RequestIdReused
-    from orderintake_server.store.changes import Committed, OverCapacity
-    from orderintake_server.store.postgres.connector import Row
+    from orderintake_server.domain import Completion, Order, Tier
+    from orderintake_server.store.changes import Committed
+    from orderintake_server.store.postgres.answer import Answer
+    from orderintake_server.store.postgres.functions import Release
+    from orderintake_server.store.postgres.schema import Version
     from orderintake_server.views import LogPage, OrderFilter
 
-READERS = 4
-"""Connections that read."""
 STAGGER = 200_000
 """Microseconds by which each replica looks later for what is due than the one that is older: the
 oldest does it, the others see to it when it does not."""
@@ -47,89 +38,77 @@ class PostgresStore:
     """A `Store` that any number of processes use together."""
 
     is_shared = True
+    recovery: RecoveryReport
 
     def __init__(
-        self,
-        link: Connector,
-        *,
-        session: Heartbeat,
-        watch: Notifier,
-        policy: Policy,
+        self, heartbeat: Heartbeat, notifier: Notifier, *, policy: Policy, release: Release,
         clock: Callable[[], int] | None,
-    ) -> None:
-        """Serve from the database behind `link`, as what `session` is.
+    ) -> None:  # fmt: skip
+        """Commit as the replica that `heartbeat` keeps alive, by the functions of `release`.
 
         `clock` tells microseconds since 1970; None: the database's clock does.
         """
-        self._link = link
-        self._session = session
-        self._watch = watch
+        self._heartbeat = heartbeat
+        self._notifier = notifier
         self._policy = policy
+        self._release = release
         self._clock = clock
         self._turn = asyncio.Lock()  # a session's commits come to the database in their order
-        self._writer = Writer(link)
-        self._readers: asyncpg.Pool[asyncpg.Record] | None = None
+        self._writer = Writer(heartbeat.connector, release)
+        self._readers = Readers(heartbeat.connector)
         self._request = 0
-        self._known: Mapping[str, Any] = {}
+        self._state: KnownState
         self._cancels = 0
         self._leased: dict[int, int] = {}
         """Accept sequences of what this process has in process, by start sequence."""
         self._lost_an_answer = False
-        self.recovery = RecoveryReport(
-            log_id="", counts={}, recovered=0, quarantined=0, head=0, earliest=0
-        )
 
     async def open(self) -> None:
-        """Take stock, and take back what dead replicas had in process."""
-        self._readers = await self._link.connect_many(READERS)
-        said = (await self._call(Changes(), opens=True)).summary
-        ((log_id,),) = await self._fetch("SELECT log_id FROM orderintake.identity")
-        recovered, quarantined = said.get("reaped") or (0, 0)
+        """Take stock, and recover what expired replicas had in process."""
+        await self._readers.open()
+        found = (await self._call(Changes(), opens=True)).summary
+        ((log_id,),) = await self._readers.fetch("SELECT log_id FROM orderintake.identity")
+        recovered, quarantined = found.get("recovered") or (0, 0)
         self.recovery = RecoveryReport(
             log_id=log_id,
-            counts=counts(said),
+            counts=counts(found),
             recovered=recovered,
             quarantined=quarantined,
-            head=said["completed"],
-            earliest=said["earliest"],
-            paused=happened(said, said)["paused"],
+            head=found["completed"],
+            earliest=found["earliest"],
+            paused=paused(found),
         )
-        self._know(said)
-        self._cancels = said["cancels"]
+        self._state = KnownState(found)
+        self._cancels = found["cancels"]
 
     async def close(self) -> None:
         """Let the connections go."""
         self._writer.close()
-        if self._readers is not None:
-            self._readers.terminate()
+        self._readers.close()
 
     # Changes
 
     async def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
-        if changes.prune and self._session.standing.place:
+        if changes.prune and self._heartbeat.status.older_replicas:
             changes = replace(changes, prune=None)  # the oldest replica sees to it
         async with self._turn:
             answer = await self._call(changes)
-            before, said = self._known or answer.summary, answer.summary
-            committed = answer.committed(changes, before=before)
-            self._know(said)
-            self._keep_leases(changes, committed)
-            if said["number"] > before["number"]:
-                self._watch.tell_others()
-            return replace(
-                committed,
-                accepted=[await self._placed(outcome) for outcome in committed.accepted],
-                next_due=self._locally(committed.next_due, said["time"]),
-            )
+            if answer.summary["number"] > self._state.number:
+                self._notifier.notify()
+            self._state.see(answer.summary)
+            self._keep_leases(changes, answer)
+        accepted = answer.accepted(changes.accepts)
+        accepted = await reads.located(accepted, self._readers.fetch, self._release)
+        return answer.committed(changes, accepted=accepted, state=self._report())
 
     async def _call(self, changes: Changes, *, opens: bool = False) -> Answer:
         self._request += 1
         caller = Caller(
-            session_id=self._session.standing.session_id,
+            session_id=self._heartbeat.status.session_id,
             request=self._request,
             max_crashes=self._policy.max_crashes,
-            lease_seconds=self._session.lease_seconds,
+            lease_seconds=self._heartbeat.lease_seconds,
             opens=opens,
             now=None if self._clock is None else self._clock(),
             held=list(self._leased) if self._lost_an_answer else None,
@@ -142,119 +121,82 @@ class PostgresStore:
         self._lost_an_answer = False
         return answer
 
-    def _know(self, said: Mapping[str, Any]) -> None:
-        if not self._known or said["number"] >= self._known["number"]:
-            self._known = said
-
-    def _keep_leases(self, changes: Changes, committed: Committed) -> None:
+    def _keep_leases(self, changes: Changes, answer: Answer) -> None:
         over = [*changes.releases, *(settle.lease for settle in changes.settles)]
         for lease in over:
             self._leased.pop(lease.order.start_sequence, None)
-        for begun in (*committed.claimed_next, *committed.claimed):
-            if begun is not None:
-                self._leased[begun.order.start_sequence] = begun.order.accept_sequence
+        for lease in answer.leases:
+            self._leased[lease.order.start_sequence] = lease.order.accept_sequence
 
-    async def _placed(
-        self, outcome: tuple[Receipt, ...] | RequestIdReused | OverCapacity
-    ) -> tuple[Receipt, ...] | RequestIdReused | OverCapacity:
-        """Add the place in the queue of what was accepted before, which takes counting."""
-        if not isinstance(outcome, tuple):
-            return outcome
-        return tuple([
-            replace(receipt, position=await self._counted(receipt.order.accept_sequence))
-            if receipt.replayed and receipt.order.state is State.QUEUED
-            else receipt
-            for receipt in outcome
-        ])  # fmt: skip
+    def _report(self) -> dict[str, Any]:
+        """Tell how the store stands, and when by our clock something is due."""
+        report = self._state.report()
+        report["next_due"] = self._locally(report["next_due"])
+        return report
 
-    async def _counted(self, accept_sequence: int) -> int:
-        """Count a place in the queue; where that fails it is not told: the commit is done."""
-        try:
-            return await self.position(accept_sequence)
-        except (StoreAway, StoreFull):
-            return 0
-
-    def _locally(self, due: int | None, then: int) -> int | None:
+    def _locally(self, due: int | None) -> int | None:
         """Tell by our clock when something is due, a little later for each older replica."""
         if due is None or self._clock is not None:
             return due
-        stagger = min(self._session.standing.place * STAGGER, MOST_STAGGER)
-        return due - then + self._watch.now() + stagger
+        stagger = min(self._heartbeat.status.older_replicas * STAGGER, MOST_STAGGER)
+        return due - self._state.time + self._notifier.now() + stagger
 
     # Reads
 
     async def find(self, accept_sequence: int) -> Order | Completion | None:
         """Keep `Store.find`."""
-        return await reads.find(self._fetch, accept_sequence)
+        return await reads.find(self._readers.fetch, accept_sequence)
 
     async def position(self, accept_sequence: int) -> int:
         """Keep `Store.position`."""
-        return await reads.position(self._fetch, accept_sequence)
+        return await reads.position(self._readers.fetch, self._release, accept_sequence)
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int
     ) -> tuple[list[Order], int | None]:
         """Keep `Store.list_orders`."""
-        return await reads.list_orders(self._fetch, wanted, after, limit)
+        return await reads.list_orders(self._readers.fetch, wanted, after, limit)
 
     async def read_log(
         self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
     ) -> LogPage:
         """Keep `Store.read_log`."""
-        return await reads.read_log(self._fetch, wanted, after, limit, max_bytes)
+        return await reads.read_log(self._readers.fetch, wanted, after, limit, max_bytes)
 
     async def bounds(self) -> tuple[int, int]:
         """Keep `Store.bounds`."""
-        return await reads.bounds(self._fetch)
+        return await reads.bounds(self._readers.fetch)
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""
-        return await reads.oldest_waiting(self._fetch)
-
-    async def _fetch(self, query: str, *values: object) -> list[Row]:
-        """Read by a connection that is free, for which nobody waits for ever."""
-        assert self._readers is not None  # noqa: S101 - open; mypy cannot know
-        with failures():
-            async with asyncio.timeout(connector.CALL_SECONDS):
-                connection = await self._readers.acquire()
-            try:
-                return await self._link.fetch(connection, query, *values)
-            finally:
-                await self._readers.release(connection)
+        return await reads.oldest_waiting(self._readers.fetch)
 
     # What others do
 
     async def watch(self) -> AsyncIterator[StoreState]:
-        """Keep `Store.news`."""
+        """Keep `Store.watch`."""
         while True:
-            said = await self._watch.newest(after=self._told)
-            to_stop = await self._to_stop(said["cancels"])
-            async with self._turn:  # a commit under way, which may be older, tells its own first
-                before = self._known
-                self._know(said)
-                happening = happened(self._known, before)
-            due = self._locally(happening.pop("next_due"), said["time"])
-            if self._watch.has_chores():
-                due = 0
-            yield StoreState(
-                **happening,
-                next_due=due,
-                to_stop=to_stop,
-                workers=self._session.standing.workers,
-            )
+            row = await self._notifier.newest(after=self._reported)
+            to_stop = await self._to_stop(row["cancels"])
+            async with self._turn:  # a commit under way, which may be older, is noted before
+                self._state.see(row)
+            report = self._report()
+            if self._notifier.has_chores():
+                report["next_due"] = 0
+            workers = self._heartbeat.status.workers
+            yield StoreState(**report, to_stop=to_stop, workers=workers)
 
-    def _told(self) -> int:
-        """Tell which is the newest commit of which nothing is left to be told."""
-        has_cancels = bool(self._known["cancels"] != self._cancels)
-        return int(self._known["number"]) - has_cancels
+    def _reported(self) -> int:
+        """Tell which is the newest commit of which nothing is left to report."""
+        return self._state.number - (self._state.cancels != self._cancels)
 
     async def _to_stop(self, cancels: int) -> tuple[int, ...]:
         """Ask which of our attempts somebody asked to cancel since the last time."""
         if cancels == self._cancels:
             return ()
-        session_id = self._session.standing.session_id
+        session_id = self._heartbeat.status.session_id
         try:
-            rows = await self._fetch(_TO_STOP, session_id)
+            rows = await self._readers.fetch(_TO_STOP, session_id)
         except (StoreAway, StoreFull):  # asked again by the next look, which waits for the store
             return ()
         ours = set(self._leased.values())
@@ -262,6 +204,11 @@ class PostgresStore:
         if len(numbers) == len(rows):  # else one is just being given to us, or taken
             self._cancels = cancels
         return numbers
+
+
+_TO_STOP = """
+SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
+"""
 
 
 @asynccontextmanager
@@ -273,53 +220,54 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     lease_seconds: float = 15.0,
     hints: bool = True,
     is_pooled: bool = False,
+    connect_seconds: float = 5.0,
+    call_seconds: float = 15.0,
     clock: Callable[[], int] | None = None,
     policy: Policy | None = None,
+    version: Version | None = None,
 ) -> AsyncIterator[PostgresStore]:
     """Open the store in the database at `address`, as the replica of this name, while inside.
 
-    Of a replica that is silent for `lease_seconds` everything in process is started anew by the
-    others. `hints`: replicas tell each other by NOTIFY; without, what one does is seen by others a
-    little later. `is_pooled`: the address leads through a pooler in transaction mode; there are
-    no hints then. `clock` stands in for the database's, in microseconds since 1970.
+    When a replica is silent for `lease_seconds`, the others recover what it has in process.
+    `hints`: replicas tell each other of changes by NOTIFY; without, they see them a little later.
+    `is_pooled`: the address leads through a pooler in transaction mode; there are no hints then.
+    `connect_seconds` is for one attempt to connect to one server, `call_seconds` for one call.
+    `clock` stands in for the database's, in microseconds since 1970. `version`: other steps and
+    functions than those that come with this server.
 
-    Raises StartupFailed when the database cannot be reached, has no store of this version's schema,
-    or replicas with another policy are alive.
+    Raises StartupFailed when the database cannot be reached, has no store of this version, or
+    replicas with another policy are alive.
     """
     policy = policy or Policy()
-    link = Connector(address, is_pooled)
-    session = Heartbeat(link, replica=replica, workers=workers, lease_seconds=lease_seconds)
-    watch = Notifier(link, session, hints=hints)
-    store = PostgresStore(link, session=session, watch=watch, policy=policy, clock=clock)
+    known = await asyncio.to_thread(schema.this_version) if version is None else version
+    connector = Connector(address, is_pooled, connect_seconds, call_seconds)
+    heartbeat = Heartbeat(connector, replica=replica, workers=workers, lease_seconds=lease_seconds)
+    notifier = Notifier(connector, heartbeat, hints=hints)
+    store = PostgresStore(heartbeat, notifier, policy=policy, release=known.release, clock=clock)
     try:
         try:
-            await _prepared(link, policy, session)
+            await _prepare(heartbeat, policy, known)
             await store.open()
         except (StoreAway, StoreFull, StoreBroken) as error:
             raise StartupFailed(f"cannot open the store: {error}") from error
         yield store
     finally:
-        await session.end()
-        watch.close()
+        await heartbeat.end()
+        notifier.close()
         await store.close()
 
 
-async def _prepared(link: Connector, policy: Policy, session: Heartbeat) -> None:
-    """Check the database, and begin to live in it."""
-    one, other = await link.connect(), await link.connect()
+async def _prepare(heartbeat: Heartbeat, policy: Policy, version: Version) -> None:
+    """Check the database, and register the replica in it."""
+    one, other = await heartbeat.connector.connect(), await heartbeat.connector.connect()
     try:
-        await schema.check(one)
+        await schema.check(one, version)
         await schema.refuse_no_lock(one, other)
         with failures():
             async with one.transaction():
-                await shared_policy.adopt(one, policy)
-                await session.begin(one)
-        await session.speak()
+                await shared_policy.adopt(one, policy, version.release)
+                await heartbeat.register(one)
+        await heartbeat.start()
     finally:
         one.terminate()
         other.terminate()
-
-
-_TO_STOP = """
-SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
-"""

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StoreAway
-from orderintake_server.store.postgres.call import CALL, Answer
+from orderintake_server.store.postgres.answer import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     import asyncpg
 
     from orderintake_server.store.postgres.connector import Connection, Connector
+    from orderintake_server.store.postgres.functions import Release
 
 
 class Writer:
     """Makes the one call that a commit is; one at a time."""
 
-    def __init__(self, link: Connector) -> None:
-        """Commit by `link`; nothing is opened yet."""
-        self._link = link
+    def __init__(self, connector: Connector, release: Release) -> None:
+        """Commit by connections of `connector` and functions of `release`; none is made yet."""
+        self._connector = connector
+        self._call = release.call
         self._connection: Connection | None = None
         self._is_doubtful = False
 
@@ -33,7 +35,7 @@ class Writer:
         connection = await self._connected()
         self._is_doubtful = False
         try:
-            answer = Answer(await self._link.fetch(connection, CALL, *values))
+            answer = Answer(await self._connector.fetch(connection, self._call, *values))
             self._refuse_doubtful(answer)
         except (StoreAway, asyncio.CancelledError):
             connection.terminate()  # whatever it still does, its answer is not for us
@@ -42,7 +44,7 @@ class Writer:
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self._link.connect_durably()
+            self._connection = await self._connector.connect_durably()
             self._connection.add_log_listener(self._warned)
         return self._connection
 

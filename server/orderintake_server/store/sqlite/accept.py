@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-from orderintake_server.domain import Completion, Order, Receipt, State, Tier
+from orderintake_server.domain import Order, State, Tier
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.changes import OverCapacity
+from orderintake_server.store.receipts import Pruned, Receipts, accepted_order
 from orderintake_server.store.sqlite.reads import standing
 from orderintake_server.store.sqlite.statements import insert
 from orderintake_server.store.sqlite.unit_of_work import WaitingOrder
@@ -18,39 +18,40 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
-    from orderintake_server.domain import NewOrder, QueueEntry
+    from orderintake_server.domain import Completion, NewOrder, QueueEntry
     from orderintake_server.store.changes import Capacity
+    from orderintake_server.store.receipts import Decision, Outcome
     from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
-
-Decision = list[int] | RequestIdReused | OverCapacity
 
 
 class _Held(NamedTuple):
-    """The order that a customer's request_id names, and what it came to if it was pruned."""
+    """The order that a customer's request_id names, and what became of it if it was pruned."""
 
     accept_sequence: int
     digest: bytes
-    outcome: int = 0
-    accept_time: int = 0
-    complete_time: int = 0
+    pruned: Pruned | None = None
+
+
+def _reused(order: NewOrder, held: _Held) -> RequestIdReused:
+    return RequestIdReused(request_id=order.request_id or "", accept_sequence=held.accept_sequence)
 
 
 class Acceptance:
     """The orders that one transaction accepts, within the room there is."""
 
     def __init__(
-        self, books: UnitOfWork, groups: Sequence[Sequence[NewOrder]], capacity: Capacity
+        self, unit: UnitOfWork, groups: Sequence[Sequence[NewOrder]], capacity: Capacity
     ) -> None:
         """Look up which request_ids of the groups are taken."""
-        self._books = books
-        self._room = capacity
-        waiting = sum(t.queued + t.scheduled for t in books.backlog.counts().values())
+        self._unit = unit
+        self._capacity = capacity
+        waiting = sum(t.queued + t.scheduled for t in unit.backlog.counts().values())
         self._spare = capacity.spare(waiting)
-        self._held = _held(books.connection, groups)
+        self._held = _held(unit.connection, groups)
         self._fresh: dict[int, NewOrder] = {}
         self._orders: list[Order] = []
         self._customers: Counter[str] = Counter()
-        self._pruned: dict[int, tuple[NewOrder, _Held]] = {}
+        self._pruned: dict[int, Pruned] = {}
 
     def decide(self, group: Sequence[NewOrder]) -> Decision:
         """Give each order of the group its number, new or held; or refuse it, changing nothing."""
@@ -58,21 +59,13 @@ class Acceptance:
         fresh: dict[int, NewOrder] = {}
         named: dict[tuple[str, str], _Held] = {}
         for order in group:
-            key = (order.customer_id, order.request_id or "")
-            held = self._held.get(key) or named.get(key)
-            if held is None:
-                held = _Held(self._next_number(len(fresh)), order.digest)
-                fresh[held.accept_sequence] = order
-                if order.request_id:
-                    named[key] = held
-            elif held.digest != order.digest:
-                return RequestIdReused(
-                    request_id=order.request_id or "", accept_sequence=held.accept_sequence
-                )
-            elif held.outcome:
-                self._pruned[held.accept_sequence] = (order, held)
+            held = self._hold(order, fresh, named)
+            if held.digest != order.digest:
+                return _reused(order, held)
+            if held.pruned:
+                self._pruned[held.accept_sequence] = held.pruned
             numbers.append(held.accept_sequence)
-        refusal = self._no_room(fresh.values())
+        refusal = self._over_capacity(fresh.values())
         if refusal is not None:
             return refusal
         self._fresh |= fresh
@@ -80,145 +73,113 @@ class Acceptance:
         self._customers.update(order.customer_id for order in fresh.values())
         return numbers
 
-    def _next_number(self, ahead: int) -> int:
-        return self._books.counters.accepted + len(self._fresh) + ahead + 1
+    def _hold(
+        self, order: NewOrder, fresh: dict[int, NewOrder], named: dict[tuple[str, str], _Held]
+    ) -> _Held:
+        """Return the order that this one's request_id names already; else it is new itself."""
+        key = (order.customer_id, order.request_id or "")
+        held = self._held.get(key) or named.get(key)
+        if held is None:
+            held = _Held(self._next_number(len(fresh)), order.digest)
+            fresh[held.accept_sequence] = order
+            if order.request_id:
+                named[key] = held
+        return held
 
-    def _no_room(self, fresh: Iterable[NewOrder]) -> OverCapacity | None:
+    def _next_number(self, ahead: int) -> int:
+        return self._unit.counters.accepted + len(self._fresh) + ahead + 1
+
+    def _over_capacity(self, fresh: Iterable[NewOrder]) -> OverCapacity | None:
         """Tell what limit so many new orders would pass, if any."""
         orders = list(fresh)
         total = len(self._fresh) + len(orders)
         has_regular = any(order.tier is Tier.REGULAR for order in orders)
-        capacity = self._spare + (self._room.regular if has_regular else self._room.total)
+        capacity = self._spare + (self._capacity.regular if has_regular else self._capacity.total)
         if orders and total > capacity:
             return OverCapacity(len(orders))
-        if self._room.per_customer is None:
+        if self._capacity.per_customer is None:
             return None
         for customer_id, count in Counter(order.customer_id for order in orders).items():
-            waiting = self._books.backlog.waiting_of(customer_id) + self._customers[customer_id]
-            if waiting + count > self._room.per_customer:
+            waiting = self._unit.backlog.waiting_of(customer_id) + self._customers[customer_id]
+            if waiting + count > self._capacity.per_customer:
                 return OverCapacity(count, customer_id)
         return None
 
     def store(self) -> None:
         """Insert what is new, in a few statements."""
-        books = self._books
-        counters = books.counters
+        unit = self._unit
+        counters = unit.counters
         counters.accepted += len(self._fresh)
         if self._fresh:
-            counters.accept_time = max(books.now, counters.accept_time)
-        books.accept_counts.update(new.tier for new in self._fresh.values())
+            counters.accept_time = max(unit.now, counters.accept_time)
+        unit.accept_counts.update(new.tier for new in self._fresh.values())
         self._orders = [self._order(number, new) for number, new in self._fresh.items()]
         movers = [WaitingOrder(order, 0) for order in self._orders]
-        insert(
-            books.connection,
-            "orders",
-            [
-                (
-                    *(order.accept_sequence, order.customer_id, order.tier, place.rank),
-                    *(
-                        order.accept_time,
-                        order.content,
-                        self._fresh[order.accept_sequence].request_id,
-                    ),
-                    *(order.not_before, order.expire_time, order.redrive_of),
-                )
-                for order, place in ((mover.order, books.waiting(mover)) for mover in movers)
-            ],
-        )
-        insert(
-            books.connection,
-            "requests",
-            [
-                (new.customer_id, new.request_id, number, new.digest, 0, 0, 0)
-                for number, new in self._fresh.items()
-                if new.request_id
-            ],
-        )
+        insert(unit.connection, "orders", [self._row(mover) for mover in movers])
+        requests = [
+            (new.customer_id, new.request_id, number, new.digest, 0, 0, 0)
+            for number, new in self._fresh.items()
+            if new.request_id
+        ]
+        insert(unit.connection, "requests", requests)
         later = [mover for mover in movers if mover.order.state is State.SCHEDULED]
-        books.enqueue([mover for mover in movers if mover.order.state is State.QUEUED])
+        unit.enqueue([mover for mover in movers if mover.order.state is State.QUEUED])
         if later:
-            books.schedule(later, [mover.order.not_before for mover in later])
+            unit.schedule(later, [mover.order.not_before for mover in later])
+
+    def _row(self, mover: WaitingOrder) -> tuple[Any, ...]:
+        order, rank = mover.order, self._unit.waiting(mover).rank
+        request_id = self._fresh[order.accept_sequence].request_id
+        return (
+            *(order.accept_sequence, order.customer_id, order.tier, rank, order.accept_time),
+            *(order.content, request_id, order.not_before, order.expire_time, order.redrive_of),
+        )
 
     def _order(self, number: int, new: NewOrder) -> Order:
-        is_later = new.not_before > self._books.now
-        return Order(
-            accept_sequence=number,
-            customer_id=new.customer_id,
-            tier=new.tier,
-            content=new.content,
-            accept_time=self._books.counters.accept_time,
-            state=State.SCHEDULED if is_later else State.QUEUED,
-            not_before=new.not_before,
-            expire_time=new.expire_time,
-            redrive_of=new.redrive_of,
-        )
+        unit = self._unit
+        accept_time = unit.counters.accept_time
+        return accepted_order(number, new, accept_time=accept_time, now=unit.now)
 
     def receipts(
-        self, decisions: Sequence[Decision], before: Callable[[QueueEntry], int]
-    ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
+        self,
+        groups: Sequence[Sequence[NewOrder]],
+        decisions: Sequence[Decision],
+        before: Callable[[QueueEntry], int],
+    ) -> list[Outcome]:
         """Write the receipts of every group that was accepted, once its orders are stored.
 
         `before` counts the orders ahead of a place in the queue.
         """
+        counters = self._unit.counters
         numbers = {n for group in decisions if isinstance(group, list) for n in group}
         old = numbers - self._fresh.keys()
-        stands = standing(self._books.connection, old) if old else {}
-        again = [self._again(number, stands.get(number), before) for number in old]
-        first = self._first_receipts(before)
-        written = {receipt.order.accept_sequence: receipt for receipt in again + first}
+        stands = standing(self._unit.connection, old) if old else {}
+        queued = {n: order for n, order in stands.items() if _is_queued(order)}
+        return Receipts(
+            accepted_before=counters.accepted - len(self._fresh),
+            accept_time=counters.accept_time,
+            now=self._unit.now,
+            head=counters.completed,
+            ahead=self._ahead(before),
+            stands=stands,
+            positions={n: self._ahead_of(order, before) + 1 for n, order in queued.items()},
+            pruned=self._pruned,
+        ).of(groups, decisions)
 
-        issued: set[int] = set()
-
-        def receipt(number: int) -> Receipt:
-            found = written[number]
-            is_repeat = number in issued and not found.replayed
-            issued.add(number)
-            return replace(found, replayed=True) if is_repeat else found
-
-        return [
-            tuple(map(receipt, group)) if isinstance(group, list) else group for group in decisions
-        ]
-
-    def _first_receipts(self, before: Callable[[QueueEntry], int]) -> list[Receipt]:
-        """Write the receipts of what is new, which in each tier stands one behind another."""
-        receipts = []
+    def _ahead(self, before: Callable[[QueueEntry], int]) -> dict[Tier, int]:
+        """Count who was in the queue before the first new order of each tier."""
         ahead: dict[Tier, int] = {}
         for order in self._orders:
-            position = 0
-            if order.state is State.QUEUED:
-                if order.tier not in ahead:
-                    ahead[order.tier] = before(self._books.waiting(WaitingOrder(order, 0)))
-                ahead[order.tier] = position = ahead[order.tier] + 1
-            head = self._books.counters.completed
-            receipts.append(Receipt(order=order, replayed=False, after=head, position=position))
-        return receipts
+            if order.state is State.QUEUED and order.tier not in ahead:
+                ahead[order.tier] = self._ahead_of(order, before)
+        return ahead
 
-    def _again(
-        self, number: int, stands: Order | Completion | None, before: Callable[[QueueEntry], int]
-    ) -> Receipt:
-        """Write the receipt of an order accepted earlier; its completion may be long past."""
-        if isinstance(stands, Completion):
-            return Receipt(order=stands.order, replayed=True, after=stands.sequence - 1)
-        order = stands or self._as_pruned(number)
-        is_queued = order.state is State.QUEUED
-        position = before(self._books.waiting(WaitingOrder(order, 0))) + 1 if is_queued else 0
-        head = self._books.counters.completed
-        return Receipt(order=order, replayed=True, after=head, position=position)
+    def _ahead_of(self, order: Order, before: Callable[[QueueEntry], int]) -> int:
+        return before(self._unit.waiting(WaitingOrder(order, 0)))
 
-    def _as_pruned(self, number: int) -> Order:
-        """Tell an order whose rows are gone; the repeat's equal content says what it was."""
-        repeat, held = self._pruned[number]
-        return Order(
-            accept_sequence=number,
-            customer_id=repeat.customer_id,
-            tier=repeat.tier,
-            content=repeat.content,
-            accept_time=held.accept_time,
-            state=State(held.outcome),
-            not_before=repeat.not_before,
-            expire_time=repeat.expire_time,
-            complete_time=held.complete_time,
-        )
+
+def _is_queued(stands: Order | Completion) -> TypeGuard[Order]:
+    return isinstance(stands, Order) and stands.state is State.QUEUED
 
 
 _HELD = """
@@ -237,4 +198,7 @@ def _held(
     if not keys:
         return {}
     rows = connection.execute(_HELD, (json.dumps(keys),))
-    return {(customer_id, request_id): _Held(*held) for customer_id, request_id, *held in rows}
+    return {
+        (customer_id, request_id): _Held(number, digest, Pruned(*end) if end[0] else None)
+        for customer_id, request_id, number, digest, *end in rows
+    }

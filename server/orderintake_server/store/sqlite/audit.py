@@ -72,7 +72,7 @@ RULES: dict[str, str] = {
         SELECT 'hole after ' || sequence FROM (
           SELECT sequence, lead(sequence) OVER (ORDER BY sequence) AS next FROM log)
         WHERE next <> sequence + 1""",
-    "the log begins behind what was pruned and ends at its counter": """
+    "the log begins after what was pruned and ends at its counter": """
         SELECT 'log ' || coalesce(min(l.sequence), '-') || ' to ' || coalesce(max(l.sequence), '-'),
           'pruned ' || p.sequence, 'counter ' || c.completed
         FROM counters c, pruned p LEFT JOIN log l

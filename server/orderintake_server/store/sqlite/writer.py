@@ -139,7 +139,7 @@ class Writer:
         acceptance = Acceptance(self._unit, groups, capacity)
         decisions = [acceptance.decide(group) for group in groups]
         acceptance.store()
-        return acceptance.receipts(decisions, self._before)
+        return acceptance.receipts(groups, decisions, self._before)
 
     def _claim_next(self, wanted: ClaimNext) -> list[Lease]:
         """Start the most urgent orders; an order that must run alone starts with no other."""

@@ -1,6 +1,7 @@
 -- Where an order stands is where its row is: ready, scheduled, leases or log. Times of orders are
 -- microseconds since 1970. Tiers are numbered as in the contract: 1 regular, 2 VIP; an array of two
--- numbers is one for each, in that order. Only the function commit changes anything of this.
+-- numbers is one for each, in that order. Only the functions
+-- in the schema of a release change anything of this: commit_changes is what a server calls.
 
 -- The name of this log, which is part of every cursor.
 CREATE TABLE identity (log_id text NOT NULL);
@@ -15,9 +16,9 @@ CREATE TABLE policy (
 );
 INSERT INTO policy VALUES (NULL, false, 0);
 
--- One row for each commit, one behind the other: the newest says how everything stands. Rows are only
--- added, for a row that each commit changes would be slow to find while an old snapshot is held
--- somewhere; the oldest are deleted some time later.
+-- One row for each commit, in their order: the newest says how everything stands. Rows are only added,
+-- for a row that each commit changes would be slow to find while an old snapshot is held somewhere; the
+-- oldest are deleted some time later.
 CREATE TABLE commits (
   number      bigint   PRIMARY KEY,
   time        bigint   NOT NULL,
@@ -31,13 +32,13 @@ CREATE TABLE commits (
   queued      bigint[] NOT NULL,  -- how many orders of each tier stand where
   scheduled   bigint[] NOT NULL,
   processing  bigint[] NOT NULL,
-  came        bigint[] NOT NULL,  -- how many of each tier ever came, and ended
-  ended       bigint[] NOT NULL,
+  accepted_total  bigint[] NOT NULL,  -- how many of each tier were ever accepted, and completed
+  completed_total bigint[] NOT NULL,
   paused      boolean[] NOT NULL,
   cancels     bigint   NOT NULL,  -- how often an attempt under way was asked to stop
   next_due    bigint,             -- when the next waiting order falls due or expires
-  floor       bigint[] NOT NULL,  -- no order of this tier is ready below this rank
-  due_floor   bigint   NOT NULL   -- and none falls due or expires before this time
+  low_water_mark     bigint[] NOT NULL,  -- no order of this tier is ready below this rank
+  due_low_water_mark bigint   NOT NULL   -- no order falls due or expires before this time
 );
 CREATE UNIQUE INDEX commits_of_session ON commits (session_id, request);
 INSERT INTO commits VALUES (0, 0, NULL, NULL, 0, 0, 0, 0, 0,
@@ -59,7 +60,7 @@ CREATE TABLE orders (
 );
 CREATE INDEX orders_of_customer ON orders (customer_id, accept_sequence);
 
--- Which order a customer's request_id made, what tells its content from another, and what it came to
+-- Which order a customer's request_id made, what tells its content from another, and what became of it
 -- once the order itself has been pruned (outcome 0 until then).
 CREATE TABLE requests (
   customer_id     text     COLLATE "C" NOT NULL,

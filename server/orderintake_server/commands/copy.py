@@ -1,4 +1,4 @@
-"""How a whole store moves to the other engine, where everything goes on as if nothing had been."""
+"""How a whole store is copied to the other engine, where everything goes on as before."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-
-import asyncpg
 
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 from orderintake_server.store.copy_tables import TABLES
@@ -36,7 +34,7 @@ class Source(Protocol):
 
 
 class Target(Protocol):
-    """A store that comes into being: if anything is raised meanwhile, it never was."""
+    """A store that is made: if anything is raised meanwhile, it is not there afterwards."""
 
     async def write(self, table: Table, chunks: AsyncIterator[Rows]) -> None:
         """Fill a table, which is empty."""
@@ -73,19 +71,23 @@ async def copy(
     `clock` tells microseconds since 1970.
 
     The source stays as it was, but for its schema, where that is older. Raises StartupFailed when
-    it is in use or there is none, when the target is not an empty one, and when the copy fails:
-    then nothing of it is there.
+    the source is in use or not there, when the target is not empty, and when the copy fails: then
+    nothing of it is left.
     """
     try:
         async with _both(source, target, max_crashes, clock) as (old, new):
-            counts = {table.name: await _copied(table, old, new) for table in TABLES}
-            numbers = await old.numbers()
-            _refuse_loss(numbers, counts)
-            await new.finish(numbers)
+            return await _copy_all(old, new)
     except (StoreAway, StoreBroken, StoreFull) as error:
         raise StartupFailed(f"the copy failed: {error}") from error
-    except (asyncpg.PostgresError, sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError) as error:
         raise StartupFailed(f"the copy failed: {type(error).__name__}: {error}") from error
+
+
+async def _copy_all(old: Source, new: Target) -> Copied:
+    counts = {table.name: await _copied(table, old, new) for table in TABLES}
+    numbers = await old.numbers()
+    _refuse_loss(numbers, counts)
+    await new.finish(numbers)
     return Copied(
         orders=counts["orders"], completions=counts["log"], request_ids=counts["requests"]
     )
@@ -95,7 +97,7 @@ async def copy(
 async def _both(
     source: str, target: str, max_crashes: int, clock: Callable[[], int]
 ) -> AsyncIterator[tuple[Source, Target]]:
-    """Hold both stores; the database first, for to look at it changes nothing."""
+    """Hold both stores, the database first: looking at it changes nothing."""
     if _is_database(source) == _is_database(target):
         raise StartupFailed(
             "of the two stores, one must be a directory and the other a database, postgresql://…"

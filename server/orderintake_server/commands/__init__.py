@@ -89,7 +89,7 @@ def _migrate(settings: Migrate) -> int:
 
 def _copy(settings: Copy) -> int:
     with parts.postgres_driver():
-        from orderintake_server.store import copy  # noqa: PLC0415 - needs an extra
+        from orderintake_server.commands import copy  # noqa: PLC0415 - needs an extra
     copied = asyncio.run(copy.copy(settings.source, settings.target))
     _print(
         f"copied {copied.orders} orders, {copied.completions} completions and"

@@ -1,0 +1,74 @@
+"""Where a page of orders or of completions ends, whichever engine reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from orderintake_server.domain import Completion
+from orderintake_server.views import LogPage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orderintake_server.domain import Order
+    from orderintake_server.views import OrderFilter
+
+SCAN_ROWS = 10_000
+"""Rows that one page of a filtered list reads at the most: some 20 ms."""
+
+
+def rows_to_list(wanted: OrderFilter, limit: int) -> int:
+    """Tell how many orders to read for a page: of the customer who is wanted, if one is."""
+    return limit + 1 if wanted.tier is None and wanted.state is None else SCAN_ROWS
+
+
+def page_of_orders(
+    stands: Sequence[Order | Completion], wanted: OrderFilter, limit: int
+) -> tuple[list[Order], int | None]:
+    """Make the answer of `Store.list_orders` of as many orders as `rows_to_list` says."""
+    orders = [found.order if isinstance(found, Completion) else found for found in stands]
+    found = [order for order in orders if wanted.wants(order)]
+    if len(found) > limit:
+        return found[:limit], found[limit - 1].accept_sequence
+    goes_on = len(orders) == rows_to_list(wanted, limit)
+    return found, orders[-1].accept_sequence if goes_on else None
+
+
+class LogScan(NamedTuple):
+    """Which rows of the log to read for a page."""
+
+    column: str | None
+    """Only those that have in this column what is wanted, for which there is an index."""
+    is_exact: bool
+    """Whether all of these are wanted."""
+
+    def rows(self, limit: int) -> int:
+        """Tell how many to read."""
+        return limit if self.is_exact else SCAN_ROWS
+
+
+def log_scan(wanted: OrderFilter) -> LogScan:
+    """Choose the rows of the log to read."""
+    if wanted.customer_id is not None:
+        return LogScan("customer_id", wanted.state is None and wanted.tier is None)
+    return LogScan(None if wanted.tier is None else "tier", wanted.state is None)
+
+
+class LogRead(NamedTuple):
+    """What was read of the log, for a page that begins after `after`; the log ends at `head`."""
+
+    completions: list[Completion]
+    is_cut: bool
+    """Whether there were more that are wanted."""
+    after: int
+    head: int
+
+    def page(self, last_scanned: Callable[[], int | None]) -> LogPage:
+        """Make the page. `last_scanned`: the last row that was read where that was not all."""
+        end: int | None
+        if self.is_cut:
+            end = self.completions[-1].sequence if self.completions else self.after
+        else:
+            end = last_scanned()
+        end = max(self.head if end is None else end, self.after)
+        return LogPage(completions=self.completions, end=end, goes_on=end < self.head)

@@ -1,0 +1,25 @@
+-- Recovers what replicas had in process that have expired. A replica that was cut off itself does so
+-- only once it has been alive again for the time of a lease.
+CREATE FUNCTION recover_expired(w work, p jsonb) RETURNS work LANGUAGE plpgsql AS $$
+DECLARE
+  m moves;
+  expired bigint[];
+BEGIN
+  IF NOT (p ? 'opens' OR EXISTS (
+    SELECT FROM sessions WHERE session_id = w.session_id AND expires_at > clock_timestamp()
+      AND since <= clock_timestamp() - make_interval(secs => (p ->> 'lease')::double precision)))
+  THEN
+    RETURN w;
+  END IF;
+  expired := ARRAY(SELECT session_id FROM sessions WHERE expires_at < clock_timestamp());
+  IF cardinality(expired) > 0 THEN
+    m := recover(w.entry, expired, (p ->> 'max_crashes')::integer);
+    DELETE FROM sessions WHERE session_id = ANY (expired);
+    w := apply_moves(w, m);
+    w.summary := w.summary || jsonb_build_object('recovered', (
+      SELECT jsonb_build_array(count(*) FILTER (WHERE state = state_queued()),
+        count(*) FILTER (WHERE state = state_failed()))
+      FROM unnest(m.answer) AS state));
+  END IF;
+  RETURN w;
+END $$;

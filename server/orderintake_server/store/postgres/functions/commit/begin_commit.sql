@@ -1,0 +1,19 @@
+-- Begins a commit, at the row of the newest one.
+CREATE FUNCTION begin_commit(p jsonb) RETURNS work LANGUAGE plpgsql AS $$
+DECLARE
+  w work;
+  e commits;
+BEGIN
+  SELECT * INTO e FROM commits ORDER BY number DESC LIMIT 1;
+  w.previous := e;
+  w.session_id := (p ->> 'session')::bigint;
+  w.summary := '{}';
+  w.counts_customers := (SELECT counts_customers FROM policy);
+  e.number := e.number + 1;
+  e.session_id := w.session_id;
+  e.request := (p ->> 'request')::bigint;
+  e.time := greatest(e.accept_time, coalesce((p ->> 'now')::bigint,
+    floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint));
+  w.entry := e;
+  RETURN w;
+END $$;

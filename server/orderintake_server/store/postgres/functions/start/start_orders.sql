@@ -1,0 +1,37 @@
+-- Starts the orders that p names (claims), or the most urgent ones (claim_next), unless the session has
+-- expired. ids: those that started, in that order.
+CREATE FUNCTION start_orders(w work, p jsonb) RETURNS work LANGUAGE plpgsql AS $$
+DECLARE
+  e commits := w.entry;
+  m moves;
+  tiers smallint[];
+  ranks bigint[];
+BEGIN
+  w.ids := '{}';
+  IF NOT EXISTS (
+    SELECT FROM sessions WHERE session_id = w.session_id AND expires_at > clock_timestamp())
+  THEN
+    RETURN w;
+  END IF;
+  IF p ? 'claims' THEN
+    SELECT array_agg(tier), array_agg(rank), array_agg(accept_sequence) INTO tiers, ranks, w.ids
+    FROM asked_for(p -> 'claims');
+  ELSE
+    SELECT array_agg(tier), array_agg(rank), array_agg(accept_sequence),
+      ARRAY[coalesce(max(rank) FILTER (WHERE tier = 1), e.low_water_mark[1]),
+        coalesce(max(rank) FILTER (WHERE tier = 2), e.low_water_mark[2])]
+    INTO tiers, ranks, w.ids, e.low_water_mark
+    FROM most_urgent(e, p -> 'claim_next');
+    w.entry := e;
+  END IF;
+  IF w.ids IS NOT NULL THEN
+    m := claim(e, tiers, ranks, w.ids);
+    w.ids := m.answer;
+    IF w.counts_customers THEN
+      m.no_longer_waiting := ARRAY(
+        SELECT o.customer_id FROM unnest(w.ids) AS i (id) JOIN orders o ON o.accept_sequence = i.id);
+    END IF;
+    w := apply_moves(w, m);
+  END IF;
+  RETURN w;
+END $$;

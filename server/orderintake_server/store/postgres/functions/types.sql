@@ -1,0 +1,40 @@
+-- What one step of a commit moved. Arrays of two numbers are one for each tier; NULL: none.
+CREATE TYPE moves AS (
+  queued bigint[], scheduled bigint[], processing bigint[], accepted bigint[], completed bigint[],
+  started bigint,
+  low_water_mark bigint[],    -- the least rank that came into the queue
+  due bigint,                 -- the soonest time at which something that was moved is due
+  waiting text[],             -- the customer of each order that begins to wait
+  no_longer_waiting text[],   -- and of each that ceases to
+  answer bigint[]             -- one number for each thing that was asked for
+);
+
+-- A commit under way, which each step takes and gives on.
+CREATE TYPE work AS (
+  previous commits,           -- the newest row of commits when it began
+  entry commits,              -- the row that it adds
+  session_id bigint,
+  counts_customers boolean,
+  summary jsonb,              -- what it answers beside orders
+  ids bigint[]                -- the orders that the step before has to show
+);
+
+-- What commit_changes answers: orders as they stand, those that were accepted before (kind 1), those
+-- that start (2), those that were to be cancelled (3); and last the summary (0).
+CREATE TYPE answer AS (
+  kind smallint, summary jsonb,
+  accept_sequence bigint, customer_id text, tier smallint, content bytea, accept_time bigint,
+  not_before bigint, expire_time bigint, redrive_of bigint,
+  queued integer, scheduled integer, attempt_count integer, start_sequence bigint, start_time bigint,
+  sequence bigint, outcome smallint, logged_attempts integer, logged_start bigint,
+  logged_start_time bigint, complete_time bigint, failure_code bytea, failure_message bytea,
+  result bytea, crash_count integer
+);
+
+-- An attempt that is over, with its order; o: its place among those asked for.
+CREATE TYPE attempt AS (
+  o bigint, accept_sequence bigint, tier smallint, rank bigint, customer_id text, expire_time bigint,
+  attempt_count integer, crash_count integer, start_sequence bigint, start_time bigint,
+  state smallint, is_waiting boolean, due bigint,
+  failure_code bytea, failure_message bytea, result bytea
+);

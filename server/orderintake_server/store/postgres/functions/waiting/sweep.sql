@@ -1,0 +1,22 @@
+-- Expires what is over and queues what is due: a thousand of each at the most, the next commit does
+-- the rest.
+CREATE FUNCTION sweep(w work) RETURNS work LANGUAGE plpgsql AS $$
+DECLARE
+  e commits := w.entry;
+  ids bigint[];
+BEGIN
+  IF e.next_due IS NULL OR e.next_due > e.time THEN
+    RETURN w;
+  END IF;
+  ids := take_expired(e);
+  IF ids IS NOT NULL THEN
+    w := apply_moves(w, end_waiting(e, ids, becomes('QUEUED', 'EXPIRE')));
+  END IF;
+  ids := ARRAY(
+    SELECT accept_sequence FROM scheduled WHERE due_time BETWEEN e.due_low_water_mark AND e.time
+    ORDER BY due_time, accept_sequence LIMIT 1000);
+  IF cardinality(ids) > 0 THEN
+    w := apply_moves(w, fall_due(ids));
+  END IF;
+  RETURN look_ahead(w);
+END $$;
