@@ -68,7 +68,7 @@ async def told(server: ServerProcess, status: int) -> None:
     async with grpc.aio.insecure_channel(server.address) as channel, asyncio.timeout(20):
         request = health_pb2.HealthCheckRequest(service=SERVICE)
         stub: Any = health_pb2_grpc.HealthStub(channel)
-        watch = stub.Notifier(request)
+        watch = stub.Watch(request)
         while (await watch.read()).status != status:
             pass
         watch.cancel()
