@@ -67,6 +67,11 @@ class AsyncClient(AsyncCalls):
         self._stub = None
         self._streams: set[AsyncCompletions] = set()
 
+    @property
+    def target(self) -> str:
+        """Where it connects, as it was told."""
+        return self._target
+
     async def __aenter__(self) -> Self:
         """Open the connection, as `open` does."""
         return await self.open()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from grpc import StatusCode
 
 from orderintake.cli.options import (
     Json,
@@ -13,24 +16,75 @@ from orderintake.cli.options import (
     OnlyState,
     OnlyTier,
     OrderId,
-    usage_errors,
 )
 from orderintake.cli.screen import REFUSED, Screen
 from orderintake.cli.tables import standing_table
-from orderintake.cli.text import cancel_text, order_text
+from orderintake.cli.text import cancel_text, listed_text
+from orderintake.errors import ContractBroken, OrderNotFound
+from orderintake.status import Status
 from orderintake.v1.order_intake_service_pb2 import CANCEL_OUTCOME_TOO_LATE
+from orderintake.v1.order_pb2 import STATE_FAILED
+
+if TYPE_CHECKING:
+    from orderintake.sync import Client
+    from orderintake.v1.order_intake_service_pb2 import GetOrderResponse
+    from orderintake.v1.order_pb2 import Completion, Order
 
 app = typer.Typer()
+
+OneOrderId = Annotated[
+    str | None, typer.Argument(metavar="[ORDER_ID]", help="The order_id of its receipt.")
+]
+Number = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=2**48 - 1, metavar="NUMBER", help="Its accept_sequence, instead of its order_id."
+    ),
+]
 
 _PAGE_SIZE = 1000
 
 
 @app.command()
-def get(context: typer.Context, order_id: OrderId, *, as_json: Json = False) -> None:
-    """Show how an order stands."""
+def get(
+    context: typer.Context,
+    order_id: OneOrderId = None,
+    *,
+    number: Number = None,
+    as_json: Json = False,
+) -> None:
+    """Show how an order stands, and what came of it: by its order_id, or by its number."""
+    if (order_id is None) == (number is None):
+        raise typer.BadParameter("give either an ORDER_ID or --number")
     screen = Screen(as_json=as_json)
-    with screen.failures(), usage_errors(), context.obj as client:
-        screen.show(client.get(order_id), standing_table)
+    with screen.calls(context.obj) as client:
+        response = _numbered(client, number) if number else client.get(order_id or "")
+        screen.show(response, standing_table)
+
+
+def _numbered(client: Client, number: int) -> GetOrderResponse:
+    """Find an order by its accept_sequence, which an order_id ends with in hexadecimal.
+
+    That is how this server makes its ids, not a promise; so it is checked at both ends.
+
+    Raises:
+        OrderNotFound: there is none.
+        ContractBroken: the ids of this server say something else.
+    """
+    for first in client.orders(page_size=1):
+        log, _, accepted = first.order_id.rpartition("-")
+        if accepted == _in_hexadecimal(first.accept_sequence):
+            found = client.get(f"{log}-{_in_hexadecimal(number)}")
+            if found.order.accept_sequence == number:
+                return found
+        message = "the ids of this server's orders do not tell their numbers"
+        raise ContractBroken(Status(code=StatusCode.INTERNAL, message=message))
+    message = f"there is no order of number {number}, nor any other"
+    raise OrderNotFound(Status(code=StatusCode.NOT_FOUND, message=message))
+
+
+def _in_hexadecimal(number: int) -> str:
+    return f"{number:012x}"
 
 
 @app.command()
@@ -40,7 +94,7 @@ def cancel(context: typer.Context, order_id: OrderId, *, as_json: Json = False) 
     Exits with 1 when it is too late: the order had ended otherwise.
     """
     screen = Screen(as_json=as_json)
-    with screen.failures(), usage_errors(), context.obj as client:
+    with screen.calls(context.obj) as client:
         response = client.cancel(order_id)
         screen.show(response, cancel_text)
     if response.outcome == CANCEL_OUTCOME_TOO_LATE:
@@ -57,9 +111,12 @@ def list_orders(  # noqa: PLR0913 - each is given by name
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """Show orders, oldest first: all of them, or those that match."""
+    """Show orders, oldest first: all of them, or those that match.
+
+    People are shown when each was accepted, how often it was tried, and why it failed.
+    """
     screen = Screen(as_json=as_json)
-    with screen.failures(), usage_errors(), context.obj as client:
+    with screen.calls(context.obj) as client:
         orders = client.orders(
             customer_id=customer,
             tier=tier and tier.tier,
@@ -67,4 +124,15 @@ def list_orders(  # noqa: PLR0913 - each is given by name
             page_size=min(limit or _PAGE_SIZE, _PAGE_SIZE),
         )
         for order in islice(orders, limit):
-            screen.show(order, order_text)
+            failed = _failed(client, order) if not as_json else None
+            screen.show(order, partial(listed_text, completion=failed))
+
+
+def _failed(client: Client, order: Order) -> Completion | None:
+    """Ask for the completion of an order that failed, in which the reason stands."""
+    if order.state != STATE_FAILED:
+        return None
+    try:
+        return client.get(order.order_id).completion
+    except OrderNotFound:  # forgotten meanwhile
+        return None

@@ -67,6 +67,11 @@ class Client(Calls):
         self._stub = None
         self._streams: set[Completions] = set()
 
+    @property
+    def target(self) -> str:
+        """Where it connects, as it was told."""
+        return self._target
+
     def __enter__(self) -> Self:
         """Open the connection, as `open` does."""
         return self.open()
