@@ -23,9 +23,9 @@ _PLACE = re.compile(r"\[?([^\[\]]+?)\]?:(\d+)")
 
 def advice(target: str) -> str:
     """Look at the target of a call that no server answered; tell why, and what to do."""
-    if target.startswith("unix"):
-        return f"no server answers at {target}: is orderintake-server running?"
-    places = list(_places(target))
+    places = [] if target.startswith("unix") else list(_places(target))
+    if not places:
+        return f"no server answers at {target}: is orderintake-server running there?"
     hosts = [host for host, _ in places]
     if proxy := _proxy(hosts):
         return (
@@ -33,8 +33,8 @@ def advice(target: str) -> str:
             f" or set no_proxy={','.join(hosts)}"
         )
     looks = [_look(host, port) for host, port in places]
-    if looks and all(looks):
-        return f"{looks[0]}: is orderintake-server running there? --server names another place"
+    if all(looks):
+        return looks[0]
     return (
         f"something listens at {target}, but did not answer in time as orderintake does: a busy or"
         " starting server, another program, or a port for TLS"
@@ -61,9 +61,14 @@ def _look(host: str, port: int) -> str:
     try:
         socket.create_connection((host, port), timeout=LOOK_SECONDS).close()
     except socket.gaierror:
-        return f"the name {host} is not known"
+        return f"no machine of the name {host} is known here: look at --server again"
     except TimeoutError:
-        return f"{host}:{port} does not answer at all"
+        return f"{host} does not react on port {port}: is it on, and is no firewall between?"
+    except ConnectionRefusedError:
+        return (
+            f"nothing listens at {host}:{port}: start orderintake-server there, or name another"
+            " place by --server"
+        )
     except (OSError, ValueError, OverflowError) as error:
-        return f"nothing listens at {host}:{port} ({getattr(error, 'strerror', None) or error})"
+        return f"{host}:{port} cannot be reached: {getattr(error, 'strerror', None) or error}"
     return ""

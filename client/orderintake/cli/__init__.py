@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 
 
@@ -20,8 +21,13 @@ def main() -> None:
         app()
     except OSError as error:  # from what stands outside the commands: --help, --version
         code, found = lost_output(error)
-        print(f"orderintake: {found['message']}", file=sys.stderr)  # noqa: T201 - for people
+        with suppress(OSError):
+            print(f"orderintake: {found['message']}", file=sys.stderr)  # noqa: T201 - for people
         sys.exit(code)
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer ends with 1 then
+            sys.exit(lost_output(end.__context__)[0])
+        raise
 
 
 def _prepare_streams() -> None:

@@ -23,9 +23,8 @@ MOST_BYTES = 3 * 1024**2 - 1024
 _OVERHEAD_BYTES = 40
 """What an order takes in a batch besides its content: tags, lengths, a request_id it may lack."""
 
-_FIELDS = {
-    name for field in PlaceOrderRequest.DESCRIPTOR.fields for name in (field.name, field.json_name)
-}
+_NAMES = [field.name for field in PlaceOrderRequest.DESCRIPTOR.fields]
+_FIELDS = {*_NAMES, *(field.json_name for field in PlaceOrderRequest.DESCRIPTOR.fields)}
 
 
 class BadLine(Exception):
@@ -101,7 +100,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _order(content: dict[str, Any]) -> PlaceOrderRequest:
     """Read an order; its tier may be `vip` or `regular` too, its payload of any type."""
     for key in content.keys() - _FIELDS:
-        near = difflib.get_close_matches(key, _FIELDS, n=1)
+        near = difflib.get_close_matches(key, _NAMES, n=1)
         raise ValueError(f"there is no field {key!r}" + "".join(f": {each!r}?" for each in near))
     tier, payload = content.get("tier"), content.pop("payload", None)
     if isinstance(tier, str) and f"TIER_{tier.upper()}" in Tier.keys():  # noqa: SIM118 - no dict

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 OneOrderId = Annotated[
-    str | None, typer.Argument(metavar="[ORDER_ID]", help="The order_id of its receipt.")
+    str | None, typer.Argument(metavar="ORDER_ID", help="The order_id of its receipt.")
 ]
 Number = Annotated[
     int | None,
@@ -71,16 +71,24 @@ def _numbered(client: Client, number: int) -> GetOrderResponse:
         OrderNotFound: there is none.
         ContractBroken: the ids of this server say something else.
     """
-    for first in client.orders(page_size=1):
-        log, _, accepted = first.order_id.rpartition("-")
-        if accepted == _in_hexadecimal(first.accept_sequence):
-            found = client.get(f"{log}-{_in_hexadecimal(number)}")
-            if found.order.accept_sequence == number:
-                return found
-        message = "the ids of this server's orders do not tell their numbers"
-        raise ContractBroken(Status(code=StatusCode.INTERNAL, message=message))
-    message = f"there is no order of number {number}, nor any other"
-    raise OrderNotFound(Status(code=StatusCode.NOT_FOUND, message=message))
+    first = next(client.orders(page_size=1), None)
+    log, _, accepted = first.order_id.rpartition("-") if first else ("", "", "")
+    if first and accepted != _in_hexadecimal(first.accept_sequence):
+        raise _unlike_numbers()
+    message = f"there is no order of number {number}"
+    missing = Status(code=StatusCode.NOT_FOUND, message=message, reason="ORDER_NOT_FOUND")
+    try:
+        found = client.get(f"{log}-{_in_hexadecimal(number)}")
+    except OrderNotFound:
+        raise OrderNotFound(missing) from None
+    if found.order.accept_sequence != number:
+        raise _unlike_numbers()
+    return found
+
+
+def _unlike_numbers() -> ContractBroken:
+    message = "the ids of this server's orders do not tell their numbers: use --json and list"
+    return ContractBroken(Status(code=StatusCode.UNIMPLEMENTED, message=message))
 
 
 def _in_hexadecimal(number: int) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
 
 import typer
 
 from orderintake.cli.options import ORDER, ExpireTime, Json, NotBefore, TierName
 from orderintake.cli.place_file import place_file
-from orderintake.cli.screen import Screen
-from orderintake.cli.text import receipt_text
+from orderintake.cli.screen import REFUSED, Screen, explained
+from orderintake.cli.text import error_text, receipt_text
+from orderintake.errors import OrderIntakeError
+from orderintake.pace import is_definite
 from orderintake.requests import REGULAR, VIP, NewOrder
 from orderintake.v1.order_pb2 import OrderLine, Tier
+
+if TYPE_CHECKING:
+    from orderintake.sync import Client
+    from orderintake.v1.order_intake_service_pb2 import PlaceOrderResponse
 
 app = typer.Typer()
 
@@ -90,7 +97,21 @@ def place(  # noqa: PLR0913 - each is given by name
     order = _order(customer, line, _tier(tier, is_vip=vip), label, request_id)
     order["not_before"], order["expire_time"] = not_before, expire_time
     with screen.calls(context.obj) as client:
-        screen.show(client.place(**order), receipt_text)
+        screen.show(_placed(client, order, screen), receipt_text)
+
+
+def _placed(client: Client, order: NewOrder, screen: Screen) -> PlaceOrderResponse:
+    """Place an order; when the answer is lost, tell how to find out."""
+    order["request_id"] = order["request_id"] or uuid4().hex
+    try:
+        return client.place(**order)
+    except OrderIntakeError as error:
+        if is_definite(error):
+            raise
+        found = explained(error, client.target) | {"request_id": order["request_id"]}
+        found["message"] += f"; to repeat it safely: --request-id {order['request_id']}"
+        screen.report(found, error_text(found))
+        raise typer.Exit(REFUSED) from None
 
 
 def _refuse_beside_a_file(*options: object) -> None:

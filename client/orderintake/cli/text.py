@@ -22,7 +22,7 @@ _STATE_STYLES = {STATE_SUCCEEDED: "green", STATE_FAILED: "red"}
 def error_text(error: dict[str, Any]) -> Text:
     """Return an error's data for people: a line each for what is more than a message."""
     kind = error.get("reason") or error.get("code")
-    message = "" if "violations" in error else error["message"]  # which would only repeat them
+    message = "" if error.get("violations") else error["message"]  # which would only repeat them
     lines = [": ".join(part for part in (kind, message) if part)]
     for bad in error.get("violations", ()):
         place = f"line {bad['line']}: " if "line" in bad else ""
