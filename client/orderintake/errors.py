@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -220,8 +221,18 @@ def from_rpc(error: grpc.RpcError) -> OrderIntakeError:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise this module's errors instead of grpc's."""
+    """Raise this module's errors instead of grpc's.
+
+    grpc ends a call with CancelledError too when another task closes the client; the task that
+    waits was not cancelled then, and is told that the answer is unknown.
+    """
     try:
         yield
     except grpc.RpcError as error:
         raise from_rpc(error) from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        closed = Status(code=grpc.StatusCode.CANCELLED, message="the client was closed meanwhile")
+        raise Unavailable(closed) from error

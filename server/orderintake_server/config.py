@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     the TOML file that --config names: --queue-limit is ORDERINTAKE_QUEUE_LIMIT is queue_limit.
     The flag wins over the variable, and that over the file.
 
-    Beside the service: orderintake-server audit, migrate and copy, each with --help.
+    Beside the service: orderintake-server audit, migrate and copy, each with --help, and --version.
     """
 
     model_config = SettingsConfigDict(

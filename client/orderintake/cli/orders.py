@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 from grpc import StatusCode
 
 from orderintake.cli.options import (
+    WHICH,
     Json,
     Limit,
     OnlyCustomer,
@@ -26,6 +28,8 @@ from orderintake.v1.order_intake_service_pb2 import CANCEL_OUTCOME_TOO_LATE
 from orderintake.v1.order_pb2 import STATE_FAILED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orderintake.sync import Client
     from orderintake.v1.order_intake_service_pb2 import GetOrderResponse
     from orderintake.v1.order_pb2 import Completion, Order
@@ -35,6 +39,15 @@ app = typer.Typer()
 OneOrderId = Annotated[
     str | None, typer.Argument(metavar="ORDER_ID", help="The order_id of its receipt.")
 ]
+Newest = Annotated[
+    bool,
+    typer.Option(
+        "--newest",
+        metavar="",
+        help="The newest first, 100 unless --limit says more. Reads through all that match.",
+        rich_help_panel=WHICH,
+    ),
+]
 Number = Annotated[
     int | None,
     typer.Option(
@@ -43,6 +56,8 @@ Number = Annotated[
 ]
 
 _PAGE_SIZE = 1000
+_NEWEST = 100
+"""How many of the newest orders are shown, unless told otherwise."""
 
 
 @app.command()
@@ -116,12 +131,13 @@ def list_orders(  # noqa: PLR0913 - each is given by name
     customer: OnlyCustomer = None,
     tier: OnlyTier = None,
     state: OnlyState = None,
+    newest: Newest = False,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """Show orders, oldest first: all of them, or those that match.
+    """Show orders, oldest first unless told otherwise: all of them, or those that match.
 
-    People are shown when each was accepted, how often it was tried, and why it failed.
+    Each with the time when it was accepted, how often it was tried, and why it failed.
     """
     screen = Screen(as_json=as_json)
     with screen.calls(context.obj) as client:
@@ -129,11 +145,16 @@ def list_orders(  # noqa: PLR0913 - each is given by name
             customer_id=customer,
             tier=tier and tier.tier,
             state=state and state.state,
-            page_size=min(limit or _PAGE_SIZE, _PAGE_SIZE),
+            page_size=_PAGE_SIZE if newest else min(limit or _PAGE_SIZE, _PAGE_SIZE),
         )
-        for order in islice(orders, limit):
+        for order in _newest(orders, limit) if newest else islice(orders, limit):
             failed = _failed(client, order) if not as_json else None
             screen.show(order, partial(listed_text, completion=failed))
+
+
+def _newest(orders: Iterator[Order], limit: int | None) -> Iterator[Order]:
+    """Read all orders, for the service lists the oldest first; give the last ones, newest first."""
+    return reversed(deque(orders, maxlen=limit or _NEWEST))
 
 
 def _failed(client: Client, order: Order) -> Completion | None:

@@ -136,6 +136,13 @@ def test_list_shows_time_attempts_and_failure(server: FakeServer) -> None:
     assert second.endswith("  3 attempts  OVEN: cold?[2J")
 
 
+def test_list_shows_the_newest_first_when_asked(server: FakeServer) -> None:
+    found = lines_of(run(server, "list", "--newest", "--json").stdout)
+    assert [each["order_id"][-1] for each in found] == ["5", "4", "3", "2", "1"]
+    found = lines_of(run(server, "list", "--newest", "--limit", "2", "--json").stdout)
+    assert [each["order_id"][-1] for each in found] == ["5", "4"]
+
+
 def test_list_as_json_asks_for_nothing_more(server: FakeServer) -> None:
     server.servicer.listed = [failed(2).order]
     (found,) = lines_of(run(server, "list", "--json").stdout)
