@@ -57,6 +57,9 @@ class Pace:
     def refused(self, error: OrderIntakeError, count: int) -> float:
         """Send fewer at once, for so many were refused; return the seconds to wait before.
 
+        It waits only when not even one order is accepted: the server's time is that for all of
+        them, and for fewer there may be room now.
+
         Raises:
             OrderIntakeError: the error itself, if neither fewer nor later helps.
         """
@@ -64,9 +67,9 @@ class Pace:
         if not (is_later or (_is_for_their_number(error) and count > 1)):
             raise error
         self.size = max(1, count // 2)
-        if not is_later:
+        if count > 1:
             return 0.0
-        self._waits += count == 1
+        self._waits += 1
         if self._waits > MOST_WAITS:
             raise error
         return _retry_after(error)

@@ -139,7 +139,7 @@ def test_what_is_refused_for_its_number_is_placed_in_smaller_pieces_in_order(
 def test_waiting_for_room_is_told_once(
     server: FakeServer, orders: Path, refusal: Refusal, form: tuple[str, ...]
 ) -> None:
-    server.servicer.endings += [refusal] * 3
+    server.servicer.endings += [refusal] * 12
     told = run(server, "place", "--file", str(orders), *form).stderr
     assert len(told.splitlines()) == 1
     assert f"{refusal.reason}: no; waiting for room" in told
