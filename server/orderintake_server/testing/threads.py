@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orderintake_server.handlers import simulate
@@ -93,10 +93,11 @@ def serving(
     """Run a server while inside, as `server` does, with its event loop in a thread of its own."""
     opened = server(data=data, handler=handler, patience=patience, **settings)
     thread = _Thread(opened, patience)
+    under_test = thread.start()
     try:
-        yield SyncServerUnderTest(thread.ready.result(), thread, patience)
+        yield SyncServerUnderTest(under_test, thread, patience)
     finally:
-        thread.end()
+        thread.end(under_test.stops_within)
 
 
 class _Thread:
@@ -105,27 +106,35 @@ class _Thread:
     def __init__(
         self, opened: AbstractAsyncContextManager[ServerUnderTest], patience: float
     ) -> None:
+        self._opened = opened
         self._patience = patience
-        self.ready: concurrent.futures.Future[ServerUnderTest] = concurrent.futures.Future()
+        self._ready: concurrent.futures.Future[ServerUnderTest] = concurrent.futures.Future()
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
-        thread = threading.Thread(target=self._run, args=(opened,), name="server", daemon=True)
-        thread.start()
 
-    def _run(self, opened: AbstractAsyncContextManager[ServerUnderTest]) -> None:
+    def start(self) -> ServerUnderTest:
+        """Start the thread; return the server when it serves.
+
+        Raises what kept it from starting.
+        """
+        threading.Thread(target=self._run, name="server", daemon=True).start()
+        self._wait_for(self._ready, self._patience)
+        if not self._ready.done():
+            self._ended.result()
+        return self._ready.result()
+
+    def _run(self) -> None:
         try:
-            asyncio.run(self._serve(opened))
+            asyncio.run(self._serve())
         except BaseException as error:  # noqa: BLE001 - told to the thread that waits
-            for future in (self.ready, self._ended):
-                if not future.done():
-                    future.set_exception(error)
+            self._ended.set_exception(error)
         else:
             self._ended.set_result(None)
 
-    async def _serve(self, opened: AbstractAsyncContextManager[ServerUnderTest]) -> None:
+    async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        async with opened as under_test:
-            self.ready.set_result(under_test)
+        async with self._opened as under_test:
+            self._ready.set_result(under_test)
             await self._stop.wait()
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
@@ -159,12 +168,12 @@ class _Thread:
             what = "the server's event loop did not react; does a handler block it?"
             raise TimeoutError(f"{what} (waited {limit:g} s)")
 
-    def end(self) -> None:
-        """Stop the server, and wait until it has stopped.
+    def end(self, seconds: float) -> None:
+        """Stop the server, and wait for that so long at the most.
 
         Raises what ended the server, if it did not stop in order.
         """
-        if not self._ended.done():
+        with suppress(RuntimeError):  # the loop is closed: the server ended by itself
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._wait_for(self._ended, self.ready.result().stops_within)
+        self._wait_for(self._ended, seconds)
         self._ended.result()

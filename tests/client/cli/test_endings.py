@@ -127,7 +127,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize("timeout", ["0.05", "5"])
+@pytest.mark.parametrize("timeout", ["0.05", pytest.param("5", marks=pytest.mark.seconds)])
 def test_where_nothing_listens_one_line_says_what_to_do(timeout: str) -> None:
     result = run_at("127.0.0.1:1", "--timeout", timeout, "list")
     assert result.exit_code == 1
@@ -179,7 +179,7 @@ def test_the_options_of_all_commands_may_stand_after_the_command_too(server: Fak
 
 
 def test_a_mistyped_command_or_option_is_told_with_the_nearest_one(server: FakeServer) -> None:
-    assert "'place'" in run(server, "plcae").stderr
+    assert "'place'" in run(server, "placed").stderr
     assert "--state" in run(server, "list", "--stat", "failed").stderr
 
 

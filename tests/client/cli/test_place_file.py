@@ -180,12 +180,12 @@ def test_no_line_is_in_doubt_after_a_definite_refusal(
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.parametrize(("target", "code"), [("/dev/full", 74), ("", 141)], ids=["full", "pipe"])
 def test_output_that_cannot_be_written_leaves_the_tally_on_standard_error(
-    server: FakeServer, orders: Path, form: tuple[str, ...]
+    server: FakeServer, orders: Path, target: str, code: int, form: tuple[str, ...]
 ) -> None:
-    for target, code in (("/dev/full", 74), ("", 141)):
-        with program(server, "place", "--file", str(orders), *form, stdout=target) as placing:
-            _, told = placing.communicate(timeout=30)
-        assert placing.returncode == code
-        assert " placed" in told or '"placed": 1' in told
-        assert "Traceback" not in told
+    with program(server, "place", "--file", str(orders), *form, stdout=target) as placing:
+        _, told = placing.communicate(timeout=30)
+    assert placing.returncode == code
+    assert " placed" in told or '"placed": 1' in told
+    assert "Traceback" not in told
