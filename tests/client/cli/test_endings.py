@@ -188,7 +188,9 @@ def test_completion_for_shells_is_there(server: FakeServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", {*BY_REASON.values(), Unavailable, DeadlineExceeded}, ids=lambda kind: kind.__name__
+    "kind",
+    dict.fromkeys([*BY_REASON.values(), Unavailable, DeadlineExceeded]),
+    ids=lambda kind: kind.__name__,
 )
 def test_every_error_of_the_library_is_a_refusal(
     monkeypatch: pytest.MonkeyPatch, kind: type[OrderIntakeError]
