@@ -26,7 +26,7 @@ RULES = {
         "The client for threads: the service's calls as plain methods"
     ),
     r"\btasks may share it\b": "threads may share it",
-    r"\n    It belongs to the event loop that runs when the block is entered\.\n": "",
+    r"\n    It belongs to the event loop that runs when the connection is opened\.\n": "",
     r"\bthe asynchronous client\b": "the synchronous client",
 }
 LEFTOVER = re.compile(r".*(?:async|await|\baio\b|\b[Tt]asks?\b|coroutine|event loop).*")

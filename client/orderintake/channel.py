@@ -1,6 +1,7 @@
 """The options of the client's channels: retries, keepalive, reconnecting, limits."""
 
 import json
+import re
 
 from orderintake.v1 import order_admin_service_pb2, order_intake_service_pb2
 
@@ -17,9 +18,10 @@ _RETRY_POLICY = {
     "initialBackoff": "0.2s",  # 3 seconds in all, enough for a server to restart
     "backoffMultiplier": 2,
     "maxBackoff": "2s",
-    # The one code after which a call may be repeated. A repeated order is placed only once, for
-    # its request_id is the same; every other call has the same effect when it is repeated.
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    # The codes after which a call may be repeated. A repeated order is placed only once, for its
+    # request_id is the same; every other call has the same effect when it is repeated. CANCELLED
+    # comes from a server or proxy that let go of the call; what was cancelled here is not repeated.
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 
 _SERVICE_CONFIG = {
@@ -64,6 +66,36 @@ _OPTIONS: tuple[tuple[str, str | int], ...] = (
     # default of 30 s a client would miss a new server, or keep to one that is gone, for that long.
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),
 )
+
+_URL = re.compile(r"(?:https?|grpcs?|tcp)://", re.IGNORECASE)
+_DNS = re.compile(r"dns:(?://[^/]*/)?")
+_HOST_PORT = re.compile(r"(?:\[[^\s\[\]]+\]|[^\s:/\[\]]+)(?::(?P<port>\d{1,5}))?")
+_OTHERS = ("unix:", "unix-abstract:", "ipv4:", "ipv6:", "vsock:", "xds:")
+"""How grpc's other targets begin, which are left to grpc."""
+_LAST_PORT = 65_535
+
+
+def checked_target(target: str, *, needs_port: bool) -> str:
+    """Return the target; without a port grpc would take 443, which no plain connection means.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: it is no target of grpc, or names no port though it needs one.
+    """
+    if not isinstance(target, str):
+        raise TypeError(f"the server must be text like HOST:PORT, not {type(target).__name__}")
+    if target.startswith(_OTHERS):
+        return target
+    if url := _URL.match(target):
+        address = target[url.end() :].strip("/") or "127.0.0.1:50051"
+        raise ValueError(f"give HOST:PORT without {url[0]}, such as {address}")
+    match = _HOST_PORT.fullmatch(_DNS.sub("", target, count=1))
+    if match is None or int(match["port"] or 0) > _LAST_PORT:
+        raise ValueError(f"{target!r} is no HOST:PORT, such as 127.0.0.1:50051 or [::1]:50051")
+    if needs_port and match["port"] is None:
+        raise ValueError(f"{target!r} names no port: try {target}:50051")
+    return target
+
 
 Options = tuple[tuple[str, str | int], ...]
 

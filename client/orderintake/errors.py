@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -88,9 +89,10 @@ class RequestIdReused(OrderIntakeError):
 class Unavailable(OrderIntakeError):
     """Not now: the queue is full, the server stops, its store fails, or no server answers.
 
-    By `reason`: QUEUE_FULL, DRAINING, STORAGE_UNAVAILABLE, or "" when no server answers. The
-    automatic retries are used up. An attempt whose answer was lost may have stored the order.
-    Placing it again with the same request_id is safe, and tells.
+    By `reason`: QUEUE_FULL, DRAINING, STORAGE_UNAVAILABLE, or "" when no server answers, or one let
+    go of the call: then `code` is CANCELLED, though nothing here cancelled it. The automatic
+    retries are used up. An attempt whose answer was lost may have stored the order. Placing it
+    again with the same request_id is safe, and tells.
     """
 
     @property
@@ -204,6 +206,8 @@ BY_REASON: dict[str, type[OrderIntakeError]] = {
 _BY_CODE: dict[grpc.StatusCode, type[OrderIntakeError]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    # By the server, or something on the way: who cancels a call here is not told so by this error.
+    grpc.StatusCode.CANCELLED: Unavailable,
 }
 """The error that is raised for a code, if the reason is absent or of a newer contract."""
 
@@ -217,8 +221,18 @@ def from_rpc(error: grpc.RpcError) -> OrderIntakeError:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise this module's errors instead of grpc's."""
+    """Raise this module's errors instead of grpc's.
+
+    grpc ends a call with CancelledError too when another task closes the client; the task that
+    waits was not cancelled then, and is told that the answer is unknown.
+    """
     try:
         yield
     except grpc.RpcError as error:
         raise from_rpc(error) from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        closed = Status(code=grpc.StatusCode.CANCELLED, message="the client was closed meanwhile")
+        raise Unavailable(closed) from error

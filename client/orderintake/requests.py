@@ -8,7 +8,8 @@ from uuid import uuid4
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
-from orderintake.times import timestamp
+from orderintake.fields import inside, message
+from orderintake.times import seconds, timestamp
 from orderintake.v1.order_intake_service_pb2 import (
     START_AT_EARLIEST,
     START_AT_LATEST,
@@ -71,7 +72,8 @@ def place_order(  # noqa: PLR0913 - the parts of an order, all named
 ) -> PlaceOrderRequest:
     """Make the request that places one order; see NewOrder for the values and the errors."""
     now = datetime.now(UTC)
-    return PlaceOrderRequest(
+    return message(
+        PlaceOrderRequest,
         request_id=request_id or uuid4().hex,
         customer_id=customer_id,
         tier=tier,
@@ -86,15 +88,32 @@ def place_order(  # noqa: PLR0913 - the parts of an order, all named
 def _packed(payload: Message | None) -> Any | None:
     if payload is None or isinstance(payload, Any):
         return payload
+    if not isinstance(payload, Message):
+        raise TypeError(f"payload must be a protobuf message, not {type(payload).__name__}")
     packed = Any()
     packed.Pack(payload)
     return packed
 
 
-def _order_lines(lines: Mapping[str, int] | Iterable[OrderLine]) -> Iterable[OrderLine]:
+def _order_lines(lines: Mapping[str, int] | Iterable[OrderLine]) -> list[OrderLine]:
     if isinstance(lines, Mapping):
-        return [OrderLine(sku=sku, quantity=quantity) for sku, quantity in lines.items()]
-    return lines
+        return [_order_line(sku, quantity) for sku, quantity in lines.items()]
+    try:
+        return [_checked(line) for line in lines]
+    except TypeError:
+        kind = type(lines).__name__
+        raise TypeError(f"lines must be quantities by sku, or OrderLines, not {kind}") from None
+
+
+def _checked(line: object) -> OrderLine:
+    if not isinstance(line, OrderLine):
+        raise TypeError(line)
+    return line
+
+
+def _order_line(sku: str, quantity: int) -> OrderLine:
+    with inside(f"lines[{sku!r}]"):
+        return message(OrderLine, sku=sku, quantity=quantity)
 
 
 def batch_place_orders(
@@ -106,12 +125,12 @@ def batch_place_orders(
         TypeError: a value is of the wrong type.
         ValueError: a number does not fit its field, or a text is not Unicode.
     """
-    batch = BatchPlaceOrdersRequest(
-        requests=[
-            order if isinstance(order, PlaceOrderRequest) else place_order(**order)
-            for order in orders
-        ]
-    )
+    batch = BatchPlaceOrdersRequest()
+    for index, order in enumerate(orders):
+        with inside(f"orders[{index}]"):
+            batch.requests.append(
+                order if isinstance(order, PlaceOrderRequest) else place_order(**order)
+            )
     for request in batch.requests:
         request.request_id = request.request_id or uuid4().hex
     return batch
@@ -131,22 +150,25 @@ def stream_completions(  # noqa: PLR0913 - the parts of a request, all named
     `heartbeat_interval` is in seconds.
 
     Raises:
+        TypeError: a value is of the wrong type.
         ValueError: both `after` and `from_latest` are given, a number does not fit its field, or a
             text is not Unicode.
     """
     if after is not None and from_latest:
         raise ValueError("a stream begins after a cursor or at the latest, not both")
-    request = StreamCompletionsRequest(
+    request = message(
+        StreamCompletionsRequest,
         customer_id=customer_id or "",
         tier=tier or TIER_UNSPECIFIED,
         max_batch_size=max_batch_size,
     )
     if after is not None:
-        request.after_cursor = after
+        request.MergeFrom(message(StreamCompletionsRequest, after_cursor=after))
     else:
         request.start_at = START_AT_LATEST if from_latest else START_AT_EARLIEST
     if heartbeat_interval is not None:
-        request.heartbeat_interval.FromNanoseconds(round(heartbeat_interval * 1e9))
+        nanoseconds = round(seconds("heartbeat_interval", heartbeat_interval) * 1e9)
+        request.heartbeat_interval.FromNanoseconds(nanoseconds)
     return request
 
 
@@ -160,9 +182,11 @@ def list_orders(
     """Make the request for the first page of the orders that match; None matches all.
 
     Raises:
+        TypeError: a value is of the wrong type.
         ValueError: a number does not fit its field, or a text is not Unicode.
     """
-    return ListOrdersRequest(
+    return message(
+        ListOrdersRequest,
         customer_id=customer_id or "",
         tier=tier or TIER_UNSPECIFIED,
         state=state or STATE_UNSPECIFIED,
@@ -180,9 +204,11 @@ def list_completions(
     """Make the request for a page of the completions that match; None matches all.
 
     Raises:
+        TypeError: a value is of the wrong type.
         ValueError: a number does not fit its field, or a text is not Unicode.
     """
-    return ListCompletionsRequest(
+    return message(
+        ListCompletionsRequest,
         page_token=after or "",
         customer_id=customer_id or "",
         tier=tier or TIER_UNSPECIFIED,

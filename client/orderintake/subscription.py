@@ -53,6 +53,9 @@ FIRST_BACKOFF_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 5.0
 """How long to wait before a stream is opened again: at first, and at most."""
 
+OUTAGE_SECONDS = 60.0
+"""How often a loss that lasts is logged again."""
+
 _log = logging.getLogger("orderintake")
 
 
@@ -106,6 +109,8 @@ class Subscription:
         self._deadline: float | None = None
         self._failures = 0
         self._last_unavailable: Unavailable | None = None
+        self._lost_at: float | None = None
+        self._told_at: float | None = None
         self._started = self._going_away = False
         self._sequence: int | None = None
         self._undelivered: deque[Completion] = deque()
@@ -170,6 +175,7 @@ class Subscription:
             self._end(_broken("a message of a completion stream has no cursor"))
         for completion in response.completions:
             self._check_sequence(completion.sequence)
+        self._come_back()
         self._started = self.established = True
         self._going_away = response.signal == SIGNAL_GOING_AWAY
         if response.completions or response.signal == SIGNAL_HEARTBEAT:
@@ -205,11 +211,25 @@ class Subscription:
         longest = FIRST_BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10)
         self.backoff = self._jitter() * min(longest, MAX_BACKOFF_SECONDS)
         if self.established:
-            level = logging.INFO if self._going_away else logging.WARNING
-            cause = error or "it was silent too long, or ended without an error"
-            _log.log(
-                level, "completion stream lost, reconnecting in %.2f s: %s", self.backoff, cause
-            )
+            self._tell_loss(error)
+
+    def _tell_loss(self, error: OrderIntakeError | None) -> None:
+        """Log a loss: at once, and once a minute for as long as it lasts."""
+        now = self._clock()
+        self._lost_at = now if self._lost_at is None else self._lost_at
+        if self._told_at is not None and now < self._told_at + OUTAGE_SECONDS:
+            return
+        level = logging.INFO if self._going_away else logging.WARNING
+        self._told_at = None if self._going_away else now  # what was announced may last, too
+        cause = error or "it was silent too long, or ended without an error"
+        _log.log(level, "completion stream lost, reconnecting in %.2f s: %s", self.backoff, cause)
+
+    def _come_back(self) -> None:
+        """Log that a stream which was lost is there again."""
+        if self._lost_at is not None:
+            seconds = self._clock() - self._lost_at
+            _log.info("completion stream is back after %.1f s; nothing was missed", seconds)
+        self._lost_at = self._told_at = None
 
     def _check_time_left(self, error: OrderIntakeError | None) -> None:
         """End a subscription that was not established in time, or in five attempts."""

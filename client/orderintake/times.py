@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import math
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -22,14 +23,30 @@ def timestamp(field: str, time: datetime | timedelta | None, *, now: datetime) -
 
 
 def aware(field: str, time: datetime | timedelta, *, now: datetime) -> datetime:
-    """Return the time as a datetime with a time zone; raises as `timestamp` does."""
-    if isinstance(time, timedelta):
-        try:
-            return now + time
-        except OverflowError:
-            raise ValueError(f"{field} is beyond the years 1 to 9999") from None
-    if not isinstance(time, datetime):
+    """Return the time in UTC; raises as `timestamp` does."""
+    if not isinstance(time, datetime | timedelta):
         raise TypeError(f"{field} is neither a datetime nor a timedelta")
-    if time.utcoffset() is None:
+    if isinstance(time, datetime) and time.utcoffset() is None:
         raise ValueError(f"{field} has no time zone: give a datetime with a tzinfo")
-    return time
+    try:
+        return (now + time if isinstance(time, timedelta) else time).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{field} is beyond the years 1 to 9999 in UTC") from None
+
+
+MOST_SECONDS = 315_576_000_000
+"""The longest Duration of protobuf: 10,000 years."""
+
+
+def seconds(name: str, value: float) -> float:
+    """Return a length of time that can be sent.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is negative, infinite, not a number, or longer than 10,000 years.
+    """
+    if not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not math.isfinite(value) or not 0 <= value <= MOST_SECONDS:
+        raise ValueError(f"{name} must be a number of seconds from 0 on, and is {value}")
+    return value

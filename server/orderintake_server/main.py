@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -41,6 +42,9 @@ def main() -> None:
     Exits with 0 after an orderly stop, 1 when it could not start or continue, 2 for bad settings.
     """
     arguments = sys.argv[1:]
+    if "--version" in arguments:
+        print(f"orderintake-server {version('orderintake-server')}")  # noqa: T201 - for people
+        raise SystemExit(0)
     if command := COMMANDS.get("".join(arguments[:1])):
         raise SystemExit(command(arguments[1:]))
     try:

@@ -56,6 +56,13 @@ class BlockingClient:
         self._runner.run(self._client.__aexit__(kind, error, trace))
         self._runner.close()
 
+    def open(self) -> Self:
+        self._runner.run(self._client.open())
+        return self
+
+    def close(self) -> None:
+        self._runner.run(self._client.close())
+
     def place(self, **order: Unpack[NewOrder]) -> PlaceOrderResponse:
         return self._runner.run(self._client.place(**order))
 

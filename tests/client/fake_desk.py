@@ -37,6 +37,8 @@ def order(number: int) -> order_pb2.Order:
 class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminServiceServicer):
     """Lists five orders, cancels as the order_id says, and obeys operators."""
 
+    listed: list[order_pb2.Order] | None = None
+
     def _meet(self, request: Message, context: Context) -> None:
         raise NotImplementedError
 
@@ -44,6 +46,8 @@ class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminService
         self, request: api.ListOrdersRequest, context: Context
     ) -> api.ListOrdersResponse:
         self._meet(request, context)
+        if self.listed is not None:
+            return api.ListOrdersResponse(orders=self.listed)
         numbers, token = page(request.page_token, request.page_size, ORDERS)
         return api.ListOrdersResponse(orders=map(order, numbers), next_page_token=token)
 

@@ -131,12 +131,14 @@ class FakeServicer(FakeDesk):
     """Takes every order, and completes as many as it is told to.
 
     What a test puts into `endings`, one a unary call, and into `scripts`, one a stream, comes
-    first. `requests` keeps every request; `begun` counts the streams that follow the log, `left`
-    those that ended.
+    first. `listed`, if it is set, are the orders that are listed; `known` are what GetOrder answers
+    by order_id. `requests` keeps every request; `begun` counts the streams that follow the log,
+    `left` those that ended.
     """
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
+        self.known: dict[str, api.GetOrderResponse] = {}
         self.endings: deque[Ending] = deque()
         self.scripts: deque[Callable[[Context], Messages]] = deque()
         self.begun = threading.Semaphore(0)
@@ -174,6 +176,8 @@ class FakeServicer(FakeDesk):
         self._meet(request, context)
         if request.order_id == "waiting":
             return api.GetOrderResponse(order=order_pb2.Order(order_id="waiting"))
+        if known := self.known.get(request.order_id):
+            return known
         return api.GetOrderResponse(order=completion(1).order, completion=completion(1))
 
     def ListCompletions(

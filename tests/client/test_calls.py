@@ -37,10 +37,11 @@ def test_an_order_is_placed_with_all_its_parts(server: FakeServer, connect: Conn
     assert receipt.durability == orderintake.Durability.DURABILITY_FSYNC
 
 
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
 def test_an_order_gets_one_request_id_for_all_attempts(
-    server: FakeServer, connect: Connect
+    server: FakeServer, connect: Connect, code: grpc.StatusCode
 ) -> None:
-    server.servicer.endings += [Refusal(code=grpc.StatusCode.UNAVAILABLE, pushback_ms=1)] * 4
+    server.servicer.endings += [Refusal(code=code, pushback_ms=1)] * 4
     with connect(server.target) as client:
         client.place(customer_id="ada", lines={"tea": 1})
     assert len(server.servicer.requests) == 5
@@ -160,7 +161,7 @@ REFUSALS: list[tuple[Refusal, type[orderintake.OrderIntakeError], dict[str, Any]
         {"incident_id": "i-1"},
     ),
     (Refusal(code=grpc.StatusCode.UNAUTHENTICATED), orderintake.OrderIntakeError, {}),
-    (Refusal(code=grpc.StatusCode.CANCELLED), orderintake.OrderIntakeError, {}),
+    (Refusal(code=grpc.StatusCode.CANCELLED), orderintake.Unavailable, {"retry_after": None}),
     (Refusal(code=grpc.StatusCode.RESOURCE_EXHAUSTED), orderintake.OrderIntakeError, {}),
     (
         Refusal(
@@ -220,6 +221,38 @@ def test_a_client_that_is_not_open_says_so(server: FakeServer, connect: Connect)
         client.get("order-1")
     with client:
         assert client.get("order-1")
+
+
+def test_a_client_is_opened_and_closed_without_a_block_too(
+    server: FakeServer, connect: Connect
+) -> None:
+    with connect(server.target) as client:
+        for _ in range(2):  # what was closed is opened anew
+            client.close()
+            client.close()
+            with pytest.raises(RuntimeError, match="open"):
+                client.get("order-1")
+            assert client.open() is client
+            assert client.open() is client
+            assert client.get("order-1")
+
+
+def test_closing_ends_the_streams_that_are_open(server: FakeServer, connect: Connect) -> None:
+    with connect(server.target) as client, client.completions() as completions:
+        client.close()
+        assert list(completions) == []
+
+
+def test_a_value_that_is_no_text_is_told_by_its_field(server: FakeServer, connect: Connect) -> None:
+    with connect(server.target) as client:
+        for call in (client.get, client.cancel, client.redrive):
+            with pytest.raises(TypeError, match=r"^order_id must be text, not int"):
+                call(5)
+        with pytest.raises(TypeError, match=r"labels\['a'\] must be text, not int"):
+            client.place(customer_id="ada", lines={"tea": 1}, labels={"a": 1})
+        with pytest.raises(ValueError, match=r"^tier: "):
+            client.pause_tier("vip")
+    assert server.servicer.requests == []
 
 
 def test_credentials_make_the_connection_a_secure_one(connect: Connect) -> None:

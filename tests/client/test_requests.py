@@ -1,5 +1,7 @@
 """Requests are made from what a caller has at hand."""
 
+from typing import Any
+
 import pytest
 from google.protobuf import any_pb2, wrappers_pb2
 
@@ -44,6 +46,59 @@ def test_an_unknown_or_missing_keyword_is_a_type_error() -> None:
         place_order(customer_id="ada", lines={}, colour="red")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="customer_id"):
         batch_place_orders([NewOrder(lines={})])  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"customer_id": 5}, "customer_id must be text, not int"),
+        ({"request_id": 5}, "request_id must be text, not int"),
+        ({"labels": {"a": 1}}, r"labels\['a'\] must be text, not int"),
+        ({"labels": {1: "a"}}, "labels: key 1 must be text, not int"),
+        ({"labels": ["a"]}, "labels must be a mapping of text to text, not list"),
+        ({"lines": {"tea": "2"}}, r"lines\['tea'\]: quantity must be a whole number, not str"),
+        ({"lines": {"tea": 1.5}}, r"lines\['tea'\]: quantity must be a whole number, not float"),
+        ({"lines": {5: 1}}, r"lines\[5\]: sku must be text, not int"),
+        ({"lines": "tea"}, "lines must be quantities by sku, or OrderLines, not str"),
+        ({"lines": 5}, "lines must be quantities by sku, or OrderLines, not int"),
+        ({"tier": 1.5}, "tier must be a value of its enum, not float"),
+        ({"payload": {"a": 1}}, "payload must be a protobuf message, not dict"),
+    ],
+    ids=str,
+)
+def test_a_value_of_the_wrong_type_is_told_with_its_field(change: Any, named: str) -> None:  # noqa: ANN401
+    keywords: Any = {"customer_id": "ada", "lines": {"tea": 1}} | change
+    with pytest.raises(TypeError, match=f"^{named}"):
+        place_order(**keywords)
+    with pytest.raises(TypeError, match=rf"^orders\[1\]: {named}"):
+        batch_place_orders([PlaceOrderRequest(), keywords])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"customer_id": "\ud800"}, "customer_id is not Unicode text"),
+        ({"labels": {"a": "\ud800"}}, r"labels\['a'\] is not Unicode text"),
+        ({"lines": {"\ud800": 1}}, r"lines\['\\ud800'\]: sku is not Unicode text"),
+        ({"lines": {"tea": 2**31}}, r"lines\['tea'\]: quantity: .*range"),
+        ({"tier": "gold"}, "tier: unknown enum label"),
+        ({"tier": 2**40}, "tier: .*range"),
+    ],
+    ids=str,
+)
+def test_a_value_that_does_not_fit_is_told_with_its_field(change: Any, named: str) -> None:  # noqa: ANN401
+    keywords: Any = {"customer_id": "ada", "lines": {"tea": 1}} | change
+    with pytest.raises(ValueError, match=f"^{named}"):
+        place_order(**keywords)
+    with pytest.raises(ValueError, match=rf"^orders\[0\]: {named}"):
+        batch_place_orders([keywords])
+
+
+def test_a_subscription_names_what_does_not_fit_too() -> None:
+    with pytest.raises(TypeError, match=r"^after_cursor must be text"):
+        stream_completions(after=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^max_batch_size must be a whole number"):
+        stream_completions(max_batch_size="5")  # type: ignore[arg-type]
 
 
 def test_new_order_knows_which_of_its_keys_are_required() -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,12 @@ async def test_the_flag_wins_over_the_variable_and_that_over_the_file(
     with server_process(tmp_path, "--config", str(file), *flags, env=env) as server:
         assert await server.stops() == 0
     assert [e["drain_timeout"] for e in server.log if e["event"] == "stopping"] == [used]
+
+
+def test_the_version_is_told() -> None:
+    end = run_to_end("--version")
+    assert end.returncode == 0
+    assert end.stdout == f"orderintake-server {version('orderintake-server')}\n"
 
 
 def test_help_tells_every_setting() -> None:

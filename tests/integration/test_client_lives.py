@@ -199,7 +199,7 @@ async def test_the_command_line_pauses_a_tier_and_redrives(tmp_path: Path) -> No
         (copy,) = await run("redrive", order_id)
     assert cake["position"] == "1"
     assert "for its tier, which is paused" in shown.stdout
-    assert [tier.get("queued") for tier in stats["tiers"]] == ["1", None]
+    assert [tier.get("queued") for tier in stats["tiers"]] == ["1", "0"]
     assert copy["order"]["redrive_of"] == order_id
 
 

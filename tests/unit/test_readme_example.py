@@ -1,4 +1,4 @@
-"""The README's example of a user's own test runs as it stands there."""
+"""The examples of users' own tests, in README.md and docs/testing.md, run as they stand there."""
 
 import re
 import sys
@@ -15,7 +15,9 @@ asyncio_mode = "auto"
 asyncio_default_fixture_loop_scope = "function"
 filterwarnings = ["error"]
 """
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "testing.md"
 
 
 def example() -> str:
@@ -37,6 +39,16 @@ def run(pytester: pytest.Pytester, source: str) -> pytest.RunResult:
 @pytest.mark.always
 def test_the_readmes_example_passes(pytester: pytest.Pytester) -> None:
     run(pytester, example()).assert_outcomes(passed=1)
+
+
+@pytest.mark.always
+def test_the_examples_of_the_page_about_tests_pass(pytester: pytest.Pytester) -> None:
+    examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(examples) == 3
+    pytester.makepyprojecttoml(SETTINGS.replace("auto", "strict"))
+    pytester.makepyfile(**{f"test_{number}": text for number, text in enumerate(examples)})
+    done = pytester.run(sys.executable, "-m", "pytest", timeout=50)
+    done.assert_outcomes(passed=3)
 
 
 @pytest.mark.always

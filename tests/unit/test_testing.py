@@ -2,14 +2,16 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
-from contextlib import closing
-from datetime import UTC, datetime
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 
+from orderintake import Client
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake.v1 import order_pb2
@@ -17,7 +19,7 @@ from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.errors import StartupFailed
 from orderintake_server.handlers import OrderAttempt
 from orderintake_server.store.sqlite.database import NAME
-from orderintake_server.testing import Clock, ServerUnderTest, server
+from orderintake_server.testing import Clock, ServerUnderTest, server, serving
 from support.in_process import Stub, completions
 from support.lives import shop
 from support.orders import order
@@ -158,6 +160,15 @@ def test_the_clock_is_the_real_one_until_it_is_turned() -> None:
     assert turned == [1]
 
 
+async def test_starts_that_do_not_come_are_told(starts: Starts) -> None:
+    await starts.start(1)
+    told = r"^2 starts did not come within 0.01 s, only 1: 0123abcd-0+1$"
+    with pytest.raises(TimeoutError, match=told):
+        await starts.under_test.starts(2, within=0.01)
+    with pytest.raises(TimeoutError, match=r"^1 starts did not come within 0.02 s, only 0: none$"):
+        await ServerUnderTest(Path(), patience=0.02).starts(1)
+
+
 # A whole server
 
 
@@ -260,3 +271,76 @@ async def test_orders_that_started_in_the_wrong_order_are_named(tmp_path: Path) 
 async def test_without_a_store_no_rule_can_be_checked(tmp_path: Path) -> None:
     with pytest.raises(StartupFailed, match="there is no store"):
         await ServerUnderTest(tmp_path).assert_rules_obeyed()
+
+
+async def test_a_stop_that_does_not_end_is_told(tmp_path: Path) -> None:
+    released = asyncio.Event()
+
+    async def never_end(_: OrderAttempt) -> None:
+        while not released.is_set():
+            with suppress(asyncio.CancelledError):
+                await released.wait()
+
+    shop = server(data=tmp_path, handler=never_end, workers=1, drain_timeout=0, patience=0.3)
+    under_test = await shop.__aenter__()
+    async with grpc.aio.insecure_channel(under_test.address) as channel:
+        await stub(channel).PlaceOrder(order())
+        await under_test.starts(1, within=10)
+    asyncio.get_running_loop().call_later(0.5, released.set)
+    with pytest.raises(TimeoutError, match=r"^the server did not stop, .* within 0.3 s$"):
+        await shop.__aexit__(None, None, None)
+
+
+async def test_a_failure_of_the_test_itself_passes_through(tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError, match=r"^mine$"):
+        async with server(data=tmp_path):
+            raise TimeoutError("mine")
+
+
+# In a thread of its own
+
+
+def test_a_plain_test_holds_releases_turns_and_checks(tmp_path: Path) -> None:
+    with serving(data=tmp_path, workers=1) as shop, Client(shop.address) as client:
+        shop.hold()
+        receipt = client.place(customer_id="ada", lines={"tea": 1})
+        (started,) = shop.starts(1)
+        assert started.order_id == shop.started[0].order_id == receipt.order.order_id
+        late = client.place(customer_id="ada", lines={"tea": 1}, expire_time=timedelta(hours=1))
+        before = shop.clock()
+        shop.clock.turn(HOUR + 1)
+        assert shop.clock() - before >= 3_600_000_000
+        with client.completions(after=late.cursor) as completions:
+            assert next(completions).order.state == order_pb2.STATE_EXPIRED
+            shop.release(1)
+            assert next(completions).order.state == order_pb2.STATE_SUCCEEDED
+        shop.release()
+        shop.assert_rules_obeyed()
+
+
+def test_a_plain_test_is_told_what_did_not_come(tmp_path: Path) -> None:
+    with serving(data=tmp_path, workers=1, patience=5.0) as shop:
+        with pytest.raises(TimeoutError, match=r"^1 starts did not come within 0.01 s, only 0"):
+            shop.starts(1, within=0.01)
+        with pytest.raises(StartupFailed), serving(data=tmp_path):
+            raise AssertionError("it started")
+
+
+def test_a_plain_test_is_told_that_a_handler_blocks_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orderintake_server.testing.threads.SLACK_SECONDS", 0.1)
+    goes_on = threading.Event()
+
+    async def block(_: OrderAttempt) -> None:
+        while not goes_on.is_set():  # as a call that blocks, without one that a fixture forbids
+            pass
+
+    with serving(data=tmp_path, handler=block, workers=1, patience=0.2) as shop:
+        with Client(shop.address) as client:
+            client.place(customer_id="ada", lines={"tea": 1})
+        try:
+            with pytest.raises(TimeoutError, match="does a handler block it"):
+                shop.starts(2)
+        finally:
+            goes_on.set()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orderintake import requests
 from orderintake.errors import translated
+from orderintake.fields import message
 from orderintake.pages import Pages
 from orderintake.v1.order_admin_service_pb2 import (
     GetQueueStatsRequest,
@@ -47,7 +48,7 @@ class AsyncCalls:
         """
         with translated():
             return await self._opened().CancelOrder(
-                CancelOrderRequest(order_id=order_id), timeout=self._timeout
+                message(CancelOrderRequest, order_id=order_id), timeout=self._timeout
             )
 
     def orders(
@@ -124,12 +125,16 @@ class AsyncCalls:
     async def pause_tier(self, tier: Tier.ValueType) -> None:
         """Let no order of a tier start, across restarts too, until it is resumed. For operators."""
         with translated():
-            await self._admin().PauseTier(PauseTierRequest(tier=tier), timeout=self._timeout)
+            await self._admin().PauseTier(
+                message(PauseTierRequest, tier=tier), timeout=self._timeout
+            )
 
     async def resume_tier(self, tier: Tier.ValueType) -> None:
         """Let a paused tier start again. For operators."""
         with translated():
-            await self._admin().ResumeTier(ResumeTierRequest(tier=tier), timeout=self._timeout)
+            await self._admin().ResumeTier(
+                message(ResumeTierRequest, tier=tier), timeout=self._timeout
+            )
 
     async def redrive(self, order_id: str) -> RedriveOrderResponse:
         """Place a copy of an order that failed, was cancelled or expired. For operators.
@@ -142,7 +147,7 @@ class AsyncCalls:
         """
         with translated():
             return await self._admin().RedriveOrder(
-                RedriveOrderRequest(order_id=order_id), timeout=self._timeout
+                message(RedriveOrderRequest, order_id=order_id), timeout=self._timeout
             )
 
     def _admin(self) -> OrderAdminServiceAsyncStub:
@@ -151,5 +156,5 @@ class AsyncCalls:
 
     def _opened(self) -> OrderIntakeServiceAsyncStub:
         if self._stub is None:
-            raise RuntimeError("a client is open inside its `async with` block only")
+            raise RuntimeError("a client is open inside its `async with`, or after `open()`, only")
         return self._stub

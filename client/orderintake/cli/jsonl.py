@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
+from orderintake.payloads import NO_JSON, any_from_json
 from orderintake.v1.order_intake_service_pb2 import PlaceOrderRequest
+from orderintake.v1.order_pb2 import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,6 +22,9 @@ MOST_BYTES = 3 * 1024**2 - 1024
 
 _OVERHEAD_BYTES = 40
 """What an order takes in a batch besides its content: tags, lengths, a request_id it may lack."""
+
+_NAMES = [field.name for field in PlaceOrderRequest.DESCRIPTOR.fields]
+_FIELDS = {*_NAMES, *(field.json_name for field in PlaceOrderRequest.DESCRIPTOR.fields)}
 
 
 class BadLine(Exception):
@@ -40,6 +47,12 @@ class Batch:
 
     requests: tuple[PlaceOrderRequest, ...]
     line_numbers: tuple[int, ...]
+
+    def cut(self, size: int) -> tuple[Batch, Batch | None]:
+        """Return the first orders, as many as `size`, and the rest if there is one."""
+        head = Batch(requests=self.requests[:size], line_numbers=self.line_numbers[:size])
+        rest = Batch(requests=self.requests[size:], line_numbers=self.line_numbers[size:])
+        return head, rest if rest.requests else None
 
 
 def batches(lines: Iterable[bytes]) -> Iterator[Batch]:
@@ -67,11 +80,35 @@ def batches(lines: Iterable[bytes]) -> Iterator[Batch]:
 def _request(number: int, line: bytes) -> PlaceOrderRequest:
     try:
         text = line.decode("utf-8-sig")
-        if not text.lstrip().startswith("{"):  # the parser would read [] as an empty order
+        if not text.lstrip().startswith("{"):
             raise BadLine(number, "not a JSON object")
-        return json_format.Parse(text, PlaceOrderRequest())
-    except (UnicodeDecodeError, json_format.ParseError) as error:
+        return _order(json.loads(text, object_pairs_hook=_unique))
+    except json.JSONDecodeError as error:
+        raise BadLine(number, f"no JSON at column {error.colno}: {error.msg}") from None
+    except NO_JSON as error:
         raise BadLine(number, str(error).partition("\n")[0]) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    for key, _ in pairs if len(found) < len(pairs) else ():
+        if [each for each, _ in pairs].count(key) > 1:
+            raise ValueError(f"{key!r} is there twice")
+    return found
+
+
+def _order(content: dict[str, Any]) -> PlaceOrderRequest:
+    """Read an order; its tier may be `vip` or `regular` too, its payload of any type."""
+    for key in content.keys() - _FIELDS:
+        near = difflib.get_close_matches(key, _NAMES, n=1)
+        raise ValueError(f"there is no field {key!r}" + "".join(f": {each!r}?" for each in near))
+    tier, payload = content.get("tier"), content.pop("payload", None)
+    if isinstance(tier, str) and f"TIER_{tier.upper()}" in Tier.keys():  # noqa: SIM118 - no dict
+        content["tier"] = f"TIER_{tier.upper()}"
+    request = json_format.ParseDict(content, PlaceOrderRequest())
+    if payload is not None:
+        request.payload.CopyFrom(any_from_json(payload))
+    return request
 
 
 def _batch(found: list[tuple[int, PlaceOrderRequest]]) -> Batch:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from orderintake.cli.options import Json, OrderId, TierArgument, TierName, usage_errors
+from orderintake.cli.options import Json, OrderId, TierArgument, TierName
 from orderintake.cli.screen import Screen
 from orderintake.cli.stats import follow, stats_table
 from orderintake.cli.text import redriven_text
@@ -15,37 +15,41 @@ from orderintake.v1.order_pb2 import Tier
 
 app = typer.Typer()
 
-Watch = Annotated[bool, typer.Option("--watch", help="Go on, each second, until Ctrl-C.")]
+OPERATORS = "For operators"
+
+Watch = Annotated[
+    bool, typer.Option("--watch", metavar="", help="Go on, each second, until Ctrl-C.")
+]
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATORS)
 def stats(context: typer.Context, *, watch: Watch = False, as_json: Json = False) -> None:
-    """Show how the queue stands. For operators."""
+    """Show how the queue stands."""
     screen = Screen(as_json=as_json)
-    with screen.failures(), context.obj as client:
+    with screen.calls(context.obj) as client:
         if watch:
             follow(client, screen)
         else:
             screen.show(client.queue_stats(), stats_table)
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATORS)
 def pause(context: typer.Context, tier: TierArgument, *, as_json: Json = False) -> None:
-    """Let no order of a tier start until it is resumed. For operators.
+    """Let no order of a tier start until it is resumed.
 
     Its orders are accepted and wait, also when the server restarts; running ones finish.
     """
     screen = Screen(as_json=as_json)
-    with screen.failures(), context.obj as client:
+    with screen.calls(context.obj) as client:
         client.pause_tier(tier.tier)
         _show_paused(screen, tier, is_paused=True)
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATORS)
 def resume(context: typer.Context, tier: TierArgument, *, as_json: Json = False) -> None:
-    """Let a paused tier start again. For operators."""
+    """Let a paused tier start again."""
     screen = Screen(as_json=as_json)
-    with screen.failures(), context.obj as client:
+    with screen.calls(context.obj) as client:
         client.resume_tier(tier.tier)
         _show_paused(screen, tier, is_paused=False)
 
@@ -55,12 +59,12 @@ def _show_paused(screen: Screen, tier: TierName, *, is_paused: bool) -> None:
     screen.show_data({"tier": Tier.Name(tier.tier), "paused": is_paused}, done)
 
 
-@app.command()
+@app.command(rich_help_panel=OPERATORS)
 def redrive(context: typer.Context, order_id: OrderId, *, as_json: Json = False) -> None:
-    """Place a copy of an order that failed, was cancelled or expired. For operators.
+    """Place a copy of an order that failed, was cancelled or expired.
 
     Repeating the command is harmless: it gives the same copy.
     """
     screen = Screen(as_json=as_json)
-    with screen.failures(), usage_errors(), context.obj as client:
+    with screen.calls(context.obj) as client:
         screen.show(client.redrive(order_id), redriven_text)

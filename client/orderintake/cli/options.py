@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,8 +12,8 @@ from orderintake.cli.times import from_text
 from orderintake.times import aware
 from orderintake.v1.order_pb2 import State, Tier
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+ORDER, WHICH, OUTPUT = "The order", "Which of them", "Output"
+"""Under which headings `--help` shows options."""
 
 
 class TierName(Enum):
@@ -53,31 +52,44 @@ def _time(text: str) -> datetime:
         raise typer.BadParameter(str(error)) from None
 
 
-Json = Annotated[bool, typer.Option("--json", help="Show JSON, one object a line.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", metavar="", help="Show JSON, one object a line.", rich_help_panel=OUTPUT
+    ),
+]
 OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order_id of its receipt.")]
 TierArgument = Annotated[TierName, typer.Argument(help="Which tier.")]
 OnlyCustomer = Annotated[
-    str | None, typer.Option("--customer", metavar="ID", help="Only this customer's.")
+    str | None,
+    typer.Option("--customer", metavar="ID", help="Only this customer's.", rich_help_panel=WHICH),
 ]
-OnlyTier = Annotated[TierName | None, typer.Option("--tier", help="Only this tier's.")]
-OnlyState = Annotated[StateName | None, typer.Option("--state", help="Only those in this state.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N orders.")]
+OnlyTier = Annotated[
+    TierName | None, typer.Option("--tier", help="Only this tier's.", rich_help_panel=WHICH)
+]
+OnlyState = Annotated[
+    StateName | None,
+    typer.Option("--state", help="Only those in this state.", rich_help_panel=WHICH),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="ORDERS", help="End after so many.", rich_help_panel=WHICH),
+]
 NotBefore = Annotated[
     datetime | None,
     typer.Option(
-        parser=_time, metavar="TIME", help="It starts no earlier: RFC 3339, or like +1h30m."
+        parser=_time,
+        metavar="TIME",
+        help="It starts no earlier: RFC 3339, or from now, such as +1d2h30m10s.",
+        rich_help_panel=ORDER,
     ),
 ]
 ExpireTime = Annotated[
     datetime | None,
-    typer.Option(parser=_time, metavar="TIME", help="If it has not started by then, it expires."),
+    typer.Option(
+        parser=_time,
+        metavar="TIME",
+        help="If it has not started by then, it expires.",
+        rich_help_panel=ORDER,
+    ),
 ]
-
-
-@contextmanager
-def usage_errors() -> Iterator[None]:
-    """Exit as for a wrong command when a value fits no field of a message."""
-    try:
-        yield
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None

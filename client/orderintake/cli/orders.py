@@ -2,35 +2,112 @@
 
 from __future__ import annotations
 
+from collections import deque
+from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from grpc import StatusCode
 
 from orderintake.cli.options import (
+    WHICH,
     Json,
     Limit,
     OnlyCustomer,
     OnlyState,
     OnlyTier,
     OrderId,
-    usage_errors,
 )
 from orderintake.cli.screen import REFUSED, Screen
 from orderintake.cli.tables import standing_table
-from orderintake.cli.text import cancel_text, order_text
+from orderintake.cli.text import cancel_text, listed_text
+from orderintake.errors import ContractBroken, OrderNotFound
+from orderintake.status import Status
 from orderintake.v1.order_intake_service_pb2 import CANCEL_OUTCOME_TOO_LATE
+from orderintake.v1.order_pb2 import STATE_FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orderintake.sync import Client
+    from orderintake.v1.order_intake_service_pb2 import GetOrderResponse
+    from orderintake.v1.order_pb2 import Completion, Order
 
 app = typer.Typer()
 
+OneOrderId = Annotated[
+    str | None, typer.Argument(metavar="ORDER_ID", help="The order_id of its receipt.")
+]
+Newest = Annotated[
+    bool,
+    typer.Option(
+        "--newest",
+        metavar="",
+        help="The newest first, 100 unless --limit says more. Reads through all that match.",
+        rich_help_panel=WHICH,
+    ),
+]
+Number = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=2**48 - 1, metavar="NUMBER", help="Its accept_sequence, instead of its order_id."
+    ),
+]
+
 _PAGE_SIZE = 1000
+_NEWEST = 100
+"""How many of the newest orders are shown, unless told otherwise."""
 
 
 @app.command()
-def get(context: typer.Context, order_id: OrderId, *, as_json: Json = False) -> None:
-    """Show how an order stands."""
+def get(
+    context: typer.Context,
+    order_id: OneOrderId = None,
+    *,
+    number: Number = None,
+    as_json: Json = False,
+) -> None:
+    """Show how an order stands, and what came of it: by its order_id, or by its number."""
+    if (order_id is None) == (number is None):
+        raise typer.BadParameter("give either an ORDER_ID or --number")
     screen = Screen(as_json=as_json)
-    with screen.failures(), usage_errors(), context.obj as client:
-        screen.show(client.get(order_id), standing_table)
+    with screen.calls(context.obj) as client:
+        response = _numbered(client, number) if number else client.get(order_id or "")
+        screen.show(response, standing_table)
+
+
+def _numbered(client: Client, number: int) -> GetOrderResponse:
+    """Find an order by its accept_sequence, which an order_id ends with in hexadecimal.
+
+    That is how this server makes its ids, not a promise; so it is checked at both ends.
+
+    Raises:
+        OrderNotFound: there is none.
+        ContractBroken: the ids of this server say something else.
+    """
+    first = next(client.orders(page_size=1), None)
+    log, _, accepted = first.order_id.rpartition("-") if first else ("", "", "")
+    if first and accepted != _in_hexadecimal(first.accept_sequence):
+        raise _unlike_numbers()
+    message = f"there is no order of number {number}"
+    missing = Status(code=StatusCode.NOT_FOUND, message=message, reason="ORDER_NOT_FOUND")
+    try:
+        found = client.get(f"{log}-{_in_hexadecimal(number)}")
+    except OrderNotFound:
+        raise OrderNotFound(missing) from None
+    if found.order.accept_sequence != number:
+        raise _unlike_numbers()
+    return found
+
+
+def _unlike_numbers() -> ContractBroken:
+    message = "the ids of this server's orders do not tell their numbers: use --json and list"
+    return ContractBroken(Status(code=StatusCode.UNIMPLEMENTED, message=message))
+
+
+def _in_hexadecimal(number: int) -> str:
+    return f"{number:012x}"
 
 
 @app.command()
@@ -40,7 +117,7 @@ def cancel(context: typer.Context, order_id: OrderId, *, as_json: Json = False) 
     Exits with 1 when it is too late: the order had ended otherwise.
     """
     screen = Screen(as_json=as_json)
-    with screen.failures(), usage_errors(), context.obj as client:
+    with screen.calls(context.obj) as client:
         response = client.cancel(order_id)
         screen.show(response, cancel_text)
     if response.outcome == CANCEL_OUTCOME_TOO_LATE:
@@ -54,17 +131,37 @@ def list_orders(  # noqa: PLR0913 - each is given by name
     customer: OnlyCustomer = None,
     tier: OnlyTier = None,
     state: OnlyState = None,
+    newest: Newest = False,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """Show orders, oldest first: all of them, or those that match."""
+    """Show orders, oldest first unless told otherwise: all of them, or those that match.
+
+    Each with the time when it was accepted, how often it was tried, and why it failed.
+    """
     screen = Screen(as_json=as_json)
-    with screen.failures(), usage_errors(), context.obj as client:
+    with screen.calls(context.obj) as client:
         orders = client.orders(
             customer_id=customer,
             tier=tier and tier.tier,
             state=state and state.state,
-            page_size=min(limit or _PAGE_SIZE, _PAGE_SIZE),
+            page_size=_PAGE_SIZE if newest else min(limit or _PAGE_SIZE, _PAGE_SIZE),
         )
-        for order in islice(orders, limit):
-            screen.show(order, order_text)
+        for order in _newest(orders, limit) if newest else islice(orders, limit):
+            failed = _failed(client, order) if not as_json else None
+            screen.show(order, partial(listed_text, completion=failed))
+
+
+def _newest(orders: Iterator[Order], limit: int | None) -> Iterator[Order]:
+    """Read all orders, for the service lists the oldest first; give the last ones, newest first."""
+    return reversed(deque(orders, maxlen=limit or _NEWEST))
+
+
+def _failed(client: Client, order: Order) -> Completion | None:
+    """Ask for the completion of an order that failed, in which the reason stands."""
+    if order.state != STATE_FAILED:
+        return None
+    try:
+        return client.get(order.order_id).completion
+    except OrderNotFound:  # forgotten meanwhile
+        return None

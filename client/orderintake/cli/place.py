@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
 
 import typer
 
-from orderintake.cli.options import ExpireTime, Json, NotBefore, TierName, usage_errors
+from orderintake.cli.options import ORDER, ExpireTime, Json, NotBefore, TierName
 from orderintake.cli.place_file import place_file
-from orderintake.cli.screen import Screen
-from orderintake.cli.text import receipt_text
+from orderintake.cli.screen import REFUSED, Screen, explained
+from orderintake.cli.text import error_text, receipt_text
+from orderintake.errors import OrderIntakeError
+from orderintake.pace import is_definite
 from orderintake.requests import REGULAR, VIP, NewOrder
 from orderintake.v1.order_pb2 import OrderLine, Tier
 
+if TYPE_CHECKING:
+    from orderintake.sync import Client
+    from orderintake.v1.order_intake_service_pb2 import PlaceOrderResponse
+
 app = typer.Typer()
 
-Customer = Annotated[str | None, typer.Option(metavar="ID", help="Whose order it is.")]
+Customer = Annotated[
+    str | None, typer.Option(metavar="ID", help="Whose order it is.", rich_help_panel=ORDER)
+]
 Lines = Annotated[
     list[str] | None,
-    typer.Option("--line", metavar="SKU[=QTY]", help="What is ordered; repeatable."),
+    typer.Option(
+        "--line", metavar="SKU[=QTY]", help="What is ordered; repeatable.", rich_help_panel=ORDER
+    ),
 ]
 TierOption = Annotated[
-    TierName | None, typer.Option(help="How urgent it is; regular if not given.")
+    TierName | None,
+    typer.Option(help="How urgent it is; regular if not given.", rich_help_panel=ORDER),
 ]
-Vip = Annotated[bool, typer.Option("--vip", help="The same as --tier vip.")]
+Vip = Annotated[
+    bool, typer.Option("--vip", metavar="", help="The same as --tier vip.", rich_help_panel=ORDER)
+]
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--label", metavar="KEY=VALUE", help="A label; repeatable.", rich_help_panel=ORDER
+    ),
 ]
 RequestId = Annotated[
-    str | None, typer.Option(metavar="ID", help="With it, repeating the command is harmless.")
+    str | None,
+    typer.Option(
+        metavar="ID", help="With it, repeating the command is harmless.", rich_help_panel=ORDER
+    ),
 ]
 File = Annotated[
     typer.FileBinaryRead | None,
-    typer.Option(metavar="PATH", help="A file of orders, or - for standard input."),
+    typer.Option(
+        metavar="PATH", help="A file of orders, or - for standard input.", rich_help_panel="A file"
+    ),
 ]
 
 _PLACE_HELP = """Place one order, or with --file a whole file of them.
 
 In a file, each line is one order as a JSON object:
 
-`{"customer_id": "ada", "tier": "TIER_VIP", "lines": [{"sku": "tea", "quantity": 2}]}`
+`{"customer_id": "ada", "tier": "vip", "lines": [{"sku": "tea", "quantity": 2}]}`
 
-They are placed up to 1000 at a time, all of them or none. Give each a `"request_id"`, and the file
-can be placed again without harm.
+A payload is `{"@type": "type.googleapis.com/NAME", ...}`, opened or with its bytes in base64 as
+`"value"`.
+
+They are placed in their order, up to 1000 at once, all of these or none; fewer at once where the
+server takes no more. While it has no room, the command waits as the server says. Give each a
+`"request_id"`, and the file can be placed again without harm.
 """
 
 
@@ -65,13 +91,27 @@ def place(  # noqa: PLR0913 - each is given by name
     screen = Screen(as_json=as_json)
     if file is not None:
         _refuse_beside_a_file(customer, line, tier, vip, label, request_id, not_before, expire_time)
-        with screen.failures(), context.obj as client:
+        with screen.calls(context.obj) as client:
             place_file(client, file, screen)
         return
     order = _order(customer, line, _tier(tier, is_vip=vip), label, request_id)
     order["not_before"], order["expire_time"] = not_before, expire_time
-    with screen.failures(), usage_errors(), context.obj as client:
-        screen.show(client.place(**order), receipt_text)
+    with screen.calls(context.obj) as client:
+        screen.show(_placed(client, order, screen), receipt_text)
+
+
+def _placed(client: Client, order: NewOrder, screen: Screen) -> PlaceOrderResponse:
+    """Place an order; when the answer is lost, tell how to find out."""
+    order["request_id"] = order["request_id"] or uuid4().hex
+    try:
+        return client.place(**order)
+    except OrderIntakeError as error:
+        if is_definite(error):
+            raise
+        found = explained(error, client.target) | {"request_id": order["request_id"]}
+        found["message"] += f"; to repeat it safely: --request-id {order['request_id']}"
+        screen.report(found, error_text(found))
+        raise typer.Exit(REFUSED) from None
 
 
 def _refuse_beside_a_file(*options: object) -> None:

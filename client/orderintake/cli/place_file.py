@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 
-from orderintake.cli.json_output import error_json
-from orderintake.cli.jsonl import BadLine, Batch, batches
-from orderintake.cli.screen import INTERRUPTED, REFUSED, USAGE
+from orderintake.cli.jsonl import MOST_ORDERS, BadLine, Batch, batches
+from orderintake.cli.screen import INTERRUPTED, REFUSED, USAGE, explained, lost_output
 from orderintake.cli.text import error_text, receipt_text
-from orderintake.errors import InvalidOrder, OrderIntakeError, RequestIdReused
+from orderintake.errors import OrderIntakeError
+from orderintake.pace import Pace, is_definite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +37,8 @@ class _Placed:
     replayed: int = 0
     last_line: int = 0
     sending: Batch | None = None
+    refused: Batch | None = None
+    pace: Pace = field(default_factory=lambda: Pace(MOST_ORDERS))
 
     def count(self, batch: Batch, receipts: list[PlaceOrderResponse]) -> None:
         self.sending = None
@@ -64,38 +69,71 @@ def place_file(client: Client, file: IO[bytes], screen: Screen) -> None:
     """Place every order of a file; a batch is sent once each of its lines was read as an order.
 
     Raises:
-        typer.Exit: a line is no order, the service refused, or Ctrl-C came. Standard error says
-            how many orders were placed, and which lines may have been.
+        typer.Exit: a line is no order, the service refused, output or input failed, or Ctrl-C came.
+            Standard error says how many orders were placed, and which lines may have been.
     """
     placed = _Placed()
     try:
         _place_batches(client, file, screen, placed)
+        if not screen.as_json:
+            screen.out.print(str(placed))
     except BadLine as error:
         _exit(screen, placed, {"message": str(error), "line": error.number}, code=USAGE)
     except OrderIntakeError as error:
-        _exit(screen, placed, _refusal(error, placed), code=REFUSED)
+        _exit(screen, placed, _refusal(error, client, placed), code=REFUSED)
     except KeyboardInterrupt:
         _exit(screen, placed, {"message": "interrupted"}, code=INTERRUPTED)
-    if not screen.as_json:
-        screen.out.print(str(placed))
+    except OSError as error:
+        code, found = lost_output(error)
+        _exit(screen, placed, found, code=code)
 
 
 def _place_batches(client: Client, file: IO[bytes], screen: Screen, placed: _Placed) -> None:
     with _progress(screen) as progress:
         # A pipe has no size: the bar then shows only that the program is at work.
-        task = progress.add_task(str(placed), total=os.fstat(file.fileno()).st_size or None)
+        task = progress.add_task(str(placed), total=_size(file))
         for batch in batches(_lines(file, progress, task)):
-            placed.sending = batch
-            receipts = client.place_batch(batch.requests)
-            placed.count(batch, receipts)
-            progress.update(task, description=str(placed))
-            _show_json(screen, receipts)
+            rest: Batch | None = batch
+            while rest is not None:
+                rest = _place_some(client, rest, screen, placed)
+                progress.update(task, description=str(placed))
 
 
-def _show_json(screen: Screen, receipts: list[PlaceOrderResponse]) -> None:
-    """Show each receipt to programs; people are told their number at the end."""
-    for receipt in receipts if screen.as_json else ():
+def _size(file: IO[bytes]) -> int | None:
+    with suppress(OSError, ValueError):
+        return os.fstat(file.fileno()).st_size or None
+    return None
+
+
+def _place_some(client: Client, batch: Batch, screen: Screen, placed: _Placed) -> Batch | None:
+    """Place the first orders of a batch, as many as the server takes; return those that remain.
+
+    Raises:
+        OrderIntakeError: it takes none of them, now or later.
+    """
+    some, rest = batch.cut(placed.pace.size)
+    placed.sending = some
+    try:
+        receipts = client.place_batch(some.requests)
+    except OrderIntakeError as error:
+        if is_definite(error):
+            placed.sending, placed.refused = None, some  # a batch is placed whole or not at all
+        wait = placed.pace.refused(error, len(some.requests))
+        _wait(wait, error, screen, placed)
+        return batch
+    placed.pace.accepted()
+    placed.count(some, receipts)
+    for receipt in receipts if screen.as_json else ():  # people are told their number at the end
         screen.show(receipt, receipt_text)
+    return rest
+
+
+def _wait(seconds: float, error: OrderIntakeError, screen: Screen, placed: _Placed) -> None:
+    """Wait for room, and say so: at first, and once a minute."""
+    if seconds and placed.pace.has_to_tell():
+        message = f"{error}; waiting for room, {placed}"
+        screen.report({"message": message}, Text(message, style="yellow"))
+    time.sleep(seconds)
 
 
 def _progress(screen: Screen) -> Progress:
@@ -118,18 +156,21 @@ def _lines(file: IO[bytes], progress: Progress, task: TaskID) -> Iterator[bytes]
         yield line
 
 
-def _refusal(error: OrderIntakeError, placed: _Placed) -> dict[str, Any]:
+def _refusal(error: OrderIntakeError, client: Client, placed: _Placed) -> dict[str, Any]:
     """Return the error's data; an index in the batch becomes a line of the file."""
-    found = error_json(error)
-    batch = placed.sending
-    if batch is None or not isinstance(error, InvalidOrder | RequestIdReused):
-        return found
-    placed.sending = None  # a batch that is refused was not placed at all
-    for bad in found.get("violations", ()):
-        if index := _INDEX_IN_BATCH.match(bad["field"]):
-            bad["line"] = batch.line_numbers[int(index[1])]
-            bad["field"] = bad["field"][index.end() :]
+    found = explained(error, client.target)
+    if placed.refused is not None:
+        for bad in found.get("violations", ()):
+            _name_line(bad, placed.refused.line_numbers)
     return found
+
+
+def _name_line(bad: dict[str, Any], numbers: tuple[int, ...]) -> None:
+    if index := _INDEX_IN_BATCH.match(bad["field"]):
+        bad["line"] = numbers[int(index[1])]
+        bad["field"] = bad["field"][index.end() :]
+    elif len(numbers) == 1:
+        bad["line"] = numbers[0]
 
 
 def _exit(screen: Screen, placed: _Placed, found: dict[str, Any], *, code: int) -> NoReturn:

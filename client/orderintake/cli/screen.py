@@ -6,29 +6,35 @@ import logging
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from google.protobuf.message import Message
 from rich.console import Console
+from rich.text import Text
 
 from orderintake.cli.json_output import error_json, json_line
-from orderintake.cli.text import error_text
-from orderintake.errors import OrderIntakeError
+from orderintake.cli.text import error_text, printable
+from orderintake.errors import DeadlineExceeded, OrderIntakeError, Unavailable
+from orderintake.reach import advice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rich.console import RenderableType
 
+    from orderintake.sync import Client
+
 _M = TypeVar("_M", bound=Message)
 
 REFUSED = 1
 USAGE = 2
+UNWRITABLE = 74
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + 13
-"""The exit codes: as a shell reports a program that SIGINT or SIGPIPE (13) ended."""
+"""The exit codes: the last two as a shell reports a program that SIGINT or SIGPIPE (13) ended, the
+one before as sysexits.h names an error of input or output."""
 
 
 class _Console(Console):
@@ -39,15 +45,26 @@ class _Console(Console):
 
 
 class _Log(logging.Handler):
-    """Shows what the library logs on standard error."""
+    """Shows on standard error what the library logs: people are told the ends of outages too."""
 
     def __init__(self, screen: Screen) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.WARNING if screen.as_json else logging.INFO)
         self._screen = screen
+        self._logger = logging.getLogger("orderintake")
 
     def emit(self, record: logging.LogRecord) -> None:
-        content = {"message": record.getMessage()}
-        self._screen.report(content, error_text(content))
+        message = record.getMessage()
+        style = "yellow" if record.levelno >= logging.WARNING else "green"
+        self._screen.report({"message": message}, Text(printable(message), style=style))
+
+    def __enter__(self) -> None:
+        self._level_before = self._logger.level
+        self._logger.addHandler(self)
+        self._logger.setLevel(self.level)
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.setLevel(self._level_before)
+        self._logger.removeHandler(self)
 
 
 class Screen:
@@ -74,36 +91,60 @@ class Screen:
             self.out.print(text, soft_wrap=True)
 
     def report(self, content: dict[str, Any], text: RenderableType) -> None:
-        """Write to standard error: the data as one line of JSON, or the text."""
-        if self.as_json:
-            print(json_line(content), file=sys.stderr, flush=True)  # noqa: T201 - as above
-        else:
-            self.err.print(text, soft_wrap=True)
+        """Write to standard error, if that works: the data as one line of JSON, or the text."""
+        with suppress(OSError):
+            if self.as_json:
+                print(json_line(content), file=sys.stderr, flush=True)  # noqa: T201 - as above
+            else:
+                self.err.print(text, soft_wrap=True)
 
     @contextmanager
-    def failures(self) -> Iterator[None]:
-        """Report a failure of the block and set the exit code; report warnings meanwhile.
+    def calls(self, client: Client) -> Iterator[Client]:
+        """Open the client for the block; its failures end as in `failures`."""
+        with self.failures(client.target), client:
+            yield client
+
+    @contextmanager
+    def failures(self, target: str = "") -> Iterator[None]:
+        """Report any failure of the block and set the exit code; report warnings meanwhile.
+
+        Where no server answered at the target, it is looked why.
 
         Raises:
-            typer.Exit: the service refused, or Ctrl-C or a broken pipe ended the block.
+            typer.Exit: the service refused, output or input failed, or Ctrl-C ended the block.
+            typer.BadParameter: a value fits no field of a message.
         """
-        log = _Log(self)
-        logging.getLogger("orderintake").addHandler(log)
         try:
-            yield
+            with _Log(self):
+                yield
         except OrderIntakeError as error:
-            found = error_json(error)
+            found = explained(error, target)
             self.report(found, error_text(found))
             raise typer.Exit(REFUSED) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            _drop_output()
-            raise typer.Exit(BROKEN_PIPE) from None
-        finally:
-            logging.getLogger("orderintake").removeHandler(log)
+        except OSError as error:
+            code, found = lost_output(error)
+            if code != BROKEN_PIPE:
+                self.report(found, error_text(found))
+            raise typer.Exit(code) from None
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
 
 
-def _drop_output() -> None:
-    """Discard what is still buffered, which would fail again when the interpreter ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def explained(error: OrderIntakeError, target: str) -> dict[str, Any]:
+    """Return an error's data; where no server answered, its message says what to do."""
+    found = error_json(error)
+    if target and not error.reason and isinstance(error, Unavailable | DeadlineExceeded):
+        found["message"] = advice(target)
+    return found
+
+
+def lost_output(error: OSError) -> tuple[int, dict[str, Any]]:
+    """Discard what is still to be written; return the exit code, and what there is to tell."""
+    with suppress(OSError, ValueError):  # or it would fail again when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE, {"message": "nobody reads the output any more"}
+    what = f"{error.filename}: " if error.filename else "input or output failed: "
+    return UNWRITABLE, {"message": f"{what}{error.strerror or error}"}

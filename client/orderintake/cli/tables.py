@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orderintake.cli.text import failure_text, printable, state_text, tier_text
+from orderintake.payloads import to_json
 from orderintake.v1.order_intake_service_pb2 import (
     WAIT_REASON_ORDERS_AHEAD,
     WAIT_REASON_RETRY,
@@ -19,6 +21,8 @@ from orderintake.v1.order_intake_service_pb2 import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from google.protobuf.any_pb2 import Any
 
     from orderintake.v1.order_intake_service_pb2 import GetOrderResponse
     from orderintake.v1.order_pb2 import Completion, Order
@@ -78,6 +82,8 @@ def _order_rows(order: Order, completion: Completion | None) -> Iterator[tuple[s
     for key, value in sorted(order.labels.items()):
         yield "label", Text(f"{printable(key)}={printable(value)}")
     yield "accepted", Text(f"{order.accept_time.ToJsonString()}  (number {order.accept_sequence})")
+    if order.HasField("payload"):
+        yield "payload", _any_text(order.payload)
     if order.redrive_of:
         yield "copy of", Text(printable(order.redrive_of))
     if order.HasField("not_before"):
@@ -95,3 +101,10 @@ def _end_rows(completion: Completion) -> Iterator[tuple[str, Text]]:
     yield "ended", Text(f"{ended}  (completion {completion.sequence})")
     if completion.HasField("failure"):
         yield "failure", failure_text(completion)
+    if completion.HasField("result"):
+        yield "result", _any_text(completion.result)
+
+
+def _any_text(packed: Any) -> Text:
+    """Return what an Any holds as JSON, with the type's name first."""
+    return Text(printable(json.dumps(to_json(packed), ensure_ascii=False)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.text import Text
 
 from orderintake.requests import VIP
@@ -21,7 +22,7 @@ _STATE_STYLES = {STATE_SUCCEEDED: "green", STATE_FAILED: "red"}
 def error_text(error: dict[str, Any]) -> Text:
     """Return an error's data for people: a line each for what is more than a message."""
     kind = error.get("reason") or error.get("code")
-    message = "" if "violations" in error else error["message"]  # which would only repeat them
+    message = "" if error.get("violations") else error["message"]  # which would only repeat them
     lines = [": ".join(part for part in (kind, message) if part)]
     for bad in error.get("violations", ()):
         place = f"line {bad['line']}: " if "line" in bad else ""
@@ -73,6 +74,27 @@ def order_text(order: Order) -> Text:
         state_text(order.state),
         f"  {printable(order.order_id)}  {printable(order.customer_id)}  {lines}",
     )
+
+
+def listed_text(order: Order, *, completion: Completion | None) -> Text:
+    """Return one line: when an order was accepted, how it stands, how often it was tried, and why.
+
+    `completion` tells why it failed, if it is known.
+    """
+    text = Text()
+    if order.HasField("accept_time"):
+        text.append(f"{time_text(order.accept_time)}  ", style="dim")
+    text.append_text(order_text(order))
+    if order.attempt_count > 1:
+        text.append(f"  {order.attempt_count} attempts")
+    if completion is not None and completion.HasField("failure"):
+        text.append("  ").append_text(failure_text(completion))
+    return text
+
+
+def time_text(time: Timestamp) -> str:
+    """Return a time in UTC, to the second."""
+    return Timestamp(seconds=time.seconds).ToJsonString()
 
 
 def tier_text(tier: Tier.ValueType, *, width: int = 0) -> Text:

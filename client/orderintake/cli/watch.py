@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from orderintake.checkpoint import FileCheckpoint
-from orderintake.cli.options import Json, OnlyCustomer, OnlyTier, usage_errors
+from orderintake.cli.options import Json, OnlyCustomer, OnlyTier
 from orderintake.cli.screen import INTERRUPTED, Screen
 from orderintake.cli.text import completion_text
 
@@ -26,9 +26,9 @@ app = typer.Typer()
 
 After = Annotated[str | None, typer.Option(metavar="CURSOR", help="Begin after this cursor.")]
 FromLatest = Annotated[
-    bool, typer.Option("--from-latest", help="Begin with what comes from now on.")
+    bool, typer.Option("--from-latest", metavar="", help="Begin with what comes from now on.")
 ]
-Count = Annotated[int | None, typer.Option(min=1, metavar="N", help="End after N completions.")]
+Count = Annotated[int | None, typer.Option(min=1, metavar="COMPLETIONS", help="End after so many.")]
 CheckpointFile = Annotated[
     Path | None,
     typer.Option(
@@ -60,7 +60,7 @@ def watch(  # noqa: PLR0913 - each is given by name
     if after is not None and from_latest:
         raise typer.BadParameter("contradicts --after", param_hint="--from-latest")
     screen = Screen(as_json=as_json)
-    with screen.failures(), usage_errors(), context.obj as client:
+    with screen.calls(context.obj) as client:
         subscription = client.completions(
             after=after,
             from_latest=from_latest,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orderintake import requests
 from orderintake.errors import translated
+from orderintake.fields import message
 from orderintake.pages import Pages
 from orderintake.v1.order_admin_service_pb2 import (
     GetQueueStatsRequest,
@@ -49,7 +50,7 @@ class Calls:
         """
         with translated():
             return self._opened().CancelOrder(
-                CancelOrderRequest(order_id=order_id), timeout=self._timeout
+                message(CancelOrderRequest, order_id=order_id), timeout=self._timeout
             )
 
     def orders(
@@ -122,12 +123,12 @@ class Calls:
     def pause_tier(self, tier: Tier.ValueType) -> None:
         """Let no order of a tier start, across restarts too, until it is resumed. For operators."""
         with translated():
-            self._admin().PauseTier(PauseTierRequest(tier=tier), timeout=self._timeout)
+            self._admin().PauseTier(message(PauseTierRequest, tier=tier), timeout=self._timeout)
 
     def resume_tier(self, tier: Tier.ValueType) -> None:
         """Let a paused tier start again. For operators."""
         with translated():
-            self._admin().ResumeTier(ResumeTierRequest(tier=tier), timeout=self._timeout)
+            self._admin().ResumeTier(message(ResumeTierRequest, tier=tier), timeout=self._timeout)
 
     def redrive(self, order_id: str) -> RedriveOrderResponse:
         """Place a copy of an order that failed, was cancelled or expired. For operators.
@@ -140,7 +141,7 @@ class Calls:
         """
         with translated():
             return self._admin().RedriveOrder(
-                RedriveOrderRequest(order_id=order_id), timeout=self._timeout
+                message(RedriveOrderRequest, order_id=order_id), timeout=self._timeout
             )
 
     def _admin(self) -> OrderAdminServiceStub:
@@ -149,5 +150,5 @@ class Calls:
 
     def _opened(self) -> OrderIntakeServiceStub:
         if self._stub is None:
-            raise RuntimeError("a client is open inside its `with` block only")
+            raise RuntimeError("a client is open inside its `with`, or after `open()`, only")
         return self._stub

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Self
 import grpc
 
 from orderintake import requests
-from orderintake.channel import TIMEOUT_SECONDS, options
+from orderintake.channel import TIMEOUT_SECONDS, checked_target, options
 from orderintake.errors import translated
+from orderintake.fields import message
 from orderintake.subscription import Subscription
 from orderintake.sync.calls import Calls
 from orderintake.sync.completions import Completions
+from orderintake.times import seconds
 from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
 from orderintake.v1.order_intake_service_pb2 import GetOrderRequest
 from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
@@ -36,8 +38,11 @@ if TYPE_CHECKING:
 class Client(Calls):
     """A connection to the service, open inside its `with` block; threads may share it.
 
-    Every method raises OrderIntakeError. A call that meets UNAVAILABLE is repeated by itself, five
-    attempts over about three seconds or as the server asks, before it raises Unavailable.
+    Where no block fits, `client.open()` and `client.close()` do the same.
+
+    Every method raises OrderIntakeError. A call that meets UNAVAILABLE, or CANCELLED though nobody
+    here cancelled it, is repeated by itself, five attempts over about three seconds or as the
+    server asks, before it raises Unavailable.
     """
 
     def __init__(
@@ -52,15 +57,41 @@ class Client(Calls):
         A target that begins with `dns:///` may stand for many servers, which share the calls.
         `timeout` is in seconds, for a whole call with its retries. Without `credentials` the
         connection is plain text.
+
+        Raises:
+            TypeError, ValueError: the target is none, or has no port; the timeout is no length.
         """
-        self._target = target
-        self._timeout = timeout
+        self._target = checked_target(target, needs_port=credentials is None)
+        self._timeout = seconds("timeout", timeout)
         self._credentials = credentials
         self._stub = None
         self._streams: set[Completions] = set()
 
+    @property
+    def target(self) -> str:
+        """Where it connects, as it was told."""
+        return self._target
+
     def __enter__(self) -> Self:
-        """Open the connection; nothing is sent before the first call."""
+        """Open the connection, as `open` does."""
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connection, as `close` does."""
+        self.close()
+
+    def open(self) -> Self:
+        """Open the connection and return the client; nothing is sent before the first call.
+
+        A client that is open stays as it is; one that was closed is opened anew.
+        """
+        if self._stub is not None:
+            return self
         if self._credentials is None:
             self._channel = grpc.insecure_channel(self._target, options(self._target))
         else:
@@ -71,13 +102,10 @@ class Client(Calls):
         self._admin_stub = OrderAdminServiceStub(self._channel)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End every stream and call that is still open, and close the connection."""
+    def close(self) -> None:
+        """End every stream and call that is still open, and close the connection if it is open."""
+        if self._stub is None:
+            return
         for stream in tuple(self._streams):
             stream.close()
         self._stub = None
@@ -124,7 +152,7 @@ class Client(Calls):
         """
         with translated():
             return self._opened().GetOrder(
-                GetOrderRequest(order_id=order_id), timeout=self._timeout
+                message(GetOrderRequest, order_id=order_id), timeout=self._timeout
             )
 
     def completions(  # noqa: PLR0913 - each is given by name

@@ -178,17 +178,25 @@ class Completions:
     def _read(
         self, call: _CallIterator[StreamCompletionsResponse]
     ) -> StreamCompletionsResponse | None:
-        """Read one message; after too long a silence cancel the call, which makes grpc raise.
+        """Read one message; None when the stream ended, or was silent for too long.
 
         A read that is interrupted, as by Ctrl-C, cancels its call; the next read resumes.
         """
-        alarm = threading.Timer(self._subscription.silence_limit(), call.cancel)
+        silent = threading.Event()
+
+        def give_up() -> None:
+            silent.set()
+            call.cancel()
+
+        alarm = threading.Timer(self._subscription.silence_limit(), give_up)
         alarm.daemon = True  # so the program can end if Ctrl-C comes while it starts
         try:
             alarm.start()
             return next(call, None)
-        except BaseException:
+        except BaseException as error:
             call.cancel()
+            if silent.is_set() and isinstance(error, grpc.RpcError):
+                return None  # the alarm cancelled it, no server
             raise
         finally:
             alarm.cancel()

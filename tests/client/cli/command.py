@@ -1,10 +1,12 @@
 """The command `orderintake`, run by a test."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 from typer.testing import CliRunner, Result
@@ -23,16 +25,28 @@ def run_at(target: str, *arguments: str) -> Result:
     return CliRunner().invoke(app, arguments, env={"ORDERINTAKE_SERVER": target})
 
 
-def program(server: FakeServer, *arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:
-    """Start a command as a program of its own."""
-    command = [sys.executable, "-c", "from orderintake.cli import main; main()"]
-    return subprocess.Popen(
-        [*command, "--server", server.target, *arguments],
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+COMMAND = [sys.executable, "-c", "from orderintake.cli import main; main()"]
+
+
+def program(
+    server: FakeServer, *arguments: str, stdin: int | None = None, stdout: str | None = None
+) -> subprocess.Popen[str]:
+    """Start a command as a program of its own; its output may go to a file, or ("") to nobody."""
+    with ExitStack() as files:
+        out: int | IO[str] = subprocess.PIPE
+        if stdout:
+            out = files.enter_context(Path(stdout).open("w"))
+        elif stdout is not None:
+            reading, out = os.pipe()
+            os.close(reading)
+            files.callback(os.close, out)
+        return subprocess.Popen(
+            [*COMMAND, "--server", server.target, *arguments],
+            stdin=stdin,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
 @contextmanager

@@ -120,3 +120,11 @@ def test_a_refusal_exits_with_1(server: FakeServer) -> None:
 def test_a_wrong_command_exits_with_2(server: FakeServer, arguments: tuple[str, ...]) -> None:
     assert run(server, *arguments).exit_code == 2
     assert server.servicer.requests == []
+
+
+def test_stats_as_json_keep_their_zeros(server: FakeServer) -> None:
+    found = json.loads(run(server, "stats", "--json").stdout)
+    vip, regular = found["tiers"]
+    assert (vip["processing"], vip["completion_rate"], vip["paused"]) == ("0", 0.0, True)
+    assert (regular["queued"], regular["accept_rate"], regular["paused"]) == ("0", 0.0, False)
+    assert "oldest_waiting_age" not in regular  # no order waits, which is not an age of zero

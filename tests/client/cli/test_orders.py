@@ -3,11 +3,14 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import grpc
 import pytest
+from google.protobuf import struct_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from client.cli.command import lines_of, run
-from client.fake_server import FakeServer
-from orderintake import REGULAR, State
+from client.fake_server import FakeServer, Refusal
+from orderintake import REGULAR, Completion, Failure, GetOrderResponse, Order, State
 
 PLACE = ("place", "--customer", "ada", "--line", "tea")
 
@@ -95,3 +98,115 @@ def test_a_wrong_command_exits_with_2(server: FakeServer, arguments: tuple[str, 
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr
     assert server.servicer.requests == []
+
+
+class Answer:
+    """No refusal."""
+
+    def end(self, context: grpc.ServicerContext) -> None:
+        pass
+
+
+NOT_FOUND = Refusal(code=grpc.StatusCode.NOT_FOUND, reason="ORDER_NOT_FOUND")
+
+
+def order(number: int, state: State.ValueType = State.STATE_QUEUED, attempts: int = 0) -> Order:
+    return Order(
+        order_id=f"0123abcd-{number:012x}",
+        customer_id="ada",
+        accept_sequence=number,
+        accept_time=Timestamp(seconds=86_400 + number, nanos=7),
+        state=state,
+        attempt_count=attempts,
+    )
+
+
+def failed(number: int) -> GetOrderResponse:
+    ended = order(number, State.STATE_FAILED, attempts=3)
+    failure = Failure(code="OVEN", message="cold\x1b[2J")
+    return GetOrderResponse(order=ended, completion=Completion(order=ended, failure=failure))
+
+
+def test_list_shows_time_attempts_and_failure(server: FakeServer) -> None:
+    server.servicer.listed = [order(1), failed(2).order]
+    server.servicer.known[failed(2).order.order_id] = failed(2)
+    first, second = run(server, "list").stdout.splitlines()
+    assert first == "1970-01-02T00:00:01Z  regular  queued      0123abcd-000000000001  ada  "
+    assert second.startswith("1970-01-02T00:00:02Z  regular  failed ")
+    assert second.endswith("  3 attempts  OVEN: cold?[2J")
+
+
+def test_list_shows_the_newest_first_when_asked(server: FakeServer) -> None:
+    found = lines_of(run(server, "list", "--newest", "--json").stdout)
+    assert [each["order_id"][-1] for each in found] == ["5", "4", "3", "2", "1"]
+    found = lines_of(run(server, "list", "--newest", "--limit", "2", "--json").stdout)
+    assert [each["order_id"][-1] for each in found] == ["5", "4"]
+
+
+def test_list_as_json_asks_for_nothing_more(server: FakeServer) -> None:
+    server.servicer.listed = [failed(2).order]
+    (found,) = lines_of(run(server, "list", "--json").stdout)
+    assert (found["attempt_count"], found["state"]) == (3, "STATE_FAILED")
+    assert len(server.servicer.requests) == 1
+
+
+def test_an_order_that_is_forgotten_while_it_is_listed_ends_nothing(server: FakeServer) -> None:
+    server.servicer.listed = [failed(2).order, failed(3).order]
+    server.servicer.endings += [Answer(), NOT_FOUND]
+    result = run(server, "list")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 2)
+
+
+def test_get_finds_an_order_by_its_number(server: FakeServer) -> None:
+    server.servicer.listed = [order(7)]
+    server.servicer.known["0123abcd-000000002713"] = GetOrderResponse(order=order(10_003))
+    result = run(server, "get", "--number", "10003")
+    assert result.exit_code == 0
+    assert "(number 10003)" in result.stdout
+    assert json.loads(run(server, "get", "--number", "10003", "--json").stdout)["order"]
+
+
+@pytest.mark.parametrize("listed", [[order(7)], []], ids=["some", "none"])
+def test_get_says_that_there_is_no_order_of_a_number(
+    server: FakeServer, listed: list[Order]
+) -> None:
+    server.servicer.listed = listed
+    server.servicer.endings += [Answer(), NOT_FOUND]
+    result = run(server, "get", "--number", "9")
+    assert result.exit_code == 1
+    assert result.stderr == "ORDER_NOT_FOUND: there is no order of number 9\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "found"),
+    [(Order(order_id="order-1", accept_sequence=1), order(9)), (order(7), order(8))],
+    ids=["ids of another kind", "another order"],
+)
+def test_get_shows_no_other_order_than_the_one_of_that_number(
+    server: FakeServer, first: Order, found: Order
+) -> None:
+    server.servicer.listed = [first]
+    server.servicer.known["0123abcd-000000000009"] = GetOrderResponse(order=found)
+    result = run(server, "get", "--number", "9")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "do not tell their numbers" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("order-1", "--number", "1"), ("--number", "0"), ("--number", str(2**48))]
+)
+def test_get_takes_one_name_of_an_order(server: FakeServer, arguments: tuple[str, ...]) -> None:
+    assert run(server, "get", *arguments).exit_code == 2
+    assert server.servicer.requests == []
+
+
+def test_get_shows_payload_and_result(server: FakeServer) -> None:
+    made = struct_pb2.Struct()
+    made.update({"layers": 3})
+    ended = order(1, State.STATE_SUCCEEDED)
+    ended.payload.Pack(Timestamp(seconds=0))
+    known = GetOrderResponse(order=ended, completion=Completion(order=ended))
+    known.completion.result.Pack(made)
+    server.servicer.known["o1"] = known
+    words = run(server, "get", "o1").stdout.split()
+    assert {"payload", '"1970-01-01T00:00:00Z"}', "result", '{"layers":', "3.0}}"} <= set(words)

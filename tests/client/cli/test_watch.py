@@ -69,6 +69,17 @@ def test_watch_tells_when_it_has_to_come_back(server: FakeServer, form: tuple[st
     assert result.exit_code == 0
 
 
+def test_watch_tells_people_that_the_server_is_back(server: FakeServer) -> None:
+    def drop(context: Context) -> Messages:
+        yield started()
+        UNAVAILABLE.end(context)
+
+    server.servicer.complete(1)
+    server.servicer.scripts.append(drop)
+    _, back = run(server, "watch", "--count", "1").stderr.splitlines()
+    assert back.startswith("completion stream is back after 0.")
+
+
 def test_ctrl_c_ends_watch_quietly_before_it_began(server: FakeServer) -> None:
     asked = threading.Event()
 

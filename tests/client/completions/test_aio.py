@@ -4,11 +4,12 @@ import asyncio
 import threading
 
 import pytest
+from grpc import StatusCode
 
 from client.completions.opened import async_completions_of
 from client.completions.subscribed import patient
 from client.fake_server import UNAVAILABLE, Context, FakeServer, Messages, Silence, started
-from orderintake import AsyncClient, AsyncCompletions, Completion
+from orderintake import AsyncClient, AsyncCompletions, Completion, Unavailable
 
 
 @pytest.fixture
@@ -114,6 +115,42 @@ async def test_closing_while_it_enters_gives_an_iterator_without_anything(
         assert await asyncio.to_thread(asked.wait, 10)
         completions.close()
         assert await _collected(await entering) == []
+
+
+class Asked(Silence):
+    """No answer; the event is set when there was a call."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def end(self, context: Context) -> None:
+        self.event.set()
+        super().end(context)
+
+
+async def test_closing_the_client_tells_the_tasks_that_wait_for_an_answer(
+    server: FakeServer,
+) -> None:
+    asked = Asked()
+    server.servicer.endings.append(asked)
+    client = await AsyncClient(server.target).open()
+    waiting = asyncio.create_task(client.get("order-1"))
+    assert await asyncio.to_thread(asked.event.wait, 10)
+    await client.close()
+    with pytest.raises(Unavailable, match="closed meanwhile") as caught:
+        await waiting
+    assert caught.value.code == StatusCode.CANCELLED
+
+
+async def test_a_task_that_is_cancelled_stays_cancelled(server: FakeServer) -> None:
+    asked = Asked()
+    server.servicer.endings.append(asked)
+    async with AsyncClient(server.target) as client:
+        waiting = asyncio.create_task(client.get("order-1"))
+        assert await asyncio.to_thread(asked.event.wait, 10)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
 
 
 async def _collected(completions: AsyncCompletions) -> list[Completion]:

@@ -297,3 +297,21 @@ def test_the_cursor_moves_when_there_is_nothing_to_hand_out(
         assert completions.cursor == "c0"
         assert next(completions) == completion(6)
         assert completions.cursor == "c6"
+
+
+def test_a_stream_that_ends_as_cancelled_though_nobody_cancelled_it_is_resumed(
+    server: FakeServer, connect: Connect
+) -> None:
+    def cut(context: Context) -> Messages:
+        yield started()
+        Refusal(code=grpc.StatusCode.CANCELLED).end(context)
+
+    def cut_at_once(context: Context) -> Messages:
+        Refusal(code=grpc.StatusCode.CANCELLED).end(context)
+        yield started()
+
+    server.servicer.complete(2)
+    server.servicer.scripts += [cut_at_once, cut, cut]
+    with connect(server.target) as client, client.completions() as completions:
+        assert [next(completions).sequence, next(completions).sequence] == [1, 2]
+    assert len(server.servicer.requests) == 4

@@ -134,6 +134,26 @@ def test_a_loss_is_logged_once_it_stood_and_is_no_warning_when_it_was_announced(
     assert "UNAVAILABLE: gone" in caplog.text
 
 
+def test_an_outage_is_logged_once_then_once_a_minute_then_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = Clock()
+    subscription = established(clock=clock)
+    for clock.now in (0.0, 0.1, 5.0, 59.0, 61.0, 62.0):
+        subscription.request()
+        subscription.lost(GONE)
+    clock.now = 63.5
+    subscription.request()
+    subscription.received(started())
+    told = [(record.levelname, record.getMessage()[:32]) for record in caplog.records]
+    lost, back = ("WARNING", "completion stream lost, reconnec"), "completion stream is back after "
+    assert told == [lost, lost, ("INFO", back)]
+    assert "after 63.5 s" in caplog.text
+    subscription.lost(GONE)
+    assert len(caplog.records) == 4
+
+
 def test_once_ended_no_loss_matters() -> None:
     subscription = established()
     subscription.end()

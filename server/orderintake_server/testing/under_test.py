@@ -1,21 +1,13 @@
-"""A whole server under control in the test's own process, for tests of code that uses the service.
-
-    async with server(data=tmp_path) as shop, AsyncClient(shop.address) as client:
-        shop.hold()
-        receipt = await client.place(customer_id="ada", lines={"tea": 1})
-        await shop.starts(1)
-        shop.release()
-
-`orderintake_server.pytest_plugin` has the same as a fixture.
-"""
+"""A server under test on the event loop of its test: run, held and released, its clock turned."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import deque
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orderintake_server.config import Settings
 from orderintake_server.handlers import simulate
@@ -23,10 +15,29 @@ from orderintake_server.service import running
 from orderintake_server.store.sqlite.audit import audit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from orderintake_server.handlers import OrderAttempt
+    from orderintake_server.service import Running
+
+_T = TypeVar("_T")
+
+PATIENCE_SECONDS = 10.0
+"""For how long is waited for what has to come, unless told otherwise."""
+
+
+async def _within(seconds: float, what: str, awaited: Awaitable[_T]) -> _T:
+    """Wait; raise TimeoutError that says what did not happen in time."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await awaited
+    except TimeoutError:
+        if limit.expired():
+            raise TimeoutError(f"{what} within {seconds:g} s") from None
+        raise
 
 
 class Clock:
@@ -50,14 +61,17 @@ class Clock:
 class ServerUnderTest:
     """A running server: its address, what it processes, and how to hold and release orders."""
 
-    def __init__(self, data: Path) -> None:
-        """Keep the store in `data`."""
+    def __init__(self, data: Path, *, patience: float = PATIENCE_SECONDS) -> None:
+        """Keep the store in `data`; wait no longer than `patience` seconds."""
         self.address = ""
         """HOST:PORT, for a client."""
+        self.stops_within = patience
+        """Seconds that its stop takes at the most."""
         self.clock = Clock()
         self.started: list[OrderAttempt] = []
         """The attempts that have started so far, in that order."""
         self._data = data
+        self._patience = patience
         self._changed = asyncio.Event()
         self._held: deque[asyncio.Future[None]] = deque()
         self._is_holding = False
@@ -76,18 +90,31 @@ class ServerUnderTest:
             orders -= self._let_go(self._held.popleft())
         self._passes += orders if self._is_holding else 0
 
-    async def starts(self, count: int) -> list[OrderAttempt]:
-        """Wait until `count` attempts have started since the beginning; return them in order."""
+    async def starts(self, count: int, *, within: float | None = None) -> list[OrderAttempt]:
+        """Wait until `count` attempts have started since the beginning; return them in order.
+
+        Raises TimeoutError when they have not within `within` seconds (None: the patience).
+        """
+        seconds = self._patience if within is None else within
+        try:
+            await _within(seconds, "", self._started_are(count))
+        except TimeoutError:
+            found = ", ".join(each.order_id for each in self.started) or "none"
+            what = f"{count} starts did not come within {seconds:g} s, only {len(self.started)}"
+            raise TimeoutError(f"{what}: {found}") from None
+        return self.started[:count]
+
+    async def _started_are(self, count: int) -> None:
         while len(self.started) < count:
             await self._changed.wait()
-        return self.started[:count]
 
     async def assert_rules_obeyed(self) -> None:
         """Check that orders started in the right order, and every other rule of the store.
 
         Raises AssertionError, which names the broken rules.
         """
-        findings = await asyncio.to_thread(audit, self._data)
+        checking = asyncio.to_thread(audit, self._data)
+        findings = await _within(self._patience, "the store was not checked", checking)
         if findings:
             raise AssertionError("; ".join(f"{bad.rule}: {bad.examples}" for bad in findings))
 
@@ -116,23 +143,34 @@ async def server(
     *,
     data: Path,
     handler: Callable[[OrderAttempt], Any] = simulate,
-    **settings: Any,  # noqa: ANN401 - whatever Settings accepts
+    patience: float = PATIENCE_SECONDS,
+    **settings: Any,  # noqa: ANN401 - whatever Settings take
 ) -> AsyncIterator[ServerUnderTest]:
     """Run a server on a free port of 127.0.0.1 while inside; the store is kept in `data`.
 
-    `settings` are those of the command line, with their names in a TOML file. Settings that are not
-    given are read from the environment.
+    `settings` are those of the command line, by their names in a TOML file. The environment is not
+    read but for what they leave open. No wait takes longer than `patience` seconds, the stop no
+    longer than that after `drain_timeout`.
 
-    Raises StartupFailed when the server cannot start.
+    Raises StartupFailed when it cannot start, TimeoutError when it takes too long to start or stop.
     """
     chosen = Settings(listen="127.0.0.1:0", data=data, **settings)
-    under_test = ServerUnderTest(data)
-    async with running(
-        chosen, handler=handler, before=under_test.let_start, clock=under_test.clock
-    ) as service:
-        under_test.address = f"127.0.0.1:{service.port}"
-        under_test.clock.on_turn = service.look_at_clock
-        try:
-            yield under_test
-        finally:
-            under_test.release()
+    under_test = ServerUnderTest(data, patience=patience)
+    service = running(chosen, handler=handler, before=under_test.let_start, clock=under_test.clock)
+    async with AsyncExitStack() as stack:
+        started = await _within(patience, "the server did not start", service.__aenter__())
+        under_test.stops_within = chosen.drain_timeout + patience
+        stack.push_async_exit(partial(_stop, service, under_test.stops_within))
+        stack.callback(under_test.release)
+        under_test.address = f"127.0.0.1:{started.port}"
+        under_test.clock.on_turn = started.look_at_clock
+        yield under_test
+
+
+async def _stop(
+    service: AbstractAsyncContextManager[Running],
+    seconds: float,
+    *error: Any,  # noqa: ANN401
+) -> bool | None:
+    what = "the server did not stop, for a handler does not end,"
+    return await _within(seconds, what, service.__aexit__(*error))

@@ -1,0 +1,111 @@
+"""How many orders are sent at once, and when, by what was refused before."""
+
+import grpc
+import pytest
+
+from orderintake import OrderIntakeError
+from orderintake.errors import BY_REASON
+from orderintake.pace import MOST_WAITS, WAIT_SECONDS, Pace, is_definite
+from orderintake.status import FieldViolation, Status
+
+DEFINITE = {
+    "INVALID_ORDER",
+    "REQUEST_ID_REUSED",
+    "QUEUE_FULL",
+    "CUSTOMER_QUOTA",
+    "ORDER_NOT_FOUND",
+    "ORDER_NOT_REDRIVABLE",
+    "CURSOR_EXPIRED",
+    "CURSOR_AHEAD",
+    "CURSOR_OTHER_LOG",
+    "CURSOR_INVALID",
+}
+CODES = {
+    "QUEUE_FULL": grpc.StatusCode.UNAVAILABLE,
+    "DRAINING": grpc.StatusCode.UNAVAILABLE,
+    "STORAGE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
+    "SUBSCRIBER_TOO_SLOW": grpc.StatusCode.ABORTED,
+    "INTERNAL": grpc.StatusCode.INTERNAL,
+    "CUSTOMER_QUOTA": grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
+
+def refusal(
+    reason: str,
+    code: grpc.StatusCode = grpc.StatusCode.INVALID_ARGUMENT,
+    retry_after: float | None = None,
+    field: str = "",
+) -> OrderIntakeError:
+    violations = (FieldViolation(field=field, description="bad"),) if field else ()
+    status = Status(
+        code=CODES.get(reason, code),
+        message="no",
+        reason=reason,
+        retry_after=retry_after,
+        violations=violations,
+    )
+    return BY_REASON.get(reason, OrderIntakeError)(status)
+
+
+@pytest.mark.parametrize("reason", BY_REASON)
+def test_every_reason_is_definite_or_not(reason: str) -> None:
+    assert is_definite(refusal(reason)) == (reason in DEFINITE)
+
+
+@pytest.mark.parametrize("code", grpc.StatusCode)
+def test_without_a_reason_the_code_decides(code: grpc.StatusCode) -> None:
+    lost = {"CANCELLED", "UNKNOWN", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL", "UNAVAILABLE"}
+    assert is_definite(refusal("", code)) == (code.name not in lost | {"DATA_LOSS"})
+
+
+def test_it_sends_half_of_what_was_refused_and_then_more_again() -> None:
+    pace = Pace(1000)
+    assert pace.refused(refusal("INVALID_ORDER", field="requests"), 1000) == 0
+    assert pace.size == 500
+    assert pace.refused(refusal("QUEUE_FULL", retry_after=60), 301) == 0
+    assert pace.size == 150
+    for size in (300, 600, 1000, 1000):
+        pace.accepted()
+        assert pace.size == size
+
+
+@pytest.mark.parametrize(("told", "waits"), [(2.5, 2.5), (0.0, 0.0), (None, WAIT_SECONDS)])
+@pytest.mark.parametrize("reason", ["QUEUE_FULL", "CUSTOMER_QUOTA"])
+def test_it_waits_as_it_is_told_when_there_is_no_room_for_one(
+    reason: str, told: float | None, waits: float
+) -> None:
+    pace = Pace(1000)
+    for _ in range(MOST_WAITS):
+        assert pace.refused(refusal(reason, retry_after=told), 1) == waits
+    pace.accepted()
+    assert pace.refused(refusal(reason, retry_after=told), 1) == waits
+    for _ in range(MOST_WAITS - 1):
+        pace.refused(refusal(reason), 1)
+    with pytest.raises(OrderIntakeError, match="no"):
+        pace.refused(refusal(reason), 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "count"),
+    [
+        (refusal("INVALID_ORDER", field="requests[3].lines"), 1000),
+        (refusal("INVALID_ORDER", field="requests"), 1),
+        (refusal("REQUEST_ID_REUSED"), 1000),
+        (refusal("DRAINING"), 1000),
+        (refusal("", grpc.StatusCode.PERMISSION_DENIED), 1000),
+        (refusal("", grpc.StatusCode.RESOURCE_EXHAUSTED), 1),
+        (refusal("", grpc.StatusCode.UNAVAILABLE), 1000),
+    ],
+)
+def test_it_gives_up_where_neither_fewer_nor_later_helps(
+    error: OrderIntakeError, count: int
+) -> None:
+    with pytest.raises(OrderIntakeError) as caught:
+        Pace(1000).refused(error, count)
+    assert caught.value is error
+
+
+def test_a_wait_is_told_at_first_and_once_a_minute() -> None:
+    now = iter([0.0, 1.0, 59.0, 60.0, 61.0])
+    pace = Pace(1000, clock=lambda: next(now))
+    assert [pace.has_to_tell() for _ in range(5)] == [True, False, False, True, False]
