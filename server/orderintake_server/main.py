@@ -7,21 +7,24 @@ import os
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 
-from orderintake_server import config
+from orderintake_server import config, forks, handlers
 from orderintake_server.commands import COMMANDS
 from orderintake_server.errors import StartupFailed, StoreBroken
 from orderintake_server.service import running
 from orderintake_server.telemetry import configure_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from asyncio import AbstractEventLoop as Loop
+    from collections.abc import Callable, Coroutine
 
     from orderintake_server.config import Settings
+    from orderintake_server.handlers import Shop
 
 STUCK_SECONDS = 10.0
 """After the drain timeout, a stop takes a second or two; much later, a handler refuses to end."""
@@ -51,8 +54,9 @@ def main() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     sys.path.append(str(Path.cwd()))  # the handler may stand in the working directory
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings))
+        forks.contain()
+        shop = handlers.shop(settings.handler, settings.lifespan)
+        run_to_end(_serve(settings, shop), _loop_factory())
     except StartupFailed as failed:
         _exit(f"orderintake-server: {failed}", 1)
     except StoreBroken as broken:
@@ -61,10 +65,44 @@ def main() -> None:
     _exit("", 0)
 
 
-async def _serve(settings: Settings) -> None:
+def run_to_end(main: Coroutine[Any, Any, None], make_loop: Callable[[], Loop]) -> None:
+    """Run `main` to its end, whatever tasks and callbacks do that a handler leaves behind.
+
+    KeyboardInterrupt and SystemExit leave an event loop at once, wherever in it they are raised,
+    and anybody can stop one; then it goes on. Tasks that are left at the end get a moment to end.
+    """
+    loop = make_loop()
+    asyncio.set_event_loop(loop)
+    executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+    loop.set_default_executor(executor)
+    task = loop.create_task(main, name="main")
+    _run_until_done(loop, task)
+    left = asyncio.all_tasks(loop)
+    for one in left:
+        one.cancel()
+    if left:
+        _run_until_done(loop, loop.create_task(_wait_for(left)))
+    executor.shutdown(wait=False, cancel_futures=True)
+    task.result()
+
+
+def _run_until_done(loop: Loop, task: asyncio.Task[None]) -> None:
+    task.add_done_callback(lambda _: loop.stop())
+    while not task.done():
+        try:
+            loop.run_forever()
+        except (KeyboardInterrupt, SystemExit) as error:
+            log.exception("what a handler left behind cannot end the process", exc_info=error)
+
+
+async def _wait_for(tasks: set[asyncio.Task[Any]]) -> None:
+    await asyncio.wait(tasks, timeout=THREAD_SECONDS)
+
+
+async def _serve(settings: Settings, shop: Shop) -> None:
     """Run the service until a signal comes."""
     stop = _stop_signal()
-    async with running(settings) as service:
+    async with running(settings, shop=shop) as service:
         host = settings.listen.rpartition(":")[0]
         log.info("listening", address=f"{host}:{service.port}")
         await stop.wait()
@@ -99,12 +137,12 @@ def _exit_when_stuck(seconds: float) -> None:
     timer.start()
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory() -> Callable[[], Loop]:
     """Choose uvloop where it is installed: 15 to 80 % more unary calls."""
     try:
         import uvloop  # noqa: PLC0415 - optional
     except ImportError:
-        return None
+        return asyncio.new_event_loop
     return uvloop.new_event_loop
 
 
@@ -112,6 +150,7 @@ def _exit(message: str, code: int) -> NoReturn:
     """End the process, also when a sync handler's thread still runs: it cannot be ended."""
     if message:
         print(message, file=sys.stderr)  # noqa: T201 - for whoever started us
+    forks.let_children_end()
     for thread in _threads_to_join():
         thread.join(timeout=THREAD_SECONDS)
         if thread.is_alive():

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.config import Settings
-from orderintake_server.handlers import simulate
+from orderintake_server.handlers import Shop, simulate
 from orderintake_server.service import running
 from orderintake_server.store.sqlite.audit import audit
 
@@ -116,6 +116,7 @@ async def server(
     *,
     data: Path,
     handler: Callable[[OrderAttempt], Any] = simulate,
+    lifespan: Callable[[], Any] | None = None,
     **settings: Any,  # noqa: ANN401 - whatever Settings take
 ) -> AsyncIterator[ServerUnderTest]:
     """Run a server on a free port of 127.0.0.1 while inside; the store is kept in `data`.
@@ -127,9 +128,8 @@ async def server(
     """
     chosen = Settings(listen="127.0.0.1:0", data=data, **settings)
     under_test = ServerUnderTest(data)
-    async with running(
-        chosen, handler=handler, before=under_test.let_start, clock=under_test.clock
-    ) as service:
+    shop = Shop(handler=handler, before=under_test.let_start, lifespan=lifespan)
+    async with running(chosen, shop=shop, clock=under_test.clock) as service:
         under_test.address = f"127.0.0.1:{service.port}"
         under_test.clock.on_turn = service.look_at_clock
         try:

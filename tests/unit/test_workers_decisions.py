@@ -11,15 +11,13 @@ import pytest
 
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.dispatch.retries import RetryPolicy
-from orderintake_server.dispatch.workers import Reject, Retry
 from orderintake_server.domain import Completion, Event, Failure, Lease, State
-from orderintake_server.handlers import HandlerCalls, OrderAttempt
-from orderintake_server.ids import Ids
+from orderintake_server.handlers import OrderAttempt, Reject, Retry
 from orderintake_server.store.changes import Changes
 from support.changes import new, order, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore
-from support.hands import FOREVER, Hand, Handler, at_work
+from support.hands import FOREVER, Hand, Handler, at_work, called
 
 AT_ONCE = RetryPolicy(max_attempts=3, first_seconds=0.0)
 LATER = RetryPolicy(max_attempts=3, first_seconds=60.0)
@@ -168,8 +166,8 @@ async def test_a_sync_handler_that_takes_too_long_has_failed_though_its_thread_g
     def slow(attempt: OrderAttempt) -> None:
         goes_on.wait(timeout=50)
 
-    with HandlerCalls(slow, ids=Ids("0123abcd"), threads=1) as handler:
-        async with at_work(desk, handler, attempt_seconds=0.01):
+    with called(slow, attempt_seconds=0.01) as handler:
+        async with at_work(desk, handler):
             await desk.place(new(b""))
             await desk.completions.head_beyond(0)
         goes_on.set()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
+from orderintake_server import forks
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Connector:
 
     async def _connect(self, address: str) -> Connection:
         with failures(), _addresses():
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 address,
                 timeout=CONNECT_SECONDS,
                 command_timeout=CALL_SECONDS,
@@ -102,6 +103,9 @@ class Connector:
                 statement_cache_size=0 if self.is_pooled else STATEMENTS,
                 server_settings={} if self.is_pooled else SETTINGS,
             )
+        transport: asyncio.Transport = getattr(connection, "_transport")  # noqa: B009 - private
+        forks.note_peer(transport.get_extra_info("peername"))
+        return connection
 
     async def connect_many(self, most: int) -> asyncpg.Pool[asyncpg.Record]:
         """Make a pool of connections to read by, which change nothing that were to be reset."""
