@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from orderintake.work.contained import Contained, tried
@@ -66,8 +67,8 @@ def _unfit(handler: Callable[..., Any]) -> str:
             return "is a generator, of which nothing would ever run: it must not yield"
     try:
         signature = inspect.signature(handler)
-    except ValueError:  # some builtins do not tell
-        return ""
+    except ValueError as error:  # some builtins do not tell
+        return f"cannot be called: {error}" if isinstance(handler, partial) else ""
     try:
         signature.bind(object())
     except TypeError as error:
