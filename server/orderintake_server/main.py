@@ -26,6 +26,7 @@ from orderintake_server.telemetry import configure_log
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop as Loop
     from collections.abc import Callable, Coroutine
+    from types import FrameType
 
     from orderintake_server.config import Settings
     from orderintake_server.handlers import Shop
@@ -117,15 +118,18 @@ async def _serve(settings: Settings, shop: Shop) -> None:
 
 def _stop_signal() -> asyncio.Event:
     """Give an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
-    stop = asyncio.Event()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    heard: list[int] = []
 
-    def on_signal(number: int) -> None:
-        if stop.is_set():
+    def on_signal(number: int, _: FrameType | None) -> None:
+        heard.append(number)
+        if len(heard) > 1:
             os._exit(128 + number)  # nothing is lost: whatever was acknowledged is on disk
-        stop.set()
+        loop.call_soon_threadsafe(stop.set)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+        loop.add_signal_handler(number, lambda: None)  # it wakes the loop
+        signal.signal(number, on_signal)  # a loop's own handler is deaf while the loop is left
     return stop
 
 

@@ -1,9 +1,6 @@
 """P21: a real server whose handlers do the worst processes the orders beside, and stops with 0."""
 
 import asyncio
-import logging
-import os
-import signal
 from pathlib import Path
 from random import Random
 
@@ -11,13 +8,12 @@ import pytest
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake.work import OrderAttempt
 from orderintake_server.store.sqlite.audit import audit
 from support.handler_fuzz import ARGUMENTS, HANDLERS, batch, ends, faults
 from support.in_process import completions
 from support.orders import order
 from support.process import run_to_end, serving_process
-from support.replicas import replicas, until
+from support.replicas import replicas
 
 pytestmark = pytest.mark.seconds
 
@@ -45,36 +41,34 @@ async def test_p21_no_handler_is_noticed_by_replicas() -> None:
         assert [await replica.process.stops() for replica in (one, two)] == [0, 0]
 
 
+async def test_p21_a_stop_is_heard_whatever_handlers_left_behind(tmp_path: Path) -> None:
+    handler = ("--handler", "support.hostile:exits_all_the_time")
+    for turn in range(3):
+        async with serving_process(tmp_path / str(turn), *handler) as (server, stub):
+            await stub.PlaceOrder(order())
+            await completions(stub, 1)
+            assert await server.stops() == 0
+
+
 @pytest.mark.parametrize(
     ("path", "why"),
     [
         ("support.hostile:Words", "is a class"),
-        ("support.forking:told", "cannot be called"),
+        ("support.handler_fuzz:faults", "cannot be called"),
         ("support.hostile:_deep.nothing", "AttributeError"),
     ],
 )
 def test_a_handler_that_cannot_work_ends_the_start_with_the_reason(path: str, why: str) -> None:
     end = run_to_end("--handler", path, "--listen", "127.0.0.1:0")
-    if path == "support.forking:told":
-        assert "listening" in end.stderr or end.returncode == 1
     assert (end.returncode, why in end.stderr) == (1, True), end.stderr
-
-
-def blocks(order: OrderAttempt) -> None:
-    """Log, and hang for good when the order says so."""
-    logging.getLogger("kitchen").warning("bake")
-    if order.lines[0].sku == "hang":
-        signal.pause()
 
 
 async def test_hanging_threads_are_replaced_up_to_a_bound_and_then_orders_wait(
     tmp_path: Path,
 ) -> None:
     arguments = ("--workers", "1", "--attempt-timeout", "0.3", "--stuck-attempts", "2", *ONCE)
-    handler = ("--handler", "e2e_handlers:blocks", *arguments)
-    (tmp_path / "e2e_handlers.py").write_text(HANDLERS_OF_ITS_OWN)
-    env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])}
-    async with serving_process(tmp_path / "data", *handler, env=env) as (server, stub):
+    handler = ("--handler", "support.handlers:hangs", *arguments)
+    async with serving_process(tmp_path, *handler) as (server, stub):
         for sku in ("hang", "good", "hang", "good", "hang", "waits"):
             last = await stub.PlaceOrder(order(sku))
         found = await completions(stub, 5)
@@ -94,13 +88,3 @@ async def test_hanging_threads_are_replaced_up_to_a_bound_and_then_orders_wait(
             (one.order.order_id, "ada", 1) for one in found
         ]
         assert await server.stops() == 0
-
-
-HANDLERS_OF_ITS_OWN = """
-import logging, threading
-
-def blocks(order):
-    logging.getLogger("kitchen").warning("bake")
-    if order.lines[0].sku == "hang":
-        threading.Event().wait()
-"""

@@ -1,8 +1,11 @@
 """Handlers that do the worst: what they raise and return is drawn by chance."""
 
 import asyncio
+import contextlib
 import functools
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable, Generator
 from enum import Enum, IntEnum
 from random import Random
@@ -215,6 +218,19 @@ async def leaves_behind(order: OrderAttempt) -> None:
     loop.call_later(0.01, functools.partial(_raise, KeyboardInterrupt()))
     loop.call_soon(loop.stop)
     left.add(loop.create_task(_exits(), name="left"))
+
+
+async def exits_all_the_time(order: OrderAttempt) -> None:
+    """Succeed, and leave a thread behind that ends the loop all the time."""
+    loop = asyncio.get_running_loop()
+
+    def exits() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            while True:
+                loop.call_soon_threadsafe(sys.exit, 3)
+                time.sleep(0.001)
+
+    threading.Thread(target=exits, daemon=True).start()
 
 
 left: set[asyncio.Task[None]] = set()
