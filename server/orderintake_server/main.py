@@ -17,7 +17,8 @@ import structlog
 # looks at this when it is imported.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
-from orderintake_server import config, forks, handlers
+from orderintake.work import forks
+from orderintake_server import config, handlers
 from orderintake_server.commands import COMMANDS
 from orderintake_server.errors import StartupFailed, StoreBroken
 from orderintake_server.service import running

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orderintake_server import forks, handlers, parts
+from orderintake.work import forks
+from orderintake_server import handlers, parts
 from orderintake_server.api import methods
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.refusals import Refusals

@@ -69,8 +69,9 @@ async def test_hanging_threads_are_replaced_up_to_a_bound_and_then_orders_wait(
     arguments = ("--workers", "1", "--attempt-timeout", "0.3", "--stuck-attempts", "2", *ONCE)
     handler = ("--handler", "support.handlers:hangs", *arguments)
     async with serving_process(tmp_path, *handler) as (server, stub):
-        for sku in ("hang", "good", "hang", "good", "hang", "waits"):
-            last = await stub.PlaceOrder(order(sku))
+        for sku in ("hang", "good", "hang", "good", "hang"):
+            await stub.PlaceOrder(order(sku))
+        last = await stub.PlaceOrder(order("waits"))
         found = await completions(stub, 5)
         states = [one.order.state for one in found]
         assert states == [order_pb2.STATE_FAILED, order_pb2.STATE_SUCCEEDED] * 2 + [

@@ -31,7 +31,7 @@ class Words(str):
         raise SystemExit(2)
 
     def __len__(self) -> int:
-        return -1
+        raise MemoryError
 
     def encode(self, *_: object, **__: object) -> bytes:
         raise OSError

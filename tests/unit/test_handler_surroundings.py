@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import structlog
 
-from orderintake.work import OrderAttempt
+from orderintake.work import OrderAttempt, watch
 from orderintake.work import lifespan as lifespans
-from orderintake.work import watch
 from orderintake.work.finding import HandlerUnusable, check
 from orderintake.work.handlers import CallPolicy
 from orderintake.work.lifespan import lifespan
@@ -30,7 +29,7 @@ from support.hands import attempt_of
 IDS = Ids("0123abcd")
 
 
-def lease(**given: Any) -> Lease:
+def lease(**given: Any) -> Lease:  # noqa: ANN401 - whatever an order has
     order = Order(
         accept_sequence=7,
         customer_id="ada",
@@ -45,7 +44,7 @@ def lease(**given: Any) -> Lease:
     return Lease(order=order, crash_count=0)
 
 
-async def one(calls: HandlerCalls, **given: Any) -> None:
+async def one(calls: HandlerCalls, **given: Any) -> None:  # noqa: ANN401 - as above
     await calls.room()
     await calls(lease(**given), StopSignal())
 
@@ -161,7 +160,7 @@ async def logs_in_the_loop(order: OrderAttempt) -> None:
 
 @pytest.mark.parametrize("handler", [logs, logs_in_the_loop])
 async def test_a_handlers_log_names_its_order(
-    handler: Any, capsys: pytest.CaptureFixture[str]
+    handler: Callable[[OrderAttempt], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_log(form="json", level="info")  # here, where standard error is what is captured
     async with handler_calls(Shop(handler=handler), CallPolicy(), IDS) as calls:
@@ -229,12 +228,14 @@ def more(order: OrderAttempt, oven: int = 1, *rest: int, **names: int) -> None: 
         (only_by_name, "cannot be called with one argument"),
         (Kitchen.method, "cannot be called with one argument"),
         (Kitchen().many, "cannot be called with one argument"),
-        (partial(nothing, 1), "cannot be"),
+        (partial(*[only_by_name, 1]), "cannot be"),
         (Hostile(), "cannot be looked at: KeyboardInterrupt"),
     ],
     ids=str,
 )
-async def test_a_handler_that_could_process_no_order_is_refused(handler: Any, why: str) -> None:
+async def test_a_handler_that_could_process_no_order_is_refused(
+    handler: Callable[..., object], why: str
+) -> None:
     with pytest.raises(StartupFailed, match=f"handler 'shop:place' .*{why}"):
         async with handler_calls(Shop(name="shop:place", handler=handler), CallPolicy(), IDS):
             pass
@@ -243,7 +244,7 @@ async def test_a_handler_that_could_process_no_order_is_refused(handler: Any, wh
 @pytest.mark.parametrize(
     "handler", [Kitchen(), Kitchen().method, partial(more, oven=2), more, print, [].append], ids=str
 )
-def test_whatever_takes_one_argument_is_a_handler(handler: Any) -> None:
+def test_whatever_takes_one_argument_is_a_handler(handler: Callable[..., object]) -> None:
     check(handler, "shop:place")
 
 

@@ -67,6 +67,10 @@ class _Call:
         deadline = datetime.now(UTC) + timedelta(seconds=seconds)
         return replace(self.order, deadline=deadline, ends=self.began + seconds)
 
+    def seconds_left(self, seconds: float) -> float:
+        """Tell how much of its time is left; the time of one that has not begun never ends."""
+        return max(seconds - self.age(), 0 if self.began else BEGIN_SECONDS)
+
     def age(self) -> float:
         """Tell for how many seconds the handler has been at work."""
         return 0.0 if self.began is None else time.monotonic() - self.began
@@ -157,14 +161,12 @@ class HandlerCalls:
     async def _ends_in_time(self, work: asyncio.Task[Any], call: _Call) -> bool:
         """Wait until an attempt ends, or its time is over; False for that."""
         seconds = self._policy.attempt_seconds
-        left = seconds
-        while not work.done():
+        if seconds is None:
+            await asyncio.wait({work})
+            return True
+        while not work.done() and (left := call.seconds_left(seconds)):
             await asyncio.wait({work}, timeout=left)
-            if seconds is not None:
-                left = max(seconds - call.age(), 0 if call.began else BEGIN_SECONDS)
-                if not (left or work.done()):
-                    return False
-        return True
+        return work.done()
 
     def _late(self, work: asyncio.Task[Outcome]) -> Outcome:
         """Give the outcome of an attempt whose time is over: what it came to, if that is good."""

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
-from orderintake_server import forks
+from orderintake.work import forks
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 
 if TYPE_CHECKING:
