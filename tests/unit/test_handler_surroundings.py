@@ -213,6 +213,9 @@ def nothing() -> None: ...
 def only_by_name(*, order: OrderAttempt) -> None: ...
 
 
+BY_NAME: Callable[..., None] = only_by_name
+
+
 def more(order: OrderAttempt, oven: int = 1, *rest: int, **names: int) -> None: ...
 
 
@@ -228,7 +231,7 @@ def more(order: OrderAttempt, oven: int = 1, *rest: int, **names: int) -> None: 
         (only_by_name, "cannot be called with one argument"),
         (Kitchen.method, "cannot be called with one argument"),
         (Kitchen().many, "cannot be called with one argument"),
-        (partial(*[only_by_name, 1]), "cannot be"),
+        (partial(BY_NAME, 1), "cannot be"),
         (Hostile(), "cannot be looked at: KeyboardInterrupt"),
     ],
     ids=str,
