@@ -12,7 +12,7 @@ from orderintake_server.store.sqlite.audit import audit
 from support.handler_fuzz import ARGUMENTS, HANDLERS, batch, ends, faults
 from support.in_process import completions
 from support.orders import order
-from support.process import run_to_end, serving_process
+from support.process import run_to_end, server_process, serving_process
 from support.replicas import replicas
 
 pytestmark = pytest.mark.seconds
@@ -61,6 +61,14 @@ async def test_p21_a_stop_is_heard_whatever_handlers_left_behind(tmp_path: Path)
 def test_a_handler_that_cannot_work_ends_the_start_with_the_reason(path: str, why: str) -> None:
     end = run_to_end("--handler", path, "--listen", "127.0.0.1:0")
     assert (end.returncode, why in end.stderr) == (1, True), end.stderr
+
+
+async def test_a_handlers_module_is_loaded_before_the_loop_runs(tmp_path: Path) -> None:
+    module = "import asyncio\nasyncio.run(asyncio.sleep(0))\ndef place(order): pass\n"
+    (tmp_path / "looping_shop.py").write_text(module)
+    handler = ("--handler", "looping_shop:place")
+    with server_process(tmp_path / "data", *handler, cwd=tmp_path) as server:
+        assert await server.stops() == 0
 
 
 async def test_hanging_threads_are_replaced_up_to_a_bound_and_then_orders_wait(

@@ -14,6 +14,7 @@ from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.domain import Completion, Event, Failure, Lease, State
 from orderintake_server.handlers import OrderAttempt, Reject, Retry
 from orderintake_server.store.changes import Changes
+from orderintake_server.telemetry import configure_log
 from support.changes import new, order, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore
@@ -116,6 +117,18 @@ async def test_p11_what_a_handler_asks_for_counts_as_an_attempt(desk: Desk) -> N
     assert end.failure is not None
     assert end.failure.code == "HANDLER_ERROR"
     assert "another attempt after 0 s" in end.failure.message
+
+
+async def test_p11_the_last_retry_is_told_in_the_handlers_own_words(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_log(form="text", level="debug")  # to what is captured
+    retries = [Retry(after=0, code="OVEN_COLD", text="the oven is cold")] * 3
+    end = await the_end(desk, raising(*retries), AT_ONCE)
+    assert end.failure == Failure(code="OVEN_COLD", message="the oven is cold")
+    written = capsys.readouterr().err
+    assert written.count("code=OVEN_COLD") == 3
+    assert "Traceback" not in written
 
 
 @pytest.mark.parametrize("after", [-0.1, float("inf"), float("nan"), 1e300])
