@@ -30,8 +30,8 @@ def ends_its_child(order: OrderAttempt) -> None:
         child.start()
         time.sleep(seconds)
         child.terminate()
-        child.join(5)
-        assert child.exitcode == -15
+        child.join(30)
+        assert child.exitcode == -15, f"{child.pid} ended by {child.exitcode}"
 
 
 def starts_a_child(order: OrderAttempt) -> Struct:

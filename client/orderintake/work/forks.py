@@ -93,12 +93,13 @@ def _begin_child() -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _give_up_descriptors()
-    if _ours.loop is not None:  # a coroutine that awaits in the child would run the server's loop
-        with suppress(RuntimeError):
+    try:
+        _give_up_descriptors()
+        if _ours.loop is not None:  # a coroutine that awaits in the child would run on with it
             _ours.loop.call_soon(os._exit, 0)
-    _follow_server()
-    _release_signals()
+        _follow_server()
+    finally:
+        _release_signals()
 
 
 def _follow_server() -> None:
