@@ -21,7 +21,7 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-all test-slow coverage chaos bench check static format format-check \
+.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers bench check static format format-check \
 	lint types layers sizes protos protos-fresh sync sync-fresh pins clean
 
 help: ## Show this list
@@ -88,6 +88,9 @@ coverage: install ## Run all tests but the slow ones, and tell which lines they 
 
 chaos: install ## Kill, freeze and restart servers and database for SECONDS=300 (SEED=1)
 	@PYTHONPATH=tests .venv/bin/python -m support.chaos --seconds $(SECONDS) --seed $(SEED)
+
+fuzz-handlers: install ## Let handlers do the worst for SECONDS=300 (SEED=1); the server must not end
+	@PYTHONPATH=tests .venv/bin/python -m support.handler_fuzz --seconds $(SECONDS) --seed $(SEED)
 
 protos: .venv-protos/installed ## Generate the Python code of the protos
 	@rm -f $(GENERATED)/*_pb2*

@@ -104,6 +104,17 @@ class Settings(BaseSettings):
         default="orderintake_server.handlers:simulate",
         description="package.module:callable that processes an order, async or sync",
     )
+    lifespan: str = Field(
+        default="",
+        description="package.module:callable that gives a context manager, entered before the "
+        "first order and left after the last; its value is order.resources",
+    )
+    exception_text: bool = Field(
+        default=False, description="whether subscribers are told the text of a handler's exceptions"
+    )
+    stuck_attempts: int = Field(
+        default=32, ge=0, description="threads that hang in a handler and are replaced"
+    )
     queue_limit: int = Field(
         default=1_000_000,
         ge=1,

@@ -167,7 +167,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why an order failed: `code` for programs, `message` for people."""
+    """Why an order failed: `code` for programs, `message` for people.
+
+    What a handler says comes clean and cut: codes of 1 to 64 characters, messages of at most 1024.
+    """
 
     code: str
     message: str

@@ -3,56 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import inspect
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-from google.protobuf import any_pb2, duration_pb2
-from google.protobuf.message import Message
+import structlog
+from google.protobuf import duration_pb2
 
 from orderintake.v1 import order_pb2
-from orderintake_server.dispatch.workers import Reject, Retry
+from orderintake.work import OrderAttempt, Reject, Retry
+from orderintake.work import handlers as calling
+from orderintake.work.finding import HandlerUnusable, check, find
+from orderintake.work.handlers import CallPolicy
+from orderintake.work.lifespan import lifespan
 from orderintake_server.errors import StartupFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from orderintake_server.dispatch.attempts import StopSignal
+    from orderintake.work.attempt import StopSignal
+    from orderintake.work.outcome import Outcome
     from orderintake_server.domain import Lease
     from orderintake_server.ids import Ids
 
-__all__ = ["HandlerCalls", "OrderAttempt", "Reject", "Retry", "load", "simulate"]
+__all__ = [
+    "CallPolicy",
+    "HandlerCalls",
+    "OrderAttempt",
+    "Reject",
+    "Retry",
+    "Shop",
+    "load",
+    "shop",
+    "simulate",
+]
 
-RESULT_BYTES = 64 * 1024
-"""The largest result: with the largest order, it still fits in one message of a stream."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderAttempt:
-    """What a handler receives: the order as its caller placed it, and which attempt this is."""
-
-    order_id: str
-    customer_id: str
-    tier: order_pb2.Tier.ValueType
-    lines: Sequence[order_pb2.OrderLine]
-    labels: Mapping[str, str]
-    payload: any_pb2.Any | None
-    """The caller's own typed order, if it sent one: `payload.Unpack(message)` decodes it."""
-    accept_time: datetime
-    attempt: int
-    """1 at first; more after an attempt failed or crashed, which may have done part of its work."""
-    signal: StopSignal = field(repr=False)
-
-    @property
-    def cancel_requested(self) -> bool:
-        """Whether the order was cancelled meanwhile.
-
-        A sync handler may read this from time to time, and raise; an async handler is cancelled.
-        """
-        return self.signal.is_requested
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def simulate(order: OrderAttempt) -> None:
@@ -75,120 +62,117 @@ async def simulate(order: OrderAttempt) -> None:
     await asyncio.sleep(seconds)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """The shop's own code: its handler, and what it opens once for all orders."""
+
+    name: str = "handler"
+    """The handler's, as the log calls it."""
+    handler: Callable[[OrderAttempt], Any] = simulate
+    before: Callable[[OrderAttempt], Awaitable[None]] | None = None
+    """Awaited before the handler is called."""
+    lifespan: Callable[[], Any] | None = None
+    """Gives a context manager, whose value each order has as `order.resources`."""
+
+
 def load(path: str) -> Callable[[OrderAttempt], Any]:
     """Import the handler at `package.module:callable` and return it.
 
     Raises StartupFailed, which says what is wrong with the path, or what the import raised.
     """
-    module_name, colon, name = path.partition(":")
-    if not (module_name and colon and name):
-        raise StartupFailed(f"handler {path!r} must have the form package.module:callable")
     try:
-        loaded = importlib.import_module(module_name)
-        for part in name.split("."):
-            loaded = getattr(loaded, part)
-    except (Exception, SystemExit) as error:
-        raise StartupFailed(
-            f"handler {path!r} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
-    if not callable(loaded):
-        raise StartupFailed(f"handler {path!r} is not callable")
-    handler: Callable[[OrderAttempt], Any] = loaded
-    return handler
+        return find(path)
+    except HandlerUnusable as unusable:
+        raise StartupFailed(str(unusable)) from None
+
+
+def shop(handler: str, lifespan: str) -> Shop:
+    """Import what the settings name, before an event loop runs; an empty `lifespan` is none.
+
+    Raises StartupFailed for what is not there, and for a handler that could process no order.
+    """
+    try:
+        found = find(handler)
+        check(found, handler)
+        begin = find(lifespan, "lifespan") if lifespan else None
+    except HandlerUnusable as unusable:
+        raise StartupFailed(str(unusable)) from None
+    return Shop(name=handler, handler=found, lifespan=begin)
 
 
 class HandlerCalls:
     """Calls the shop's handler for each attempt, with the order decoded."""
 
-    def __init__(
-        self,
-        handler: Callable[[OrderAttempt], Any],
-        *,
-        ids: Ids,
-        threads: int,
-        before: Callable[[OrderAttempt], Awaitable[None]] | None = None,
-    ) -> None:
-        """Call `handler`, a sync one in one of `threads` threads; await `before` first, if any."""
-        self._handler = handler
-        self._before = before
+    def __init__(self, shop: Shop, policy: CallPolicy, *, ids: Ids, resources: Any = None) -> None:  # noqa: ANN401 - the shop's own
+        """Call the handler of `shop`; each order is given `resources`."""
+        self._calls = calling.HandlerCalls(shop.handler, policy, before=shop.before)
         self._ids = ids
-        self._is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
-            getattr(handler, "__call__", None)  # noqa: B004 - an object with an async __call__
-        )
-        self._threads = ThreadPoolExecutor(max(threads, 1), thread_name_prefix="handler")
-
-    async def __call__(self, lease: Lease, signal: StopSignal) -> bytes | None:
-        """Make one attempt; return the handler's result, encoded.
-
-        Raises whatever the handler raises, and Reject for a result that cannot be stored.
-        """
-        attempt = self._decoded(lease, signal)
-        if self._is_async:
-            self._cancel_on_request(signal)
-        if self._before is not None:
-            await self._before(attempt)
-        if self._is_async:
-            outcome = await self._handler(attempt)
-        else:
-            loop = asyncio.get_running_loop()
-            outcome = await loop.run_in_executor(self._threads, self._called, attempt)
-        return _encoded(await outcome if inspect.isawaitable(outcome) else outcome)
-
-    def _cancel_on_request(self, signal: StopSignal) -> None:
-        """Let the stop signal cancel the handler: at once, if the request has come already."""
-        task = asyncio.current_task()
-        if task is not None:
-            signal.on_request = task.cancel
-            if signal.is_requested:
-                task.cancel()
-
-    def _called(self, attempt: OrderAttempt) -> object:
-        """Call a sync handler; a StopIteration cannot be passed from a thread to a task."""
-        try:
-            return self._handler(attempt)
-        except StopIteration as error:
-            raise RuntimeError("the handler raised StopIteration") from error
+        self._resources = resources
 
     def __enter__(self) -> Self:
-        """Use it as a block: after the block, no more sync handlers start."""
+        """Use it as a block: behind it nothing more is started."""
+        self._calls.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Shut the threads down; a handler that still runs cannot be ended, and is left running."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Let the threads go; one that still runs cannot be ended, and is left behind."""
+        self._calls.__exit__()
+
+    async def room(self) -> None:
+        """Wait until one more attempt can be made: to be awaited before each call."""
+        await self._calls.room()
+
+    async def __call__(self, lease: Lease, signal: StopSignal) -> Outcome:
+        """Make one attempt; whatever the handler does, give its outcome.
+
+        What the handler logs names the order, its customer and the attempt; what the caller logs
+        until its next call names the order and the attempt. When the caller is cancelled, so is the
+        handler: raises CancelledError if it ends by that.
+        """
+        order = self._decoded(lease, signal)
+        context = structlog.contextvars
+        context.bind_contextvars(order_id=order.order_id, attempt=order.attempt)
+        with context.bound_contextvars(customer_id=order.customer_id):
+            return await self._calls(order)
 
     def _decoded(self, lease: Lease, signal: StopSignal) -> OrderAttempt:
-        order = order_pb2.Order.FromString(lease.order.content)
+        stored = lease.order
+        order = order_pb2.Order.FromString(stored.content)
         return OrderAttempt(
-            order_id=self._ids.order_id(lease.order.accept_sequence),
+            order_id=self._ids.order_id(stored.accept_sequence),
             customer_id=order.customer_id,
             tier=order.tier,
             lines=order.lines,
             labels=order.labels,
             payload=order.payload if order.HasField("payload") else None,
-            accept_time=datetime.fromtimestamp(lease.order.accept_time / 1e6, UTC),
-            attempt=lease.order.attempt_count,
+            accept_time=_time(stored.accept_time),
+            attempt=stored.attempt_count,
+            not_before=_time(stored.not_before) if stored.not_before else None,
+            expire_time=_time(stored.expire_time) if stored.expire_time else None,
+            redrive_of=self._ids.order_id(stored.redrive_of) if stored.redrive_of else "",
+            resources=self._resources,
             signal=signal,
         )
 
 
-def _encoded(outcome: object) -> bytes | None:
-    """Return what a handler returned as an encoded Any; raise Reject if it cannot be stored."""
-    if outcome is None:
-        return None
-    if not isinstance(outcome, Message):
-        raise Reject(
-            "RESULT_INVALID",
-            f"the handler returned {type(outcome).__name__}; it must return a protobuf message "
-            "or None",
-        )
-    packed = outcome if isinstance(outcome, any_pb2.Any) else any_pb2.Any()
-    if packed is not outcome:
-        packed.Pack(outcome)
-    encoded = packed.SerializeToString()
-    if len(encoded) > RESULT_BYTES:
-        raise Reject(
-            "RESULT_INVALID",
-            f"the handler returned {len(encoded)} bytes; a result has at most {RESULT_BYTES}",
-        )
-    return encoded
+def _time(microseconds: int) -> datetime:
+    """Give a time that Python can hold: the last one it can stands for those after it."""
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+@asynccontextmanager
+async def handler_calls(shop: Shop, policy: CallPolicy, ids: Ids) -> AsyncIterator[HandlerCalls]:
+    """Begin the shop's lifespan and give the calls of its handler; end both behind the block.
+
+    Raises StartupFailed when the handler could process no order, or the lifespan cannot begin.
+    """
+    try:
+        check(shop.handler, shop.name)
+        async with lifespan(shop.lifespan, shop.name) as resources:
+            with HandlerCalls(shop, policy, ids=ids, resources=resources) as calls:
+                yield calls
+    except HandlerUnusable as unusable:
+        raise StartupFailed(str(unusable)) from None

@@ -19,6 +19,7 @@ from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking
 from orderintake_server.errors import StartupFailed
+from orderintake_server.handlers import CallPolicy
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.store.base import Policy
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from orderintake_server.config import Settings
     from orderintake_server.dispatch.queues import Queue
+    from orderintake_server.handlers import Shop
     from orderintake_server.store.base import Store
 
     Clock = Callable[[], int]
@@ -142,7 +144,17 @@ def work_policy(settings: Settings) -> WorkPolicy:
             factor=settings.retry_factor,
             most_seconds=settings.retry_delay_limit,
         ),
+    )
+
+
+def call_policy(settings: Settings, shop: Shop) -> CallPolicy:
+    """Tell how the handler is called."""
+    return CallPolicy(
+        name=shop.name,
+        slots=settings.workers,
+        stuck=settings.stuck_attempts,
         attempt_seconds=settings.attempt_timeout or None,
+        tells_text=settings.exception_text,
     )
 
 

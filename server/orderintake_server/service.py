@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from orderintake.work import forks
 from orderintake_server import handlers, parts
 from orderintake_server.api import methods
 from orderintake_server.api.endpoints import Endpoints
@@ -26,12 +27,11 @@ from orderintake_server.rpc.server import rpc_server
 from orderintake_server.stream.log import CompletionLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from typing import Any
+    from collections.abc import AsyncIterator, Callable
 
     from orderintake_server.config import Settings
     from orderintake_server.dispatch.workers import Handler
-    from orderintake_server.handlers import OrderAttempt
+    from orderintake_server.handlers import Shop
     from orderintake_server.rpc.server import RpcServer
     from orderintake_server.store.base import Store
 
@@ -130,26 +130,23 @@ class Service:
 async def running(
     settings: Settings,
     *,
-    handler: Callable[[OrderAttempt], Any] | None = None,
-    before: Callable[[OrderAttempt], Awaitable[None]] | None = None,
+    shop: Shop | None = None,
     clock: Callable[[], int] | None = None,
 ) -> AsyncIterator[Running]:
     """Run the service while inside; on leaving, drain and stop it.
 
-    Before the port opens, every order that was in process when the last server ended waits again
-    or has ended. `handler` replaces the one that the settings name; `clock` replaces the real time,
-    in microseconds since 1970; `before` is awaited before each call of the handler.
+    All that was in process when the last server ended waits again before the port opens.
+    `shop` stands in for what the settings name, `clock` for the real time, in microseconds since
+    1970.
 
     Raises StartupFailed when the service cannot start. Raises StoreBroken when the store breaks
     while it runs; the block is then cancelled.
     """
-    handler = handler or handlers.load(settings.handler)
+    shop = shop or handlers.shop(settings.handler, settings.lifespan)
     async with parts.store(settings, clock) as store:
         _log_recovery(settings, store)
         ids = Ids(store.recovery.log_id)
-        with handlers.HandlerCalls(
-            handler, ids=ids, threads=settings.workers, before=before
-        ) as calls:
+        async with handlers.handler_calls(shop, parts.call_policy(settings, shop), ids) as calls:
             responses = Responses(ids, clock or parts.now)
             service = Service(store, settings, calls, responses, clock or parts.now)
             async with (
@@ -160,7 +157,10 @@ async def running(
                 service.start(tasks)
                 service.committer.on_reach = _health_reporter(server, tasks)
                 try:
-                    yield Running(port=server.port, look_at_clock=service.committer.look_at_clock)
+                    with forks.belongs(None if settings.store else settings.data, server.port):
+                        yield Running(
+                            port=server.port, look_at_clock=service.committer.look_at_clock
+                        )
                 finally:
                     service.intake.refuse_orders()
                     await server.announce_stop()

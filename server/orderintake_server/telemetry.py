@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 
@@ -26,6 +27,7 @@ def configure_log(*, form: str, level: str) -> None:
     }
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *renderers[form],
@@ -34,3 +36,27 @@ def configure_log(*, form: str, level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    _route_logging(renderers[form], level.upper())
+
+
+class _Routed(logging.StreamHandler[TextIO]):
+    """Writes what the standard library's `logging` is told: by handlers, and by libraries."""
+
+
+def _route_logging(renderers: list[structlog.typing.Processor], level: str) -> None:
+    """Let the standard library's log be written as our own is."""
+    routed = _Routed(sys.stderr)
+    routed.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[
+                structlog.stdlib.ExtraAdder(),
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [one for one in root.handlers if not isinstance(one, _Routed)] + [routed]
+    root.setLevel(level)

@@ -20,6 +20,7 @@ from support.remote_gate import remote_gate
 ANYWHERE = ("--listen", "127.0.0.1:0")
 
 ONCE = ("--max-attempts", "1")
+TOLD = ("--exception-text", "true")
 
 
 @pytest.mark.always
@@ -207,7 +208,7 @@ async def test_a_handler_that_raises_or_exits_fails_its_order_and_no_other(
     tmp_path: Path,
 ) -> None:
     skus = ("raise", "exit", "number", "cancel", "nothing")
-    arguments = ("--handler", "support.handlers:by_sku", "--workers", "1", *ONCE)
+    arguments = ("--handler", "support.handlers:by_sku", "--workers", "1", *ONCE, *TOLD)
     async with serving_process(tmp_path, *arguments) as (server, stub):
         for sku in skus:
             await stub.PlaceOrder(order(sku))

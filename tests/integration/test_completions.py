@@ -115,7 +115,7 @@ async def test_a_completion_tells_what_the_handler_returned_or_raised(tmp_path: 
             case _:
                 raise RuntimeError("no flour")
 
-    async with serving(tmp_path, handler=handler) as stub:
+    async with serving(tmp_path, handler=handler, exception_text=True) as stub:
         for sku in ("good", "bad", "odd"):
             await stub.PlaceOrder(order(sku))
         good, bad, odd = await completions(stub, 3)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -175,7 +176,8 @@ async def test_p11_a_failing_order_is_tried_again_and_then_has_failed(tmp_path: 
     async def failing(attempt: OrderAttempt) -> None:
         raise RuntimeError(f"attempt {attempt.attempt}")
 
-    async with shop(tmp_path, handler=failing, max_attempts=3, retry_delay=60.0) as here:
+    told: dict[str, Any] = {"max_attempts": 3, "retry_delay": 60.0, "exception_text": True}
+    async with shop(tmp_path, handler=failing, **told) as here:
         receipt = await here.stub.PlaceOrder(order())
         for attempt in (1, 2):
             await here.server.starts(attempt)

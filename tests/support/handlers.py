@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -49,6 +50,13 @@ async def ignores_cancelling(order: OrderAttempt) -> None:
     while True:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
+
+
+def hangs(order: OrderAttempt) -> None:
+    """Log, and block a thread for good when the first sku says so."""
+    logging.getLogger("kitchen").warning("bake")
+    if order.lines[0].sku == "hang":
+        threading.Event().wait()
 
 
 async def by_sku(order: OrderAttempt) -> object:

@@ -11,7 +11,7 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake.v1 import order_pb2
 from orderintake_server.config import Settings
-from orderintake_server.handlers import OrderAttempt, simulate
+from orderintake_server.handlers import OrderAttempt, Shop, simulate
 from orderintake_server.service import running
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def listening(
         **{"drain_timeout": 5.0, "vip_reserve": 0.0, **settings},
     )
     async with (
-        running(chosen, handler=handler) as service,
+        running(chosen, shop=Shop(handler=handler)) as service,
         grpc.aio.insecure_channel(f"127.0.0.1:{service.port}") as channel,
     ):
         yield f"127.0.0.1:{service.port}", api_grpc.OrderIntakeServiceStub(channel)

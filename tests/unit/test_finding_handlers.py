@@ -94,7 +94,7 @@ def test_a_path_of_another_form_is_refused(path: str) -> None:
         ("no_such_package.handlers:place", "ModuleNotFoundError: No module named"),
         ("orderintake_server.handlers:nothing", "AttributeError: .* 'nothing'"),
         ("orderintake_server.handlers:simulate.nothing", "AttributeError: .* 'nothing'"),
-        ("orderintake_server.handlers:RESULT_BYTES", "is not callable"),
+        ("orderintake_server.handlers:__doc__", "is not callable"),
         ("..:x", "cannot be loaded: TypeError"),
     ],
 )

@@ -11,10 +11,12 @@ import pytest
 from google.protobuf import any_pb2, wrappers_pb2
 
 from orderintake.v1 import order_pb2
+from orderintake.work.outcome import RESULT_BYTES, Kind, Outcome
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.domain import Lease, Order, State, Tier
-from orderintake_server.handlers import RESULT_BYTES, HandlerCalls, OrderAttempt, Reject
+from orderintake_server.handlers import HandlerCalls, OrderAttempt
 from orderintake_server.ids import Ids
+from support.hands import called
 
 IDS = Ids("0123abcd")
 DONE = wrappers_pb2.StringValue(value="done")
@@ -40,8 +42,21 @@ async def call(
     lease: Lease | None = None,
     signal: StopSignal | None = None,
 ) -> bytes | None:
+    """Call a handler once; give its result."""
+    outcome = await outcome_of(handler, lease, signal)
+    assert outcome.kind is Kind.SUCCEEDED, outcome
+    return outcome.result
+
+
+async def outcome_of(
+    handler: Callable[[OrderAttempt], Any],
+    lease: Lease | None = None,
+    signal: StopSignal | None = None,
+    **policy: Any,  # noqa: ANN401 - whatever a policy takes
+) -> Outcome:
     """Call a handler once."""
-    with HandlerCalls(handler, ids=IDS, threads=1) as calls:
+    with called(handler, IDS, **policy) as calls:
+        await calls.room()
         return await calls(lease or lease_of(), signal or StopSignal())
 
 
@@ -119,13 +134,29 @@ async def test_as_many_sync_handlers_run_at_once_as_there_are_workers() -> None:
     def handler(order: OrderAttempt) -> None:
         meet.wait(timeout=50)
 
-    with HandlerCalls(handler, ids=IDS, threads=3) as calls:
-        await asyncio.gather(*[calls(lease_of(), StopSignal()) for _ in range(3)])
+    with called(handler, slots=3) as calls:
+        await asyncio.gather(*[one_of(calls) for _ in range(3)])
     assert not meet.broken
 
 
-@pytest.mark.parametrize("error", [LookupError("none"), SystemExit(3), KeyError()])
-async def test_what_a_handler_raises_leaves_as_it_is(error: BaseException) -> None:
+async def one_of(calls: HandlerCalls) -> Outcome:
+    """Make one attempt of many."""
+    await calls.room()
+    return await calls(lease_of(), StopSignal())
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (LookupError("none"), "LookupError: none"),
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyError(), "KeyError"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (GeneratorExit(), "GeneratorExit"),
+        (asyncio.CancelledError(), "asyncio.exceptions.CancelledError"),
+    ],
+)
+async def test_what_a_handler_raises_is_its_outcome(error: BaseException, message: str) -> None:
     def sync(order: OrderAttempt) -> None:
         raise error
 
@@ -133,9 +164,9 @@ async def test_what_a_handler_raises_leaves_as_it_is(error: BaseException) -> No
         raise error
 
     for handler in (sync, in_loop):
-        with pytest.raises(type(error)) as raised:
-            await call(handler)
-        assert raised.value is error
+        outcome = await outcome_of(handler)
+        assert (outcome.kind, outcome.code) == (Kind.FAILED, "HANDLER_ERROR")
+        assert outcome.message == message
 
 
 async def test_a_stop_iteration_is_an_error_and_no_hang() -> None:
@@ -143,8 +174,9 @@ async def test_a_stop_iteration_is_an_error_and_no_hang() -> None:
         next(iter([]))
 
     for handler in (lambda order: next(iter(())), in_loop):
-        with pytest.raises(RuntimeError, match="raised StopIteration"):
-            await call(handler)
+        outcome = await outcome_of(handler)
+        assert outcome.kind is Kind.FAILED
+        assert "StopIteration" in outcome.message
 
 
 async def test_no_result_is_none() -> None:
@@ -160,9 +192,9 @@ async def test_a_message_is_packed_and_what_is_packed_is_left_alone() -> None:
 
 @pytest.mark.parametrize("outcome", [7, "done", b"", {}, False, DONE.__class__], ids=repr)
 async def test_anything_else_is_a_fault_of_the_handler(outcome: object) -> None:
-    with pytest.raises(Reject, match=f"returned {type(outcome).__name__};") as fault:
-        await call(lambda order: outcome)
-    assert fault.value.code == "RESULT_INVALID"
+    fault = await outcome_of(lambda order: outcome)
+    assert (fault.kind, fault.code) == (Kind.REJECTED, "RESULT_INVALID")
+    assert f"returned {type(outcome).__name__};" in fault.message
 
 
 async def test_a_result_at_its_limit_is_kept_and_a_byte_more_refused() -> None:
@@ -170,14 +202,14 @@ async def test_a_result_at_its_limit_is_kept_and_a_byte_more_refused() -> None:
     assert largest.ByteSize() == RESULT_BYTES
     assert await call(lambda order: largest) == largest.SerializeToString()
     largest.value += b"x"
-    with pytest.raises(Reject, match=f"returned {RESULT_BYTES + 1} bytes") as fault:
-        await call(lambda order: largest)
-    assert fault.value.code == "RESULT_INVALID"
+    fault = await outcome_of(lambda order: largest)
+    assert (fault.kind, fault.code) == (Kind.REJECTED, "RESULT_INVALID")
+    assert f"returned {RESULT_BYTES + 1} bytes" in fault.message
 
 
 async def test_behind_the_block_nothing_more_is_started() -> None:
-    with HandlerCalls(lambda _: None, ids=IDS, threads=1) as calls:
-        await calls(lease_of(), StopSignal())
+    with called(lambda _: None) as calls:
+        await one_of(calls)
     with pytest.raises(RuntimeError, match="after shutdown"):
         await calls(lease_of(), StopSignal())
 

@@ -12,6 +12,7 @@ from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
 from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking, Tier
+from orderintake_server.handlers import CallPolicy, Shop
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, OverCapacity
@@ -28,7 +29,7 @@ def test_a_head_start_is_told_in_microseconds_and_none_means_strict_priority() -
 
 def test_without_a_timeout_or_an_age_there_is_none() -> None:
     settings = Settings(attempt_timeout=0, max_connection_age=0, retention=0)
-    assert parts.work_policy(settings).attempt_seconds is None
+    assert parts.call_policy(settings, Shop()).attempt_seconds is None
     assert parts.rpc_settings(settings).connection_seconds is None
     assert parts.retention(settings, parts.now).due() is None
 
@@ -36,12 +37,15 @@ def test_without_a_timeout_or_an_age_there_is_none() -> None:
 def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:
     settings = Settings(
         workers=3, max_attempts=2, retry_delay=0.5, retry_factor=3, retry_delay_limit=9,
-        attempt_timeout=4, listen="[::1]:5", subscriber_timeout=7, max_connection_age=8,
+        attempt_timeout=4, stuck_attempts=5, exception_text=True,
+        listen="[::1]:5", subscriber_timeout=7, max_connection_age=8,
     )  # fmt: skip
     assert parts.work_policy(settings) == WorkPolicy(
         workers=3,
         retries=RetryPolicy(max_attempts=2, first_seconds=0.5, factor=3, most_seconds=9),
-        attempt_seconds=4,
+    )
+    assert parts.call_policy(settings, Shop(name="kitchen:prepare")) == CallPolicy(
+        name="kitchen:prepare", slots=3, stuck=5, attempt_seconds=4, tells_text=True
     )
     assert parts.rpc_settings(settings) == RpcSettings(
         listen="[::1]:5", subscriber_seconds=7, connection_seconds=8

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from google.protobuf import any_pb2
 
 from orderintake_server.dispatch.attempts import StopSignal
-from orderintake_server.dispatch.workers import Reject
 from orderintake_server.domain import Completion, Failure, Lease, State
+from orderintake_server.handlers import Reject
 from support.changes import new, strictly, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore
@@ -72,7 +73,7 @@ async def test_without_workers_orders_wait(desk: Desk) -> None:
 
 
 async def test_what_a_handler_returns_is_the_result(desk: Desk, store: FaultyStore) -> None:
-    results = [None, b"", b"result"]
+    results = [None, b"", any_pb2.Any(type_url="t", value=b"result").SerializeToString()]
 
     async def handler(lease: Lease, signal: StopSignal) -> bytes | None:
         return results[lease.order.accept_sequence - 1]

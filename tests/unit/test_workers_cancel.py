@@ -11,11 +11,10 @@ from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.domain import CancelOutcome, Lease, Order, State
 from orderintake_server.handlers import HandlerCalls, OrderAttempt, Reject
-from orderintake_server.ids import Ids
 from support.changes import log_of, new, order, state
 from support.desk import Desk, working
 from support.faulty import FaultyStore
-from support.hands import Hand, at_work
+from support.hands import Hand, at_work, called
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ class Shop:
 
 
 def calls(handler: Any) -> HandlerCalls:  # noqa: ANN401 - whatever a shop writes
-    return HandlerCalls(handler, ids=Ids("0123abcd"), threads=1)
+    return called(handler, slots=2)
 
 
 PLAIN = new(b"")

@@ -11,15 +11,14 @@ import pytest
 
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.dispatch.retries import RetryPolicy
-from orderintake_server.dispatch.workers import Reject, Retry
 from orderintake_server.domain import Completion, Event, Failure, Lease, State
-from orderintake_server.handlers import HandlerCalls, OrderAttempt
-from orderintake_server.ids import Ids
+from orderintake_server.handlers import OrderAttempt, Reject, Retry
 from orderintake_server.store.changes import Changes
+from orderintake_server.telemetry import configure_log
 from support.changes import new, order, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore
-from support.hands import FOREVER, Hand, Handler, at_work
+from support.hands import FOREVER, Hand, Handler, at_work, called
 
 AT_ONCE = RetryPolicy(max_attempts=3, first_seconds=0.0)
 LATER = RetryPolicy(max_attempts=3, first_seconds=60.0)
@@ -120,6 +119,18 @@ async def test_p11_what_a_handler_asks_for_counts_as_an_attempt(desk: Desk) -> N
     assert "another attempt after 0 s" in end.failure.message
 
 
+async def test_p11_the_last_retry_is_told_in_the_handlers_own_words(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_log(form="text", level="debug")  # to what is captured
+    retries = [Retry(after=0, code="OVEN_COLD", text="the oven is cold")] * 3
+    end = await the_end(desk, raising(*retries), AT_ONCE)
+    assert end.failure == Failure(code="OVEN_COLD", message="the oven is cold")
+    written = capsys.readouterr().err
+    assert written.count("code=OVEN_COLD") == 3
+    assert "Traceback" not in written
+
+
 @pytest.mark.parametrize("after", [-0.1, float("inf"), float("nan"), 1e300])
 def test_a_time_to_try_again_that_is_none_is_an_error_of_the_handler(after: float) -> None:
     with pytest.raises(ValueError, match="after"):
@@ -168,8 +179,8 @@ async def test_a_sync_handler_that_takes_too_long_has_failed_though_its_thread_g
     def slow(attempt: OrderAttempt) -> None:
         goes_on.wait(timeout=50)
 
-    with HandlerCalls(slow, ids=Ids("0123abcd"), threads=1) as handler:
-        async with at_work(desk, handler, attempt_seconds=0.01):
+    with called(slow, attempt_seconds=0.01) as handler:
+        async with at_work(desk, handler):
             await desk.place(new(b""))
             await desk.completions.head_beyond(0)
         goes_on.set()

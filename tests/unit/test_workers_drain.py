@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from google.protobuf import any_pb2
 
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.domain import Completion, Lease, State
@@ -11,6 +12,8 @@ from support.changes import new, order, state, waiting, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 from support.hands import FOREVER, Hand, at_work
+
+DONE = any_pb2.Any(type_url="t", value=b"just done").SerializeToString()
 
 
 @pytest.fixture
@@ -143,7 +146,7 @@ async def test_a_handler_that_ends_its_work_when_interrupted_has_done_it(
         try:
             return await hand(lease, signal)
         except asyncio.CancelledError:
-            return b"just done"
+            return DONE
 
     async with at_work(desk, handler) as workers:
         await desk.place(new())
@@ -152,7 +155,7 @@ async def test_a_handler_that_ends_its_work_when_interrupted_has_done_it(
     await desk.place()
     found = await store.find(1)
     assert isinstance(found, Completion)
-    assert (found.failure, found.result) == (None, b"just done")
+    assert (found.failure, found.result) == (None, DONE)
 
 
 async def test_a_handler_that_does_not_end_when_interrupted_is_left_behind(

@@ -264,15 +264,18 @@ class Failure(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """The kind of failure, for programs. "HANDLER_ERROR": the handler raised an
-    error. "ATTEMPT_TIMEOUT": the handler took too long. "RESULT_INVALID": what
-    the handler returned cannot be stored. "QUARANTINED": the process died too
-    often during attempts of this order. Or the handler's own code, when the
-    handler rejected the order.
+    """What kind of failure it is, for programs: 1 to 64 printable characters.
+    "HANDLER_ERROR": the handler raised. "ATTEMPT_TIMEOUT": it took too long.
+    "RESULT_INVALID": what it returned cannot be stored. "QUARANTINED": the
+    process died during its attempts, once too often. Or the handler's own
+    code, when it rejected the order, or asked for more attempts than there
+    are.
     """
     message: _builtins.str
-    """What happened, for people: the exception's type and text, cut at 1024
-    characters.
+    """What happened, for people, in at most 1024 characters: the handler's own
+    words, when it rejected the order or asked for another attempt. Of any
+    other exception its type and an incident id, by which the server's log
+    has the rest; or its type and text, where the server is set to tell them.
     """
     def __init__(
         self,

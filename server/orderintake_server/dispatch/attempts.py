@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from orderintake.work.attempt import StopSignal
 
+if TYPE_CHECKING:
     from orderintake_server.domain import Order
 
-
-class StopSignal:
-    """Tells one attempt that its order was cancelled; any thread may read it."""
-
-    def __init__(self) -> None:
-        """Begin without a request."""
-        self._event = threading.Event()
-        self.on_request: Callable[[], object] | None = None
-
-    @property
-    def is_requested(self) -> bool:
-        """Whether the attempt was asked to stop."""
-        return self._event.is_set()
-
-    def request(self) -> None:
-        """Ask the attempt to stop; a second request changes nothing."""
-        if not self._event.is_set():
-            self._event.set()
-            if self.on_request is not None:
-                self.on_request()
+__all__ = ["Attempts", "StopSignal"]
 
 
 class Attempts:

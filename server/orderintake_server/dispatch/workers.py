@@ -4,51 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import random
-import traceback
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
+from orderintake.work.outcome import Kind
 from orderintake_server.dispatch.retries import RetryPolicy
-from orderintake_server.domain import LONGEST_SECONDS, Ending, Event, Failure
+from orderintake_server.domain import Ending, Event, Failure
 
 if TYPE_CHECKING:
+    from orderintake.work.outcome import Outcome
     from orderintake_server.dispatch.attempts import Attempts, StopSignal
     from orderintake_server.dispatch.committer import Committer
     from orderintake_server.dispatch.estimate import ServiceTimes
     from orderintake_server.domain import Lease
 
-Handler = Callable[["Lease", "StopSignal"], Awaitable["bytes | None"]]
-"""Makes one attempt: returns its result (an encoded Any) or None, or raises."""
-
-HANDLER_ERROR = "HANDLER_ERROR"
-"""The code of a failure that the handler gave no code of its own."""
-MESSAGE_CHARACTERS = 1_024
-"""A failure's message is cut at this length: the completion log may keep it for ever."""
-
 log = structlog.get_logger()
 
 
-class Reject(Exception):
-    """Raised by a handler: the order has failed, and another attempt would not help."""
+class Handler(Protocol):
+    """What processes the attempts."""
 
-    def __init__(self, code: str, message: str) -> None:
-        """Fail the order with this `code`, for programs, and this `message`, for people."""
-        super().__init__(message)
-        self.code = code
+    async def room(self) -> None:
+        """Wait until one more attempt can be made."""
 
+    async def __call__(self, lease: Lease, signal: StopSignal) -> Outcome:
+        """Make one attempt; give its outcome, whatever it is.
 
-class Retry(Exception):
-    """Raised by a handler: try again later; this attempt counts."""
-
-    def __init__(self, *, after: float) -> None:
-        """Try again in `after` seconds: from 0 to a hundred years."""
-        if not 0 <= after <= LONGEST_SECONDS:
-            raise ValueError(f"after is {after}; it must be 0 to {LONGEST_SECONDS} seconds")
-        super().__init__(f"the handler asked for another attempt after {after} s")
-        self.after = after
+        Raises CancelledError when the caller was cancelled and the attempt ended by that.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +42,6 @@ class WorkPolicy:
 
     workers: int = 8
     retries: RetryPolicy = field(default_factory=RetryPolicy)
-    attempt_seconds: float | None = None
-    """How long one attempt may take; None: no limit."""
     interrupt_seconds: float = 2.0
     """How long a handler may clean up at shutdown, after it was cancelled."""
 
@@ -124,86 +107,55 @@ class Workers:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we run in a task; mypy cannot know
         self._idle.add(task)
-        lease = self._committer.next_order()
+        order: asyncio.Future[Lease] | None = None
         try:
-            return await lease
+            await self._handler.room()
+            order = self._committer.next_order()
+            return await order
         except asyncio.CancelledError:
-            if not lease.cancelled():  # the lease came at the same time as the cancellation
-                self._committer.release(lease.result())
+            if (
+                order is not None and not order.cancelled()
+            ):  # it was given an order at this very moment
+                self._committer.release(order.result())
             raise
         finally:
             self._idle.remove(task)
 
     async def _attempt(self, lease: Lease) -> Ending:
-        """Make one attempt in a task of its own, which can be cancelled without its worker."""
+        """Make one attempt; an order whose worker is being stopped waits again."""
         signal = self._attempts.begin(lease.order)
-        outcome = self._outcome(lease, signal)
-        work = asyncio.create_task(outcome, name=f"attempt-{lease.order.start_sequence}")
         try:
-            async with asyncio.timeout(self._policy.attempt_seconds):
-                return await work
-        except TimeoutError as error:
-            return self._failed(lease, error, self._too_long())
-        except asyncio.CancelledError as error:
-            if _is_being_stopped():
-                self._committer.release(lease)
-                raise
-            if signal.is_requested:
-                return Ending(event=Event.FAIL, failure=_CANCELLED)
-            return self._failed(lease, error, _failure(error))  # the handler cancelled itself
+            outcome = await self._handler(lease, signal)
+        except asyncio.CancelledError:
+            self._committer.release(lease)
+            raise
+        if outcome.kind is Kind.SUCCEEDED:
+            return Ending(result=outcome.result)
+        return self._failed(lease, outcome)
 
-    async def _outcome(self, lease: Lease, signal: StopSignal) -> Ending:
-        """Run the handler; whatever it raises is a failure of the order, not of the service."""
-        try:
-            return Ending(result=await self._handler(lease, signal))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code may raise anything
-            return self._failed(lease, error, _failure(error))
-
-    def _failed(self, lease: Lease, error: BaseException, failure: Failure) -> Ending:
-        """Return how a failed attempt ends: with a retry later, or with the order's failure."""
-        delay = self._delay_seconds(lease.tries, error)
+    def _failed(self, lease: Lease, outcome: Outcome) -> Ending:
+        """Tell what a failed attempt means: another one later, or the end."""
+        delay = self._delay_seconds(lease.tries, outcome)
+        reported = {"incident_id": outcome.incident_id, "exception": outcome.report}
         log.warning(
             "attempt failed",
             accept_sequence=lease.order.accept_sequence,
             attempt=lease.order.attempt_count,
-            code=failure.code,
+            code=outcome.code,
             retry_after=delay,
-            exc_info=error if failure.code == HANDLER_ERROR else None,
+            **(reported if outcome.report else {}),
         )
+        failure = Failure(code=outcome.code, message=outcome.message)
         if delay is None:
             return Ending(event=Event.FAIL, failure=failure)
         return Ending(event=Event.RETRY, failure=failure, retry_after=round(delay * 1e6))
 
-    def _too_long(self) -> Failure:
-        return Failure(
-            code="ATTEMPT_TIMEOUT",
-            message=f"the attempt took longer than {self._policy.attempt_seconds} s",
-        )
-
-    def _delay_seconds(self, tries: int, error: BaseException) -> float | None:
+    def _delay_seconds(self, tries: int, outcome: Outcome) -> float | None:
         retries = self._policy.retries
-        if isinstance(error, Reject):
+        if outcome.kind is Kind.REJECTED or tries >= retries.max_attempts:
             return None
-        if isinstance(error, Retry):
-            return error.after if tries < retries.max_attempts else None
-        return retries.delay_seconds(tries, random.random)
-
-
-_CANCELLED = Failure(code="CANCELLED", message="the order was cancelled")
-"""How an attempt ends that stopped when asked to; the store records it as CANCELLED."""
-
-
-def _is_being_stopped() -> bool:
-    """Whether this worker is being stopped; otherwise only its handler was cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _failure(error: BaseException) -> Failure:
-    """Return why an attempt failed, for any exception; its text may not even be valid Unicode."""
-    code = error.code if isinstance(error, Reject) else HANDLER_ERROR
-    if isinstance(error, Reject):
-        text = str(error)
-    else:
-        text = "".join(traceback.format_exception_only(error)).strip()
-    return Failure(code=code, message=text.encode(errors="replace").decode()[:MESSAGE_CHARACTERS])
+        return (
+            outcome.after
+            if outcome.after is not None
+            else retries.delay_seconds(tries, random.random)
+        )

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orderintake_server.config import Settings
-from orderintake_server.handlers import simulate
+from orderintake_server.handlers import Shop, simulate
 from orderintake_server.service import running
 from orderintake_server.store.sqlite.audit import audit
 
@@ -143,6 +143,7 @@ async def server(
     *,
     data: Path,
     handler: Callable[[OrderAttempt], Any] = simulate,
+    lifespan: Callable[[], Any] | None = None,
     patience: float = PATIENCE_SECONDS,
     **settings: Any,  # noqa: ANN401 - whatever Settings take
 ) -> AsyncIterator[ServerUnderTest]:
@@ -156,7 +157,8 @@ async def server(
     """
     chosen = Settings(listen="127.0.0.1:0", data=data, **settings)
     under_test = ServerUnderTest(data, patience=patience)
-    service = running(chosen, handler=handler, before=under_test.let_start, clock=under_test.clock)
+    shop = Shop(handler=handler, before=under_test.let_start, lifespan=lifespan)
+    service = running(chosen, shop=shop, clock=under_test.clock)
     async with AsyncExitStack() as stack:
         started = await _within(patience, "the server did not start", service.__aenter__())
         under_test.stops_within = chosen.drain_timeout + patience

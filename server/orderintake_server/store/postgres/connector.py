@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
+from orderintake.work import forks
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Connector:
 
     async def _connect(self, address: str) -> Connection:
         with failures(), _addresses():
-            return await asyncpg.connect(
+            connection = await asyncpg.connect(
                 address,
                 timeout=self.connect_seconds,
                 command_timeout=self.call_seconds,
@@ -106,6 +107,9 @@ class Connector:
                 statement_cache_size=0 if self.is_pooled else STATEMENTS,
                 server_settings={} if self.is_pooled else SETTINGS,
             )
+        transport: asyncio.Transport = getattr(connection, "_transport")  # noqa: B009 - private
+        forks.note_peer(transport.get_extra_info("peername"))
+        return connection
 
     async def fetch(self, connection: Lent, query: str, *values: object) -> list[Row]:
         """Give the rows of a query, which is a transaction of its own.

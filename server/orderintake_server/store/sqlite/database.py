@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 NAME = "orders.db"
 LOCK_NAME = "server.lock"
 CACHE_KIB = 16_384
-"""Page cache of one connection: it bounds the memory, however large the store is."""
+"""Page cache of one connection: a bound on memory, however large the store."""
+LEFT_BEHIND = " (which has ended: a process that it left behind holds its lock)"
 LOG_PAGES = 4_000
 """Pages (of 4 KiB) in the write-ahead log before a checkpoint copies them back: 16 MiB."""
 
@@ -45,13 +46,25 @@ def _lock(descriptor: int, directory: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid = os.pread(descriptor, 32, 0).decode().strip() or "unknown"
+        pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
         raise StartupFailed(
-            f"the data directory {directory} is in use by another orderintake-server, pid {pid}; "
+            f"the data directory {directory} is in use by another orderintake-server, pid {pid}"
+            f"{'' if _lives(pid) else LEFT_BEHIND}; "
             "stop that one, or give this one a directory of its own with --data"
         ) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+
+def _lives(pid: str) -> bool:
+    """Tell whether there is a process of this number; one that is no number may live."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OverflowError, PermissionError):
+        return True
+    return True
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

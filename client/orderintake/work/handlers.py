@@ -1,0 +1,258 @@
+"""Calls a handler for one attempt after the other: whatever comes out is a plain Outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from orderintake.work import finding
+from orderintake.work.contained import Contained
+from orderintake.work.outcome import Kind, Outcome, outcome_of
+from orderintake.work.threads import HandlerThread, HandlerThreads
+from orderintake.work.watch import LoopWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from orderintake.work.attempt import OrderAttempt
+
+NO_THREAD_SECONDS = 1.0
+"""So soon it is tried again to start a thread, when the system has none left."""
+BEGIN_SECONDS = 0.05
+"""So soon it is looked again whether a handler has been called, when its time is very short."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPolicy:
+    """How a handler is called."""
+
+    name: str = "handler"
+    """As the log calls it."""
+    slots: int = 1
+    """How many attempts are under way at once."""
+    stuck: int = 0
+    """How many more may be left behind that do not end; with more, orders wait until one ends."""
+    attempt_seconds: float | None = None
+    """How long an attempt may take, from the handler's call; None: as long as it likes."""
+    grace_seconds: float = 5.0
+    """How long a cancelled handler may tidy up before its slot goes on without it."""
+    tells_text: bool = False
+    """Whether the text of an exception that nobody expected is part of the outcome."""
+
+
+class _Call:
+    """One attempt under way."""
+
+    def __init__(self, order: OrderAttempt) -> None:
+        self.order = order
+        self.began: float | None = None
+        """When the handler was called, by `time.monotonic()`; None: not yet."""
+        self.thread: HandlerThread | None = None
+        self.outcome: Outcome | None = None
+        self.is_hanging = False
+
+    def begin(self, seconds: float | None) -> OrderAttempt:
+        """Note that the handler is called now; give it the order, and how long it may take."""
+        self.began = time.monotonic()
+        if seconds is None:
+            return self.order
+        deadline = datetime.now(UTC) + timedelta(seconds=seconds)
+        return replace(self.order, deadline=deadline, ends=self.began + seconds)
+
+    def seconds_left(self, seconds: float) -> float:
+        """Tell how much of its time is left; the time of one that has not begun never ends."""
+        return max(seconds - self.age(), 0 if self.began else BEGIN_SECONDS)
+
+    def age(self) -> float:
+        """Tell for how many seconds the handler has been at work."""
+        return 0.0 if self.began is None else time.monotonic() - self.began
+
+
+class HandlerCalls:
+    """The calls of one handler: a coroutine's in the event loop, all others in threads.
+
+    A block: behind it nothing more is called.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[OrderAttempt], Any],
+        policy: CallPolicy,
+        *,
+        before: Callable[[OrderAttempt], Awaitable[None]] | None = None,
+    ) -> None:
+        """Call `handler`; and `before` it another one, whose time does not count."""
+        self._handler = handler
+        self._policy = policy
+        self._before = before
+        self._is_async = finding.is_async(handler)
+        self._room = asyncio.Semaphore(policy.slots + policy.stuck)
+        self._active = 0
+        self._threads = HandlerThreads()
+        self._under_way: dict[asyncio.Task[Any], _Call] = {}
+        self._watch = LoopWatch(policy.name, self._order_of)
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        """Begin to watch the event loop."""
+        self._watch.start(asyncio.get_running_loop())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the threads go; one that still runs cannot be ended, and is left behind."""
+        self._is_closed = True
+        self._watch.stop()
+        self._threads.close()
+
+    async def room(self) -> None:
+        """Wait until one more attempt can be made: to be awaited before each call."""
+        if self._room.locked():
+            _log.error(
+                "orders wait: too many handlers do not end",
+                extra={"handler": self._policy.name, "stuck": len(self._threads.hanging)},
+            )
+        await self._room.acquire()
+        self._active += 1
+        while not (self._is_async or self._threads.has_room_for(self._active)):
+            _log.error("orders wait: the system has no thread left")
+            await asyncio.sleep(NO_THREAD_SECONDS)
+
+    async def __call__(self, order: OrderAttempt) -> Outcome:
+        """Make one attempt; whatever the handler does, give its outcome.
+
+        When the caller is cancelled, so is the handler: raises CancelledError if it ends by that.
+        """
+        if self._is_closed:
+            raise RuntimeError("the handler cannot be called after shutdown")
+        call = _Call(order)
+        work = asyncio.create_task(self._work(call), name=f"attempt {order.order_id}")
+        self._under_way[work] = call
+        work.add_done_callback(self._over)
+        try:
+            if is_late := not await self._ends_in_time(work, call):
+                work.cancel()
+                await asyncio.wait({work}, timeout=self._policy.grace_seconds)
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.wait({work})
+            if _result(work).is_stopped:
+                raise
+            return _result(work)
+        return self._late(work) if is_late else _heeded(_result(work), order)
+
+    def _order_of(self, task: asyncio.Task[Any]) -> OrderAttempt | None:
+        call = self._under_way.get(task)
+        return call.order if call else None
+
+    def _over(self, work: asyncio.Task[Any]) -> None:
+        """Make room for another attempt, unless a thread is still at this one."""
+        self._active -= 1
+        if not self._under_way.pop(work).is_hanging:
+            self._room.release()
+
+    async def _ends_in_time(self, work: asyncio.Task[Any], call: _Call) -> bool:
+        """Wait until an attempt ends, or its time is over; False for that."""
+        seconds = self._policy.attempt_seconds
+        if seconds is None:
+            await asyncio.wait({work})
+            return True
+        while not work.done() and (left := call.seconds_left(seconds)):
+            await asyncio.wait({work}, timeout=left)
+        return work.done()
+
+    def _late(self, work: asyncio.Task[Outcome]) -> Outcome:
+        """Give the outcome of an attempt whose time is over: what it came to, if that is good."""
+        if not work.done():
+            _log.error(
+                "a handler does not heed its cancellation; its slot goes on without it",
+                extra={"handler": self._policy.name},
+            )
+        elif (outcome := _result(work)).kind is Kind.SUCCEEDED:
+            return outcome
+        message = f"the attempt took longer than {self._policy.attempt_seconds} s"
+        return Outcome(kind=Kind.FAILED, code="ATTEMPT_TIMEOUT", message=message)
+
+    async def _work(self, call: _Call) -> Outcome:
+        """Run the handler; whatever it raises is the order's failure, not ours."""
+        value: object = None
+        with Contained() as calling:
+            if self._is_async:
+                _stop_by_signal(call)
+            if self._before is not None:
+                await self._before(call.order)
+            value = await (self._in_loop(call) if self._is_async else self._in_thread(call))
+        return call.outcome or self._outcome(value, calling.error)
+
+    def _outcome(self, value: object, error: BaseException | None) -> Outcome:
+        return outcome_of(value, error, tells_text=self._policy.tells_text)
+
+    async def _in_loop(self, call: _Call) -> object:
+        value = await self._handler(call.begin(self._policy.attempt_seconds))
+        return await value if inspect.isawaitable(value) else value
+
+    async def _in_thread(self, call: _Call) -> object:
+        """Call a handler in a thread; what it gives to be awaited is awaited here."""
+        call.thread = self._threads.take()
+        try:
+            value = await call.thread.run(partial(self._called, call))
+        except asyncio.CancelledError:
+            self._give_up(call, call.thread)
+            raise
+        if value is None:
+            return None
+        _stop_by_signal(call)
+        return await value
+
+    def _called(self, call: _Call) -> Awaitable[object] | None:
+        """Call the handler, in a thread; give what is to be awaited, or note the outcome."""
+        value = None
+        with Contained() as calling:
+            value = self._handler(call.begin(self._policy.attempt_seconds))
+            if inspect.isawaitable(value):
+                return value
+        call.outcome = self._outcome(value, calling.error)
+        return None
+
+    def _give_up(self, call: _Call, thread: HandlerThread) -> None:
+        """Leave a thread to its call; it counts as stuck until it comes back."""
+        call.is_hanging = True
+
+        def back() -> None:
+            self._room.release()
+            _log.warning("a handler's thread came back", extra=about | {"seconds": call.age()})
+
+        self._threads.give_up(thread, back)
+        about: dict[str, object] = {"handler": self._policy.name, "handler_thread": thread.name}
+        stuck = {"stuck": len(self._threads.hanging), "limit": self._policy.stuck}
+        _log.error("a handler's thread does not end; another takes its place", extra=about | stuck)
+
+
+def _stop_by_signal(call: _Call) -> None:
+    """Let the stop signal cancel the handler; a request that came before does so at once."""
+    task = asyncio.current_task()
+    if task is not None:
+        call.order.signal.on_request = task.cancel
+        if call.order.signal.is_requested:
+            task.cancel()
+
+
+def _result(work: asyncio.Task[Outcome]) -> Outcome:
+    """Give the outcome of an attempt that has ended, also of one that never began."""
+    if not work.cancelled():
+        return work.result()
+    return outcome_of(None, asyncio.CancelledError(), tells_text=False)
+
+
+def _heeded(outcome: Outcome, order: OrderAttempt) -> Outcome:
+    """Tell a handler that heeded the request to stop from one that cancelled itself."""
+    if not (outcome.is_stopped and order.cancel_requested):
+        return outcome
+    return Outcome(kind=Kind.REJECTED, code="CANCELLED", message="the order was cancelled")
