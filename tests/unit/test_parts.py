@@ -12,6 +12,7 @@ from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
 from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking, Tier
+from orderintake_server.rpc.limits import most_connections
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, OverCapacity
@@ -44,7 +45,10 @@ def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:
         attempt_seconds=4,
     )
     assert parts.rpc_settings(settings) == RpcSettings(
-        listen="[::1]:5", subscriber_seconds=7, connection_seconds=8
+        listen="[::1]:5",
+        subscriber_seconds=7,
+        connection_seconds=8,
+        most_connections=most_connections(3),
     )
 
 
