@@ -18,6 +18,7 @@ from orderintake_server.errors import FieldViolation, InvalidOrder
 from orderintake_server.ids import Ids
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.gate import ShutdownGate
+from support.hostile import framed, peer
 
 METHOD = "/orderintake.v1.OrderIntakeService/PlaceOrder"
 FOREVER = 3600.0
@@ -375,17 +376,53 @@ async def test_a_generator_is_ended_in_its_own_task_when_its_client_leaves() -> 
 
 
 @asynccontextmanager
-async def served(inner: Any) -> AsyncIterator[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]:  # noqa: ANN401
-    """Serve a method that is bound; give what calls it over a real channel."""
+async def listening(inner: Any, *, request_seconds: float = FOREVER) -> AsyncIterator[str]:  # noqa: ANN401
+    """Serve a method that is bound; give the address."""
     server = grpc.aio.server()
     handler: Any = grpc.unary_unary_rpc_method_handler(inner)
     services = {"orderintake.v1.OrderIntakeService": {"PlaceOrder": handler}}
-    server.add_generic_rpc_handlers((new_binder().handlers((), services),))
+    binder = new_binder(request_seconds=request_seconds)
+    server.add_generic_rpc_handlers((binder.handlers((), services),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield channel.unary_unary(METHOD)
+    yield f"127.0.0.1:{port}"
     await server.stop(0)
+
+
+@asynccontextmanager
+async def served(inner: Any) -> AsyncIterator[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]:  # noqa: ANN401
+    """Serve a method that is bound; give what calls it over a real channel."""
+    async with listening(inner) as address, grpc.aio.insecure_channel(address) as channel:
+        yield channel.unary_unary(METHOD)
+
+
+async def never_called(request: bytes, context: object) -> bytes:
+    raise AssertionError("there is no whole request")
+
+
+async def test_over_a_connection_a_call_that_never_sends_its_request_is_ended() -> None:
+    async with listening(never_called, request_seconds=0.05) as address, peer(address) as caller:
+        silent, half = caller.begin(METHOD), caller.begin(METHOD)
+        caller.send(half, framed(b"tea and cake")[:-4])
+        for answer in (await caller.answer(silent), await caller.answer(half)):
+            assert answer.headers["grpc-status"] == str(grpc.StatusCode.UNAVAILABLE.value[0])
+            assert "grpc-status-details-bin" in answer.headers
+
+
+async def test_over_a_connection_a_call_that_ends_without_a_request_is_told_so() -> None:
+    async with listening(never_called) as address, peer(address) as caller:
+        answer = await caller.ask(METHOD, b"")
+    assert answer.headers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
+
+
+async def test_over_a_connection_who_leaves_before_his_request_is_whole_costs_no_word() -> None:
+    async with listening(never_called) as address, peer(address) as caller:
+        with capture_logs() as log:
+            for _ in range(100):
+                caller.reset(caller.begin(METHOD))
+            answer = await caller.ask(METHOD, b"")
+    assert answer.headers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
+    assert log == []
 
 
 async def test_over_a_channel_a_cancellation_of_ours_is_answered() -> None:
