@@ -39,9 +39,12 @@ async def test_a_connection_without_a_call_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quickly(monkeypatch, "grpc.max_connection_idle_ms")
-    async with listening(tmp_path) as (address, _), asyncio.timeout(MOST_SECONDS):
-        async with peer(address) as idle:
-            await idle.is_closed.wait()
+    async with (
+        listening(tmp_path) as (address, _),
+        asyncio.timeout(MOST_SECONDS),
+        peer(address) as idle,
+    ):
+        await idle.is_closed.wait()
 
 
 async def test_a_connection_has_so_many_calls_at_once(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ class Summary:
         return (
             f"seed {self.seed}: {self.orders} orders, {self.ends.total()} completions ({ends}), "
             f"{self.starts} starts; {faults}; {self.restarts} restarts, {self.deaths} times taken "
-            f"for dead, {self.refusals} refusals, {self.cancelled} unasked CANCELLED, {self.replays} replays, {self.moves} moves; "
+            f"for dead, {self.refusals} refusals, {self.cancelled} unasked CANCELLED, "
+            f"{self.replays} replays, {self.moves} moves; "
             f"0 lost, 0 twice; all had ended {self.settle_seconds:.1f} s after the last fault"
         )
 
