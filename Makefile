@@ -51,6 +51,7 @@ bench: install ## Measure what orders, a backlog, subscribers and many servers c
 	@.venv/bin/python bench/stream.py
 	@.venv/bin/python bench/subscribers.py
 	@.venv/bin/python bench/leaks.py
+	@PYTHONPATH=tests .venv/bin/python bench/hostile.py
 	@.venv/bin/python bench/claims.py
 	@.venv/bin/python bench/flushes.py
 	@.venv/bin/python bench/replicas.py

@@ -89,10 +89,11 @@ class RequestIdReused(OrderIntakeError):
 class Unavailable(OrderIntakeError):
     """Not now: the queue is full, the server stops, its store fails, or no server answers.
 
-    By `reason`: QUEUE_FULL, DRAINING, STORAGE_UNAVAILABLE, or "" when no server answers, or one let
-    go of the call: then `code` is CANCELLED, though nothing here cancelled it. The automatic
-    retries are used up. An attempt whose answer was lost may have stored the order. Placing it
-    again with the same request_id is safe, and tells.
+    By `reason`: QUEUE_FULL, DRAINING, STORAGE_UNAVAILABLE, REQUEST_TOO_SLOW (it did not arrive
+    within 30 seconds), or "" when no server answers, or one let go of the call: then `code` is
+    CANCELLED, though nothing here cancelled it. The automatic retries are used up. An attempt
+    whose answer was lost may have stored the order. Placing it again with the same request_id is
+    safe, and tells.
     """
 
     @property
@@ -199,6 +200,8 @@ BY_REASON: dict[str, type[OrderIntakeError]] = {
     "CURSOR_OTHER_LOG": CursorRejected,
     "CURSOR_INVALID": CursorRejected,
     "SUBSCRIBER_TOO_SLOW": SubscriberTooSlow,
+    "REQUEST_TOO_SLOW": Unavailable,
+    "METHOD_UNKNOWN": OrderIntakeError,
     "INTERNAL": InternalError,
 }
 """The error that is raised for each reason of the contract."""

@@ -22,6 +22,8 @@ class Reason(Enum):
     CURSOR_OTHER_LOG = "CURSOR_OTHER_LOG"
     CURSOR_INVALID = "CURSOR_INVALID"
     SUBSCRIBER_TOO_SLOW = "SUBSCRIBER_TOO_SLOW"
+    REQUEST_TOO_SLOW = "REQUEST_TOO_SLOW"
+    METHOD_UNKNOWN = "METHOD_UNKNOWN"
     INTERNAL = "INTERNAL"
 
 
@@ -52,7 +54,7 @@ class InvalidOrder(Refusal):
     def __init__(self, violations: tuple[FieldViolation, ...]) -> None:
         """Refuse because of these violations; there is at least one."""
         first, more = violations[0], len(violations) - 1
-        text = f"{first.field}: {first.description}"
+        text = f"{first.field}: {first.description}" if first.field else first.description
         super().__init__(f"{text} (and {more} more)" if more else text)
         self.violations = violations
 
@@ -93,6 +95,12 @@ class StorageUnavailable(Unavailable):
     """The store cannot write now. Only a repeat shows whether the order was stored."""
 
     reason = Reason.STORAGE_UNAVAILABLE
+
+
+class RequestTooSlow(Unavailable):
+    """The request did not arrive in time."""
+
+    reason = Reason.REQUEST_TOO_SLOW
 
 
 class CustomerQuota(Refusal):
@@ -152,6 +160,12 @@ class SubscriberTooSlow(Refusal):
     """The subscriber no longer reads its stream."""
 
     reason = Reason.SUBSCRIBER_TOO_SLOW
+
+
+class MethodUnknown(Refusal):
+    """There is no such method here."""
+
+    reason = Reason.METHOD_UNKNOWN
 
 
 class StoreFull(Exception):

@@ -22,6 +22,7 @@ from orderintake.work import forks
 from orderintake_server import config, handlers
 from orderintake_server.commands import COMMANDS
 from orderintake_server.errors import StartupFailed, StoreBroken
+from orderintake_server.rpc.limits import raise_file_limit
 from orderintake_server.service import running
 from orderintake_server.telemetry import configure_log
 
@@ -62,6 +63,7 @@ def main() -> None:
         _exit(f"orderintake-server: {failed}", 2)
     configure_log(form=settings.log_format, level=settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
+    raise_file_limit()
     sys.path.append(str(Path.cwd()))  # the handler may be in the working directory
     try:
         forks.contain()

@@ -20,6 +20,7 @@ from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking
 from orderintake_server.errors import StartupFailed
 from orderintake_server.handlers import CallPolicy
+from orderintake_server.rpc.limits import most_connections
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.store.base import Policy
 
@@ -164,4 +165,5 @@ def rpc_settings(settings: Settings) -> RpcSettings:
         listen=settings.listen,
         subscriber_seconds=settings.subscriber_timeout,
         connection_seconds=settings.max_connection_age or None,
+        most_connections=most_connections(settings.workers),
     )

@@ -55,6 +55,8 @@ class Summary:
     restarts: int
     deaths: int
     refusals: int
+    cancelled: int
+    """Calls that ended CANCELLED, though nobody cancelled them: P19 allows a few at a stop."""
     replays: int
     moves: int
     settle_seconds: float
@@ -66,7 +68,8 @@ class Summary:
         return (
             f"seed {self.seed}: {self.orders} orders, {self.ends.total()} completions ({ends}), "
             f"{self.starts} starts; {faults}; {self.restarts} restarts, {self.deaths} times taken "
-            f"for dead, {self.refusals} refusals, {self.replays} replays, {self.moves} moves; "
+            f"for dead, {self.refusals} refusals, {self.cancelled} unasked CANCELLED, "
+            f"{self.replays} replays, {self.moves} moves; "
             f"0 lost, 0 twice; all had ended {self.settle_seconds:.1f} s after the last fault"
         )
 
@@ -172,6 +175,7 @@ class _Run:
             restarts=self._here.restarts,
             deaths=self._here.deaths,
             refusals=self._placers.refusals.total(),
+            cancelled=self._placers.refusals["CANCELLED"],
             replays=self._placers.replays,
             moves=self._mover.moves,
             settle_seconds=self._settle_seconds,

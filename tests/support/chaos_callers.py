@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TypeVar
 
+import grpc
+
 from orderintake import (
     AsyncClient,
     AsyncCompletions,
     Batch,
     Completion,
     DeadlineExceeded,
+    OrderIntakeError,
     PlaceOrderResponse,
     Unavailable,
 )
@@ -102,8 +105,16 @@ class Placers:
             while True:
                 try:
                     return await call(chance.choice(self._clients))
-                except (Unavailable, DeadlineExceeded) as error:
+                except OrderIntakeError as error:
+                    if not _may_be_repeated(error):
+                        raise
                     self.refusals[error.reason or error.code.name] += 1
+
+
+def _may_be_repeated(error: OrderIntakeError) -> bool:
+    """Tell whether another replica may answer; nobody here cancels, so CANCELLED says no more."""
+    is_cancelled = error.code is grpc.StatusCode.CANCELLED
+    return is_cancelled or isinstance(error, Unavailable | DeadlineExceeded)
 
 
 class Seen:

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import DecodeError, EncodeError
 from google.rpc import error_details_pb2, status_pb2
 from structlog.testing import capture_logs
 
@@ -16,6 +18,7 @@ from orderintake_server.errors import FieldViolation, InvalidOrder
 from orderintake_server.ids import Ids
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.gate import ShutdownGate
+from support.hostile_peer import framed, peer
 
 METHOD = "/orderintake.v1.OrderIntakeService/PlaceOrder"
 FOREVER = 3600.0
@@ -29,10 +32,18 @@ class Details(grpc.HandlerCallDetails):
 
 
 class Context:
-    """Keeps what a call was aborted with."""
+    """Sends one message as the request; keeps what a call was aborted with, and was written."""
 
-    def __init__(self) -> None:
+    def __init__(self, *requests: bytes) -> None:
         self.aborted: tuple[grpc.StatusCode, str, Any] | None = None
+        self.written: list[bytes] = []
+        self._requests = list(requests or (b"",))
+
+    async def read(self) -> Any:  # noqa: ANN401 - bytes, or EOF
+        return self._requests.pop(0) if self._requests else grpc.aio.EOF
+
+    async def write(self, message: bytes) -> None:
+        self.written.append(message)
 
     def time_remaining(self) -> float | None:
         return None
@@ -51,17 +62,27 @@ class Context:
         return info
 
 
-def new_binder(gate: ShutdownGate | None = None) -> Binder:
-    return Binder(Refusals(Ids("0123abcd")), gate or ShutdownGate(), write_seconds=FOREVER)
+def new_binder(gate: ShutdownGate | None = None, *, request_seconds: float = FOREVER) -> Binder:
+    return Binder(
+        Refusals(Ids("0123abcd")),
+        gate or ShutdownGate(),
+        write_seconds=FOREVER,
+        request_seconds=request_seconds,
+    )
 
 
 SHAPES = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 
 
 def bound(inner: Any, *, shape: str = "unary_unary", gate: ShutdownGate | None = None) -> Any:  # noqa: ANN401
-    """Bind a handler of gRPC's own kind; give its behaviour."""
+    """Bind a handler of gRPC's own kind; give what answers a call, by its context."""
     make = getattr(grpc, f"{shape}_rpc_method_handler")
-    return getattr(new_binder(gate).handler(METHOD, make(inner)), shape)
+    return partial(behaviour(new_binder(gate).handler(METHOD, make(inner))), None)
+
+
+def behaviour(handler: Any) -> Any:  # noqa: ANN401
+    """Give what gRPC calls: it reads the request by itself, whatever the method's shape."""
+    return handler.stream_stream if handler.response_streaming else handler.stream_unary
 
 
 def raising(error: BaseException, *, as_generator: bool) -> Any:  # noqa: ANN401
@@ -71,9 +92,9 @@ def raising(error: BaseException, *, as_generator: bool) -> Any:  # noqa: ANN401
         raise error
 
     async def generator(request: bytes, context: Context) -> AsyncIterator[bytes]:
-        if not request:
+        if request != b"none":
             raise error
-        yield request
+        yield b""
 
     return generator if as_generator else coroutine
 
@@ -85,7 +106,7 @@ async def aborted(
     context = Context()
     method = bound(raising(error, as_generator=as_generator), shape=shape)
     with pytest.raises(grpc.aio.AbortError):
-        await method(b"", context)
+        await method(context)
     assert context.aborted is not None
     return context
 
@@ -153,8 +174,7 @@ async def test_what_a_method_returns_is_left_alone() -> None:
     async def inner(request: bytes, context: Context) -> bytes:
         return request + b"!"
 
-    method = bound(inner)
-    assert await method(b"tea", Context()) == b"tea!"
+    assert await bound(inner)(Context(b"tea")) == b"tea!"
 
 
 async def test_an_abort_is_left_alone() -> None:
@@ -163,7 +183,7 @@ async def test_an_abort_is_left_alone() -> None:
 
     context = Context()
     with pytest.raises(grpc.aio.AbortError):
-        await bound(inner)(b"", context)
+        await bound(inner)(context)
     assert context.aborted is None
 
 
@@ -175,7 +195,7 @@ async def test_a_clients_cancellation_is_raised_again() -> None:
         await asyncio.sleep(FOREVER)
 
     context = Context()
-    call = asyncio.create_task(bound(inner)(b"", context))
+    call = asyncio.create_task(bound(inner)(context))
     await waits.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -194,16 +214,21 @@ async def test_the_last_calls_wait_until_the_gate_opens(shape: str) -> None:
 
     gate = ShutdownGate()
     gate.is_closed = True
-    call = asyncio.create_task(bound(inner, shape=shape, gate=gate)(b"", Context()))
+    call = asyncio.create_task(bound(inner, shape=shape, gate=gate)(Context()))
     await asyncio.sleep(0)
     assert not called.is_set()
     gate.open()
     assert await call == b"tea"
 
 
-async def test_an_unknown_method_is_left_unknown() -> None:
+async def test_an_unknown_method_is_refused_as_the_contract_says() -> None:
     handlers = new_binder().handlers((), {"grpc.health.v1.Health": {}})
-    assert handlers.service(Details()) is None
+    context = Context()
+    with pytest.raises(grpc.aio.AbortError):
+        await behaviour(handlers.service(Details()))(None, context)
+    assert context.aborted is not None
+    assert context.aborted[0] is grpc.StatusCode.UNIMPLEMENTED
+    assert context.info.reason == "METHOD_UNKNOWN"
 
 
 async def test_what_would_run_in_a_thread_unguarded_is_refused() -> None:
@@ -214,13 +239,111 @@ async def test_what_would_run_in_a_thread_unguarded_is_refused() -> None:
         new_binder().handler(METHOD, handler)
 
 
-async def test_the_deserializers_are_kept() -> None:
-    async def inner(request: bytes, context: Context) -> None: ...
+async def test_requests_are_decoded_and_answers_encoded_by_what_the_handler_says() -> None:
+    seen: list[bytes] = []
+
+    async def inner(request: bytes, context: Context) -> bytes:
+        seen.append(request)
+        return b"CAKE"
 
     handler: Any = grpc.unary_unary_rpc_method_handler(inner, bytes.upper, bytes.lower)
     found = new_binder().handler(METHOD, handler)
     assert found is not handler
-    assert (found.request_deserializer, found.response_serializer) == (bytes.upper, bytes.lower)
+    assert (found.request_deserializer, found.response_serializer) == (None, None)
+    assert await behaviour(found)(None, Context(b"tea")) == b"cake"
+    assert seen == [b"TEA"]
+
+
+async def test_each_message_of_a_streamed_request_is_decoded() -> None:
+    async def inner(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        async for request in requests:
+            yield request + b"!"
+
+    handler: Any = grpc.stream_stream_rpc_method_handler(inner, bytes.upper, bytes.lower)
+    context, found = Context(b"tea", b"cake"), new_binder().handler(METHOD, handler)
+    await behaviour(found)(None, context)
+    assert context.written == [b"TEA!", b"CAKE!"]
+    assert found.response_serializer is bytes.lower
+
+
+def no_message(request: bytes) -> bytes:
+    raise DecodeError(f"secret: {request!r}")
+
+
+def no_text(request: bytes) -> bytes:
+    return request.decode().encode()
+
+
+@pytest.mark.parametrize("decode", [no_message, no_text])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_request_that_cannot_be_read_is_a_refusal(shape: str, decode: Any) -> None:  # noqa: ANN401
+    async def inner(request: Any, context: Context) -> bytes:  # noqa: ANN401
+        return b"".join([part async for part in request]) if "stream_" in shape else request
+
+    make = getattr(grpc, f"{shape}_rpc_method_handler")
+    context, found = Context(b"\xff"), new_binder().handler(METHOD, make(inner, decode))
+    with pytest.raises(grpc.aio.AbortError):
+        await behaviour(found)(None, context)
+    assert context.aborted is not None
+    assert context.aborted[0] is grpc.StatusCode.INVALID_ARGUMENT
+    assert "secret" not in str(context.aborted)
+    assert context.info.reason == "INVALID_ORDER"
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_a_request_that_does_not_come_is_given_up(shape: str) -> None:
+    class Silent(Context):
+        async def read(self) -> bytes:
+            await asyncio.sleep(FOREVER)
+            return b""
+
+    async def inner(request: Any, context: Context) -> bytes:  # noqa: ANN401
+        return b"".join([part async for part in request]) if "stream_" in shape else request
+
+    make = getattr(grpc, f"{shape}_rpc_method_handler")
+    context, found = Silent(), new_binder(request_seconds=0.01).handler(METHOD, make(inner))
+    with pytest.raises(grpc.aio.AbortError):
+        await behaviour(found)(None, context)
+    assert context.info.reason == "REQUEST_TOO_SLOW"
+
+
+async def test_a_request_without_a_message_is_a_refusal() -> None:
+    async def inner(request: bytes, context: Context) -> bytes:
+        return request
+
+    context = Context(b"tea")
+    await context.read()
+    with pytest.raises(grpc.aio.AbortError):
+        await bound(inner)(context)
+    assert context.info.reason == "INVALID_ORDER"
+
+
+def cannot(_: object) -> bytes:
+    raise EncodeError("secret")
+
+
+async def test_p20_an_answer_that_cannot_be_encoded_is_a_bug() -> None:
+    async def inner(request: bytes, context: Context) -> bytes:
+        return request
+
+    handler: Any = grpc.unary_unary_rpc_method_handler(inner, None, cannot)
+    context = Context()
+    with capture_logs(), pytest.raises(grpc.aio.AbortError):
+        await behaviour(new_binder().handler(METHOD, handler))(None, context)
+    assert context.info.reason == "INTERNAL"
+    assert "secret" not in str(context.aborted)
+
+
+@pytest.mark.parametrize("bug", [MemoryError(), RecursionError(), SystemExit(3)])
+async def test_p20_no_bug_ends_the_process_or_leaves_as_it_is(bug: BaseException) -> None:
+    with capture_logs():
+        context = await aborted(bug)
+    assert context.info.reason == "INTERNAL"
+
+
+async def test_p20_an_error_that_cannot_even_be_told_is_internal() -> None:
+    context = await aborted(errors.OrderNotFound("\ud800 is no text"))
+    assert context.info.reason == "INTERNAL"
 
 
 async def test_a_generator_is_ended_in_its_own_task_when_its_client_leaves() -> None:
@@ -244,7 +367,7 @@ async def test_a_generator_is_ended_in_its_own_task_when_its_client_leaves() -> 
                 await asyncio.sleep(FOREVER)
 
     context = Stalled()
-    call = asyncio.create_task(bound(inner, shape="unary_stream")(b"", context))
+    call = asyncio.create_task(bound(inner, shape="unary_stream")(context))
     await context.stalled.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -253,17 +376,53 @@ async def test_a_generator_is_ended_in_its_own_task_when_its_client_leaves() -> 
 
 
 @asynccontextmanager
-async def served(inner: Any) -> AsyncIterator[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]:  # noqa: ANN401
-    """Serve a method that is bound; give what calls it over a real channel."""
+async def listening(inner: Any, *, request_seconds: float = FOREVER) -> AsyncIterator[str]:  # noqa: ANN401
+    """Serve a method that is bound; give the address."""
     server = grpc.aio.server()
     handler: Any = grpc.unary_unary_rpc_method_handler(inner)
     services = {"orderintake.v1.OrderIntakeService": {"PlaceOrder": handler}}
-    server.add_generic_rpc_handlers((new_binder().handlers((), services),))
+    binder = new_binder(request_seconds=request_seconds)
+    server.add_generic_rpc_handlers((binder.handlers((), services),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield channel.unary_unary(METHOD)
+    yield f"127.0.0.1:{port}"
     await server.stop(0)
+
+
+@asynccontextmanager
+async def served(inner: Any) -> AsyncIterator[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]:  # noqa: ANN401
+    """Serve a method that is bound; give what calls it over a real channel."""
+    async with listening(inner) as address, grpc.aio.insecure_channel(address) as channel:
+        yield channel.unary_unary(METHOD)
+
+
+async def never_called(request: bytes, context: object) -> bytes:
+    raise AssertionError("there is no whole request")
+
+
+async def test_over_a_connection_a_call_that_never_sends_its_request_is_ended() -> None:
+    async with listening(never_called, request_seconds=0.05) as address, peer(address) as caller:
+        silent, half = caller.begin(METHOD), caller.begin(METHOD)
+        caller.send(half, framed(b"tea and cake")[:-4])
+        for answer in (await caller.answer(silent), await caller.answer(half)):
+            assert answer.headers["grpc-status"] == str(grpc.StatusCode.UNAVAILABLE.value[0])
+            assert "grpc-status-details-bin" in answer.headers
+
+
+async def test_over_a_connection_a_call_that_ends_without_a_request_is_told_so() -> None:
+    async with listening(never_called) as address, peer(address) as caller:
+        answer = await caller.ask(METHOD, b"")
+    assert answer.headers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
+
+
+async def test_over_a_connection_who_leaves_before_his_request_is_whole_costs_no_word() -> None:
+    async with listening(never_called) as address, peer(address) as caller:
+        with capture_logs() as log:
+            for _ in range(100):
+                caller.reset(caller.begin(METHOD))
+            answer = await caller.ask(METHOD, b"")
+    assert answer.headers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
+    assert log == []
 
 
 async def test_over_a_channel_a_cancellation_of_ours_is_answered() -> None:

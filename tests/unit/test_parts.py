@@ -13,6 +13,7 @@ from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking, Tier
 from orderintake_server.handlers import CallPolicy, Shop
+from orderintake_server.rpc.limits import most_connections
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, OverCapacity
@@ -48,7 +49,10 @@ def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:
         name="kitchen:prepare", slots=3, stuck=5, attempt_seconds=4, tells_text=True
     )
     assert parts.rpc_settings(settings) == RpcSettings(
-        listen="[::1]:5", subscriber_seconds=7, connection_seconds=8
+        listen="[::1]:5",
+        subscriber_seconds=7,
+        connection_seconds=8,
+        most_connections=most_connections(3),
     )
 
 

@@ -12,7 +12,7 @@ from orderintake_server import errors
 from orderintake_server.api.refusals import CODES, ErrorReply, Refusals, internal
 from orderintake_server.errors import FieldViolation, InvalidOrder, Reason, RequestIdReused
 from orderintake_server.ids import Ids
-from orderintake_server.rpc.binder import Metadata, trailers
+from orderintake_server.rpc.status import Metadata, trailers
 
 IDS = Ids("0123abcd")
 REFUSED = Refusals(IDS)
@@ -42,6 +42,8 @@ def test_every_reason_has_the_contracts_code() -> None:
         "CURSOR_EXPIRED": "OUT_OF_RANGE",
         "CURSOR_INVALID": "INVALID_ARGUMENT",
         "SUBSCRIBER_TOO_SLOW": "ABORTED",
+        "REQUEST_TOO_SLOW": "UNAVAILABLE",
+        "METHOD_UNKNOWN": "UNIMPLEMENTED",
         "INTERNAL": "INTERNAL",
     }
     assert set(CODES) == set(Reason)
@@ -60,6 +62,8 @@ REFUSALS = [
     errors.CursorAhead("ahead"),
     errors.CursorOtherLog("other"),
     errors.CursorInvalid("no cursor"),
+    errors.RequestTooSlow("late"),
+    errors.MethodUnknown("none"),
 ]
 
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1borderintake/v1/errors.proto\x12\x0eorderintake.v1*\xfc\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_ORDER\x10\x01\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x02\x12\x1b\n\x17\x45RROR_REASON_QUEUE_FULL\x10\x03\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\x04\x12$\n ERROR_REASON_STORAGE_UNAVAILABLE\x10\x06\x12\x1f\n\x1b\x45RROR_REASON_CUSTOMER_QUOTA\x10\x07\x12 \n\x1c\x45RROR_REASON_ORDER_NOT_FOUND\x10\x08\x12\x1f\n\x1b\x45RROR_REASON_CURSOR_EXPIRED\x10\t\x12\x1d\n\x19\x45RROR_REASON_CURSOR_AHEAD\x10\n\x12!\n\x1d\x45RROR_REASON_CURSOR_OTHER_LOG\x10\x0b\x12\x1f\n\x1b\x45RROR_REASON_CURSOR_INVALID\x10\x0c\x12%\n!ERROR_REASON_ORDER_NOT_REDRIVABLE\x10\r\x12$\n ERROR_REASON_SUBSCRIBER_TOO_SLOW\x10\x0e\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x10\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1borderintake/v1/errors.proto\x12\x0eorderintake.v1*\xc0\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_ORDER\x10\x01\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x02\x12\x1b\n\x17\x45RROR_REASON_QUEUE_FULL\x10\x03\x12\x19\n\x15\x45RROR_REASON_DRAINING\x10\x04\x12$\n ERROR_REASON_STORAGE_UNAVAILABLE\x10\x06\x12\x1f\n\x1b\x45RROR_REASON_CUSTOMER_QUOTA\x10\x07\x12 \n\x1c\x45RROR_REASON_ORDER_NOT_FOUND\x10\x08\x12\x1f\n\x1b\x45RROR_REASON_CURSOR_EXPIRED\x10\t\x12\x1d\n\x19\x45RROR_REASON_CURSOR_AHEAD\x10\n\x12!\n\x1d\x45RROR_REASON_CURSOR_OTHER_LOG\x10\x0b\x12\x1f\n\x1b\x45RROR_REASON_CURSOR_INVALID\x10\x0c\x12%\n!ERROR_REASON_ORDER_NOT_REDRIVABLE\x10\r\x12$\n ERROR_REASON_SUBSCRIBER_TOO_SLOW\x10\x0e\x12!\n\x1d\x45RROR_REASON_REQUEST_TOO_SLOW\x10\x14\x12\x1f\n\x1b\x45RROR_REASON_METHOD_UNKNOWN\x10\x15\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'orderintake.v1.errors_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=48
-  _globals['_ERRORREASON']._serialized_end=556
+  _globals['_ERRORREASON']._serialized_end=624
 # @@protoc_insertion_point(module_scope)

@@ -25,9 +25,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent by the server."""
     ERROR_REASON_INVALID_ORDER: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. A field of the request is bad; nothing was stored. The
-    status also holds a google.rpc.BadRequest that names every bad field, 50
-    at the most.
+    """INVALID_ARGUMENT. A field of the request is bad, or the request cannot be
+    read at all; nothing was stored. The status also holds a
+    google.rpc.BadRequest that names every bad field, 50 at the most; the field
+    "" is the request as a whole.
     """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 2
     """ALREADY_EXISTS. The customer used this request_id before, for an order
@@ -76,9 +77,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     that the server ended the stream. It has missed nothing: resume from the
     last cursor.
     """
+    ERROR_REASON_REQUEST_TOO_SLOW: _ErrorReason.ValueType  # 20
+    """UNAVAILABLE. The call's request did not arrive within 30 seconds; nothing
+    was stored. With RetryInfo.
+    """
+    ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 21
+    """UNIMPLEMENTED. This server has no such method."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
-    """INTERNAL. A bug of the service. Metadata: `incident_id`. The server's log
-    has an entry with this id and the cause.
+    """INTERNAL. A bug of the service. Metadata: `incident_id`, which the
+    server's log names beside the cause.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -92,9 +99,10 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent by the server."""
 ERROR_REASON_INVALID_ORDER: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. A field of the request is bad; nothing was stored. The
-status also holds a google.rpc.BadRequest that names every bad field, 50
-at the most.
+"""INVALID_ARGUMENT. A field of the request is bad, or the request cannot be
+read at all; nothing was stored. The status also holds a
+google.rpc.BadRequest that names every bad field, 50 at the most; the field
+"" is the request as a whole.
 """
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 2
 """ALREADY_EXISTS. The customer used this request_id before, for an order
@@ -143,8 +151,14 @@ ERROR_REASON_SUBSCRIBER_TOO_SLOW: ErrorReason.ValueType  # 14
 that the server ended the stream. It has missed nothing: resume from the
 last cursor.
 """
+ERROR_REASON_REQUEST_TOO_SLOW: ErrorReason.ValueType  # 20
+"""UNAVAILABLE. The call's request did not arrive within 30 seconds; nothing
+was stored. With RetryInfo.
+"""
+ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 21
+"""UNIMPLEMENTED. This server has no such method."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
-"""INTERNAL. A bug of the service. Metadata: `incident_id`. The server's log
-has an entry with this id and the cause.
+"""INTERNAL. A bug of the service. Metadata: `incident_id`, which the
+server's log names beside the cause.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -41,6 +41,8 @@ CODES: dict[Reason, code_pb2.Code] = {
     Reason.CURSOR_OTHER_LOG: code_pb2.FAILED_PRECONDITION,
     Reason.CURSOR_INVALID: code_pb2.INVALID_ARGUMENT,
     Reason.SUBSCRIBER_TOO_SLOW: code_pb2.ABORTED,
+    Reason.REQUEST_TOO_SLOW: code_pb2.UNAVAILABLE,
+    Reason.METHOD_UNKNOWN: code_pb2.UNIMPLEMENTED,
     Reason.INTERNAL: code_pb2.INTERNAL,
 }
 

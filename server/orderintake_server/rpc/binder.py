@@ -10,26 +10,23 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from orderintake_server.api.access import ANYBODY
-from orderintake_server.errors import SubscriberTooSlow
+from orderintake_server.errors import MethodUnknown
+from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, write
+from orderintake_server.rpc.status import refuse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     from orderintake_server.api.methods import Method
-    from orderintake_server.api.refusals import ErrorReply, Refusals
+    from orderintake_server.api.refusals import Refusals
     from orderintake_server.rpc.gate import ShutdownGate
+    from orderintake_server.rpc.messages import Context, Decode
 
-    Context = grpc.aio.ServicerContext[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
-    Behaviour = Callable[[Any, Context], Awaitable[Any]]
-    """Answers a call: it returns the message; or it writes those of a stream and returns None."""
+    Encode = Callable[[Any], bytes]
+    Behaviour = Callable[[Context], Awaitable[Any]]
+    """Answers a call: it reads the request, and returns the encoded message or writes many."""
 
-Metadata = tuple[tuple[str, str | bytes], ...]
-
-ABORT_SECONDS = 5.0
-"""How long a call waits for its client to read the status."""
-
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _KINDS = {
     (False, False): "unary_unary",
     (False, True): "unary_stream",
@@ -46,27 +43,42 @@ class Handlers(grpc.GenericRpcHandler):
     which takes about 7 us a call.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
-        """Serve these methods and no others."""
+    def __init__(self, handlers: Mapping[str, Handler], unknown: Handler) -> None:
+        """Serve these methods; `unknown` answers calls of any other."""
         self._handlers = handlers
+        self._unknown = unknown
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
-        """Return the handler of a method; None: there is no such method."""
-        return self._handlers.get(handler_call_details.method)
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        """Give the handler of a method."""
+        return self._handlers.get(handler_call_details.method, self._unknown)
 
 
 class Binder:
     """Wraps each method, whatever its shape, with the caller, the shutdown gate and error mapping.
 
-    Refusals become their statuses, and bugs become INTERNAL with an incident id. A client's own
-    cancellation is passed on unchanged: to swallow it leaks memory (grpc#43360).
+    To gRPC every method takes a stream of bytes, so that a call is ours from its first header on:
+    its request is awaited for a bounded time, and read where an error of that is mapped too.
+    Refusals become their statuses, and bugs INTERNAL with an incident id. A client's own
+    cancellation passes through untouched: swallowing it leaks memory (grpc#43360).
     """
 
-    def __init__(self, refusals: Refusals, gate: ShutdownGate, *, write_seconds: float) -> None:
-        """Map errors with `refusals`; wait `write_seconds` for a client to read a message."""
+    def __init__(
+        self,
+        refusals: Refusals,
+        gate: ShutdownGate,
+        *,
+        write_seconds: float,
+        request_seconds: float = REQUEST_SECONDS,
+    ) -> None:
+        """Tell errors by `refusals`.
+
+        A client may take `request_seconds` to send each message of its request, and
+        `write_seconds` to take each message of a stream.
+        """
         self._refusals = refusals
         self._gate = gate
         self._write_seconds = write_seconds
+        self._request_seconds = request_seconds
 
     def handlers(
         self, methods: Iterable[Method], services: Mapping[str, Mapping[str, Handler]]
@@ -77,7 +89,7 @@ class Binder:
             for name, handler in handlers.items():
                 path = f"/{service}/{name}"
                 bound[path] = self.handler(path, handler)
-        return Handlers(bound)
+        return Handlers(bound, grpc.stream_unary_rpc_method_handler(self._guarded("", _unknown)))
 
     def method(self, method: Method) -> Handler:
         """Bind a row of the table."""
@@ -86,13 +98,11 @@ class Binder:
         def answer(request: Any, _: Context) -> Any:  # noqa: ANN401
             return endpoint(request, ANYBODY)
 
-        behaviour = self._streaming(answer) if method.gives_stream else answer
-        return _handler(
-            self._guarded(method.path, behaviour),
-            shape=(method.takes_stream, method.gives_stream),
-            deserializer=method.request.FromString,
-            serializer=_encoded if method.gives_stream else method.response.SerializeToString,
-        )
+        requests = self._requests(method.request.FromString, is_stream=method.takes_stream)
+        if method.gives_stream:
+            behaviour = self._streaming(requests, answer)
+            return self._stream(method.path, behaviour, _encoded)
+        return self._unary(method.path, requests, answer, method.response.SerializeToString)
 
     def handler(self, path: str, handler: Handler) -> Handler:
         """Bind a handler that was made elsewhere, of any shape.
@@ -101,94 +111,79 @@ class Binder:
         around it.
         """
         shape = (handler.request_streaming, handler.response_streaming)
-        behaviour = getattr(handler, _KINDS[shape])
-        if inspect.isasyncgenfunction(behaviour):
-            behaviour = self._streaming(behaviour)
-        elif not inspect.iscoroutinefunction(behaviour):
+        answer = getattr(handler, _KINDS[shape])
+        requests = self._requests(handler.request_deserializer, is_stream=shape[0])
+        if inspect.isasyncgenfunction(answer):
+            behaviour = self._streaming(requests, answer)
+        elif not inspect.iscoroutinefunction(answer):
             raise TypeError(f"{path} is neither a coroutine function nor an async generator")
-        return _handler(
+        elif not shape[1]:
+            return self._unary(path, requests, answer, handler.response_serializer)
+        else:
+            behaviour = _writing(requests, answer)
+        return self._stream(path, behaviour, handler.response_serializer)
+
+    def _requests(self, decode: Decode | None, *, is_stream: bool) -> Requests:
+        return Requests(decode or bytes, is_stream=is_stream, seconds=self._request_seconds)
+
+    def _unary(
+        self, path: str, requests: Requests, answer: Callable[..., Any], encode: Encode | None
+    ) -> Handler:
+        async def behaviour(context: Context) -> Any:  # noqa: ANN401
+            answered = await answer(await requests.of(context), context)
+            return encode(answered) if encode else answered
+
+        return grpc.stream_unary_rpc_method_handler(self._guarded(path, behaviour))
+
+    def _stream(self, path: str, behaviour: Behaviour, encode: Encode | None) -> Handler:
+        return grpc.stream_stream_rpc_method_handler(
             self._guarded(path, behaviour),
-            shape=shape,
-            deserializer=handler.request_deserializer,
-            serializer=handler.response_serializer,
+            response_serializer=encode,
         )
 
-    def _guarded(self, path: str, behaviour: Behaviour) -> Behaviour:
-        async def guarded(request: Any, context: Context) -> Any:  # noqa: ANN401
+    def _guarded(self, path: str, behaviour: Behaviour) -> Callable[[object, Context], Any]:
+        async def guarded(_: object, context: Context) -> Any:  # noqa: ANN401
             try:
                 if self._gate.is_closed:
                     await self._gate.wait()
-                return await behaviour(request, context)
-            except (Exception, asyncio.CancelledError) as error:
+                return await behaviour(context)
+            except (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
                     raise
-                await _abort(context, self._refusals.reply(error, method=path))
+                await refuse(context, self._refusals, error, method=path)
 
         return guarded
 
-    def _streaming(self, messages: Callable[[Any, Context], AsyncIterator[Any]]) -> Behaviour:
-        """Write what an async iterator yields; gRPC's own way to do this is slower."""
+    def _streaming(
+        self, requests: Requests, messages: Callable[[Any, Context], AsyncIterator[Any]]
+    ) -> Behaviour:
+        """Write what an async iterator gives: gRPC's own way of that is slower."""
 
-        async def behaviour(request: Any, context: Context) -> None:  # noqa: ANN401
-            stream: Any = messages(request, context)
+        async def behaviour(context: Context) -> None:
+            stream: Any = messages(await requests.of(context), context)
             async with aclosing(stream):
                 async for message in stream:
-                    await self._write(context, message)
+                    await write(context, message, seconds=self._write_seconds)
 
         return behaviour
 
-    async def _write(self, context: Context, message: Any) -> None:  # noqa: ANN401
-        """Write one message of a stream; wait for its reader at most `write_seconds`."""
-        try:
-            async with asyncio.timeout(self._write_seconds):
-                await context.write(message)
-        except TimeoutError:
-            raise SubscriberTooSlow(
-                f"nothing was read from this stream for {self._write_seconds:g} s; "
-                "resume from the last cursor"
-            ) from None
+
+def _writing(requests: Requests, answer: Callable[..., Any]) -> Behaviour:
+    """Let a coroutine function write its messages by itself."""
+
+    async def behaviour(context: Context) -> Any:  # noqa: ANN401
+        return await answer(await requests.of(context), context)
+
+    return behaviour
 
 
-def _handler(
-    behaviour: Behaviour,
-    *,
-    shape: tuple[bool, bool],
-    deserializer: Callable[[bytes], Any] | None,
-    serializer: Callable[[Any], bytes] | None,
-) -> Handler:
-    make: Callable[..., Handler] = getattr(grpc, f"{_KINDS[shape]}_rpc_method_handler")
-    return make(behaviour, request_deserializer=deserializer, response_serializer=serializer)
+async def _unknown(_: Context) -> None:
+    raise MethodUnknown("this server has no such method")
 
 
 def _encoded(message: Any) -> bytes:  # noqa: ANN401
     """Encode a message of a stream, unless its endpoint has encoded it."""
     return message if isinstance(message, bytes) else message.SerializeToString()
-
-
-async def _abort(context: Context, reply: ErrorReply) -> None:
-    """End a call with a status; a client that does not read now gets it when it reads again."""
-    code = _CODES[reply.status.code]
-    try:
-        async with asyncio.timeout(ABORT_SECONDS):
-            await context.abort(
-                code, reply.status.message, trailers(reply, context.time_remaining())
-            )
-    except TimeoutError:
-        raise grpc.aio.AbortError from None
-
-
-def trailers(reply: ErrorReply, seconds_left: float | None) -> Metadata:
-    """Return the trailing metadata for a status with its details.
-
-    `seconds_left` is the time until the caller's deadline. When a retry could not begin before it,
-    gRPC's own retries are told to stop; otherwise the caller would see DEADLINE_EXCEEDED and not
-    the reason.
-    """
-    details: Metadata = (("grpc-status-details-bin", reply.status.SerializeToString()),)
-    if reply.retry_after is None:
-        return details
-    is_too_late = seconds_left is not None and seconds_left * 1_000 <= reply.retry_after
-    return (*details, ("grpc-retry-pushback-ms", str(-1 if is_too_late else reply.retry_after)))
 
 
 def _is_clients_own(error: BaseException) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 QUIET_SECONDS = 0.05
-"""After so long without a new call, every caller that waits for an answer is at the gate."""
-MOST_SECONDS = 1.0
-"""Callers that do not wait for their answers may never pause; the gate waits for them so long.
+"""Without a new call for so long, every caller that waits for its answer is at the gate."""
+MOST_SECONDS = 3.0
+"""Callers who do not wait for their answers never grow quiet; so long they are waited for.
 
-A call of theirs that is on its way when the stop begins may still end CANCELLED.
+A connection has 128 calls at the gate at the most: one that makes more than 43 a second is full
+by then, and quiet too. Of the others a call may still end CANCELLED: one that is on its way in
+the millisecond between the begin of gRPC's stop and the moment at which its client hears of it.
 """
 
 

@@ -16,6 +16,7 @@ from orderintake_server.errors import StartupFailed
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.gate import ShutdownGate
 from orderintake_server.rpc.health import Health
+from orderintake_server.rpc.memory import trimming
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -38,6 +39,12 @@ OPTIONS = (
     # call must get our own answer, if need be QUEUE_FULL.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
+    # What one connection may set in motion. A call that was answered counts until Python lets go
+    # of it: without the second option, of the same size, bursts of well-behaved callers fail.
+    ("grpc.max_concurrent_streams", 128),
+    ("grpc.http2.max_deallocating_streams", 128),
+    ("grpc.server_handshake_timeout_ms", 10_000),  # a peer that says nothing goes
+    ("grpc.max_connection_idle_ms", 600_000),  # our clients connect again by themselves
 )
 AGE_GRACE_SECONDS = 5.0
 """How long calls may go on when their connection is too old; after that they are ended, as
@@ -50,13 +57,15 @@ STOP_SECONDS = 2.0
 class RpcSettings:
     """Where to serve, and how long to wait for clients.
 
-    `listen` is HOST:PORT, with port 0 for a free one. A subscriber has `subscriber_seconds` to read
-    a message. A connection is closed when it is `connection_seconds` old (None: never).
+    `listen` is HOST:PORT, port 0 for a free one. A subscriber has `subscriber_seconds` to take a
+    message; a connection grows `connection_seconds` old at the most (None: any age). Of more than
+    `most_connections` the newest are closed at once.
     """
 
     listen: str
     subscriber_seconds: float
     connection_seconds: float | None
+    most_connections: int
 
 
 class RpcServer:
@@ -103,7 +112,7 @@ async def rpc_server(
     gate = ShutdownGate()
     checks = Health(*NAMES)
     binder = Binder(refusals, gate, write_seconds=settings.subscriber_seconds)
-    server = grpc.aio.server(options=OPTIONS + _ages(settings))
+    server = grpc.aio.server(options=OPTIONS + _chosen(settings))
     server.add_generic_rpc_handlers((binder.handlers(methods, _standard_services(checks)),))
     try:
         port = server.add_insecure_port(settings.listen)
@@ -113,7 +122,8 @@ async def rpc_server(
     await checks.report(is_serving=True)
     started = RpcServer(server, port, checks, gate)
     try:
-        yield started
+        async with trimming():
+            yield started
     finally:
         await started.stop()
 
@@ -143,12 +153,14 @@ class _Collected:
         self.handlers[service] = handlers
 
 
-def _ages(settings: RpcSettings) -> tuple[tuple[str, int], ...]:
-    """Return the options that close old connections, with some time for their calls to end."""
+def _chosen(settings: RpcSettings) -> tuple[tuple[str, int], ...]:
+    """Give the options that bound the number of connections, and end those of age."""
     age = settings.connection_seconds
+    number = (("grpc.max_allowed_incoming_connections", settings.most_connections),)
     if age is None:
-        return ()
+        return number
     return (
+        *number,
         ("grpc.max_connection_age_ms", round(age * 1_000)),
         ("grpc.max_connection_age_grace_ms", round(min(age, AGE_GRACE_SECONDS) * 1_000)),
     )

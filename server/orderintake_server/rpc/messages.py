@@ -1,0 +1,69 @@
+"""The messages of a call: each is read and written within a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from orderintake_server.api.requests import decoded, unreadable
+from orderintake_server.errors import RequestTooSlow, SubscriberTooSlow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Decode = Callable[[bytes], Any]
+
+LEFT_SECONDS = 0.05
+"""Within so long after its last message a client that left has the call cancelled: it is told
+nothing, which would cost as much as an answer."""
+REQUEST_SECONDS = 30.0
+"""How long each message of a request may be on its way; the contract says so."""
+
+
+class Requests:
+    """The requests of one method, read from its calls."""
+
+    def __init__(self, decode: Decode, *, is_stream: bool, seconds: float) -> None:
+        """Read one message of each call, or where it `is_stream` all; each within `seconds`."""
+        self._decode = decode
+        self._is_stream = is_stream
+        self._seconds = seconds
+
+    async def of(self, context: Context) -> Any:  # noqa: ANN401
+        """Give the request of a call: a message, or an async iterator of them.
+
+        Raises InvalidOrder when it cannot be read, RequestTooSlow when it does not come.
+        """
+        if self._is_stream:
+            return self._all(context)
+        message = await self._next(context)
+        if message is grpc.aio.EOF:
+            await asyncio.sleep(LEFT_SECONDS)
+            raise unreadable("the request has no message")
+        return decoded(message, self._decode)
+
+    async def _all(self, context: Context) -> AsyncIterator[Any]:
+        while (message := await self._next(context)) is not grpc.aio.EOF:
+            yield decoded(message, self._decode)
+
+    async def _next(self, context: Context) -> Any:  # noqa: ANN401
+        """Wait for the next message: its bytes, or EOF."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await context.read()
+        except TimeoutError:
+            raise RequestTooSlow(f"the request did not arrive within {self._seconds:g} s") from None
+
+
+async def write(context: Context, message: Any, *, seconds: float) -> None:  # noqa: ANN401
+    """Write one message of a stream. Raises SubscriberTooSlow when its reader takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            await context.write(message)
+    except TimeoutError:
+        raise SubscriberTooSlow(
+            f"nothing was taken of this stream for {seconds:g} s; go on from the last cursor"
+        ) from None
