@@ -71,6 +71,22 @@ async def test_a_handlers_module_is_loaded_before_the_loop_runs(tmp_path: Path) 
         assert await server.stops() == 0
 
 
+async def test_a_handler_that_blocks_the_loop_is_named_in_the_log(tmp_path: Path) -> None:
+    names = ("--handler", "support.handlers:blocks_the_loop", "--lifespan", "support.handlers:oven")
+    async with serving_process(tmp_path, *names) as (server, stub):
+        receipt = await stub.PlaceOrder(order())
+        (end,) = await completions(stub, 1)
+        assert end.order.state == order_pb2.STATE_SUCCEEDED
+        assert await server.stops() == 0
+    told = [entry for entry in server.log if "event loop is blocked" in str(entry["event"])]
+    assert told[0]["order_id"] == receipt.order.order_id
+    assert told[0]["handler"] == "support.handlers:blocks_the_loop"
+    assert "support/handlers.py" in str(told[0]["line"])
+    events = server.events()
+    assert events.index("oven on") < events.index("listening")
+    assert events.index("stopping") < events.index("oven off") < events.index("stopped")
+
+
 async def test_hanging_threads_are_replaced_up_to_a_bound_and_then_orders_wait(
     tmp_path: Path,
 ) -> None:

@@ -7,6 +7,8 @@ import logging
 import os
 import sys
 import threading
+import time
+from collections.abc import AsyncIterator
 
 from google.protobuf.struct_pb2 import Struct
 
@@ -57,6 +59,20 @@ def hangs(order: OrderAttempt) -> None:
     logging.getLogger("kitchen").warning("bake")
     if order.lines[0].sku == "hang":
         threading.Event().wait()
+
+
+@contextlib.asynccontextmanager
+async def oven() -> AsyncIterator[str]:
+    """Open what all orders need."""
+    logging.getLogger("kitchen").warning("oven on")
+    yield "oven"
+    logging.getLogger("kitchen").warning("oven off")
+
+
+async def blocks_the_loop(order: OrderAttempt) -> None:
+    """Do what no async handler should, though it has an oven."""
+    assert order.resources == "oven"
+    time.sleep(2.5)  # noqa: ASYNC251 - that is it
 
 
 async def by_sku(order: OrderAttempt) -> object:

@@ -1,6 +1,7 @@
 """Around a handler: what it opens, what it logs, how it is refused, and what blocks the loop."""
 
 import asyncio
+import itertools
 import json
 import logging
 import time
@@ -116,7 +117,7 @@ async def test_a_lifespan_that_cannot_begin_ends_the_start(error: BaseException)
             pass
 
 
-@pytest.mark.parametrize("made", [None, 7, "pool", object()], ids=repr)
+@pytest.mark.parametrize("made", [None, 7, "pool", object()], ids=itertools.count())
 async def test_a_lifespan_that_is_none_ends_the_start(made: object) -> None:
     with pytest.raises(HandlerUnusable, match="cannot begin"):
         async with lifespan(lambda: made, "shop:place"):
@@ -234,7 +235,7 @@ def more(order: OrderAttempt, oven: int = 1, *rest: int, **names: int) -> None: 
         (partial(BY_NAME, 1), "cannot be"),
         (Hostile(), "cannot be looked at: KeyboardInterrupt"),
     ],
-    ids=str,
+    ids=itertools.count(),
 )
 async def test_a_handler_that_could_process_no_order_is_refused(
     handler: Callable[..., object], why: str
@@ -245,7 +246,9 @@ async def test_a_handler_that_could_process_no_order_is_refused(
 
 
 @pytest.mark.parametrize(
-    "handler", [Kitchen(), Kitchen().method, partial(more, oven=2), more, print, [].append], ids=str
+    "handler",
+    [Kitchen(), Kitchen().method, partial(more, oven=2), more, print, [].append],
+    ids=itertools.count(),
 )
 def test_whatever_takes_one_argument_is_a_handler(handler: Callable[..., object]) -> None:
     check(handler, "shop:place")
