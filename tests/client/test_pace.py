@@ -19,12 +19,15 @@ DEFINITE = {
     "CURSOR_AHEAD",
     "CURSOR_OTHER_LOG",
     "CURSOR_INVALID",
+    "METHOD_UNKNOWN",
 }
 CODES = {
     "QUEUE_FULL": grpc.StatusCode.UNAVAILABLE,
     "DRAINING": grpc.StatusCode.UNAVAILABLE,
     "STORAGE_UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
     "SUBSCRIBER_TOO_SLOW": grpc.StatusCode.ABORTED,
+    "REQUEST_TOO_SLOW": grpc.StatusCode.UNAVAILABLE,
+    "METHOD_UNKNOWN": grpc.StatusCode.UNIMPLEMENTED,
     "INTERNAL": grpc.StatusCode.INTERNAL,
     "CUSTOMER_QUOTA": grpc.StatusCode.RESOURCE_EXHAUSTED,
 }

@@ -65,5 +65,5 @@ async def write(context: Context, message: Any, *, seconds: float) -> None:  # n
             await context.write(message)
     except TimeoutError:
         raise SubscriberTooSlow(
-            f"nothing was taken of this stream for {seconds:g} s; go on from the last cursor"
+            f"nothing was read from this stream for {seconds:g} s; resume from the last cursor"
         ) from None
