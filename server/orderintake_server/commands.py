@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orderintake_server import config, parts
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
@@ -19,13 +19,23 @@ if TYPE_CHECKING:
 
     from orderintake_server.store.audit import Finding
 
-Address = Annotated[str, AfterValidator(config.database)]
-
 
 class _Command(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="ORDERINTAKE_", extra="ignore", cli_show_env_vars=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read no variable without our prefix: FROM and TO belong to whoever set them."""
+        return init_settings, config.PrefixedVariables(settings_cls)
 
 
 _Asked = TypeVar("_Asked", bound=_Command)
@@ -37,14 +47,16 @@ class Audit(_Command):
     Exit code 0: every rule holds; 1: a rule is broken; 2: there is no store to check.
     """
 
-    data: Path = Field(default=Path("data"), description="directory of the store")
-    store: Address = Field(default="", description="or its database: postgresql://…", repr=False)
+    data: config.Directory = Field(default=Path("data"), description="directory of the store")
+    store: config.Database = Field(
+        default="", description="or its database: postgresql://…", repr=False
+    )
 
 
 class Migrate(_Command):
     """Make the store in a database, or bring it up to date; servers may be using it."""
 
-    store: Address = Field(description="the database: postgresql://…", repr=False)
+    store: config.Database = Field(description="the database: postgresql://…", repr=False)
 
 
 class Copy(_Command):
@@ -53,8 +65,14 @@ class Copy(_Command):
     Order ids, cursors and request_ids stay the same: clients can go on using them.
     """
 
-    source: str = Field(alias="from", description="directory or postgresql://…", repr=False)
-    target: str = Field(alias="to", description="directory or postgresql://…", repr=False)
+    model_config = SettingsConfigDict(cli_show_env_vars=False)
+
+    source: config.AnyStore = Field(
+        alias="from", description="directory or postgresql://… [env: ORDERINTAKE_FROM]", repr=False
+    )
+    target: config.AnyStore = Field(
+        alias="to", description="directory or postgresql://… [env: ORDERINTAKE_TO]", repr=False
+    )
 
 
 def _audit(settings: Audit) -> int:
@@ -106,7 +124,9 @@ def _run(name: str, kind: type[_Asked], run: Callable[[_Asked], int], arguments:
         model_config = SettingsConfigDict(cli_prog_name=f"orderintake-server {name}")
 
     try:
-        return run(Named(_cli_parse_args=arguments))
+        with config.plain_errors():
+            asked = Named(_cli_parse_args=arguments)
+        return run(asked)
     except ValidationError as error:
         why = config.explained(error)
     except (StartupFailed, StoreAway, StoreFull, StoreBroken) as error:
