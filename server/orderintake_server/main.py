@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -14,9 +13,10 @@ import structlog
 
 from orderintake_server import config
 from orderintake_server.commands import COMMANDS
-from orderintake_server.errors import StartupFailed, StoreBroken
+from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone
 from orderintake_server.service import running
-from orderintake_server.telemetry import configure_log
+from orderintake_server.signals import StopSignals
+from orderintake_server.telemetry import LogOutput, leave_stdout, open_closed_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,59 +40,68 @@ def main() -> None:
 
     Exits with 0 after an orderly stop, 1 when it could not start or continue, 2 for bad settings.
     """
+    open_closed_descriptors()
     arguments = sys.argv[1:]
     if command := COMMANDS.get("".join(arguments[:1])):
         raise SystemExit(command(arguments[1:]))
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    output = LogOutput(form=config.log_form(arguments))
     try:
         settings = config.read(arguments)
     except StartupFailed as failed:
-        _exit(f"orderintake-server: {failed}", 2)
-    configure_log(form=settings.log_format, level=settings.log_level)
+        _exit(output, f"orderintake-server: {failed}", 2)
+    output.configure(form=settings.log_format, level=settings.log_level)
+    _warn_of_variables()
     sys.setswitchinterval(SWITCH_SECONDS)
     sys.path.append(str(Path.cwd()))  # the handler may be in the working directory
+    _exit(output, *_run(settings, output))
+
+
+def _run(settings: Settings, output: LogOutput) -> tuple[str, int]:
+    """Run the service; return what to say at its end, and the exit code."""
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings))
+            runner.run(_serve(settings, output))
     except StartupFailed as failed:
-        _exit(f"orderintake-server: {failed}", 1)
+        return f"orderintake-server: {failed}", 1
+    except StoreGone as gone:
+        log.critical("the store's files were removed or replaced", error=str(gone))
+        return f"orderintake-server: {gone}; put the store's files back and start again", 1
     except StoreBroken as broken:
         log.critical("the store is broken; acknowledged orders are safe", error=str(broken))
-        _exit(f"orderintake-server: the store is broken: {broken}", 1)
-    _exit("", 0)
+        return f"orderintake-server: the store is broken: {broken}", 1
+    return "", 0
 
 
-async def _serve(settings: Settings) -> None:
+def _warn_of_variables() -> None:
+    for name, nearest in config.unknown_variables().items():
+        log.warning("unknown variable; it sets nothing", name=name, nearest=nearest)
+
+
+async def _serve(settings: Settings, output: LogOutput) -> None:
     """Run the service until a signal comes."""
-    stop = _stop_signal()
+
+    def end(code: int) -> None:
+        output.close()
+        os._exit(code)  # nothing is lost: everything acknowledged is on disk
+
+    signals = StopSignals(end)
     async with running(settings) as service:
         host = settings.listen.rpartition(":")[0]
         log.info("listening", address=f"{host}:{service.port}")
-        await stop.wait()
+        await signals.wait()
+        _exit_when_stuck(settings.drain_timeout + STUCK_SECONDS, end)
+        await service.note_stop()
         log.info("stopping", drain_timeout=settings.drain_timeout)
-        _exit_when_stuck(settings.drain_timeout + STUCK_SECONDS)
     log.info("stopped")
 
 
-def _stop_signal() -> asyncio.Event:
-    """Return an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
-    stop = asyncio.Event()
-
-    def on_signal(number: int) -> None:
-        if stop.is_set():
-            os._exit(128 + number)  # nothing is lost: everything acknowledged is on disk
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
-    return stop
-
-
-def _exit_when_stuck(seconds: float) -> None:
+def _exit_when_stuck(seconds: float, end: Callable[[int], None]) -> None:
     """End the process after `seconds` if it still runs, as when a handler ignores cancellation."""
 
     def give_up() -> None:
         log.error("a handler or the store did not stop in time; exiting without it")
-        os._exit(1)
+        end(1)
 
     timer = threading.Timer(seconds, give_up)
     timer.daemon = True
@@ -108,16 +117,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _exit(message: str, code: int) -> NoReturn:
+def _exit(output: LogOutput, message: str, code: int) -> NoReturn:
     """End the process, even if a sync handler still runs in a thread: a thread cannot be ended."""
     if message:
-        print(message, file=sys.stderr)  # noqa: T201 - for the one that started the process
+        output.line(message, "critical")
+    leave_stdout()
     for thread in _threads_to_join():
         thread.join(timeout=THREAD_SECONDS)
         if thread.is_alive():
             log.warning("handler thread still running at exit; left running", thread=thread.name)
-            sys.stderr.flush()
+            output.close()
             os._exit(code)
+    output.close()
     raise SystemExit(code)
 
 
