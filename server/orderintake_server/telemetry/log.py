@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import textwrap
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 _WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 """Local variables are left out: one may hold an order, which must not get into a log."""
 UNWRITABLE = "a log entry could not be put into words"
+_PLAIN = {str, int, float, bool, type(None)}
+"""Types of values that run no foreign code when they are put into words."""
 
 
 def configure_log(
@@ -70,37 +71,31 @@ def renderer(form: str, *, has_colors: bool = False) -> Processor:
             ),
         ]
     first: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    return _Renderer([*first, *last], form)
+    return _Renderer([*first, *last])
 
 
 class _Renderer:
     """Makes lines of entries: the boundary to values whose own code may do anything."""
 
-    def __init__(self, steps: Sequence[Processor], form: str) -> None:
+    def __init__(self, steps: Sequence[Processor]) -> None:
         self._steps = steps
-        self._is_json = form == "json"
 
     def __call__(self, logger: Any, level: str, entry: EventDict) -> str:  # noqa: ANN401
-        event = entry.get("event")
         try:
-            rendered: Any = dict(entry)
-            for step in self._steps:
-                rendered = step(logger, level, rendered)
-            return str(rendered)
+            return self._render(logger, level, structlog.contextvars.get_contextvars() | entry)
         except BaseException as error:  # noqa: BLE001 - a value's own code raised it, of any class
-            fields = {
-                "event": UNWRITABLE,
-                "level": level,
-                "about": event if type(event) is str else "",
-                "error": type(error).__name__,
-            }
-        if self._is_json:
-            return json.dumps(fields)
-        return " ".join(f"{name}={escaped(str(value))!r}" for name, value in fields.items())
+            plain = {name: value for name, value in entry.items() if type(value) in _PLAIN}
+            plain.setdefault("event", UNWRITABLE)
+            return self._render(logger, level, plain | {"unwritable": type(error).__name__})
+
+    def _render(self, logger: Any, level: str, entry: EventDict) -> str:  # noqa: ANN401
+        rendered: Any = entry
+        for step in self._steps:
+            rendered = step(logger, level, rendered)
+        return str(rendered)
 
 
 def _escape(_: object, __: str, entry: EventDict) -> EventDict:
