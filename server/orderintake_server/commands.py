@@ -1,4 +1,4 @@
-"""The other commands: audit, migrate and copy, which an operator runs on a store."""
+"""The other commands: audit, backup, migrate and copy, which an operator runs on a store."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    CliPositionalArg,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from orderintake_server import config, parts
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 from orderintake_server.store.sqlite import audit as sqlite_audit
+from orderintake_server.store.sqlite.files.backup import backup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +57,17 @@ class Audit(_Command):
     store: config.Database = Field(
         default="", description="or its database: postgresql://…", repr=False
     )
+
+
+class Backup(_Command):
+    """Copy the store in a directory to a new file TO; its server may be using it.
+
+    The copy is complete and on the disk when the command ends. To restore it, put it into an empty
+    directory as orders.db. A database is backed up by its own tools, such as pg_dump.
+    """
+
+    target: CliPositionalArg[config.File] = Field(alias="to", description="file to make")
+    data: config.Directory = Field(default=Path("data"), description="directory of the store")
 
 
 class Migrate(_Command):
@@ -97,6 +114,12 @@ def _line(finding: Finding) -> str:
     return f"BROKEN: {finding.rule}: {finding.count} times: {examples}"
 
 
+def _backup(settings: Backup) -> int:
+    size = backup(settings.data, settings.target)
+    _print(f"copied {settings.data} to {settings.target}, {size} bytes")
+    return 0
+
+
 def _migrate(settings: Migrate) -> int:
     with parts.postgres_driver():
         from orderintake_server.store.postgres import schema  # noqa: PLC0415 - an extra
@@ -141,6 +164,7 @@ def _print(text: str) -> None:
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "audit": lambda arguments: _run("audit", Audit, _audit, arguments),
+    "backup": lambda arguments: _run("backup", Backup, _backup, arguments),
     "migrate": lambda arguments: _run("migrate", Migrate, _migrate, arguments),
     "copy": lambda arguments: _run("copy", Copy, _copy, arguments),
 }

@@ -27,6 +27,13 @@ FAILING = ("--handler", "support.handlers:by_sku", "--max-attempts", "1")
 
 
 @contextmanager
+def _full() -> Iterator[IO[bytes]]:
+    """Open a disk that is full."""
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        yield full
+
+
+@contextmanager
 def _server(
     data: Path, *arguments: str, stderr: int | IO[Any], prefix: tuple[str, ...] = ()
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
@@ -76,7 +83,7 @@ async def test_a_reader_that_goes_away_costs_only_the_log(tmp_path: Path) -> Non
 @pytest.mark.seconds
 async def test_a_full_disk_costs_only_the_log(tmp_path: Path) -> None:
     with (
-        Path("/dev/full").open("wb") as full,
+        _full() as full,
         _server(tmp_path, *FAILING, stderr=full) as (process, address),
     ):
         await _fails_orders(address)
@@ -93,7 +100,7 @@ async def test_descriptors_closed_at_start_are_open_on_nothing(tmp_path: Path, c
         address,
     ):
         await _fails_orders(address, 3)
-        held = {n: os.readlink(f"/proc/{process.pid}/fd/{n}") for n in (0, 1, 2)}
+        held = await asyncio.to_thread(_held, process.pid)
         assert await asyncio.to_thread(_exit_code, process) == 0
     if "full" not in closed:
         assert held[0] == "/dev/null" or "0<&-" not in closed
@@ -130,6 +137,11 @@ async def test_a_log_that_nobody_reads_does_not_hold_up_a_stop(tmp_path: Path) -
             await Stub(channel).PlaceOrder(order())
             await completions(Stub(channel), 1)
         assert await asyncio.to_thread(_exit_code, process) == 0
+
+
+def _held(pid: int) -> list[str]:
+    """Tell what the descriptors 0 to 2 of a process are open on."""
+    return [str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)]
 
 
 def _read_until(log: IO[bytes], event: str) -> list[bytes]:
@@ -188,7 +200,7 @@ async def test_the_words_at_a_bad_end_are_json_too(tmp_path: Path) -> None:
 
 async def test_a_refusal_is_a_refusal_whatever_the_log_does(tmp_path: Path) -> None:
     with (
-        Path("/dev/full").open("wb") as full,
+        _full() as full,
         _server(tmp_path, stderr=full) as (_, address),
     ):
         async with grpc.aio.insecure_channel(address) as channel:

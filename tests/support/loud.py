@@ -1,3 +1,4 @@
+# ruff: noqa: T201, TRY301 - to print and to raise is what they are for
 """Handlers that write to standard error in every way there is."""
 
 import asyncio
@@ -32,7 +33,7 @@ class UnspeakableError(Exception):
 
 def much(_: OrderAttempt) -> None:
     """Log more than anything holds."""
-    for _ in range(LINES):
+    for _line in range(LINES):
         logging.getLogger("shop").warning(LINE)
 
 

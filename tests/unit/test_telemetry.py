@@ -140,7 +140,7 @@ def test_a_sink_drops_and_counts_what_nobody_takes_and_tells_it_later() -> None:
     for number in range(60):
         sink.put(f"{number} " + "x" * 100_000)
     sink.flush(0.0)  # it does not wait
-    words = []
+    words: list[list[str]] = []
     with open(reading, encoding="utf-8") as log:  # noqa: PTH123 - a descriptor
         while not words or words[-1][0] != "dropped":
             words.append(log.readline().split())

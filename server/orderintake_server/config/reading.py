@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from orderintake_server.config.settings import PREFIX, Settings
 from orderintake_server.config.values import may_be_secret, path, without_secrets
 from orderintake_server.errors import StartupFailed
+from orderintake_server.texts import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ def read(arguments: list[str]) -> Settings:
 
     Raises StartupFailed, which names every bad setting; SystemExit for --help and for bad usage.
     """
+    _refuse_line_feeds(arguments)
     file = _config_path(arguments)
 
     class SettingsOfFile(Settings, toml_file=file):
@@ -39,6 +41,14 @@ def read(arguments: list[str]) -> Settings:
         raise StartupFailed(explained(error)) from None
     except (OSError, ValueError) as error:  # the file cannot be read, or is not TOML
         raise StartupFailed(f"config: {file}: {error}") from None
+
+
+def _refuse_line_feeds(arguments: list[str]) -> None:
+    """Refuse --flag=value with a line feed: the parser would read the value only as far as that."""
+    for argument in arguments:
+        if argument.startswith("--") and "\n" in argument:
+            name = argument.partition("=")[0].removeprefix("--").replace("-", "_")
+            raise StartupFailed(f"{escaped(name)}: must be without control characters")
 
 
 def log_form(arguments: list[str]) -> str:

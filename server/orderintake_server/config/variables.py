@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pydantic_settings import BaseSettings
 
-_OTHERS = {"ORDERINTAKE_SERVER", "ORDERINTAKE_FROM", "ORDERINTAKE_TO", "ORDERINTAKE_TEST_GATE"}
+_OTHERS = {"SERVER", "FROM", "TO", "TEST_GATE"}
 """Variables of the client, of the command copy, and of the handlers that are only for tests."""
 
 
@@ -24,13 +24,18 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> dict[str, 
 
     Their values are looked at by nobody.
     """
-    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
-    unknown = (name for name in environment if name.upper().startswith(PREFIX))
+    known = {name.upper() for name in Settings.model_fields}
+    given = (name for name in sorted(environment) if name.upper().startswith(PREFIX))
     return {
-        name: next(iter(difflib.get_close_matches(name.upper(), known, n=1)), None)
-        for name in sorted(unknown)
-        if name.upper() not in known | _OTHERS
+        name: _nearest(name.upper().removeprefix(PREFIX), known)
+        for name in given
+        if name.upper().removeprefix(PREFIX) not in known | _OTHERS
     }
+
+
+def _nearest(name: str, known: set[str]) -> str | None:
+    found = difflib.get_close_matches(name, sorted(known), n=1)
+    return PREFIX + found[0] if found else None
 
 
 class PrefixedVariables(EnvSettingsSource):

@@ -85,7 +85,7 @@ class _Renderer:
 
     def __call__(self, logger: Any, level: str, entry: EventDict) -> str:  # noqa: ANN401
         try:
-            return self._render(logger, level, structlog.contextvars.get_contextvars() | entry)
+            return self._render(logger, level, {**structlog.contextvars.get_contextvars(), **entry})
         except BaseException as error:  # noqa: BLE001 - a value's own code raised it, of any class
             plain = {name: value for name, value in entry.items() if type(value) in _PLAIN}
             plain.setdefault("event", UNWRITABLE)
