@@ -87,6 +87,8 @@ async def _serve(settings: Settings, output: LogOutput) -> None:
 
     signals = StopSignals(end)
     async with running(settings) as service:
+        output.configure(form=settings.log_format, level=settings.log_level)  # whatever a handler's
+        # module has set when it was loaded
         host = settings.listen.rpartition(":")[0]
         log.info("listening", address=f"{host}:{service.port}")
         await signals.wait()

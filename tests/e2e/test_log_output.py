@@ -208,3 +208,51 @@ async def test_a_refusal_is_a_refusal_whatever_the_log_does(tmp_path: Path) -> N
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await Stub(channel).PlaceOrder(order("\n"))
     assert refused(caught.value).reason == "INVALID_ORDER"
+
+
+@pytest.mark.seconds
+async def test_what_grpc_itself_tells_is_json_and_a_handlers_settings_change_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import logging, structlog\n"
+        "logging.basicConfig(force=True, format='%(message)s')\n"
+        "structlog.reset_defaults()\n"
+        "def handle(order): logging.warning('made')\n"
+    )
+    env = {"PYTHONPATH": str(tmp_path), "GRPC_VERBOSITY": "DEBUG", "GRPC_TRACE": "call_error"}
+    async with serving_process(tmp_path, "--handler", "shop:handle", env=env) as (server, stub):
+        await stub.PlaceOrder(order())
+        await completions(stub, 1)
+        assert await server.stops() == 0
+    assert all({"level", "timestamp"} <= set(entry) for entry in server.log), server.log
+    assert {"made", "stopped"} <= set(server.events())
+
+
+@pytest.mark.seconds
+async def test_a_variable_that_sets_nothing_is_told_without_its_value(tmp_path: Path) -> None:
+    env = {"ORDERINTAKE_WORKER": "secret"}
+    async with serving_process(tmp_path, env=env) as (server, _):
+        assert await server.stops() == 0
+    (told,) = [e for e in server.log if e["event"] == "unknown variable; it sets nothing"]
+    assert (told["name"], told["nearest"]) == ("ORDERINTAKE_WORKER", "ORDERINTAKE_WORKERS")
+    assert "secret" not in str(server.log)
+
+
+@pytest.mark.seconds
+async def test_a_forked_child_can_log_and_ends(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import logging, multiprocessing\n"
+        "def work(): logging.warning('made by a child')\n"
+        "def handle(order):\n"
+        "    child = multiprocessing.get_context('fork').Process(target=work)\n"
+        "    child.start()\n"
+        "    child.join()\n"
+    )
+    env = {"PYTHONPATH": str(tmp_path)}
+    async with serving_process(tmp_path, "--handler", "shop:handle", env=env) as (server, stub):
+        await stub.PlaceOrder(order())
+        (ended,) = await completions(stub, 1)
+        assert await server.stops() == 0
+    assert ended.order.state == order_pb2.STATE_SUCCEEDED, server.log
+    assert "made by a child" in server.events()

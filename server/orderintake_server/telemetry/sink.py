@@ -44,7 +44,7 @@ class LineSink:
 
     def _become_child(self) -> None:
         """Write without a thread: a forked child has none, and may end at any moment."""
-        self._lock, self._is_child = threading.RLock(), True
+        self._lock, self._is_child, self._rest = threading.RLock(), True, b""
 
     def put(self, line: str) -> None:
         """Let the line be written soon, or drop it when too much waits already."""
