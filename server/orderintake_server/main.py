@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,7 +17,7 @@ from orderintake_server.commands import COMMANDS
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone
 from orderintake_server.service import running
 from orderintake_server.signals import StopSignals
-from orderintake_server.telemetry import LogOutput, leave_stdout, open_closed_descriptors
+from orderintake_server.telemetry import LogOutput, open_closed_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,28 +87,34 @@ async def _serve(settings: Settings, output: LogOutput) -> None:
         os._exit(code)  # nothing is lost: everything acknowledged is on disk
 
     signals = StopSignals(end)
+    stop_begins = _stop_watch(settings.drain_timeout + STUCK_SECONDS, end)
     async with running(settings) as service:
         output.configure(form=settings.log_format, level=settings.log_level)  # whatever a handler's
         # module has set when it was loaded
         host = settings.listen.rpartition(":")[0]
         log.info("listening", address=f"{host}:{service.port}")
         await signals.wait()
-        _exit_when_stuck(settings.drain_timeout + STUCK_SECONDS, end)
+        stop_begins()
         await service.note_stop()
         log.info("stopping", drain_timeout=settings.drain_timeout)
     log.info("stopped")
 
 
-def _exit_when_stuck(seconds: float, end: Callable[[int], None]) -> None:
-    """End the process after `seconds` if it still runs, as when a handler ignores cancellation."""
+def _stop_watch(seconds: float, end: Callable[[int], None]) -> Callable[[], None]:
+    """Return what to call when the stop begins: `seconds` later, a process that still runs ends.
 
-    def give_up() -> None:
+    It does when a handler ignores cancellation. The thread is started now: there may be none then.
+    """
+    begun = threading.Event()
+
+    def watch() -> None:
+        begun.wait()
+        time.sleep(seconds)
         log.error("a handler or the store did not stop in time; exiting without it")
         end(1)
 
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=watch, name="stop-watch", daemon=True).start()
+    return begun.set
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -123,7 +130,6 @@ def _exit(output: LogOutput, message: str, code: int) -> NoReturn:
     """End the process, even if a sync handler still runs in a thread: a thread cannot be ended."""
     if message:
         output.line(message, "critical")
-    leave_stdout()
     for thread in _threads_to_join():
         thread.join(timeout=THREAD_SECONDS)
         if thread.is_alive():

@@ -56,9 +56,8 @@ async def test_a_server_without_a_descriptor_left_goes_on(tmp_path: Path) -> Non
         await stub.PlaceOrder(order())
         held = len(os.listdir(f"/proc/{server.pid}/fd"))  # noqa: PTH208 - names only
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (held, held))
-        for _ in range(20):
-            receipt = await stub.PlaceOrder(order())
-        await stub.GetOrder(api.GetOrderRequest(order_id=receipt.order.order_id))
+        receipts = [await stub.PlaceOrder(order()) for _ in range(20)]
+        await stub.GetOrder(api.GetOrderRequest(order_id=receipts[0].order.order_id))
         await stub.ListOrders(api.ListOrdersRequest())
         assert len(await completions(stub, 21)) == 21
         assert await server.stops() == 0

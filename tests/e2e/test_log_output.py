@@ -35,7 +35,11 @@ def _full() -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _server(
-    data: Path, *arguments: str, stderr: int | IO[Any], prefix: tuple[str, ...] = ()
+    data: Path,
+    *arguments: str,
+    stderr: int | IO[Any],
+    prefix: tuple[str, ...] = (),
+    stdout: int | None = None,
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run a server whose standard error is this, on a port that the test chose."""
     address = f"127.0.0.1:{free_port()}"
@@ -43,6 +47,7 @@ def _server(
     process = subprocess.Popen(
         [*prefix, *command, *arguments],
         stderr=stderr,
+        stdout=stdout,
         env={**os.environ, "PYTHONPATH": str(TESTS)},
     )
     try:
@@ -256,3 +261,26 @@ async def test_a_forked_child_can_log_and_ends(tmp_path: Path) -> None:
         assert await server.stops() == 0
     assert ended.order.state == order_pb2.STATE_SUCCEEDED, server.log
     assert "made by a child" in server.events()
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("output", ["full", "closed", "unread"])
+async def test_a_handler_may_print_whatever_becomes_of_it(tmp_path: Path, output: str) -> None:
+    reading, writing = os.pipe()
+    target = {"full": "1>/dev/full", "closed": "1>&-", "unread": ""}[output]
+    prefix = ("sh", "-c", f'exec "$@" {target}', "sh")
+    with _server(
+        tmp_path,
+        *("--handler", "support.loud:prints"),
+        stderr=subprocess.DEVNULL,
+        prefix=prefix,
+        stdout=writing,
+    ) as (process, address):
+        async with grpc.aio.insecure_channel(address) as channel:
+            await asyncio.wait_for(channel.channel_ready(), 30)
+            await Stub(channel).PlaceOrder(order())
+            (ended,) = await asyncio.wait_for(completions(Stub(channel), 1), 20)
+        assert await asyncio.to_thread(_exit_code, process) == 0
+    os.close(reading)
+    os.close(writing)
+    assert ended.order.state == order_pb2.STATE_SUCCEEDED

@@ -64,3 +64,9 @@ async def forgotten(_: OrderAttempt) -> None:
     failing.set_exception(LookupError("forgotten"))
     del failing
     logging.getLogger("asyncio").warning("told by asyncio")
+
+
+async def prints(_: OrderAttempt) -> None:
+    """Print more to standard output than anything holds."""
+    for _line in range(LINES):
+        print(LINE)

@@ -21,7 +21,7 @@ from orderintake_server.texts import escaped
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-    from typing import Any
+    from typing import Any, TextIO
 
 FLUSH_SECONDS = 1.0
 """How long the end of the process waits for a log that takes nothing."""
@@ -50,9 +50,8 @@ class LogOutput:
         self._sink = LineSink(self._own, self._notice)
         self.configure(form=form, level="info")
         self._reader = self._read_descriptor()
-        sys.stderr = io.TextIOWrapper(
-            _Lines(self.line), encoding="utf-8", errors="backslashreplace", write_through=True
-        )
+        self._stdout = LineSink(os.dup(1), lambda count: f"{count} lines were dropped")
+        sys.stdout, sys.stderr = _stream(self._stdout.put, 1), _stream(self.line, STANDARD_ERROR)
         _take_over_hooks()
         atexit.register(self.close)
 
@@ -69,6 +68,8 @@ class LogOutput:
 
     def line(self, text: str, level: str = "") -> None:
         """Write a line that is no entry: as it is in a log of texts, else as an entry's event."""
+        if not text.strip():
+            return
         if self._form == "text":
             self._sink.put(escaped(text))
             return
@@ -102,7 +103,7 @@ class LogOutput:
         os.close(writing)
 
         def read() -> None:
-            lines = _Lines(self.line)
+            lines = _Lines(self.line, STANDARD_ERROR)
             while data := os.read(reading, LINE_BYTES):
                 lines.write(data)
 
@@ -115,14 +116,25 @@ class LogOutput:
         with suppress(OSError):
             os.dup2(self._own, STANDARD_ERROR)  # the pipe ends, unless a child holds it too
         self._reader.join(FLUSH_SECONDS)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # a handler may have put anything in its place
+                stream.flush()
+        self._stdout.flush(FLUSH_SECONDS)
         self._sink.flush(FLUSH_SECONDS)
+
+
+def _stream(write_line: Callable[[str], object], number: int) -> TextIO:
+    """Return a text stream that passes on lines, and stands for the descriptor `number`."""
+    lines: Any = _Lines(write_line, number)
+    return io.TextIOWrapper(lines, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
 class _Lines(io.RawIOBase):
     """Takes bytes and passes them on by lines."""
 
-    def __init__(self, write_line: Callable[[str], object]) -> None:
+    def __init__(self, write_line: Callable[[str], object], number: int) -> None:
         self._write_line = write_line
+        self._number = number
         self._rest = b""
 
     def writable(self) -> bool:
@@ -131,7 +143,7 @@ class _Lines(io.RawIOBase):
 
     def fileno(self) -> int:
         """Return the descriptor that programs started by this one write to."""
-        return STANDARD_ERROR
+        return self._number
 
     def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer of bytes
         """Pass on every line that is complete now."""
@@ -139,9 +151,14 @@ class _Lines(io.RawIOBase):
         if len(self._rest) > LINE_BYTES:
             lines, self._rest = [*lines, self._rest], b""
         for line in lines:
-            if line.strip():
-                self._write_line(line.decode("utf-8", "backslashreplace").rstrip("\r"))
+            self._write_line(line.decode("utf-8", "backslashreplace").rstrip("\r"))
         return len(data)
+
+    def flush(self) -> None:
+        """Pass on what has no line's end yet."""
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._write_line(rest.decode("utf-8", "backslashreplace"))
 
 
 class _Bridge(logging.Handler):
@@ -194,16 +211,5 @@ def open_closed_descriptors() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
             os.set_inheritable(number, True)  # noqa: FBT003 - its only other argument
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
-
-
-def leave_stdout() -> None:
-    """Write out standard output; if it cannot be written, leave it, so that the exit code stays."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -26,6 +26,8 @@ LOG_BYTES = LOG_PAGES * 4096
 """The log is cut to this size when it begins anew, after something had kept it from that."""
 BUSY_SECONDS = 1.0
 """How long a commit waits when another program has locked the database; then it is refused."""
+START_BUSY_SECONDS = 10.0
+"""How long a start waits for the same."""
 OWNER_ONLY = 0o600
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
@@ -119,11 +121,16 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def wait_when_busy(connection: sqlite3.Connection, seconds: float) -> None:
+    """Let statements of the connection wait so long for another program's lock."""
+    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+
+
 def truncate_log(connection: sqlite3.Connection) -> bool:
     """Copy the whole log back and empty it; tell whether it is, for a reader may need it still."""
-    connection.execute("PRAGMA busy_timeout = 0")  # nobody waits for a reader
+    wait_when_busy(connection, 0)  # for a reader that may need long
     try:
         (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     finally:
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+        wait_when_busy(connection, BUSY_SECONDS)
     return not is_busy

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
@@ -204,12 +205,14 @@ async def sqlite_store(
     Raises StartupFailed when another process has locked the directory, when the file is of a newer
     version or is not a store, or when it cannot be written.
     """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="store-files")  # it is kept for the end
+    run = partial(asyncio.get_running_loop().run_in_executor, thread)
     with ExitStack() as files:
-        store = await asyncio.to_thread(_opened, directory, clock, policy or Policy(), files)
         try:
-            yield store
+            yield await run(_opened, directory, clock, policy or Policy(), files)
         finally:
-            await asyncio.to_thread(files.close)
+            await run(files.close)
+            thread.shutdown(wait=False)
 
 
 def _opened(
@@ -218,15 +221,17 @@ def _opened(
     """Open the lock, the database and the store; `files` closes them."""
     files.enter_context(database.locked(directory))
     path = directory / database.NAME
-    descriptor = files.enter_context(database.owned(path))
     try:
+        descriptor = files.enter_context(database.owned(path))
         connection = files.enter_context(closing(database.connect(path)))
+        database.wait_when_busy(connection, database.START_BUSY_SECONDS)
         schema.prepare(connection, path)
         writer = Writer(connection, clock, policy)
+        database.wait_when_busy(connection, database.BUSY_SECONDS)
         watch = FileWatch(path, descriptor, connection, files)
         store = files.enter_context(closing(SqliteStore(path, writer, watch)))
         store.start()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StartupFailed(f"cannot open the store {path}: {error}") from error
     return store
 
@@ -240,6 +245,8 @@ async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, work))
     except MemoryError as error:
         raise StoreAway("SQLite has no memory") from error
+    except OSError as error:  # of the files that are watched
+        raise StoreBroken(str(error)) from error
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", None)
         if code in _DISK_FULL:

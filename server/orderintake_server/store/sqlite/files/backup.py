@@ -35,10 +35,10 @@ def backup(directory: Path, target: Path) -> int:
         os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, database.OWNER_ONLY))
         _copy(path, unfinished)
         flush(unfinished)
-        os.link(unfinished, target)  # unlike a rename, it replaces nothing that came meanwhile
-        unfinished.unlink()
+        unfinished.rename(target)
         flush(target.parent)
     except (OSError, sqlite3.Error) as error:
+        unfinished.unlink(missing_ok=True)
         raise StartupFailed(f"the backup to {target} failed: {error}") from error
     return target.stat().st_size
 

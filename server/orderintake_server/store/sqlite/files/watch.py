@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from orderintake_server.errors import StoreGone
+from orderintake_server.errors import StoreAway, StoreGone
 from orderintake_server.store.sqlite.files.flush import flush
 from orderintake_server.store.sqlite.files.generations import LOG_SUFFIX, Generations
 
@@ -40,7 +40,10 @@ class FileWatch:
         self.note_commit()
 
     def check(self) -> None:
-        """Raise StoreGone when a file was removed, or another is in its place."""
+        """Raise StoreGone when a file was removed, or another is in its place.
+
+        Raises StoreAway when it cannot be told.
+        """
         for path, identity in self._known.items():
             if _identity(path) != identity:
                 raise StoreGone(f"{path} was removed or replaced while the server was running")
@@ -60,6 +63,8 @@ class FileWatch:
 def _identity(path: Path) -> _Identity | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - a few microseconds less, twice for each commit
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise StoreAway(f"{path} cannot be looked at: {error}") from error
     return found.st_dev, found.st_ino
