@@ -245,25 +245,6 @@ async def test_a_variable_that_sets_nothing_is_told_without_its_value(tmp_path: 
 
 
 @pytest.mark.seconds
-async def test_a_forked_child_can_log_and_ends(tmp_path: Path) -> None:
-    (tmp_path / "shop.py").write_text(
-        "import logging, multiprocessing\n"
-        "def work(): logging.warning('made by a child')\n"
-        "def handle(order):\n"
-        "    child = multiprocessing.get_context('fork').Process(target=work)\n"
-        "    child.start()\n"
-        "    child.join()\n"
-    )
-    env = {"PYTHONPATH": str(tmp_path)}
-    async with serving_process(tmp_path, "--handler", "shop:handle", env=env) as (server, stub):
-        await stub.PlaceOrder(order())
-        (ended,) = await completions(stub, 1)
-        assert await server.stops() == 0
-    assert ended.order.state == order_pb2.STATE_SUCCEEDED, server.log
-    assert "made by a child" in server.events()
-
-
-@pytest.mark.seconds
 @pytest.mark.parametrize("output", ["full", "closed", "unread"])
 async def test_a_handler_may_print_whatever_becomes_of_it(tmp_path: Path, output: str) -> None:
     reading, writing = os.pipe()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -163,3 +165,49 @@ def test_a_line_that_was_begun_is_finished_before_any_other() -> None:
     sink.put("for nobody")
     sink.flush(1.0)
     os.dup2(os.open("/dev/null", os.O_WRONLY), writing)
+
+
+FORKS = """
+import os
+from orderintake_server.telemetry.sink import LineSink
+
+sink = LineSink(1, notice=str)
+sink.put("parent")
+sink.flush(9)
+with sink._lock:
+    child = os.fork()
+    if not child:
+        sink.put("child")
+        os._exit(0)
+os.waitpid(child, 0)
+sink.put("parent again")
+sink.flush(9)
+"""
+
+
+def test_a_forked_child_writes_by_itself_though_it_has_no_thread() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert ended.stdout.splitlines() == ["parent", "child", "parent again"]
+
+
+@pytest.mark.seconds
+def test_a_sink_tells_what_it_lost_as_soon_as_it_can_write_again() -> None:
+    """Also when no further line comes."""
+    reading, writing = os.pipe()
+    target = os.dup(writing)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, target)
+    sink = LineSink(target, notice=lambda count: f"dropped {count}")
+    for _ in range(3):
+        sink.put("lost")
+    sink.flush(9.0)
+    os.dup2(writing, target)
+    with open(reading, encoding="utf-8") as log:  # noqa: PTH123 - a descriptor
+        assert log.readline() == "dropped 3\n"
+    os.close(full)
