@@ -301,6 +301,35 @@ async def test_an_open_store_needs_no_further_descriptor_or_thread(
     assert len(os.listdir("/proc/self/fd")) <= len(before)  # noqa: PTH208
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY_RECOVERY,
+        sqlite3.SQLITE_IOERR_NOMEM,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        None,
+    ],
+)
+async def test_a_lack_of_memory_or_descriptors_passes(
+    home: SqliteHome, monkeypatch: pytest.MonkeyPatch, code: int | None
+) -> None:
+    store = await home.open()
+
+    def fail(_: object) -> None:
+        error = MemoryError() if code is None else sqlite3.OperationalError("a lack")
+        if code is not None:
+            error.sqlite_errorcode = code  # type: ignore[union-attr]
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._writer, "commit", fail)  # noqa: SLF001 - no memory to take here
+        with pytest.raises(StoreAway):
+            await place(store, new())
+    await place(store, new())
+
+
 # The size of the log
 
 

@@ -191,6 +191,8 @@ _PASSING = {
     sqlite3.SQLITE_PROTOCOL,
 }
 """SQLite's primary codes for a lack that passes: of a lock, of memory, of descriptors."""
+_NO_MEMORY = {sqlite3.SQLITE_IOERR_NOMEM, sqlite3.SQLITE_IOERR_SHMMAP}
+"""Codes that look like a broken disk, and mean that there is no memory for a page or the index."""
 
 
 @asynccontextmanager
@@ -251,6 +253,6 @@ async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
         code = getattr(error, "sqlite_errorcode", None)
         if code in _DISK_FULL:
             raise StoreFull(str(error)) from error
-        if code is not None and (code & 0xFF in _PASSING or code == sqlite3.SQLITE_IOERR_NOMEM):
+        if code is not None and (code & 0xFF in _PASSING or code in _NO_MEMORY):
             raise StoreAway(str(error)) from error
         raise StoreBroken(f"{getattr(error, 'sqlite_errorname', 'SQLite')}: {error}") from error
