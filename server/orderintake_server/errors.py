@@ -180,5 +180,9 @@ class StoreBroken(Exception):
     """The store cannot continue: the process must end; what was acknowledged is safe."""
 
 
+class StoreGone(StoreBroken):
+    """The store's files were removed or replaced: what was acknowledged went with them."""
+
+
 class StartupFailed(Exception):
     """The service cannot start; the text tells an operator why, and what to do."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -21,15 +21,15 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 from orderintake.work import forks
 from orderintake_server import config, handlers
 from orderintake_server.commands import COMMANDS
-from orderintake_server.errors import StartupFailed, StoreBroken
+from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone
 from orderintake_server.rpc.limits import raise_file_limit
 from orderintake_server.service import running
-from orderintake_server.telemetry import configure_log
+from orderintake_server.signals import StopSignals
+from orderintake_server.telemetry import LogOutput, open_closed_descriptors
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop as Loop
     from collections.abc import Callable, Coroutine
-    from types import FrameType
 
     from orderintake_server.config import Settings
     from orderintake_server.handlers import Shop
@@ -51,30 +51,42 @@ def main() -> None:
 
     Exits with 0 after an orderly stop, 1 when it could not start or continue, 2 for bad settings.
     """
+    open_closed_descriptors()
     arguments = sys.argv[1:]
     if "--version" in arguments:
         print(f"orderintake-server {version('orderintake-server')}")  # noqa: T201 - for people
         raise SystemExit(0)
     if command := COMMANDS.get("".join(arguments[:1])):
         raise SystemExit(command(arguments[1:]))
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    output = LogOutput(form=config.log_form(arguments))
     try:
         settings = config.read(arguments)
     except StartupFailed as failed:
-        _exit(f"orderintake-server: {failed}", 2)
-    configure_log(form=settings.log_format, level=settings.log_level)
+        _exit(output, f"orderintake-server: {failed}", 2)
+    output.configure(form=settings.log_format, level=settings.log_level)
+    _warn_of_variables()
     sys.setswitchinterval(SWITCH_SECONDS)
     raise_file_limit()
     sys.path.append(str(Path.cwd()))  # the handler may be in the working directory
+    _exit(output, *_run(settings, output))
+
+
+def _run(settings: Settings, output: LogOutput) -> tuple[str, int]:
+    """Run the service; return what to say at its end, and the exit code."""
     try:
         forks.contain()
         shop = handlers.shop(settings.handler, settings.lifespan)
-        run_to_end(_serve(settings, shop), _loop_factory())
+        run_to_end(_serve(settings, shop, output), _loop_factory())
     except StartupFailed as failed:
-        _exit(f"orderintake-server: {failed}", 1)
+        return f"orderintake-server: {failed}", 1
+    except StoreGone as gone:
+        log.critical("the store's files were removed or replaced", error=str(gone))
+        return f"orderintake-server: {gone}; put the store's files back and start again", 1
     except StoreBroken as broken:
         log.critical("the store is broken; acknowledged orders are safe", error=str(broken))
-        _exit(f"orderintake-server: the store is broken: {broken}", 1)
-    _exit("", 0)
+        return f"orderintake-server: the store is broken: {broken}", 1
+    return "", 0
 
 
 def run_to_end(main: Coroutine[Any, Any, None], make_loop: Callable[[], Loop]) -> None:
@@ -111,45 +123,47 @@ async def _wait_for(tasks: set[asyncio.Task[Any]]) -> None:
     await asyncio.wait(tasks, timeout=THREAD_SECONDS)
 
 
-async def _serve(settings: Settings, shop: Shop) -> None:
+def _warn_of_variables() -> None:
+    for name, nearest in config.unknown_variables().items():
+        log.warning("unknown variable; it sets nothing", name=name, nearest=nearest)
+
+
+async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
     """Run the service until a signal comes."""
-    stop = _stop_signal()
+
+    def end(code: int) -> None:
+        output.close()
+        os._exit(code)  # nothing is lost: everything acknowledged is on disk
+
+    signals = StopSignals(end)
+    stop_begins = _stop_watch(settings.drain_timeout + STUCK_SECONDS, end)
     async with running(settings, shop=shop) as service:
+        output.configure(form=settings.log_format, level=settings.log_level)  # whatever a handler's
+        # module has set when it was loaded
         host = settings.listen.rpartition(":")[0]
         log.info("listening", address=f"{host}:{service.port}")
-        await stop.wait()
+        await signals.wait()
+        stop_begins()
+        await service.note_stop()
         log.info("stopping", drain_timeout=settings.drain_timeout)
-        _exit_when_stuck(settings.drain_timeout + STUCK_SECONDS)
     log.info("stopped")
 
 
-def _stop_signal() -> asyncio.Event:
-    """Give an event that SIGTERM and SIGINT set; a second signal ends the process at once."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    heard: list[int] = []
+def _stop_watch(seconds: float, end: Callable[[int], None]) -> Callable[[], None]:
+    """Return what to call when the stop begins: `seconds` later, a process that still runs ends.
 
-    def on_signal(number: int, _: FrameType | None) -> None:
-        heard.append(number)
-        if len(heard) > 1:
-            os._exit(128 + number)  # nothing is lost: whatever was acknowledged is on disk
-        loop.call_soon_threadsafe(stop.set)
+    It does when a handler ignores cancellation. The thread is started now: there may be none then.
+    """
+    begun = threading.Event()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: None)  # it wakes the loop
-        signal.signal(number, on_signal)  # a loop's own handler is deaf while the loop is left
-    return stop
-
-
-def _exit_when_stuck(seconds: float) -> None:
-    """End the process after `seconds` if it still runs, as when a handler ignores cancellation."""
-
-    def give_up() -> None:
+    def watch() -> None:
+        begun.wait()
+        time.sleep(seconds)
         log.error("a handler or the store did not stop in time; exiting without it")
-        os._exit(1)
+        end(1)
 
-    timer = threading.Timer(seconds, give_up)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=watch, name="stop-watch", daemon=True).start()
+    return begun.set
 
 
 def _loop_factory() -> Callable[[], Loop]:
@@ -161,17 +175,18 @@ def _loop_factory() -> Callable[[], Loop]:
     return uvloop.new_event_loop
 
 
-def _exit(message: str, code: int) -> NoReturn:
+def _exit(output: LogOutput, message: str, code: int) -> NoReturn:
     """End the process, even if a sync handler still runs in a thread: a thread cannot be ended."""
     if message:
-        print(message, file=sys.stderr)  # noqa: T201 - for whoever started us
+        output.line(message, "critical")
     forks.let_children_end()
     for thread in _threads_to_join():
         thread.join(timeout=THREAD_SECONDS)
         if thread.is_alive():
             log.warning("handler thread still running at exit; left running", thread=thread.name)
-            sys.stderr.flush()
+            output.close()
             os._exit(code)
+    output.close()
     raise SystemExit(code)
 
 

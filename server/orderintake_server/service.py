@@ -21,19 +21,23 @@ from orderintake_server.dispatch.committer import Committer
 from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.dispatch.workers import Workers
+from orderintake_server.errors import StoreAway, StoreBroken, StoreFull
 from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
 from orderintake_server.rpc.server import rpc_server
 from orderintake_server.stream.log import CompletionLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from orderintake_server.config import Settings
     from orderintake_server.dispatch.workers import Handler
     from orderintake_server.handlers import Shop
     from orderintake_server.rpc.server import RpcServer
     from orderintake_server.store.base import Store
+
+NOTE_SECONDS = 1.0
+"""How long a stop waits for its note in the store: no longer than for a second signal."""
 
 log = structlog.get_logger()
 
@@ -44,6 +48,8 @@ class Running:
 
     port: int
     look_at_clock: Callable[[], None]
+    note_stop: Callable[[], Awaitable[None]]
+    """Notes in the store that an operator stops the service: its end is no order's crash."""
 
 
 class Service:
@@ -109,11 +115,35 @@ class Service:
         self.workers.start(tasks)
 
     async def _watch(self) -> None:
+        """Apply what other processes change in the store, until it is found broken."""
+        try:
+            await self._apply_changes()
+        except StoreBroken:
+            self.committer.probe()  # it refuses all that waits, and ends the service
+            if self._committing is not None:
+                await asyncio.wait({self._committing})
+            raise
+
+    async def _apply_changes(self) -> None:
         """Apply what other processes change in the store, without end."""
         async for state in self._store.watch():
             self.committer.apply(state)
             if state.workers is not None:
                 self._times.share(state.workers)
+
+    async def note_stop(self) -> None:
+        """Note in the store that an operator stops it; give up after a second, or if it cannot."""
+        try:
+            async with asyncio.timeout(NOTE_SECONDS):
+                await self._store.note_stop()
+        except (TimeoutError, StoreAway, StoreFull, StoreBroken) as error:
+            log.warning("the stop could not be noted in the store", error=str(error))
+
+    def at(self, port: int) -> Running:
+        """Return what is told of this service, which serves on `port`."""
+        return Running(
+            port=port, look_at_clock=self.committer.look_at_clock, note_stop=self.note_stop
+        )
 
     async def drain(self, seconds: float) -> None:
         """Let attempts finish within `seconds`, commit everything, then end the streams."""
@@ -158,9 +188,7 @@ async def running(
                 service.committer.on_reach = _health_reporter(server, tasks)
                 try:
                     with forks.belongs(None if settings.store else settings.data, server.port):
-                        yield Running(
-                            port=server.port, look_at_clock=service.committer.look_at_clock
-                        )
+                        yield service.at(server.port)
                 finally:
                     service.intake.refuse_orders()
                     await server.announce_stop()

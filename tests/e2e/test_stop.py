@@ -279,12 +279,13 @@ async def test_p19_a_second_signal_ends_at_once_and_loses_nothing(
     tmp_path: Path, second: signal.Signals
 ) -> None:
     async with remote_gate() as gate:
-        arguments = ("--drain-timeout", "3600", "--workers", "1", *gate.arguments)
+        flags = ("--drain-timeout", "3600", "--workers", "1", "--log-level", "debug")
+        arguments = (*flags, *gate.arguments)
         async with serving_process(tmp_path, *arguments, env=gate.env) as (server, stub):
             placed = [await stub.PlaceOrder(order()) for _ in range(20)]
             await gate.starts(1)
             server.signal(signal.SIGTERM)
-            await asyncio.to_thread(server.wait_for, "stopping")
+            await asyncio.to_thread(server.wait_for, "another signal ends at once")
             assert await server.stops(second) == 128 + second
         async with serving_process(tmp_path) as (server, stub):
             assert server.log[0]["recovered"] == 1

@@ -1,10 +1,16 @@
 """The commands beside the service: what they are told, and what they say when it is wrong."""
 
+import os
+import sqlite3
+import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from orderintake_server.commands import COMMANDS
+from orderintake_server.store.sqlite.database import NAME
+from orderintake_server.store.sqlite.schema import prepare
 
 
 @pytest.fixture
@@ -32,7 +38,7 @@ def test_what_is_audited_is_told_by_flag_or_variable_and_by_nothing_else(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("arguments", [["--workers", "3"], ["stray"], ["--data"]])
+@pytest.mark.parametrize("arguments", [["--workers", "3"], ["stray", "stray"], ["--data"]])
 def test_bad_usage_ends_the_program(
     command: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,3 +102,67 @@ def test_an_address_of_something_else_is_refused_without_its_password(
     text = capsys.readouterr().err
     assert "must begin with postgresql://" in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize("names", [("FROM", "TO"), ("from", "to")])
+def test_copy_reads_no_variable_without_our_prefix(
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    names: tuple[str, str],
+) -> None:
+    for name in names:
+        monkeypatch.setenv(name, "of somebody else")
+    assert COMMANDS["copy"]([]) == 2
+    assert "from: Field required" in capsys.readouterr().err
+    monkeypatch.setenv("ORDERINTAKE_FROM", "~/here")
+    monkeypatch.setenv("ORDERINTAKE_TO", "there")
+    assert COMMANDS["copy"]([]) == 2
+    assert "one must be a directory and the other a database" in capsys.readouterr().err
+
+
+@pytest.fixture
+def data(elsewhere: Path) -> Path:
+    """A store with an order in it, which a server is using."""
+    path = elsewhere / "data"
+    path.mkdir()
+    with closing(sqlite3.connect(path / NAME, isolation_level=None)) as connection:
+        prepare(connection, path / NAME)
+    return path
+
+
+def test_a_backup_is_a_whole_store_and_on_the_disk(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda number: flushed.append(str(Path(f"/proc/self/fd/{number}").readlink()))
+    )
+    with closing(sqlite3.connect(data / NAME, isolation_level=None)) as server:
+        server.execute("BEGIN IMMEDIATE")  # its last change is not committed, and so not copied
+        server.execute("UPDATE counters SET accepted = 7")
+        assert COMMANDS["backup"](["copy/orders.db"]) == 2
+        assert "the backup to copy/orders.db failed" in capsys.readouterr().err
+        Path("copy").mkdir()
+        assert COMMANDS["backup"](["copy/orders.db", "--data", str(data)]) == 0
+    directory = Path("copy").absolute()
+    assert flushed == [str(directory / "orders.db.unfinished"), str(directory)]
+    assert f"copied {data} to copy/orders.db" in capsys.readouterr().out
+    assert [file.name for file in directory.iterdir()] == ["orders.db"]
+    assert stat.S_IMODE((directory / "orders.db").stat().st_mode) == 0o600
+    assert COMMANDS["audit"](["--data", str(directory)]) == 0
+
+
+def test_a_backup_replaces_nothing_and_needs_a_store(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("there").write_text("precious")
+    assert COMMANDS["backup"](["there"]) == 2
+    assert "there is a file there already" in capsys.readouterr().err
+    assert Path("there").read_text() == "precious"
+    assert COMMANDS["backup"](["new", "--data", "nowhere"]) == 2
+    assert "there is no store in nowhere" in capsys.readouterr().err
+    assert COMMANDS["backup"](["new", "--data", "postgresql://shop:secret@127.0.0.1/shop"]) == 2
+    said = capsys.readouterr().err
+    assert "--store" in said
+    assert "secret" not in said

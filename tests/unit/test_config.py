@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orderintake_server.config import Settings, read
+from orderintake_server.config import Settings, log_form, read, unknown_variables
 from orderintake_server.errors import StartupFailed
 
 
@@ -196,6 +196,9 @@ def test_every_bad_setting_is_named_at_once(variables: pytest.MonkeyPatch, file:
         assert f"(it is {value})" in text
 
 
+SCHEMES = ["unix:1", "UNIX:1", "unix-abstract:1", "vsock:1", "dns:443", "ipv4:1", "ipv6:1"]
+"""What gRPC would take for an address of another kind."""
+
 LIMITS: dict[str, tuple[list[str], list[str]]] = {
     "workers": (["0", "10000"], ["-1", "10001", "1.5", "eight", ""]),
     "queue-limit": (["1", "1000000000"], ["0", "-1", "1.5", ""]),
@@ -217,7 +220,22 @@ LIMITS: dict[str, tuple[list[str], list[str]]] = {
     "log-level": (["debug", "info", "warning", "error"], ["critical", "", "INFO"]),
     "listen": (
         ["localhost:0", "127.0.0.1:65535", "[::1]:50051", "[::]:1", "orders.example:443", "*:1"],
-        ["", "localhost", ":50051", "localhost:", "localhost:65536", "localhost:-1", "::1:50051"],
+        [
+            "",
+            "localhost",
+            ":50051",
+            "localhost:",
+            "localhost:65536",
+            "localhost:-1",
+            "::1:50051",
+            "unix:1",
+            "UNIX:1",
+            "unix-abstract:1",
+            "vsock:1",
+            "dns:443",
+            "ipv4:1",
+            "ipv6:1",
+        ],
     ),
 }
 GOOD = [(name, text) for name, (good, _) in LIMITS.items() for text in good]
@@ -281,3 +299,88 @@ def test_an_address_of_a_database_is_told_to_nobody() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         setattr(read([]), "workers", 1)  # noqa: B010 - what types forbid too
+
+
+SECRETS = [
+    "postgresql://shop:secret@db/shop",
+    "postgres:/shop:secret@db",
+    "https://shop:with a secret@db",
+    "shop:secret@db:5432/shop",
+    "host=db password=secret",
+]
+
+
+@pytest.mark.parametrize("value", SECRETS)
+def test_what_may_hold_a_password_is_told_to_nobody_whatever_it_is_given_for(
+    file: Path, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    file.write_text(f"storage = '{value}'\nlog_format = '{value}'")
+    said = refusal(f"--listen={value}", "--config", str(file))
+    assert "storage: " in said
+    assert "listen: " in said
+    assert "secret" not in said
+    for arguments in ([f"--storage={value}"], ["--storage", value], [value]):
+        with pytest.raises(SystemExit):
+            read(arguments)
+    assert "secret" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", SECRETS[:2])
+def test_a_database_given_as_the_directory_is_refused_naming_store(value: str) -> None:
+    said = refusal("--data", value)
+    assert said == "data: Value error, must be a directory; a database is given by --store"
+
+
+def test_an_empty_variable_is_as_none(variables: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        variables.setenv(f"ORDERINTAKE_{name.upper()}", "")
+    assert read([]).model_dump() == Settings().model_dump()
+
+
+def test_a_home_directory_is_put_in_for_a_tilde(
+    variables: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    variables.setenv("HOME", str(tmp_path))
+    (tmp_path / "settings.toml").write_text("workers = 3")
+    settings = read(["--data=~/orders", "--config=~/settings.toml"])
+    assert (settings.data, settings.workers) == (tmp_path / "orders", 3)
+    variables.setenv("ORDERINTAKE_DATA", "~")
+    assert read([]).data == tmp_path
+    assert "data: Value error, has a ~" in refusal("--data=~nobody-of-this-name/orders")
+
+
+@pytest.mark.parametrize("character", ["\n", "\x00", "\x1b", "\u202e"])
+def test_a_path_with_a_control_character_is_refused(character: str) -> None:
+    for name in ("data", "config"):
+        said = refusal(f"--{name}=or{character}ders")
+        assert f"{name}: " in said
+        assert "without control characters" in said
+        assert character not in said
+    assert "must be a path; it is empty" in refusal("--data=")
+
+
+def test_variables_that_set_nothing_are_named_with_the_nearest_that_does() -> None:
+    environment = {
+        "ORDERINTAKE_WORKER": "postgresql://shop:secret@db",
+        "ORDERINTAKE_QUEUELIMIT": "5",
+        "ORDERINTAKE_XYZZY": "5",
+        "ORDERINTAKE_WORKERS": "5",
+        "orderintake_data": "here",
+        "ORDERINTAKE_SERVER": "the client's",
+        "WORKERS": "5",
+    }
+    assert unknown_variables(environment) == {
+        "ORDERINTAKE_QUEUELIMIT": "ORDERINTAKE_QUEUE_LIMIT",
+        "ORDERINTAKE_WORKER": "ORDERINTAKE_WORKERS",
+        "ORDERINTAKE_XYZZY": None,
+    }
+
+
+def test_the_form_of_the_log_is_known_before_the_settings_are(
+    variables: pytest.MonkeyPatch,
+) -> None:
+    assert log_form([]) == "text"
+    assert log_form(["--log-format", "json", "--no-such-flag"]) == "json"
+    variables.setenv("ORDERINTAKE_LOG_FORMAT", "json")
+    assert log_form([]) == "json"
+    assert log_form(["--log-format=text"]) == "text"

@@ -1,12 +1,16 @@
 """The log: one line an entry, of the asked form and level, and no customer's data in it."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from orderintake_server.telemetry import configure_log
+from orderintake_server.telemetry.sink import LineSink
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +89,125 @@ def test_json_with_an_exception_is_still_one_line(capsys: pytest.CaptureFixture[
         structlog.get_logger().error("a call failed", exc_info=error)
     (line,) = _entries(capsys)
     assert json.loads(line)["exception"][0]["exc_type"] == "LookupError"
+
+
+class Unspeakable:
+    """A value whose own code ends the process."""
+
+    def __repr__(self) -> str:
+        raise SystemExit(3)
+
+
+class UnspeakableError(Exception):
+    """An error that cannot be told."""
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_nothing_that_is_logged_raises_and_what_can_be_told_is(
+    capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    configure_log(form=form, level="info")
+    log = structlog.get_logger()
+    log.info("an entry", value=Unspeakable(), head=7)
+    log.info("an entry", exc_info=UnspeakableError(), head=7)
+    log.info(Unspeakable(), head=7)
+    log.info("an entry \udce9", head=7)
+    lines = [line for line in _entries(capsys) if not line.startswith(" ")]
+    assert len(lines) == 4
+    assert all("head" in line and "7" in line for line in lines)
+    assert sum("an entry" in line for line in lines) == 3
+
+
+@pytest.mark.parametrize("character", ["\n", "\r", "\x1b", "\x9b", "\u2028", "\u202e"])
+def test_in_a_log_for_people_no_value_forges_a_line_or_speaks_to_the_terminal(
+    capsys: pytest.CaptureFixture[str], character: str
+) -> None:
+    configure_log(form="text", level="info")
+    text = f"a{character}2026-01-01 [critical] forged"
+    log = structlog.get_logger()
+    log.info("an entry", value=text, values=[text])
+    log.info(text)
+    log.info("an error", exc_info=LookupError(text))
+    written = capsys.readouterr().err
+    assert character == "\n" or character not in written
+    assert sum(not line.startswith(" ") for line in written.splitlines()) == 3
+
+
+def test_a_sink_drops_and_counts_what_nobody_takes_and_tells_it_later() -> None:
+    reading, writing = os.pipe()
+    sink = LineSink(writing, notice=lambda count: f"dropped {count}")
+    for number in range(60):
+        sink.put(f"{number} " + "x" * 100_000)
+    sink.flush(0.0)  # it does not wait
+    words: list[list[str]] = []
+    with open(reading, encoding="utf-8") as log:  # noqa: PTH123 - a descriptor
+        while not words or words[-1][0] != "dropped":
+            words.append(log.readline().split())
+    *kept, (_, count) = words
+    assert [int(number) for number, _ in kept] == list(range(len(kept)))
+    assert len(kept) + int(count) == 60
+    assert 40 <= len(kept) < 60
+
+
+def test_a_line_that_was_begun_is_finished_before_any_other() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    sink = LineSink(writing, notice=lambda count: f"dropped {count}")
+    sink.put("x" * 1_000_000)
+    sink.put("the next")
+    with open(reading, encoding="utf-8") as log:  # noqa: PTH123 - a descriptor
+        assert log.readline() == "x" * 1_000_000 + "\n"
+        assert log.readline() == "the next\n"
+    sink.put("for nobody")
+    sink.put("for nobody")
+    sink.flush(1.0)
+    os.dup2(os.open("/dev/null", os.O_WRONLY), writing)
+
+
+FORKS = """
+import os
+from orderintake_server.telemetry.sink import LineSink
+
+sink = LineSink(1, notice=str)
+sink.put("parent")
+sink.flush(9)
+with sink._lock:
+    child = os.fork()
+    if not child:
+        sink.put("child")
+        os._exit(0)
+os.waitpid(child, 0)
+sink.put("parent again")
+sink.flush(9)
+"""
+
+
+def test_a_forked_child_writes_by_itself_though_it_has_no_thread() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKS],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert ended.stdout.splitlines() == ["parent", "child", "parent again"]
+
+
+@pytest.mark.seconds
+def test_a_sink_tells_what_it_lost_as_soon_as_it_can_write_again() -> None:
+    """Also when no further line comes."""
+    reading, writing = os.pipe()
+    target = os.dup(writing)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, target)
+    sink = LineSink(target, notice=lambda count: f"dropped {count}")
+    for _ in range(3):
+        sink.put("lost")
+    sink.flush(9.0)
+    os.dup2(writing, target)
+    with open(reading, encoding="utf-8") as log:  # noqa: PTH123 - a descriptor
+        assert log.readline() == "dropped 3\n"
+    os.close(full)

@@ -11,6 +11,7 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.domain import NewOrder, State, Tier
 from orderintake_server.errors import FieldViolation, InvalidOrder
+from orderintake_server.texts import is_printable
 from orderintake_server.views import OrderFilter, ReadFrom, StartAt, Subscribe
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class _Violations:
                 self.add(field, f"is required: 1 to {most} printable characters")
         elif len(text) > most:
             self.add(field, f"has {len(text)} characters; at most {most} are allowed")
-        elif not text.isprintable():
+        elif not is_printable(text):
             self.add(field, "has a character that cannot be printed")
 
 

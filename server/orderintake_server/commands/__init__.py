@@ -1,31 +1,47 @@
-"""The other commands: audit, migrate and copy, which an operator runs on a store."""
+"""The other commands: audit, backup, migrate and copy, which an operator runs on a store."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliPositionalArg,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from orderintake_server import config, parts
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 from orderintake_server.store.sqlite import audit as sqlite_audit
+from orderintake_server.store.sqlite.files.backup import backup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orderintake_server.store.audit import Finding
 
-Address = Annotated[str, AfterValidator(config.database)]
-
 
 class _Command(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="ORDERINTAKE_", extra="ignore", cli_show_env_vars=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read no variable without our prefix: FROM and TO belong to whoever set them."""
+        return init_settings, config.PrefixedVariables(settings_cls)
 
 
 _Asked = TypeVar("_Asked", bound=_Command)
@@ -37,14 +53,27 @@ class Audit(_Command):
     Exit code 0: every rule holds; 1: a rule is broken; 2: there is no store to check.
     """
 
-    data: Path = Field(default=Path("data"), description="directory of the store")
-    store: Address = Field(default="", description="or its database: postgresql://…", repr=False)
+    data: config.Directory = Field(default=Path("data"), description="directory of the store")
+    store: config.Database = Field(
+        default="", description="or its database: postgresql://…", repr=False
+    )
+
+
+class Backup(_Command):
+    """Copy the store in a directory to a new file TO; its server may be using it.
+
+    The copy is complete and on the disk when the command ends. To restore it, put it into an empty
+    directory as orders.db. A database is backed up by its own tools, such as pg_dump.
+    """
+
+    target: CliPositionalArg[config.File] = Field(alias="to", description="file to make")
+    data: config.Directory = Field(default=Path("data"), description="directory of the store")
 
 
 class Migrate(_Command):
     """Make the store in a database, or bring it up to date; servers may be using it."""
 
-    store: Address = Field(description="the database: postgresql://…", repr=False)
+    store: config.Database = Field(description="the database: postgresql://…", repr=False)
 
 
 class Copy(_Command):
@@ -53,8 +82,14 @@ class Copy(_Command):
     Order ids, cursors and request_ids stay the same: clients can go on using them.
     """
 
-    source: str = Field(alias="from", description="directory or postgresql://…", repr=False)
-    target: str = Field(alias="to", description="directory or postgresql://…", repr=False)
+    model_config = SettingsConfigDict(cli_show_env_vars=False)
+
+    source: config.AnyStore = Field(
+        alias="from", description="directory or postgresql://… [env: ORDERINTAKE_FROM]", repr=False
+    )
+    target: config.AnyStore = Field(
+        alias="to", description="directory or postgresql://… [env: ORDERINTAKE_TO]", repr=False
+    )
 
 
 def _audit(settings: Audit) -> int:
@@ -77,6 +112,12 @@ def _findings(settings: Audit) -> list[Finding]:
 def _line(finding: Finding) -> str:
     examples = "; ".join(finding.examples)
     return f"BROKEN: {finding.rule}: {finding.count} times: {examples}"
+
+
+def _backup(settings: Backup) -> int:
+    size = backup(settings.data, settings.target)
+    _print(f"copied {settings.data} to {settings.target}, {size} bytes")
+    return 0
 
 
 def _migrate(settings: Migrate) -> int:
@@ -106,7 +147,9 @@ def _run(name: str, kind: type[_Asked], run: Callable[[_Asked], int], arguments:
         model_config = SettingsConfigDict(cli_prog_name=f"orderintake-server {name}")
 
     try:
-        return run(Named(_cli_parse_args=arguments))
+        with config.plain_errors():
+            asked = Named(_cli_parse_args=arguments)
+        return run(asked)
     except ValidationError as error:
         why = config.explained(error)
     except (StartupFailed, StoreAway, StoreFull, StoreBroken) as error:
@@ -121,6 +164,7 @@ def _print(text: str) -> None:
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "audit": lambda arguments: _run("audit", Audit, _audit, arguments),
+    "backup": lambda arguments: _run("backup", Backup, _backup, arguments),
     "migrate": lambda arguments: _run("migrate", Migrate, _migrate, arguments),
     "copy": lambda arguments: _run("copy", Copy, _copy, arguments),
 }

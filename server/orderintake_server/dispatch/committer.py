@@ -140,6 +140,11 @@ class Committer:
         """Do what is due now: the clock was turned."""
         self._wake.set()
 
+    def probe(self) -> None:
+        """Commit at once, also without a request: the store may be broken."""
+        self._probe_at = 0
+        self._wake.set()
+
     def close(self) -> None:
         """Let `run` return when every request is durable, or cannot be made durable."""
         self._is_closing = True
@@ -176,16 +181,14 @@ class Committer:
         while True:
             starts = self._queue.wanted(is_closing=self._is_closing)
             prune = None if self._is_closing else self._retention.due()
-            if self._inbox or starts or prune or self._is_due():
+            is_due = not self._is_closing and self._seconds_to_due() == 0
+            if self._inbox or starts or prune or is_due:
                 batch = self._inbox.next_batch(orders=self._policy.commit_orders)
                 return Batch(inbox=batch, starts=starts, prune=prune)
             if self._is_closing:
                 return None
             self._wake.clear()
             await self._wait_for_request(self._seconds_to_due())
-
-    def _is_due(self) -> bool:
-        return self._seconds_to_due() == 0 and not self._is_closing
 
     def _seconds_to_due(self) -> float | None:
         """Return the seconds until something is due; None: nothing will ever be due."""

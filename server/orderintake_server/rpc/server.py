@@ -12,7 +12,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from orderintake_server.api.methods import SERVICES
-from orderintake_server.errors import StartupFailed
+from orderintake_server.rpc.addresses import bind
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.gate import ShutdownGate
 from orderintake_server.rpc.health import Health
@@ -114,10 +114,7 @@ async def rpc_server(
     binder = Binder(refusals, gate, write_seconds=settings.subscriber_seconds)
     server = grpc.aio.server(options=OPTIONS + _chosen(settings))
     server.add_generic_rpc_handlers((binder.handlers(methods, _standard_services(checks)),))
-    try:
-        port = server.add_insecure_port(settings.listen)
-    except RuntimeError as error:
-        raise StartupFailed(f"cannot listen on {settings.listen}: {error}") from error
+    port = await bind(server.add_insecure_port, settings.listen)
     await server.start()
     await checks.report(is_serving=True)
     started = RpcServer(server, port, checks, gate)

@@ -76,8 +76,17 @@ class Store(Protocol):
         continue.
         """
 
+    async def note_stop(self) -> None:
+        """Note that an operator stops this process: however it ends, no order's crash is counted.
+
+        Raises what `commit` does.
+        """
+
     def watch(self) -> AsyncIterator[StoreState]:
-        """Yield the store's state whenever other processes changed it, soon after; without end."""
+        """Yield the store's state whenever other processes changed it, soon after; without end.
+
+        Raises StoreBroken soon after anything, a read too, has found that the store is broken.
+        """
 
     async def find(self, accept_sequence: int) -> Order | Completion | None:
         """Return an order in its present state, its completion once it ended, None if unknown."""

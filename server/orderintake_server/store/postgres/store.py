@@ -88,6 +88,9 @@ class PostgresStore:
 
     # Changes
 
+    async def note_stop(self) -> None:
+        """Do nothing: what this replica leaves in process, others count as a crash."""
+
     async def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
         if changes.prune and self._heartbeat.status.older_replicas:

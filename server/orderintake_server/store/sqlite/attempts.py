@@ -30,8 +30,10 @@ def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
         unit.connection,
         "leases",
         [
-            (o.accept_sequence, o.attempt_count, o.start_sequence, o.start_time, crash_count, 0)
-            for o, crash_count in ((lease.order, lease.crash_count) for lease in leases if lease)
+            (o.accept_sequence, o.attempt_count, o.start_sequence, o.start_time, crashes, 0)
+            for o, crashes in (
+                (lease.order, lease.crash_count - unit.forgiven) for lease in leases if lease
+            )
         ],
     )
     insert(
@@ -145,6 +147,14 @@ def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> dict[int, bool]:
     orders = {lease.order.start_sequence: lease.order for lease in leases}
     unit.count_processing(-1, [orders[start] for start in valid])
     return valid
+
+
+def forgive(unit: UnitOfWork) -> None:
+    """Let the end of this process count as no crash of the orders that are in process.
+
+    Who recovers them adds one to their crashes; so one is taken off beforehand.
+    """
+    unit.connection.execute("UPDATE leases SET crash_count = crash_count - ?", (1 - unit.forgiven,))
 
 
 def recover(unit: UnitOfWork, max_crashes: int) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing
@@ -15,6 +14,7 @@ from orderintake_server.errors import StartupFailed
 from orderintake_server.store.base import Policy
 from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
 from orderintake_server.store.sqlite import attempts, database, schema
+from orderintake_server.store.sqlite.files.flush import flush
 from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def _opened(directory: Path, files: ExitStack) -> sqlite3.Connection:
     if not path.is_file():
         raise StartupFailed(f"there is no store in {directory}")
     files.enter_context(database.locked(directory))
+    files.enter_context(database.owned(path))
     try:
         connection = files.enter_context(closing(database.connect(path)))
         schema.prepare(connection, path)
@@ -202,14 +203,6 @@ def _publish(connection: sqlite3.Connection, directory: Path) -> None:
     connection.execute("COMMIT")
     connection.close()
     path = directory / UNFINISHED
-    _flush(path)
+    flush(path)
     path.rename(directory / database.NAME)
-    _flush(directory)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush(directory)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from orderintake_server.errors import StartupFailed, StoreBroken, StoreFull
+from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 from orderintake_server.store.base import Policy
-from orderintake_server.store.changes import StoreState
 from orderintake_server.store.sqlite import database, reads, schema
+from orderintake_server.store.sqlite.files.watch import FileWatch
 from orderintake_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
@@ -21,13 +23,17 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import Completion, Order, Tier
     from orderintake_server.store.base import RecoveryReport
-    from orderintake_server.store.changes import Changes, Committed
+    from orderintake_server.store.changes import Changes, Committed, StoreState
     from orderintake_server.views import LogPage, OrderFilter
 
 _T = TypeVar("_T")
 
 READERS = 2
 """Threads that read. SQLite reads in parallel, but Python's lock leaves little gain beyond two."""
+LOOK_SECONDS = 1.0
+"""How often the files are looked at when nothing is committed."""
+IDLE_SECONDS = 5.0
+"""How long nothing must be committed before the log is emptied."""
 
 
 class SqliteStore:
@@ -35,14 +41,34 @@ class SqliteStore:
 
     is_shared = False
 
-    def __init__(self, path: Path, writer: Writer) -> None:
-        """Read from the database at `path`; write through `writer`."""
+    def __init__(self, path: Path, writer: Writer, files: FileWatch | None = None) -> None:
+        """Read from the database at `path`; write through `writer`; watch `files`."""
         self._path = path
         self._writer = writer
+        self._files = files
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
+        self._broken: StoreBroken | None = None
+        self._broke = asyncio.Event()
+        self._written_at: float | None = time.monotonic()
+
+    def start(self) -> None:
+        """Start every thread and open every file that will be needed; block until then.
+
+        Later, when the system has no more of them, the store needs none.
+        """
+        together = threading.Barrier(READERS)  # so that each thread does one of these
+
+        def read() -> None:
+            self._reader().execute("SELECT log_id FROM identity").fetchone()
+            together.wait()
+
+        started = [self._reading.submit(read) for _ in range(READERS)]
+        self._writing.submit(int).result()
+        for each in started:
+            each.result()
 
     @property
     def recovery(self) -> RecoveryReport:
@@ -51,21 +77,38 @@ class SqliteStore:
 
     async def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
-        return await _in_thread(self._writing, lambda: self._writer.commit(changes))
+        if self._broken:
+            raise self._broken
+        return await self._run(self._writing, lambda: self._commit(changes))
+
+    def _commit(self, changes: Changes) -> Committed:
+        """Commit in the writer's thread; nothing is acknowledged into files that are gone."""
+        if self._files is None:
+            return self._writer.commit(changes)
+        self._files.check()
+        committed = self._writer.commit(changes)
+        self._files.note_commit()
+        self._files.check()
+        self._written_at = time.monotonic()
+        return committed
+
+    async def note_stop(self) -> None:
+        """Keep `Store.note_stop`."""
+        await self._run(self._writing, self._writer.note_stop)
 
     async def find(self, accept_sequence: int) -> Order | Completion | None:
         """Keep `Store.find`."""
-        return await _in_thread(self._reading, lambda: reads.find(self._reader(), accept_sequence))
+        return await self._run(self._reading, lambda: reads.find(self._reader(), accept_sequence))
 
     async def position(self, accept_sequence: int) -> int:
         """Keep `Store.position`."""
-        return await _in_thread(self._writing, lambda: self._writer.position(accept_sequence))
+        return await self._run(self._writing, lambda: self._writer.position(accept_sequence))
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int
     ) -> tuple[list[Order], int | None]:
         """Keep `Store.list_orders`."""
-        return await _in_thread(
+        return await self._run(
             self._reading, lambda: reads.list_orders(self._reader(), wanted, after, limit)
         )
 
@@ -73,23 +116,54 @@ class SqliteStore:
         self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
     ) -> LogPage:
         """Keep `Store.read_log`."""
-        return await _in_thread(
+        return await self._run(
             self._reading,
             lambda: reads.read_log(self._reader(), wanted, after, limit, max_bytes),
         )
 
     async def bounds(self) -> tuple[int, int]:
         """Keep `Store.bounds`."""
-        return await _in_thread(self._reading, lambda: reads.bounds(self._reader()))
+        return await self._run(self._reading, lambda: reads.bounds(self._reader()))
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""
-        return await _in_thread(self._reading, lambda: reads.oldest_waiting(self._reader()))
+        return await self._run(self._reading, lambda: reads.oldest_waiting(self._reader()))
 
     async def watch(self) -> AsyncIterator[StoreState]:
-        """Keep `Store.watch`: no other process changes anything, so nothing ever comes."""
-        await asyncio.Event().wait()
-        yield StoreState(counts={}, accept_counts={}, completion_counts={}, head=0, earliest=0)
+        """Keep `Store.watch`: no other process changes anything, so nothing ever comes.
+
+        Meanwhile, look after the files. Raises StoreBroken when they are gone, and when anything
+        else, a read too, has met a broken store.
+        """
+        while self._broken is None:
+            with suppress(TimeoutError, StoreAway, StoreFull, StoreBroken):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._broke.wait()
+            with suppress(StoreAway, StoreFull, StoreBroken):
+                await self._look_after_files()
+        raise self._broken
+        yield
+
+    async def _look_after_files(self) -> None:
+        """Look whether the files are still there; empty the log when nothing is written."""
+        if self._files is not None:
+            await self._run(self._reading, self._files.check_content)
+        written_at = self._written_at
+        if written_at is None or time.monotonic() - written_at < IDLE_SECONDS:
+            return
+        if await self._run(self._writing, self._writer.truncate_log) and (
+            self._written_at == written_at
+        ):
+            self._written_at = None
+
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
+        """Run `work` in the pool; once it finds the store broken, the store is that for good."""
+        try:
+            return await _in_thread(pool, work)
+        except StoreBroken as broken:
+            self._broken = self._broken or broken
+            self._broke.set()
+            raise
 
     def _reader(self) -> sqlite3.Connection:
         """Return this thread's own connection for reading."""
@@ -109,6 +183,16 @@ class SqliteStore:
 
 _DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 """SQLite's codes for a full disk: for the database or its log, and for the log's index."""
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+}
+"""SQLite's primary codes for a lack that passes: of a lock, of memory, of descriptors."""
+_NO_MEMORY = {sqlite3.SQLITE_IOERR_NOMEM, sqlite3.SQLITE_IOERR_SHMMAP}
+"""Codes that look like a broken disk, and mean that there is no memory for a page or the index."""
 
 
 @asynccontextmanager
@@ -123,12 +207,14 @@ async def sqlite_store(
     Raises StartupFailed when another process has locked the directory, when the file is of a newer
     version or is not a store, or when it cannot be written.
     """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="store-files")  # it is kept for the end
+    run = partial(asyncio.get_running_loop().run_in_executor, thread)
     with ExitStack() as files:
-        store = await asyncio.to_thread(_opened, directory, clock, policy or Policy(), files)
         try:
-            yield store
+            yield await run(_opened, directory, clock, policy or Policy(), files)
         finally:
-            await asyncio.to_thread(files.close)
+            await run(files.close)
+            thread.shutdown(wait=False)
 
 
 def _opened(
@@ -138,18 +224,35 @@ def _opened(
     files.enter_context(database.locked(directory))
     path = directory / database.NAME
     try:
+        descriptor = files.enter_context(database.owned(path))
         connection = files.enter_context(closing(database.connect(path)))
+        database.wait_when_busy(connection, database.START_BUSY_SECONDS)
         schema.prepare(connection, path)
-        return files.enter_context(closing(SqliteStore(path, Writer(connection, clock, policy))))
-    except sqlite3.Error as error:
+        writer = Writer(connection, clock, policy)
+        database.wait_when_busy(connection, database.BUSY_SECONDS)
+        watch = FileWatch(path, descriptor, connection, files)
+        store = files.enter_context(closing(SqliteStore(path, writer, watch)))
+        store.start()
+    except (sqlite3.Error, OSError) as error:
         raise StartupFailed(f"cannot open the store {path}: {error}") from error
+    return store
 
 
 async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-    """Run `work` in the pool; raise its SQLite errors as StoreFull or StoreBroken."""
+    """Run `work` in the pool; raise its errors of SQLite as those of a store.
+
+    It is done also when the caller is cancelled before a thread has begun it.
+    """
     try:
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, work))
+    except MemoryError as error:
+        raise StoreAway("SQLite has no memory") from error
+    except OSError as error:  # of the files that are watched
+        raise StoreBroken(str(error)) from error
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) in _DISK_FULL:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code in _DISK_FULL:
             raise StoreFull(str(error)) from error
+        if code is not None and (code & 0xFF in _PASSING or code in _NO_MEMORY):
+            raise StoreAway(str(error)) from error
         raise StoreBroken(f"{getattr(error, 'sqlite_errorname', 'SQLite')}: {error}") from error

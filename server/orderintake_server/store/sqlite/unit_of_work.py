@@ -74,6 +74,8 @@ class UnitOfWork:
         self.accept_counts: Counter[Tier] = Counter()
         self.completion_counts: Counter[Tier] = Counter()
         self.start_count = 0
+        self.forgiven = 0
+        """How many crashes of this process are not counted: one, once it is asked to stop."""
         self.next_due: int | None = None
         self._committed_due: int | None = None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from orderintake_server.domain import Order, QueueEntry, State, Tier
 from orderintake_server.store.base import RecoveryReport
 from orderintake_server.store.changes import Committed, Page
-from orderintake_server.store.sqlite import attempts, due, prune
+from orderintake_server.store.sqlite import attempts, database, due, prune
 from orderintake_server.store.sqlite.accept import Acceptance
 from orderintake_server.store.sqlite.reads import find
 from orderintake_server.store.sqlite.unit_of_work import UnitOfWork, WaitingOrder
@@ -47,6 +47,15 @@ class Writer:
     def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
         return self._transact(lambda: self._apply(changes))
+
+    def note_stop(self) -> None:
+        """Keep `Store.note_stop`."""
+        self._transact(lambda: attempts.forgive(self._unit))
+        self._unit.forgiven = 1
+
+    def truncate_log(self) -> bool:
+        """Copy the whole write-ahead log back and empty it; tell whether it is empty now."""
+        return database.truncate_log(self._connection)
 
     def position(self, accept_sequence: int) -> int:
         """Keep `Store.position`; it is here because the counts belong to the writer."""

@@ -1,40 +1,24 @@
-"""Every setting, read once at start: from a flag, else a variable, else the file, else default."""
+"""The settings: each with its type, its limits, its default and a description."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from orderintake_server.config.values import Database, Directory, File, Listen
 from orderintake_server.domain import LONGEST_SECONDS
-from orderintake_server.errors import StartupFailed
 
-_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+):(\d{1,5})")
-_LAST_PORT = 65_535
-
-
-def _address(text: str) -> str:
-    match = _ADDRESS.fullmatch(text)
-    if match is None or int(match[2]) > _LAST_PORT:
-        raise ValueError("must be HOST:PORT, with [ ] around an IPv6 host, and a port up to 65535")
-    return text
-
-
-def database(text: str) -> str:
-    """Return the address of a database, or the empty text; raise ValueError for any other."""
-    if text and not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://")
-    return text
+PREFIX = "ORDERINTAKE_"
+"""What the name of every variable begins with."""
 
 
 class Settings(BaseSettings):
@@ -44,11 +28,12 @@ class Settings(BaseSettings):
     the TOML file that --config names: --queue-limit, ORDERINTAKE_QUEUE_LIMIT or queue_limit.
     A flag wins over a variable, and a variable over the file.
 
-    Other commands: orderintake-server audit, migrate and copy, each with --help; and --version.
+    Other commands: orderintake-server audit, backup, migrate and copy, each with --help; and
+    --version.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="ORDERINTAKE_",
+        env_prefix=PREFIX,
         extra="forbid",
         frozen=True,
         cli_prog_name="orderintake-server",
@@ -58,15 +43,15 @@ class Settings(BaseSettings):
         cli_avoid_json=True,
     )
 
-    listen: Annotated[str, AfterValidator(_address)] = Field(
+    listen: Listen = Field(
         default="127.0.0.1:50051",
         description="HOST:PORT to serve on; port 0 means a free port, which the log names",
     )
-    data: Path = Field(
+    data: Directory = Field(
         default=Path("data"),
         description="directory of the store, made if missing; only one server at a time may use it",
     )
-    store: Annotated[str, AfterValidator(database)] = Field(
+    store: Database = Field(
         default="",
         description="postgresql://… in place of a data directory: a database that any number of "
         "servers use together",
@@ -236,7 +221,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="lowest level of the log entries to write"
     )
-    config: Path | None = Field(
+    config: File | None = Field(
         default=None, description="TOML file with settings; it cannot hold this setting"
     )
 
@@ -251,53 +236,15 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the constructor's arguments, then the environment, then the file."""
+        """Read the constructor's arguments, then the environment, then the file.
+
+        An empty variable is as none; an empty flag is a value.
+        """
         file = TomlConfigSettingsSource(settings_cls)
         if "config" in file.toml_data:
             raise ValueError("a file cannot name another one by the key config")
-        return init_settings, env_settings, file
-
-
-def read(arguments: list[str]) -> Settings:
-    """Read the settings for these command line arguments.
-
-    Raises StartupFailed, which names every bad setting; SystemExit for --help and for bad usage.
-    """
-    path = _config_path(arguments)
-
-    class SettingsOfFile(Settings, toml_file=path):
-        __doc__ = Settings.__doc__
-
-    try:
-        if path is not None and not path.is_file():
-            raise StartupFailed(f"config: there is no file {path}")
-        return SettingsOfFile(_cli_parse_args=arguments)
-    except ValidationError as error:
-        raise StartupFailed(explained(error)) from None
-    except (OSError, ValueError) as error:  # the file cannot be read, or is not TOML
-        raise StartupFailed(f"config: {path}: {error}") from None
-
-
-def _config_path(arguments: list[str]) -> Path | None:
-    """Return the path of the TOML file: it must be known before the other settings are read."""
-    parser = argparse.ArgumentParser("orderintake-server", add_help=False, allow_abbrev=False)
-    parser.add_argument("--config", default=os.environ.get("ORDERINTAKE_CONFIG"))
-    path = parser.parse_known_args(arguments)[0].config
-    return Path(path) if path else None
-
-
-def explained(error: ValidationError) -> str:
-    """Return a text that names every bad setting and what is wrong with it."""
-    return "; ".join(
-        f"{'.'.join(map(str, bad['loc']))}: {bad['msg']}{_shown(bad['loc'], bad['input'])}"
-        for bad in error.errors()
-    )
-
-
-def _shown(path: tuple[int | str, ...], value: object) -> str:
-    """Show a bad value, unless there may be a password in it."""
-    return "" if {"store", "from", "to"} & set(path) else f" (it is {value!r})"
+        return init_settings, EnvSettingsSource(settings_cls, env_ignore_empty=True), file

@@ -1,0 +1,125 @@
+"""How an entry of the log becomes a line: a constant text, and fields for what varies."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import textwrap
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import structlog
+
+from orderintake_server.texts import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, TextIO
+
+    from structlog.typing import EventDict, ExcInfo, Processor
+
+_WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+"""Local variables are left out: one may hold an order, which must not get into a log."""
+UNWRITABLE = "a log entry could not be put into words"
+_PLAIN = {str, int, float, bool, type(None)}
+"""Types of values that run no foreign code when they are put into words."""
+
+
+def configure_log(
+    *,
+    form: str,
+    level: str,
+    write: Callable[[str], object] | None = None,
+    has_colors: bool = False,
+) -> None:
+    """Write this process's log as "text" or "json", from `level` upwards.
+
+    Each entry is given to `write`; without it, it is printed to standard error.
+    """
+    structlog.configure(
+        processors=[renderer(form, has_colors=has_colors)],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr) if write is None else _to(write),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _to(write: Callable[[str], object]) -> Callable[..., Any]:
+    """Return a factory of loggers that give each line to `write`."""
+
+    class Lines:
+        def msg(self, line: str) -> None:
+            write(line)
+
+        debug = info = warning = error = critical = msg
+
+    return lambda *_: Lines()
+
+
+def renderer(form: str, *, has_colors: bool = False) -> Processor:
+    """Return what makes a line of an entry, in this form; it raises nothing, whatever is in it."""
+    if form == "json":
+        last: list[Processor] = [
+            structlog.processors.ExceptionRenderer(_WITHOUT_LOCALS),
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        last = [
+            _escape,
+            structlog.dev.ConsoleRenderer(
+                colors=has_colors, exception_formatter=_indented_traceback
+            ),
+        ]
+    first: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    return _Renderer([*first, *last])
+
+
+class _Renderer:
+    """Makes lines of entries: the boundary to values whose own code may do anything."""
+
+    def __init__(self, steps: Sequence[Processor]) -> None:
+        self._steps = steps
+
+    def __call__(self, logger: Any, level: str, entry: EventDict) -> str:  # noqa: ANN401
+        try:
+            return self._render(logger, level, {**structlog.contextvars.get_contextvars(), **entry})
+        except BaseException as error:  # noqa: BLE001 - a value's own code raised it, of any class
+            plain = {name: value for name, value in entry.items() if type(value) in _PLAIN}
+            plain.setdefault("event", UNWRITABLE)
+            return self._render(logger, level, plain | {"unwritable": type(error).__name__})
+
+    def _render(self, logger: Any, level: str, entry: EventDict) -> str:  # noqa: ANN401
+        rendered: Any = entry
+        for step in self._steps:
+            rendered = step(logger, level, rendered)
+        return str(rendered)
+
+
+def _escape(_: object, __: str, entry: EventDict) -> EventDict:
+    """Escape what is not printable, so that no value forges a line or speaks to a terminal."""
+    return {name: _escaped(name, value) for name, value in entry.items()}
+
+
+def _escaped(name: str, value: Any) -> Any:  # noqa: ANN401 - a field of any type
+    if name == "exc_info":
+        return value
+    if name in {"stack", "exception"}:
+        return _indented(str(value))
+    text = value if type(value) is str else repr(value)
+    clean = escaped(text)
+    return value if clean == text else clean
+
+
+def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    """Write a traceback below its entry, indented: only entries begin at a line's first column."""
+    written = StringIO()
+    structlog.dev.plain_traceback(written, exc_info)
+    out.write(_indented(written.getvalue()))
+
+
+def _indented(text: str) -> str:
+    clean = escaped(text, may_have_lines=True)
+    return "\n" + textwrap.indent(clean.strip("\n"), "  ", lambda _: True)

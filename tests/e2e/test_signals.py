@@ -1,0 +1,126 @@
+"""Signals: a stop that somebody asked for is one stop, and no order's crash."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from signal import SIGHUP, SIGINT, SIGTERM
+
+import pytest
+
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_pb2
+from support.in_process import completions
+from support.orders import order
+from support.process import EXIT_SECONDS, server_process, serving_process
+from support.remote_gate import remote_gate
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("second", [SIGTERM, SIGINT])
+async def test_p19_signals_that_come_together_are_one_stop(
+    tmp_path: Path, second: signal.Signals
+) -> None:
+    async with remote_gate() as gate:
+        arguments = ("--drain-timeout", "3600", *gate.arguments)
+        async with serving_process(tmp_path, *arguments, env=gate.env) as (server, stub):
+            await stub.PlaceOrder(order())
+            await gate.starts(1)
+            for number in (SIGTERM, second, SIGINT, SIGTERM):
+                server.signal(number)
+            await asyncio.to_thread(server.wait_for, "stopping")
+            await gate.let_through(1)
+            assert await asyncio.to_thread(server.exit_code) == 0
+    async with serving_process(tmp_path) as (server, stub):
+        (ended,) = await completions(stub, 1)
+    assert (ended.order.state, ended.order.attempt_count) == (order_pb2.STATE_SUCCEEDED, 1)
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("end", ["killed", "second signal"])
+async def test_p11_a_stop_that_was_asked_for_is_no_crash_however_it_ends(
+    tmp_path: Path, end: str
+) -> None:
+    async with remote_gate() as gate:
+        flags = ("--drain-timeout", "3600", "--log-level", "debug", "--max-crashes", "1")
+        arguments = (*flags, *gate.arguments)
+        async with serving_process(tmp_path, *arguments, env=gate.env) as (server, stub):
+            placed = [await stub.PlaceOrder(order()) for _ in range(12)]
+            await gate.starts(8)
+            server.signal(SIGTERM)
+            await asyncio.to_thread(server.wait_for, "stopping")
+            if end == "killed":
+                server.kill()
+            else:
+                await asyncio.to_thread(server.wait_for, "another signal ends at once")
+                assert await server.stops() == 128 + SIGTERM
+    async with serving_process(tmp_path, "--max-crashes", "1") as (server, stub):
+        assert (server.log[0]["recovered"], server.log[0]["quarantined"]) == (8, 0)
+        ended = await completions(stub, 12)
+    assert {each.order.order_id for each in ended} == {each.order.order_id for each in placed}
+    assert {each.order.state for each in ended} == {order_pb2.STATE_SUCCEEDED}
+
+
+@pytest.mark.seconds
+async def test_p11_a_crash_that_nobody_asked_for_counts(tmp_path: Path) -> None:
+    async with remote_gate() as gate:
+        arguments = ("--max-crashes", "1", *gate.arguments)
+        async with serving_process(tmp_path, *arguments, env=gate.env) as (server, stub):
+            await stub.PlaceOrder(order())
+            await gate.starts(1)
+            server.kill()
+    with server_process(tmp_path, "--max-crashes", "1") as server:
+        assert (server.log[0]["recovered"], server.log[0]["quarantined"]) == (0, 1)
+
+
+@pytest.mark.seconds
+async def test_a_hangup_is_ignored_where_there_never_was_a_terminal(tmp_path: Path) -> None:
+    with server_process(tmp_path, prefix=("setsid",)) as server:
+        server.signal(SIGHUP)
+        entry = await asyncio.to_thread(server.wait_for, _IGNORED)
+        assert entry["level"] == "info"
+        assert await server.stops() == 0
+
+
+_IGNORED = "SIGHUP is ignored: the terminal is still there, or there never was one"
+
+
+@pytest.mark.seconds
+def test_p19_a_terminal_that_goes_away_is_a_stop_in_order(tmp_path: Path) -> None:
+    terminal, inside = os.openpty()
+    process = subprocess.Popen(
+        [
+            *("setsid", "--ctty", str(Path(sys.executable).parent / "orderintake-server")),
+            *("--data", str(tmp_path / "data"), "--listen", "127.0.0.1:0"),
+        ],
+        stdin=inside,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(inside)
+    assert process.stderr is not None
+    with process.stderr as log:
+        assert any("listening" in line for line in log)
+        process.send_signal(SIGHUP)  # the terminal is still there
+        assert any("SIGHUP is ignored" in line for line in log)
+        os.close(terminal)
+        assert "stopped" in list(log)[-1]
+    assert process.wait(EXIT_SECONDS) == 0
+
+
+@pytest.mark.seconds
+async def test_p19_stops_in_order_leave_an_order_as_it_was(tmp_path: Path) -> None:
+    async with remote_gate() as gate:
+        arguments = ("--drain-timeout", "0", "--max-crashes", "2", *gate.arguments)
+        for life in range(3):
+            async with serving_process(tmp_path, *arguments, env=gate.env) as (server, stub):
+                if not life:
+                    await stub.PlaceOrder(order())
+                await gate.starts(life + 1)
+                assert await server.stops() == 0
+        async with serving_process(tmp_path) as (_, stub):
+            (ended,) = await completions(stub, 1)
+            found = await stub.GetOrder(api.GetOrderRequest(order_id=ended.order.order_id))
+    assert found.order.attempt_count == 1
