@@ -25,6 +25,7 @@ from orderintake_server.errors import StartupFailed
 from orderintake_server.handlers import HandlerCalls, Shop, handler_calls
 from orderintake_server.ids import Ids
 from orderintake_server.telemetry import configure_log
+from orderintake_server.telemetry.bridge import Bridge
 from support.hands import attempt_of
 
 IDS = Ids("0123abcd")
@@ -164,8 +165,11 @@ async def test_a_handlers_log_names_its_order(
     handler: Callable[[OrderAttempt], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure_log(form="json", level="info")  # here, where standard error is what is captured
+    bridge = Bridge()
+    logging.getLogger().addHandler(bridge)
     async with handler_calls(Shop(handler=handler), CallPolicy(), IDS) as calls:
         await one(calls)
+    logging.getLogger().removeHandler(bridge)
     entries = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert len(entries) in {2, 4}
     for entry in entries:

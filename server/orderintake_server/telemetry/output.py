@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from orderintake_server.telemetry.bridge import Bridge
 from orderintake_server.telemetry.log import configure_log, renderer
 from orderintake_server.telemetry.sink import LineSink
 from orderintake_server.texts import escaped
@@ -61,7 +62,7 @@ class LogOutput:
         self._render = renderer(form, has_colors=self._has_colors and form == "text")
         configure_log(form=form, level=level, write=self._sink.put, has_colors=self._has_colors)
         root = logging.getLogger()
-        root.handlers = [_Bridge()]
+        root.handlers = [Bridge()]
         root.setLevel(level.upper())
         logging.raiseExceptions = False
         logging.captureWarnings(capture=True)
@@ -159,29 +160,6 @@ class _Lines(io.RawIOBase):
         rest, self._rest = self._rest, b""
         if rest:
             self._write_line(rest.decode("utf-8", "backslashreplace"))
-
-
-class _Bridge(logging.Handler):
-    """Passes what is logged by Python's own logging on to structlog."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Log the record as an entry of ours, with the name of its logger."""
-        fields: dict[str, Any] = {"exc_info": record.exc_info} if record.exc_info else {}
-        if record.stack_info:
-            fields["stack"] = record.stack_info
-        log.log(_level(record.levelno), _message(record), logger=record.name, **fields)
-
-
-def _message(record: logging.LogRecord) -> str:
-    try:
-        return record.getMessage()
-    except BaseException:  # noqa: BLE001 - an argument's own code raised it, of any class
-        return str(record.msg) if type(record.msg) is str else type(record.msg).__name__
-
-
-def _level(number: int) -> int:
-    """Return the nearest of the usual levels that is not above this one."""
-    return max(logging.DEBUG, min(number // 10 * 10, logging.CRITICAL))
 
 
 def _take_over_hooks() -> None:
