@@ -74,7 +74,13 @@ def test_p12_an_order_that_could_never_start_is_refused(times: dict[str, int]) -
 @pytest.mark.parametrize("field", ["not_before", "expire_time"])
 @pytest.mark.parametrize(
     ("seconds", "nanos"),
-    [(-1, 0), (253_402_300_800, 0), (2**62, 0), (1_800_000_000, -1), (1_800_000_000, 10**9)],
+    [
+        (-62_135_596_801, 0),
+        (253_402_300_800, 0),
+        (2**62, 0),
+        (1_800_000_000, -1),
+        (1_800_000_000, 10**9),
+    ],
 )
 def test_what_is_no_time_is_refused_by_its_name(field: str, seconds: int, nanos: int) -> None:
     bad = timestamp_pb2.Timestamp(seconds=seconds, nanos=nanos)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orderintake_server import config, parts
-from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
+from orderintake_server.errors import StartupFailed, StoreError
 from orderintake_server.store.sqlite import audit as sqlite_audit
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _run(name: str, kind: type[_Asked], run: Callable[[_Asked], int], arguments:
         return run(Named(_cli_parse_args=arguments))
     except ValidationError as error:
         why = config.explained(error)
-    except (StartupFailed, StoreAway, StoreFull, StoreBroken) as error:
+    except (StartupFailed, StoreError) as error:
         why = str(error)
     print(f"orderintake-server {name}: {why}", file=sys.stderr)  # noqa: T201
     return 2

@@ -6,10 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import State, Tier
-from orderintake_server.errors import CursorExpired, StoreAway, StoreFull
+from orderintake_server.errors import CursorExpired, StoreObstacle, StoreRefused
 from orderintake_server.store.base import COMPLETION_BYTES
 from orderintake_server.store.pages import LogRead, log_scan, page_of_orders, rows_to_list
-from orderintake_server.store.postgres.connector import failures
+from orderintake_server.store.postgres.errors import failures
 from orderintake_server.store.receipts import restated
 from orderintake_server.store.rows import (
     ACCEPTED,
@@ -22,7 +22,7 @@ from orderintake_server.store.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from orderintake_server.domain import Completion, Order, Receipt
     from orderintake_server.store.postgres.connector import Row
@@ -54,6 +54,18 @@ async def find(fetch: Fetch, accept_sequence: int) -> Order | Completion | None:
     """Keep `Store.find`."""
     rows = await fetch(_FOUND, accept_sequence)
     return standing_of(tuple(rows[0])) if rows else None
+
+
+_KNOWN = """
+SELECT customer_id, request_id FROM orderintake.requests
+JOIN unnest($1::text[], $2::text[]) AS n (customer_id, request_id) USING (customer_id, request_id)
+"""
+
+
+async def known_requests(fetch: Fetch, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Keep `Store.known_requests`."""
+    rows = await fetch(_KNOWN, *map(list, zip(*names, strict=True)))
+    return {(customer_id, request_id) for customer_id, request_id in rows}
 
 
 _POSITION = "SELECT place FROM {}.positions(ARRAY[$1::bigint])"
@@ -96,7 +108,7 @@ async def located(outcomes: list[Outcome], fetch: Fetch, release: Release) -> li
         with failures():
             async with asyncio.timeout(LOCATE_SECONDS):
                 found = await locate(fetch, release, numbers)
-    except (StoreAway, StoreFull):
+    except (StoreObstacle, StoreRefused):
         return outcomes
     return [
         tuple(_restated(receipt, found) for receipt in outcome)

@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, TypeVar
 
-from orderintake_server.errors import StartupFailed, StoreBroken, StoreFull
+from orderintake_server.errors import Refusal, StartupFailed
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import StoreState
 from orderintake_server.store.sqlite import database, reads, schema
+from orderintake_server.store.sqlite.errors import blamed
 from orderintake_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
     from pathlib import Path
 
     from orderintake_server.domain import Completion, Order, Tier
@@ -56,6 +57,10 @@ class SqliteStore:
     async def find(self, accept_sequence: int) -> Order | Completion | None:
         """Keep `Store.find`."""
         return await _in_thread(self._reading, lambda: reads.find(self._reader(), accept_sequence))
+
+    async def known_requests(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Keep `Store.known_requests`."""
+        return await _in_thread(self._reading, lambda: reads.known_requests(self._reader(), names))
 
     async def position(self, accept_sequence: int) -> int:
         """Keep `Store.position`."""
@@ -107,10 +112,6 @@ class SqliteStore:
             connection.close()
 
 
-_DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
-"""SQLite's codes for a full disk: for the database or its log, and for the log's index."""
-
-
 @asynccontextmanager
 async def sqlite_store(
     directory: Path, *, clock: Callable[[], int], policy: Policy | None = None
@@ -146,10 +147,13 @@ def _opened(
 
 
 async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-    """Run `work` in the pool; raise its SQLite errors as StoreFull or StoreBroken."""
+    """Run `work` in the pool; raise its errors as those of the store, but its refusals as they are.
+
+    Whatever fails in a commit is rolled back, so that any error means that nothing was stored.
+    """
     try:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", None) in _DISK_FULL:
-            raise StoreFull(str(error)) from error
-        raise StoreBroken(f"{getattr(error, 'sqlite_errorname', 'SQLite')}: {error}") from error
+    except Refusal:
+        raise
+    except Exception as error:
+        raise blamed(error) from error
