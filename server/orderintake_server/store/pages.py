@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SCAN_ROWS = 10_000
 """Rows that one page of a filtered list reads at the most: some 20 ms."""
+SCAN_BYTES = 4 * 1024 * 1024
+"""Bytes of orders that one page of a list reads at the most, but for the last of them."""
 PAGE_BYTES = 255 * 1024
 """Bytes of orders on one page: with its other fields, its message stays below 256 KiB."""
 ORDER_BYTES = 256
@@ -31,10 +33,11 @@ def page_of_orders(
 ) -> tuple[list[Order], int | None]:
     """Make the answer of `Store.list_orders` of as many orders as `rows_to_list` says.
 
-    Reads no more of them than the page has room for.
+    Fewer are enough, up to the one by which they exceed SCAN_BYTES. Reads no more of them than the
+    page has room for.
     """
     page: list[Order] = []
-    scanned, last, left = 0, None, PAGE_BYTES
+    scanned, last, left, unread = 0, None, PAGE_BYTES, SCAN_BYTES
     for stand in stands:
         order = stand.order if isinstance(stand, Completion) else stand
         if wanted.wants(order):
@@ -43,6 +46,9 @@ def page_of_orders(
         if len(page) > limit or (left < 0 and len(page) > 1):
             return page[:-1], last
         scanned, last = scanned + 1, order.accept_sequence
+        unread -= len(order.content)
+        if unread < 0:
+            return page, last
     return page, last if scanned == rows_to_list(wanted, limit) else None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ _UNREACHABLE = (
     asyncio.IncompleteReadError,
     UnicodeDecodeError,  # an answer that cannot be read
 )
-_UNFIT = (ValueError, TypeError, OverflowError)
+_UNFIT = (ValueError, TypeError, OverflowError, struct.error)
 """Of a value that no parameter can hold; it was not sent."""
 
 

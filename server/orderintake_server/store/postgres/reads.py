@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import CursorExpired, StoreObstacle, StoreRefused
 from orderintake_server.store.base import COMPLETION_BYTES
-from orderintake_server.store.pages import LogRead, log_scan, page_of_orders, rows_to_list
+from orderintake_server.store.pages import (
+    SCAN_BYTES,
+    LogRead,
+    log_scan,
+    page_of_orders,
+    rows_to_list,
+)
 from orderintake_server.store.postgres.errors import failures
 from orderintake_server.store.receipts import restated
 from orderintake_server.store.rows import (
@@ -128,9 +134,12 @@ def _restated(receipt: Receipt, found: dict[int, tuple[Order | Completion, int]]
 
 
 _SOME = """(
-  SELECT * FROM orderintake.orders
-  WHERE accept_sequence > $1 AND ($2::text IS NULL OR customer_id = $2)
-  ORDER BY accept_sequence LIMIT $3) o"""
+  SELECT * FROM (
+    SELECT *, sum(length(content)) OVER (ORDER BY accept_sequence) - length(content) AS bytes
+    FROM orderintake.orders
+    WHERE accept_sequence > $1 AND ($2::text IS NULL OR customer_id = $2)
+    ORDER BY accept_sequence LIMIT $3) s
+  WHERE bytes <= $4) o"""
 _LISTED = _STANDING % ("", _SOME) + "ORDER BY o.accept_sequence"
 
 
@@ -138,7 +147,7 @@ async def list_orders(
     fetch: Fetch, wanted: OrderFilter, after: int, limit: int
 ) -> tuple[list[Order], int | None]:
     """Keep `Store.list_orders`."""
-    rows = await fetch(_LISTED, after, wanted.customer_id, rows_to_list(wanted, limit))
+    rows = await fetch(_LISTED, after, wanted.customer_id, rows_to_list(wanted, limit), SCAN_BYTES)
     return page_of_orders([standing_of(tuple(row)) for row in rows], wanted, limit)
 
 
