@@ -14,9 +14,7 @@ from orderintake_server.errors import (
     StoreFull,
     StoreRefused,
 )
-from orderintake_server.store.blame import blame
-from orderintake_server.store.postgres import errors as postgres
-from orderintake_server.store.sqlite import errors as sqlite
+from orderintake_server.store.blame import blame, postgres, sqlite
 
 PRIMARY = {*range(29), 100, 101}
 """SQLite's primary result codes, which its documentation lists."""
@@ -53,7 +51,8 @@ def _of_sqlite(code: int) -> type[StoreError]:
 
 
 def _of_postgres(sqlstate: str) -> type[StoreError]:
-    error = type("Told", (asyncpg.PostgresError,), {"sqlstate": sqlstate})("as told")
+    error = asyncpg.PostgresError("as told")
+    vars(error)["sqlstate"] = sqlstate
     with pytest.raises(StoreError) as caught, postgres.failures():
         raise error
     return caught.type

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed, StoreError
 from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, WaitSpan
+from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.postgres import connector, schema
-from orderintake_server.store.postgres.errors import failures
 from orderintake_server.store.postgres.functions import this_release
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from orderintake_server.errors import StartupFailed, StoreAway
-from orderintake_server.store.postgres.errors import failures, why
+from orderintake_server.store.blame.postgres import failures, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,12 +10,12 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from orderintake_server.errors import StartupFailed
+from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.changes import Changes
 from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
 from orderintake_server.store.postgres import connector, schema
 from orderintake_server.store.postgres.call import Caller, arguments
 from orderintake_server.store.postgres.connector import COMMIT_LOCK
-from orderintake_server.store.postgres.errors import failures
 from orderintake_server.store.postgres.functions import this_release
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orderintake_server.errors import StoreError
-from orderintake_server.store.postgres.errors import failures
+from orderintake_server.store.blame.postgres import failures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

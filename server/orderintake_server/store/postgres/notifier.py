@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from orderintake_server.errors import StoreObstacle, StoreRefused
-from orderintake_server.store.postgres.errors import failures
+from orderintake_server.store.blame.postgres import failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import CursorExpired, StoreObstacle, StoreRefused
 from orderintake_server.store.base import COMPLETION_BYTES
+from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.pages import (
     SCAN_BYTES,
     LogRead,
@@ -15,7 +16,6 @@ from orderintake_server.store.pages import (
     page_of_orders,
     rows_to_list,
 )
-from orderintake_server.store.postgres.errors import failures
 from orderintake_server.store.receipts import restated
 from orderintake_server.store.rows import (
     ACCEPTED,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orderintake_server.errors import StartupFailed
+from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.postgres import functions
 from orderintake_server.store.postgres.connector import connect
-from orderintake_server.store.postgres.errors import failures
 from orderintake_server.store.steps import refuse_changed, steps
 
 if TYPE_CHECKING:

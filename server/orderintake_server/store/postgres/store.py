@@ -15,11 +15,11 @@ from orderintake_server.errors import (
     StoreRefused,
 )
 from orderintake_server.store.base import Policy, RecoveryReport
+from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.changes import Changes, StoreState
 from orderintake_server.store.postgres import reads, schema, shared_policy
 from orderintake_server.store.postgres.call import Caller, arguments
 from orderintake_server.store.postgres.connector import ISOLATION, Connector, Readers
-from orderintake_server.store.postgres.errors import failures
 from orderintake_server.store.postgres.heartbeat import Heartbeat
 from orderintake_server.store.postgres.known_state import KnownState, counts, paused
 from orderintake_server.store.postgres.notifier import Notifier

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.errors import Refusal, StartupFailed
 from orderintake_server.store.base import Policy
+from orderintake_server.store.blame.sqlite import blamed
 from orderintake_server.store.changes import StoreState
 from orderintake_server.store.sqlite import database, reads, schema
-from orderintake_server.store.sqlite.errors import blamed
 from orderintake_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
