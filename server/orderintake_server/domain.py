@@ -9,6 +9,8 @@ from enum import Enum, IntEnum
 from functools import cached_property
 from typing import NamedTuple
 
+LONG_PAST = 1
+"""Microseconds since 1970: every time at or before that is taken as this one, for 0 means none."""
 LONGEST_SECONDS = 3_155_760_000
 """A hundred years: longer than any real wait, and such a time still fits in a store's integer."""
 

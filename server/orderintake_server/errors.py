@@ -168,15 +168,42 @@ class MethodUnknown(Refusal):
     reason = Reason.METHOD_UNKNOWN
 
 
-class StoreFull(Exception):
-    """The disk is full: nothing of the change was stored, and it may be tried again."""
+class StoreError(Exception):
+    """An error of the store; its class says whose fault it is, and so what happens next."""
 
 
-class StoreAway(Exception):
-    """The store cannot be reached: the change may or may not have been stored; try it again."""
+class StoreRefused(StoreError):
+    """The store does not take this change because of what is in it; nothing of it was stored.
+
+    Other changes go on. It is also the class of every error for which there is no better one.
+    """
 
 
-class StoreBroken(Exception):
+class StoreObstacle(StoreError):
+    """The store cannot take any change for now; the same may be tried again. `told` to callers."""
+
+    told: str
+
+
+class StoreFull(StoreObstacle):
+    """The disk is full: nothing of the change was stored."""
+
+    told = "the disk is full"
+
+
+class StoreBusy(StoreObstacle):
+    """The store lacks memory, a descriptor or a lock for now: nothing of the change was stored."""
+
+    told = "the store lacks a resource"
+
+
+class StoreAway(StoreObstacle):
+    """The store cannot be reached: the change may or may not have been stored."""
+
+    told = "the store is away"
+
+
+class StoreBroken(StoreError):
     """The store cannot continue: the process must end; what was acknowledged is safe."""
 
 

@@ -19,6 +19,7 @@ from orderintake_server.domain import (
 from orderintake_server.errors import (
     CursorAhead,
     CursorExpired,
+    CustomerQuota,
     Draining,
     OrderNotFound,
     OrderNotRedrivable,
@@ -27,7 +28,7 @@ from orderintake_server.stream.subscription import Subscription
 from orderintake_server.views import OrderStatus, StartAt
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from orderintake_server.dispatch.committer import Committer
     from orderintake_server.dispatch.customer_rate import CustomerRate
@@ -70,8 +71,32 @@ class Intake:
         StorageUnavailable may the orders have been stored nevertheless.
         """
         self._refuse_if_draining()
-        self._rate.consume(Counter(order.customer_id for order in group).items())
-        return tuple(map(self._estimated, await self._committer.accept(group)))
+        paid = await self._consume(group)
+        receipts = await self._committer.accept(group)
+        replays = {
+            id(new) for new, receipt in zip(group, receipts, strict=True) if receipt.replayed
+        }
+        if replays:
+            self._rate.give_back(_by_customer(new for new in paid if id(new) in replays))
+        return tuple(map(self._estimated, receipts))
+
+    async def _consume(self, group: tuple[NewOrder, ...]) -> Sequence[NewOrder]:
+        """Consume a token for each order; return those that took one.
+
+        Only when there are not enough tokens the store is asked which of the orders it has: repeats
+        take none.
+        """
+        try:
+            self._rate.consume(_by_customer(group))
+        except CustomerQuota:
+            names = {(new.customer_id, new.request_id) for new in group if new.request_id}
+            known = await self._store.known_requests(names) if names else set()
+            fresh = [new for new in group if (new.customer_id, new.request_id) not in known]
+            if len(fresh) == len(group):
+                raise
+            self._rate.consume(_by_customer(fresh))
+            return fresh
+        return group
 
     def _estimated(self, receipt: Receipt) -> Receipt:
         wait = self._wait(receipt.position)
@@ -228,6 +253,11 @@ class Intake:
                 f"the cursor is at {after}, the log's head at {self._completions.head}: "
                 "the log was restored from an older copy"
             )
+
+
+def _by_customer(orders: Iterable[NewOrder]) -> Iterable[tuple[str, int]]:
+    """Count the orders of each customer."""
+    return Counter(order.customer_id for order in orders).items()
 
 
 _OWN_PREFIX = "\x1f"

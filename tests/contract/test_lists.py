@@ -219,3 +219,36 @@ async def _searched(store: FoundStore, wanted: OrderFilter, limit: int) -> list[
         after, goes_on = page.end, page.goes_on
         found += page.completions
     return found
+
+
+BULKY = 60_000
+
+
+@pytest.mark.parametrize("wanted", [ALL, ADAS, OrderFilter(state=State.QUEUED)])
+async def test_a_page_of_orders_is_bounded_by_bytes(store: FoundStore, wanted: OrderFilter) -> None:
+    await place(store, *(new(b"%d" % n * BULKY) for n in range(9)), new())
+    listed: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        page, after = await store.list_orders(wanted, after=after, limit=1000)
+        assert page
+        assert sum(len(order.content) + pages.ORDER_BYTES for order in page) <= pages.PAGE_BYTES
+        listed += [order.accept_sequence for order in page]
+    assert listed == list(range(1, 11))
+
+
+async def test_a_scan_for_few_among_bulky_orders_ends_in_steps(
+    store: FoundStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("store.pages", "store.postgres.reads"):
+        monkeypatch.setattr(f"orderintake_server.{module}.SCAN_BYTES", 3 * BULKY)
+    await place(store, *(new(b"x" * BULKY) for _ in range(9)), new(vip=True))
+    listed: list[int] = []
+    steps = 0
+    after: int | None = 0
+    while after is not None:
+        page, after = await store.list_orders(VIPS, after=after, limit=1000)
+        listed += [order.accept_sequence for order in page]
+        steps += 1
+    assert listed == [10]
+    assert steps == 3

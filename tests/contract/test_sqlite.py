@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orderintake_server.domain import Ending, Event, Failure, State
-from orderintake_server.errors import StartupFailed
+from orderintake_server.errors import StartupFailed, StoreRefused
 from orderintake_server.store.changes import Changes, Settlement
 from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
 from orderintake_server.views import EVERY_ORDER
@@ -123,7 +123,7 @@ async def test_a_commit_that_fails_by_a_bug_is_undone_too(home: SqliteHome) -> N
     unstorable = Ending(
         event=Event.FAIL, failure=Failure(code="HANDLER_ERROR", message="beyond Unicode: \udce9")
     )
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(StoreRefused) as refused:
         await store.commit(
             Changes(
                 settles=[
@@ -132,6 +132,7 @@ async def test_a_commit_that_fails_by_a_bug_is_undone_too(home: SqliteHome) -> N
                 ]
             )
         )
+    assert isinstance(refused.value.__cause__, UnicodeEncodeError)
     assert await whole_log(store) == []
     assert await settle(store, second, first) == [State.SUCCEEDED] * 2
 

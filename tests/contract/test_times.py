@@ -138,6 +138,18 @@ async def test_an_order_expires_behind_others_that_wait(home: Home, store: Found
     assert await queue(store) == [1, 2, 4]
 
 
+async def test_an_order_that_expired_long_ago_expires_though_others_did_before(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, new(expire_time=home.clock.later(1)))
+    home.clock.turn(2)
+    await look(store)
+    await place(store, new(expire_time=1), new(not_before=1))
+    await look(store)
+    assert await log_of(store) == [(1, State.EXPIRED), (2, State.EXPIRED)]
+    assert await queue(store) == [3]
+
+
 async def test_a_scheduled_order_expires(home: Home, store: FoundStore) -> None:
     await place(store, new(not_before=home.clock.later(60), expire_time=home.clock.later(30)))
     home.clock.turn(31)

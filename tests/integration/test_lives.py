@@ -278,3 +278,26 @@ async def test_a_paused_tier_waits_through_a_restart_and_the_other_goes_on(
     assert by_tier[tier].paused
     assert by_tier[tier].queued == 1
     assert by_tier[tier].HasField("oldest_waiting_age")
+
+
+@pytest.mark.parametrize("seconds", [-62_135_596_800, -14_182_940, 0])
+async def test_p12_times_long_past_are_kept_and_shown_as_they_were_sent(
+    tmp_path: Path, seconds: int
+) -> None:
+    past = Timestamp(seconds=seconds)
+    starting, expiring = order(), order()
+    starting.not_before.CopyFrom(past)
+    expiring.expire_time.CopyFrom(past)
+    async with shop(tmp_path, workers=0) as here:
+        starts = await here.stub.PlaceOrder(starting)
+        expires = await here.stub.PlaceOrder(expiring)
+    async with shop(tmp_path) as here:
+        ended, expired = await here.completion(starts), await here.completion(expires)
+        copy = await here.admin.RedriveOrder(
+            admin.RedriveOrderRequest(order_id=expires.order.order_id)
+        )
+    assert starts.order.not_before == ended.order.not_before == past
+    assert expires.order.expire_time == expired.order.expire_time == past
+    assert ended.order.state == order_pb2.STATE_SUCCEEDED
+    assert expired.order.state == order_pb2.STATE_EXPIRED
+    assert not copy.order.HasField("expire_time")

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -13,9 +14,9 @@ from google.protobuf import any_pb2, wrappers_pb2
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from support.gate import Gate
-from support.in_process import completions, serving
+from support.in_process import Stub, completions, serving
 from support.orders import order
-from support.refusals import refusal_of
+from support.refusals import refusal_of, refused
 
 
 async def test_p1_a_receipt_tells_the_order_as_stored(tmp_path: Path) -> None:
@@ -187,3 +188,59 @@ async def test_an_unknown_order_is_not_found(tmp_path: Path, order_id: str) -> N
     assert refusal.code == grpc.StatusCode.NOT_FOUND
     assert refusal.reason == "ORDER_NOT_FOUND"
     assert empty.fields == ["order_id"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit"),
+    [
+        ({"queue_limit": 5}, "queue_limit"),
+        ({"queue_limit": 8, "vip_reserve": 0.5}, "queue_limit"),
+        ({"customer_queue_limit": 5}, "customer_queue_limit"),
+    ],
+)
+async def test_p4_a_batch_that_is_over_a_limit_by_itself_is_told_no_time_to_come_back(
+    tmp_path: Path, settings: dict[str, Any], limit: str
+) -> None:
+    async with serving(tmp_path, workers=0, **settings) as stub:
+        six = api.BatchPlaceOrdersRequest(requests=[order() for _ in range(6)])
+        with pytest.raises(grpc.aio.AioRpcError) as over:
+            await stub.BatchPlaceOrders(six)
+        await stub.PlaceOrder(order())
+        four = api.BatchPlaceOrdersRequest(requests=[order() for _ in range(4)])
+        later = await refusal_of(_until_refused(stub, four))
+    for_good = refused(over.value)
+    assert (for_good.code, for_good.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ORDER")
+    assert (for_good.fields, for_good.retry_seconds) == (["requests"], None)
+    assert limit in str(over.value.details())
+    assert later.retry_seconds
+
+
+async def _until_refused(stub: Stub, batch: api.BatchPlaceOrdersRequest) -> None:
+    while True:
+        await stub.BatchPlaceOrders(batch)
+
+
+async def test_repeats_are_answered_though_their_customer_is_over_its_rate(tmp_path: Path) -> None:
+    async with serving(tmp_path, workers=0, customer_rate=0.001, customer_burst=2) as stub:
+        known = [order(request_id=f"r-{n}") for n in range(2)]
+        await stub.BatchPlaceOrders(api.BatchPlaceOrdersRequest(requests=known))
+        for _ in range(3):
+            again = await stub.BatchPlaceOrders(api.BatchPlaceOrdersRequest(requests=known))
+            assert [receipt.replayed for receipt in again.receipts] == [True, True]
+            assert (await stub.PlaceOrder(known[0])).replayed
+        mixed = api.BatchPlaceOrdersRequest(requests=[*known, order()])
+        assert (await refusal_of(stub.BatchPlaceOrders(mixed))).reason == "CUSTOMER_QUOTA"
+
+
+async def test_pages_and_answers_of_bulky_orders_stay_below_256_kib(tmp_path: Path) -> None:
+    bulky = order()
+    bulky.payload.Pack(wrappers_pb2.BytesValue(value=b"x" * 64_000))
+    async with serving(tmp_path, workers=0) as stub:
+        for _ in range(3):
+            await stub.BatchPlaceOrders(api.BatchPlaceOrdersRequest(requests=[bulky] * 3))
+        listed, token = 0, ""
+        while not listed or token:
+            page = await stub.ListOrders(api.ListOrdersRequest(page_size=1000, page_token=token))
+            assert page.ByteSize() < 256 * 1024
+            listed, token = listed + len(page.orders), page.next_page_token
+    assert listed == 9

@@ -123,6 +123,20 @@ class PostgresHome:
         finally:
             self.cluster.run_sql(_MAKE_ROOM, database=self._database)
 
+    @contextmanager
+    def refusing(self, table: str, column: str, value: bytes) -> Iterator[None]:
+        table = f"orderintake.{table}"
+        check = f"CHECK ({column} IS DISTINCT FROM '\\x{value.hex()}'::bytea)"
+        self.cluster.run_sql(
+            f"ALTER TABLE {table} ADD CONSTRAINT refusing {check}", database=self._database
+        )
+        try:
+            yield
+        finally:
+            self.cluster.run_sql(
+                f"ALTER TABLE {table} DROP CONSTRAINT refusing", database=self._database
+            )
+
     async def damage(self) -> PostgresStore:
         store = await self.reopen()
         spoil = "ALTER TABLE orderintake.orders RENAME TO spoiled"

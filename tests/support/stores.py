@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -54,6 +54,9 @@ class Home(Protocol):
 
     def full(self) -> AbstractContextManager[None]:
         """Let its disk be full while inside."""
+
+    def refusing(self, table: str, column: str, value: bytes) -> AbstractContextManager[None]:
+        """Let the engine itself refuse rows that have this value, while inside."""
 
     async def damage(self) -> FoundStore:
         """Open it again with its orders spoiled: it opens, and cannot go on."""
@@ -112,6 +115,18 @@ class SqliteHome:
             yield
         finally:
             connection.execute(f"PRAGMA max_page_count = {NO_LIMIT}")
+
+    @contextmanager
+    def refusing(self, table: str, column: str, value: bytes) -> Iterator[None]:
+        path = self.directory / sqlite_file.NAME
+        with closing(sqlite3.connect(path)) as operator:
+            operator.execute(
+                f"CREATE TRIGGER refusing BEFORE INSERT ON {table}"
+                f" WHEN NEW.{column} = X'{value.hex()}'"
+                " BEGIN SELECT RAISE(ABORT, 'an operator refuses it'); END"
+            )
+            yield
+            operator.execute("DROP TRIGGER refusing")
 
     async def damage(self) -> SqliteStore:
         await self.close()

@@ -4,10 +4,11 @@ import pytest
 
 from orderintake_server.dispatch.admission import Admission, Limits
 from orderintake_server.dispatch.rate import MOST_SECONDS, DequeueRate
-from orderintake_server.domain import Tier
-from orderintake_server.errors import CustomerQuota, QueueFull
+from orderintake_server.domain import NewOrder, Tier
+from orderintake_server.errors import CustomerQuota, InvalidOrder, QueueFull
 from orderintake_server.store.changes import Capacity, OverCapacity
 from orderintake_server.views import CountsByTier, TierCounts
+from support.changes import new
 from support.clocks import Seconds
 
 
@@ -74,4 +75,41 @@ def test_room_is_promised_by_the_rate_at_which_orders_start() -> None:
         clock.turn(0.1)
         here.count(counts(regular=TierCounts(queued=10)), started=1)
     refusal = here.refusal(OverCapacity(20))
+    assert isinstance(refusal, QueueFull)
     assert refusal.retry_after == pytest.approx(2.0, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("over", "group", "limit"),
+    [
+        (OverCapacity(11), [new()] * 11, "queue_limit"),
+        (OverCapacity(9), [new()] * 9, "queue_limit"),
+        (OverCapacity(11), [new(vip=True)] * 11, "queue_limit"),
+        (OverCapacity(4, "ada"), [new()] * 4, "customer_queue_limit"),
+    ],
+)
+def test_a_batch_that_is_over_a_limit_by_itself_is_refused_for_good(
+    over: OverCapacity, group: list[NewOrder], limit: str
+) -> None:
+    here = capacity(Limits(queue=10, vip_reserve=2, per_customer=3))
+    refusal = here.refusal(over, group)
+    assert isinstance(refusal, InvalidOrder)
+    assert [violation.field for violation in refusal.violations] == ["requests"]
+    assert f"({limit})" in refusal.text
+
+
+@pytest.mark.parametrize(
+    ("over", "group"),
+    [
+        (OverCapacity(8), [new()] * 8),
+        (OverCapacity(9), [new(vip=True)] * 9),
+        (OverCapacity(9), [new(vip=True)] * 9 + [new()] * 3),  # what is regular may be repeats
+        (OverCapacity(3, "ada"), [new()] * 3),
+        (OverCapacity(1), [new()]),
+    ],
+)
+def test_a_batch_that_would_fit_at_another_time_is_told_to_come_back(
+    over: OverCapacity, group: list[NewOrder]
+) -> None:
+    here = capacity(Limits(queue=10, vip_reserve=2, per_customer=3))
+    assert not isinstance(here.refusal(over, group), InvalidOrder)

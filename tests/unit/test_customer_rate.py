@@ -131,3 +131,11 @@ def test_buckets_that_are_full_again_are_forgotten() -> None:
     bucket.takes(1, by="bob")
     assert set(bucket.rate._full_at) == {"ada", "bob"}  # noqa: SLF001 - memory is what it is about
     assert bucket.takes(3, 1) == [False, True]
+
+
+def test_what_is_given_back_can_be_taken_again() -> None:
+    bucket = Bucket()
+    bucket.takes(5)
+    bucket.rate.give_back((("ada", 2), ("nobody", 3)))
+    assert bucket.takes(1, 1, 1) == [True, True, False]
+    assert bucket.takes(5, 1, by="nobody") == [True, False]

@@ -293,6 +293,35 @@ async def test_a_customer_that_places_too_fast_is_refused_before_anything_is_sto
     assert (await store.find(5)) is None
 
 
+async def test_repeats_of_accepted_request_ids_take_no_token(store: FaultyStore) -> None:
+    desk = Desk(store, orders_per_second=1.0)
+    async with working(desk):
+        one, two = new(request_id="one"), new(request_id="two")
+        await desk.intake.place((one,))
+        for _ in range(5):
+            assert (await desk.intake.place((one,)))[0].replayed
+        await desk.intake.place((two,))  # the last token
+        for group in ((one,), (one, two), (two, one, two)):
+            assert all(receipt.replayed for receipt in await desk.intake.place(group))
+        for group in ((new(),), (one, new()), (one, new(request_id="three"))):
+            with pytest.raises(CustomerQuota):
+                await desk.intake.place(group)
+        desk.clock.turn(1)
+        _, fresh, again = await desk.intake.place((one, new(request_id="three"), two))
+        assert (fresh.replayed, again.replayed) == (False, True)
+        with pytest.raises(CustomerQuota):
+            await desk.intake.place((new(),))
+
+
+async def test_a_repeat_within_its_batch_takes_no_token(store: FaultyStore) -> None:
+    desk = Desk(store, orders_per_second=1.0)
+    async with working(desk):
+        await desk.intake.place((new(request_id="one"), new(request_id="one")))
+        await desk.intake.place((new(),))
+        with pytest.raises(CustomerQuota):
+            await desk.intake.place((new(),))
+
+
 async def test_stats_tell_how_each_tier_stands(desk: Desk, intake: Intake) -> None:
     first, *_ = await intake.place((new(), new(), new(vip=True)))
     await desk.start()

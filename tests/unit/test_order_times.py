@@ -4,6 +4,7 @@ import pytest
 from google.protobuf import timestamp_pb2
 
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_pb2
 from orderintake_server.api import requests
 from orderintake_server.errors import InvalidOrder
 from support.orders import order
@@ -74,7 +75,13 @@ def test_p12_an_order_that_could_never_start_is_refused(times: dict[str, int]) -
 @pytest.mark.parametrize("field", ["not_before", "expire_time"])
 @pytest.mark.parametrize(
     ("seconds", "nanos"),
-    [(-1, 0), (253_402_300_800, 0), (2**62, 0), (1_800_000_000, -1), (1_800_000_000, 10**9)],
+    [
+        (-62_135_596_801, 0),
+        (253_402_300_800, 0),
+        (2**62, 0),
+        (1_800_000_000, -1),
+        (1_800_000_000, 10**9),
+    ],
 )
 def test_what_is_no_time_is_refused_by_its_name(field: str, seconds: int, nanos: int) -> None:
     bad = timestamp_pb2.Timestamp(seconds=seconds, nanos=nanos)
@@ -96,3 +103,32 @@ def test_bad_times_are_named_beside_what_else_is_bad() -> None:
     request = _timed(not_before=5, expire_time=5)
     request.customer_id = ""
     assert _bad_fields(request) == ["customer_id", "expire_time"]
+
+
+FIRST = timestamp_pb2.Timestamp(seconds=-62_135_596_800)
+MOON = timestamp_pb2.Timestamp(seconds=-14_182_940, nanos=7)
+EPOCH = timestamp_pb2.Timestamp()
+"""When a Timestamp begins; when somebody stood on the moon; 1970."""
+
+
+@pytest.mark.parametrize("time", [FIRST, MOON, EPOCH], ids=["year 1", "1969", "1970"])
+@pytest.mark.parametrize("field", ["not_before", "expire_time"])
+def test_p12_a_time_at_or_before_1970_is_a_time_long_past(
+    field: str, time: timestamp_pb2.Timestamp
+) -> None:
+    request = order()
+    getattr(request, field).CopyFrom(time)
+    read = requests.new_order(request)
+    assert 0 < getattr(read, field) < NOW
+    assert getattr(order_pb2.Order.FromString(read.content), field) == time
+    assert read.digest != requests.new_order(order()).digest
+
+
+def test_p12_times_long_past_are_compared_as_they_are() -> None:
+    request = order()
+    request.not_before.CopyFrom(EPOCH)
+    request.expire_time.CopyFrom(MOON)
+    assert _bad_fields(request) == ["expire_time"]
+    request.not_before.CopyFrom(MOON)
+    request.expire_time.CopyFrom(EPOCH)
+    assert _bad_fields(request) == []

@@ -326,3 +326,18 @@ def test_the_largest_completion_fits_in_a_message_by_itself() -> None:
         RESPONSES.page(LogPage(completions=[completion], end=2**48, goes_on=True)).ByteSize()
         <= 256 * 1024
     )
+
+
+def test_the_largest_order_with_the_largest_result_fits_in_an_answer() -> None:
+    most = 64 * 1024
+    content = order_pb2.Order(labels={"x": "y" * (most - 16)}).SerializeToString()
+    result = any_pb2.Any(type_url="x", value=b"y" * (most - 16)).SerializeToString()
+    failure = Failure(code="C" * 64, message="\U0001f600" * 1024)
+    largest = Completion(sequence=2**40, order=replace(ENDED, content=content))
+    for completion in (replace(largest, result=result), replace(largest, failure=failure)):
+        got = RESPONSES.order_status(OrderStatus(found=completion))
+        cancelled = RESPONSES.cancelled(
+            Cancelled(outcome=CancelOutcome.TOO_LATE, stands=completion)
+        )
+        assert got.ByteSize() < 256 * 1024
+        assert cancelled.ByteSize() < 256 * 1024

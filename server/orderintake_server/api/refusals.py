@@ -68,12 +68,13 @@ class Refusals:
     def reply(self, error: BaseException, *, method: str) -> ErrorReply:
         """Return what the caller of `method` gets for any error.
 
-        A refusal gets its own reason; a store that cannot be read, STORAGE_UNAVAILABLE. Anything
-        else gets INTERNAL with an incident id, which the log entry of the error has too.
+        A refusal gets its own reason; a store that cannot be reached or read, STORAGE_UNAVAILABLE.
+        Anything else, what the store refuses included, gets INTERNAL with an incident id, which the
+        log entry of the error has too.
         """
         if isinstance(error, errors.Refusal):
             return self.of(error)
-        if isinstance(error, errors.StoreFull | errors.StoreAway | errors.StoreBroken):
+        if isinstance(error, errors.StoreObstacle | errors.StoreBroken):
             log.error("the store cannot be read", method=method, error=str(error))
             return self.of(errors.StorageUnavailable("the store cannot be read"))
         incident_id = secrets.token_hex(8)

@@ -9,17 +9,20 @@ from google.protobuf.message import DecodeError
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.domain import NewOrder, State, Tier
+from orderintake_server.domain import LONG_PAST, NewOrder, State, Tier
 from orderintake_server.errors import FieldViolation, InvalidOrder
 from orderintake_server.texts import is_printable
 from orderintake_server.views import OrderFilter, ReadFrom, StartAt, Subscribe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from orderintake_server.ids import Ids
+
+    _Time = Literal["not_before", "expire_time"]
 
 TEXT_CHARACTERS = 128
 LINES = 100
@@ -34,8 +37,8 @@ VIOLATIONS = 50
 
 PAGE_DEFAULT, PAGE_MOST = 100, 1_000
 HEARTBEAT_DEFAULT, HEARTBEAT_LEAST, HEARTBEAT_MOST = 5.0, 1.0, 60.0
-LAST_SECOND, NANOS = 253_402_300_799, 1_000_000_000
-"""The last second of the year 9999, where protobuf's Timestamp ends."""
+FIRST_SECOND, LAST_SECOND, NANOS = -62_135_596_800, 253_402_300_799, 1_000_000_000
+"""The first second of the year 1 and the last of the year 9999: the bounds of a Timestamp."""
 DURATION_SECONDS = 315_576_000_000
 """The longest Duration that protobuf allows: 10,000 years."""
 
@@ -162,7 +165,7 @@ def _check_labels(request: api.PlaceOrderRequest, violations: _Violations) -> No
 def _check_times(request: api.PlaceOrderRequest, violations: _Violations) -> None:
     for field in ("not_before", "expire_time"):
         if request.HasField(field) and not _is_time(getattr(request, field)):
-            violations.add(field, "is no time from 1970 to 9999")
+            violations.add(field, "is no time from the year 1 to 9999")
             return
     if request.HasField("expire_time"):
         expire_time = _microseconds(request.expire_time)
@@ -171,7 +174,7 @@ def _check_times(request: api.PlaceOrderRequest, violations: _Violations) -> Non
 
 
 def _is_time(timestamp: Timestamp) -> bool:
-    return 0 <= timestamp.seconds <= LAST_SECOND and 0 <= timestamp.nanos < NANOS
+    return FIRST_SECOND <= timestamp.seconds <= LAST_SECOND and 0 <= timestamp.nanos < NANOS
 
 
 def _microseconds(timestamp: Timestamp) -> int:
@@ -185,10 +188,9 @@ def _accepted(request: api.PlaceOrderRequest) -> NewOrder:
     Order.
     """
     request_id, tier = request.request_id, _TIERS[request.tier]
-    not_before, expire_time = _microseconds(request.not_before), _microseconds(request.expire_time)
+    not_before, expire_time = _taken(request, "not_before"), _taken(request, "expire_time")
     request.DiscardUnknownFields()
-    for field in ("request_id", "not_before", "expire_time"):
-        request.ClearField(field)
+    request.ClearField("request_id")
     request.tier = order_pb2.TIER_VIP if tier is Tier.VIP else order_pb2.TIER_REGULAR
     return NewOrder(
         customer_id=request.customer_id,
@@ -198,6 +200,21 @@ def _accepted(request: api.PlaceOrderRequest) -> NewOrder:
         not_before=not_before,
         expire_time=expire_time,
     )
+
+
+def _taken(request: api.PlaceOrderRequest, field: _Time) -> int:
+    """Take a time out of the request, in microseconds since 1970; 0: there is none.
+
+    A time at or before 1970 counts as LONG_PAST, for a store knows later ones only; the exact one
+    stays in the content, for those who are shown the order.
+    """
+    if not request.HasField(field):
+        return 0
+    microseconds = _microseconds(getattr(request, field))
+    if microseconds <= LONG_PAST:
+        return LONG_PAST
+    request.ClearField(field)
+    return microseconds
 
 
 def subscribe(request: api.StreamCompletionsRequest, ids: Ids) -> Subscribe:

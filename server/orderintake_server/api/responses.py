@@ -161,15 +161,26 @@ class Responses:
         _set(message.accept_time, order.accept_time)
         if order.start_time:
             _set(message.start_time, order.start_time)
-        for field in ("complete_time", "not_before", "expire_time"):
-            if microseconds := getattr(order, field):
-                _set(getattr(message, field), microseconds)
+        if order.complete_time:
+            _set(message.complete_time, order.complete_time)
+        if order.not_before > domain.LONG_PAST:  # else it is in the content
+            _set(message.not_before, order.not_before)
+        if order.expire_time > domain.LONG_PAST:
+            _set(message.expire_time, order.expire_time)
         if order.redrive_of:
+            _clear_times(message, order)
             message.redrive_of = self._ids.order_id(order.redrive_of)
 
     def _from_now(self, seconds: float) -> int:
         """Return the time in `seconds` from now, in microseconds since 1970."""
         return self._clock() + round(seconds * 1e6)
+
+
+def _clear_times(copy: order_pb2.Order, order: domain.Order) -> None:
+    """Clear the times in a redriven order's content that the original had, and it has not."""
+    for field in ("not_before", "expire_time"):
+        if not getattr(order, field):
+            copy.ClearField(field)
 
 
 def _set(timestamp: Timestamp, microseconds: int) -> None:

@@ -16,7 +16,7 @@ from pydantic_settings import (
 )
 
 from orderintake_server import config, parts
-from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
+from orderintake_server.errors import StartupFailed, StoreError
 from orderintake_server.store.sqlite import audit as sqlite_audit
 from orderintake_server.store.sqlite.files.backup import backup
 
@@ -152,7 +152,7 @@ def _run(name: str, kind: type[_Asked], run: Callable[[_Asked], int], arguments:
         return run(asked)
     except ValidationError as error:
         why = config.explained(error)
-    except (StartupFailed, StoreAway, StoreFull, StoreBroken) as error:
+    except (StartupFailed, StoreError) as error:
         why = str(error)
     print(f"orderintake-server {name}: {why}", file=sys.stderr)  # noqa: T201
     return 2

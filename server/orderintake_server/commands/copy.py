@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
+from orderintake_server.errors import StartupFailed, StoreError
 from orderintake_server.store.copy_tables import TABLES
 from orderintake_server.store.postgres import copy as postgres_copy
 from orderintake_server.store.sqlite import copy as sqlite_copy
@@ -77,7 +77,7 @@ async def copy(
     try:
         async with _both(source, target, max_crashes, clock) as (old, new):
             return await _copy_all(old, new)
-    except (StoreAway, StoreBroken, StoreFull) as error:
+    except StoreError as error:
         raise StartupFailed(f"the copy failed: {error}") from error
     except (sqlite3.Error, OSError) as error:
         raise StartupFailed(f"the copy failed: {type(error).__name__}: {error}") from error

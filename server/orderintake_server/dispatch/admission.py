@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orderintake_server.errors import CustomerQuota, QueueFull, Unavailable
+from orderintake_server.domain import Tier
+from orderintake_server.errors import (
+    CustomerQuota,
+    FieldViolation,
+    InvalidOrder,
+    QueueFull,
+    Unavailable,
+)
 from orderintake_server.store.changes import Capacity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orderintake_server.dispatch.rate import DequeueRate
+    from orderintake_server.domain import NewOrder
     from orderintake_server.store.changes import OverCapacity
     from orderintake_server.views import CountsByTier
 
@@ -48,8 +58,37 @@ class Admission:
         self._waiting = sum(counts.queued + counts.scheduled for counts in counts.values())
         self._drain.add(started)
 
-    def refusal(self, over_capacity: OverCapacity) -> Unavailable | CustomerQuota:
-        """Return the refusal of a group that is over capacity, with the time for a retry."""
+    def refusal(
+        self, over_capacity: OverCapacity, group: Sequence[NewOrder] = ()
+    ) -> Unavailable | CustomerQuota | InvalidOrder:
+        """Return the refusal of a group that is over capacity, with the time for a retry.
+
+        A batch that is over a limit even when nothing waits is refused for good.
+        """
+        limit = self._exceeded(over_capacity, group)
+        if limit is not None and len(group) > 1:
+            return InvalidOrder((FieldViolation(field="requests", description=limit),))
+        return self._refusal_for_now(over_capacity)
+
+    def _exceeded(self, over_capacity: OverCapacity, group: Sequence[NewOrder]) -> str | None:
+        """Name the limit that so many new orders of a group exceed by themselves, if any."""
+        orders, limits = over_capacity.orders, self._limits
+        if over_capacity.customer_id is not None:
+            if orders > (limits.per_customer or orders):
+                return (
+                    f"has {orders} new orders of one customer; {limits.per_customer} may wait"
+                    " (customer_queue_limit)"
+                )
+            return None
+        # So many are new that one of them at least must be regular: these have less room.
+        has_regular = orders > sum(order.tier is Tier.VIP for order in group)
+        most = limits.queue - limits.vip_reserve if has_regular else limits.queue
+        if orders <= most:
+            return None
+        reserved = f", {limits.vip_reserve} of them VIP orders only" if has_regular else ""
+        return f"has {orders} new orders; {limits.queue} may wait{reserved} (queue_limit)"
+
+    def _refusal_for_now(self, over_capacity: OverCapacity) -> Unavailable | CustomerQuota:
         seconds = self._drain.seconds_for(over_capacity.orders)
         if over_capacity.customer_id is not None:
             return CustomerQuota(

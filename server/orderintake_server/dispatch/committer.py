@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from orderintake_server.dispatch.failures.parts import Parts, settle_otherwise
+from orderintake_server.dispatch.failures.reach import Reach
 from orderintake_server.dispatch.inbox import Batch, CommitPolicy, Inbox, Pending
 from orderintake_server.domain import CancelOutcome
-from orderintake_server.errors import QueueFull, StorageUnavailable, StoreAway, StoreFull
+from orderintake_server.errors import QueueFull, StorageUnavailable, StoreObstacle, StoreRefused
 from orderintake_server.store.changes import OverCapacity, Settlement
 
 if TYPE_CHECKING:
@@ -18,12 +20,11 @@ if TYPE_CHECKING:
 
     from orderintake_server.dispatch.admission import Admission
     from orderintake_server.dispatch.attempts import Attempts
-    from orderintake_server.dispatch.inbox import FreeWorker
+    from orderintake_server.dispatch.inbox import FreeWorker, Starts
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.dispatch.retention import Retention
     from orderintake_server.dispatch.stats import QueueStats
     from orderintake_server.domain import Cancelled, Ending, Lease, NewOrder, Receipt, Tier
-    from orderintake_server.errors import Refusal, RequestIdReused
     from orderintake_server.store.base import Store
     from orderintake_server.store.changes import Committed, StoreState
     from orderintake_server.stream.log import CompletionLog
@@ -67,12 +68,12 @@ class Committer:
         self._clock = clock
         self._policy = policy or CommitPolicy()
         self._inbox = Inbox()
+        self._parts = Parts()
+        self._reach = Reach(self._policy.probe_seconds, clock)
         self._pending_orders = 0
         self._next_due: int | None = 0  # look at once
         self._wake = asyncio.Event()
-        self._probe_at: int | None = None
-        self._is_closing = self._is_unwritable = False
-        self.is_broken = False
+        self._is_closing = self.is_broken = False
         self.on_reach: Callable[[bool], object] = lambda _: None
         """Called with False when the store is away, and with True when it can be reached again."""
 
@@ -81,9 +82,9 @@ class Committer:
     def accept(self, group: tuple[NewOrder, ...]) -> asyncio.Future[tuple[Receipt, ...]]:
         """Request that a group of orders be accepted, all or none.
 
-        The answer is the receipts, or RequestIdReused, QueueFull, CustomerQuota or
-        StorageUnavailable. Raises QueueFull at once when too many orders wait for a commit,
-        StorageUnavailable when the store is broken.
+        The answer is the receipts, or RequestIdReused, QueueFull, CustomerQuota, InvalidOrder,
+        StorageUnavailable or StoreRefused. Raises QueueFull at once when too many orders wait for
+        a commit, StorageUnavailable when the store is broken.
         """
         self._refuse_if_broken()
         if self._pending_orders + len(group) > self._policy.pending_orders:
@@ -142,7 +143,7 @@ class Committer:
 
     def probe(self) -> None:
         """Commit at once, also without a request: the store may be broken."""
-        self._probe_at = 0
+        self._reach.probe_at = 0
         self._wake.set()
 
     def close(self) -> None:
@@ -164,14 +165,17 @@ class Committer:
         while (batch := await self._next_batch()) is not None:
             try:
                 committed = await self._store.commit(batch.changes(self._admission.capacity()))
-            except (StoreFull, StoreAway) as obstacle:
-                self._refuse(batch.inbox, _unavailable(obstacle))
+            except StoreObstacle as obstacle:
+                self._parts.rejoin(batch.inbox)
+                self._refuse(batch.inbox, StorageUnavailable(obstacle.told))
                 await self._wait_for_store(batch, obstacle)
+            except StoreRefused as refused:
+                await self._try_apart(batch, refused)
             except Exception:  # StoreBroken or a bug: in both cases nothing can be stored any more
                 self._break(batch)
                 raise
             else:
-                self._note_writable()
+                self._reach.regain(self.on_reach)
                 starts = self._apply_commit(batch, committed)
                 self._completions.publish(committed.head)
                 self._answer(batch.inbox, committed, starts)
@@ -179,7 +183,9 @@ class Committer:
     async def _next_batch(self) -> Batch | None:
         """Wait for something to commit; None when closed and nothing is left."""
         while True:
-            starts = self._queue.wanted(is_closing=self._is_closing)
+            if self._parts:
+                return self._parts.next(self._wanted)
+            starts = self._wanted()
             prune = None if self._is_closing else self._retention.due()
             is_due = not self._is_closing and self._seconds_to_due() == 0
             if self._inbox or starts or prune or is_due:
@@ -190,9 +196,12 @@ class Committer:
             self._wake.clear()
             await self._wait_for_request(self._seconds_to_due())
 
+    def _wanted(self) -> Starts:
+        return self._queue.wanted(is_closing=self._is_closing)
+
     def _seconds_to_due(self) -> float | None:
         """Return the seconds until something is due; None: nothing will ever be due."""
-        known = (self._next_due, self._retention.next_time, self._probe_at)
+        known = (self._next_due, self._retention.next_time, self._reach.probe_at)
         times = [time for time in known if time is not None]
         return max(min(times) - self._clock(), 0) / 1e6 if times else None
 
@@ -237,8 +246,10 @@ class Committer:
             self._pending_orders -= len(accept.item)
             if isinstance(outcome, tuple):
                 accept.resolve(outcome)
+            elif isinstance(outcome, OverCapacity):
+                accept.reject(self._admission.refusal(outcome, accept.item))
             else:
-                accept.reject(self._refusal(outcome))
+                accept.reject(outcome)
         for worker, lease in starts:
             self._attempts.begin(lease.order)
             if not worker.resolve(lease):
@@ -250,51 +261,43 @@ class Committer:
         for pause in inbox.pauses:
             pause.resolve(None)
 
-    def _refusal(self, outcome: RequestIdReused | OverCapacity) -> Refusal:
-        if isinstance(outcome, OverCapacity):
-            return self._admission.refusal(outcome)
-        return outcome
-
     # After a commit that failed
 
-    def _refuse(self, inbox: Inbox, refusal: StorageUnavailable) -> None:
+    async def _try_apart(self, batch: Batch, refused: StoreRefused) -> None:
+        """Let the parts of a commit be tried one by one; refuse the one request that is guilty."""
+        if self._parts.split(batch):
+            return
+        self._refuse(batch.inbox, refused)
+        settle_otherwise(batch.inbox, refused, self, seconds=self._policy.probe_seconds)
+        if not batch.inbox:  # it was to start or prune orders, or to do what is due
+            log.error("the store refuses a commit without requests", error=str(refused))
+            await self._pause()
+
+    def _refuse(self, inbox: Inbox, refusal: StorageUnavailable | StoreRefused) -> None:
         """Refuse the callers' requests; nothing of them was stored, as far as is known."""
-        for accept in inbox.accepts:
-            self._pending_orders -= len(accept.item)
-            accept.reject(refusal)
-        for pending in inbox.operations():
+        self._pending_orders -= sum(len(accept.item) for accept in inbox.accepts)
+        for pending in inbox.callers():
             pending.reject(refusal)
 
-    async def _wait_for_store(self, batch: Batch, obstacle: StoreFull | StoreAway) -> None:
+    async def _wait_for_store(self, batch: Batch, obstacle: StoreObstacle) -> None:
         """Keep settlements and releases, before later ones, until they can be stored."""
-        if not self._is_unwritable:
-            self._is_unwritable = True
-            log.error("the store cannot be written; orders are refused", error=str(obstacle))
-            self.on_reach(isinstance(obstacle, StoreFull))
-        if isinstance(obstacle, StoreAway):
-            self._probe_at = self._clock() + round(self._policy.probe_seconds * 1e6)
+        self._reach.lose(obstacle, self.on_reach)
         if self._is_closing:
             log.error("the store cannot be written; orders in process will be processed again")
-            return
-        self._inbox.restore(batch.inbox)
+        else:
+            self._inbox.restore(batch.inbox)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait a little before the next commit, unless a caller waits for it."""
         if not self._inbox.has_callers():
             self._wake.clear()
             await self._wait_for_request(self._policy.retry_seconds)
-
-    def _note_writable(self) -> None:
-        if self._is_unwritable:
-            self._is_unwritable, self._probe_at = False, None
-            self.on_reach(True)  # noqa: FBT003 - it is the only argument
-            log.info("the store can be written again; orders are accepted")
 
     def _break(self, batch: Batch) -> None:
         """Refuse every request, now and later: nothing can be stored any more."""
         self.is_broken = True
         broken = StorageUnavailable("the store is broken; the service is ending")
+        self._parts.rejoin(batch.inbox)
         for inbox in (batch.inbox, self._inbox):
             self._refuse(inbox, broken)
-
-
-def _unavailable(obstacle: StoreFull | StoreAway) -> StorageUnavailable:
-    is_full = isinstance(obstacle, StoreFull)
-    return StorageUnavailable("the disk is full" if is_full else "the store is away")

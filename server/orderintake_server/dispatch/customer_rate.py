@@ -54,5 +54,16 @@ class CustomerRate:
                 )
             full[customer_id] = full_at
         self._full_at |= full
+        self._drop_full(now)
+
+    def give_back(self, customers: Iterable[tuple[str, int]]) -> None:
+        """Give tokens back to the customers' buckets, for orders that cost nothing after all."""
+        if self._per_second is None:
+            return
+        for customer_id, orders in customers:
+            if customer_id in self._full_at:
+                self._full_at[customer_id] -= orders / self._per_second
+
+    def _drop_full(self, now: float) -> None:
         if len(self._full_at) > self._most_customers:
             self._full_at = {name: at for name, at in self._full_at.items() if at > now}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Generic, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from orderintake_server.store.changes import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, MutableSequence
 
     from orderintake_server.domain import Cancelled, Lease, NewOrder, QueueEntry, Receipt, Tier
     from orderintake_server.store.changes import Capacity, ClaimNext, Page, Prune, Settlement
@@ -43,8 +44,6 @@ class Pending(Generic[_Item, _Answer]):
 
 FreeWorker = Pending[None, "Lease"]
 """A worker that waits for an order; the answer is the order's lease."""
-Operation = Pending[int, "Cancelled | None"] | Pending["tuple[Tier, bool]", None]
-"""A cancel or a pause."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +60,7 @@ class Inbox:
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.settles or self.releases or self.cancels or self.pauses or self.accepts)
+        return any(self.requests())
 
     def next_batch(self, *, orders: int) -> Inbox:
         """Move everything out and return it; of the accepts, until they hold `orders` orders."""
@@ -72,6 +71,33 @@ class Inbox:
             orders -= len(batch.accepts[-1].item)
         return batch
 
+    def __len__(self) -> int:
+        """How many requests there are."""
+        return sum(len(requests) for requests in self.requests())
+
+    def requests(self) -> tuple[MutableSequence[Any], ...]:
+        """Return the requests of each kind, in the order in which they take effect."""
+        return self.settles, self.releases, self.cancels, self.pauses, self.accepts
+
+    def halves(self) -> tuple[Inbox, Inbox]:
+        """Return the first half of the requests, in the order in which they take effect; the rest.
+
+        A commit of one, and then of the other, does what one commit of all would do.
+        """
+        first, second, left = Inbox(), Inbox(), len(self) // 2
+        for mine, ones, others in zip(
+            self.requests(), first.requests(), second.requests(), strict=True
+        ):
+            ones.extend(islice(mine, left))
+            others.extend(islice(mine, left, None))
+            left -= len(ones)
+        return first, second
+
+    def add(self, later: Inbox) -> None:
+        """Add later requests after these."""
+        for mine, others in zip(self.requests(), later.requests(), strict=True):
+            mine.extend(others)
+
     def restore(self, batch: Inbox) -> None:
         """Put back the settlements and releases of a failed commit, before the later ones."""
         self.settles[:0] = batch.settles
@@ -81,8 +107,9 @@ class Inbox:
         """Whether a caller waits for an answer."""
         return bool(self.accepts or self.cancels or self.pauses)
 
-    def operations(self) -> Iterator[Operation]:
-        """Yield the callers' cancels and pauses."""
+    def callers(self) -> Iterator[Pending[Any, Any]]:
+        """Yield the requests of callers."""
+        yield from self.accepts
         yield from self.cancels
         yield from self.pauses
 

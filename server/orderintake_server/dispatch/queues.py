@@ -69,7 +69,8 @@ class OwnQueue:
             self._ready.push(entry)
         if wanted.page:
             self._ready.fill(wanted.page, committed.page)
-        self._claims = []
+        if wanted.claims:
+            self._claims = []
         self._workers.ended(orders=ended + committed.claimed.count(None))
         starts = []
         for (_, worker), lease in zip(wanted.claims, committed.claimed, strict=True):

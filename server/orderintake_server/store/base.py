@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from orderintake_server.domain import Ranking, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
 
     from orderintake_server.domain import Completion, Order
     from orderintake_server.store.changes import Changes, Committed, StoreState
@@ -47,7 +47,7 @@ class RecoveryReport:
 class Store(Protocol):
     """Keeps the orders, the queue, and the completion log.
 
-    Reads raise StoreBroken, StoreFull or StoreAway, as `commit` does.
+    Reads raise StoreError, as `commit` does.
 
     - Nothing changes but by `commit`. When it returns, all of it is durable; when it raises, none
       of it happened, unless StoreAway leaves that unknown.
@@ -70,10 +70,11 @@ class Store(Protocol):
         A request_id that the customer used before returns the same order again (a replay), even
         when the queue is full; with other content, its group gets RequestIdReused.
 
-        Raises StoreFull when the disk is full: nothing happened, and the same may be tried again.
-        Raises StoreAway when the store cannot be reached: it is not known what happened, and it
-        does no harm to settle the same attempts again. Raises StoreBroken when the store cannot
-        continue.
+        Raises StoreRefused when the store does not take something in it: nothing happened, and
+        other changes go on. Raises StoreFull or StoreBusy when the store lacks a resource: nothing
+        happened, and the same may be tried again. Raises StoreAway when the store cannot be
+        reached: it is not known what happened, and it does no harm to settle the same attempts
+        again. Raises StoreBroken when the store cannot continue.
         """
 
     async def note_stop(self) -> None:
@@ -91,6 +92,9 @@ class Store(Protocol):
     async def find(self, accept_sequence: int) -> Order | Completion | None:
         """Return an order in its present state, its completion once it ended, None if unknown."""
 
+    async def known_requests(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return which of these pairs of customer_id and request_id name an accepted order."""
+
     async def position(self, accept_sequence: int) -> int:
         """Return an order's exact position in the queue, from 1; 0 when it is not queued."""
 
@@ -99,6 +103,7 @@ class Store(Protocol):
     ) -> tuple[list[Order], int | None]:
         """Return the orders after accept sequence `after`, in that order, at most `limit`.
 
+        They fit in one message, which is below 256 KiB; there is at least one if there is one.
         Also returns the accept sequence after which to go on, None when there are no more. The
         work is bounded: a page may hold fewer than `limit`, even none, and more may follow.
         """

@@ -8,13 +8,19 @@ from orderintake_server.domain import Completion
 from orderintake_server.views import LogPage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from orderintake_server.domain import Order
     from orderintake_server.views import OrderFilter
 
 SCAN_ROWS = 10_000
 """Rows that one page of a filtered list reads at the most: some 20 ms."""
+SCAN_BYTES = 4 * 1024 * 1024
+"""Bytes of orders that one page of a list reads at the most, but for the last of them."""
+PAGE_BYTES = 255 * 1024
+"""Bytes of orders on one page: with its other fields, its message stays below 256 KiB."""
+ORDER_BYTES = 256
+"""The most that an order takes in a message beside its content."""
 
 
 def rows_to_list(wanted: OrderFilter, limit: int) -> int:
@@ -23,15 +29,27 @@ def rows_to_list(wanted: OrderFilter, limit: int) -> int:
 
 
 def page_of_orders(
-    stands: Sequence[Order | Completion], wanted: OrderFilter, limit: int
+    stands: Iterable[Order | Completion], wanted: OrderFilter, limit: int
 ) -> tuple[list[Order], int | None]:
-    """Make the answer of `Store.list_orders` of as many orders as `rows_to_list` says."""
-    orders = [found.order if isinstance(found, Completion) else found for found in stands]
-    found = [order for order in orders if wanted.wants(order)]
-    if len(found) > limit:
-        return found[:limit], found[limit - 1].accept_sequence
-    goes_on = len(orders) == rows_to_list(wanted, limit)
-    return found, orders[-1].accept_sequence if goes_on else None
+    """Make the answer of `Store.list_orders` of as many orders as `rows_to_list` says.
+
+    Fewer are enough, up to the one by which they exceed SCAN_BYTES. Reads no more of them than the
+    page has room for.
+    """
+    page: list[Order] = []
+    scanned, last, left, unread = 0, None, PAGE_BYTES, SCAN_BYTES
+    for stand in stands:
+        order = stand.order if isinstance(stand, Completion) else stand
+        if wanted.wants(order):
+            page.append(order)
+            left -= len(order.content) + ORDER_BYTES
+        if len(page) > limit or (left < 0 and len(page) > 1):
+            return page[:-1], last
+        scanned, last = scanned + 1, order.accept_sequence
+        unread -= len(order.content)
+        if unread < 0:
+            return page, last
+    return page, last if scanned == rows_to_list(wanted, limit) else None
 
 
 class LogScan(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from orderintake_server.errors import CursorExpired, StoreAway
+from orderintake_server.errors import CursorExpired, StoreError, StoreObstacle, StoreRefused
 from orderintake_server.stream.ring import MESSAGE_BYTES, Cut, Entry, Ring
 from orderintake_server.views import EVERY_ORDER
 
@@ -101,7 +101,7 @@ class CompletionLog:
     async def run(self) -> None:
         """Read new completions and wake the subscribers that wait for them, until closed.
 
-        Raises StoreBroken or StoreFull when the store cannot be read.
+        Raises StoreBroken when the store cannot continue; other errors of it are waited out.
         """
         try:
             while await self._has_more():
@@ -126,8 +126,8 @@ class CompletionLog:
             page = await self._store.read_log(
                 EVERY_ORDER, after=after, limit=PAGE_ENTRIES, max_bytes=PAGE_BYTES
             )
-        except StoreAway as away:
-            await self._wait_for_store(away)
+        except (StoreObstacle, StoreRefused) as error:
+            await self._wait_for_store(error)
             return
         except CursorExpired:  # pruned before it was read: subscribers get CursorExpired themselves
             self.ring.restart(self.head)
@@ -138,9 +138,9 @@ class CompletionLog:
             self.ring.extend(entries)
             self._wake(entries)
 
-    async def _wait_for_store(self, away: StoreAway) -> None:
+    async def _wait_for_store(self, error: StoreError) -> None:
         """Wait before the next attempt; when closed, give up: subscribers resume elsewhere."""
-        log.warning("reading the completion log failed", error=str(away))
+        log.warning("reading the completion log failed", error=str(error))
         if self.is_closed:
             self.ring.restart(self.head)
         else:

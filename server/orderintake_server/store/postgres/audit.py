@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
+from orderintake_server.errors import StartupFailed, StoreError
 from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, WaitSpan
+from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.postgres import connector, schema
 from orderintake_server.store.postgres.functions import this_release
 
@@ -35,13 +36,13 @@ async def audit(address: str) -> list[Finding]:
             return await _findings(connection, release)
         finally:
             connection.terminate()
-    except (StoreAway, StoreFull, StoreBroken) as error:
+    except StoreError as error:
         raise StartupFailed(f"cannot read the store: {error}") from error
 
 
 async def _findings(connection: Connection, release: Release) -> list[Finding]:
     """Check all rules at one moment, whatever is committed meanwhile."""
-    with connector.failures():
+    with failures():
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             await schema.check(connection)
             await connection.execute(f"SET LOCAL search_path = {release.search_path}")

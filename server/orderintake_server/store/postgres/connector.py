@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: how they are made, and what their failures mean."""
+"""Connections to PostgreSQL, and how they are made."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import re
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from orderintake.work import forks
-from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
+from orderintake_server.errors import StartupFailed, StoreAway
+from orderintake_server.store.blame.postgres import failures, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,28 +31,23 @@ READERS = 4
 """Connections that read."""
 STATEMENTS = 100
 """Prepared statements kept by a connection."""
-SETTINGS = {"application_name": "orderintake", "tcp_user_timeout": "10000"}
-"""A commit's lock is held until its answer is in the network's buffers. When the other end, frozen
+SETTINGS = {
+    "application_name": "orderintake",
+    "tcp_user_timeout": "10000",
+    "default_transaction_isolation": "read committed",
+    "DateStyle": "ISO",
+    "TimeZone": "UTC",
+}
+"""What a connection relies on, whatever the database, the role or the environment sets.
+A commit's lock is held until its answer is in the network's buffers. When the other end, frozen
 or cut off, takes nothing, the connection is given up after so many milliseconds."""
+ISOLATION: Literal["read_committed"] = "read_committed"
+"""Of each transaction, where a pooler takes no settings of a connection."""
 COMMIT_LOCK = 8026370375060648052
 """The advisory lock that a commit takes first: one commit at a time, of all servers."""
 BARRIER = "SELECT pg_logical_emit_message(true, 'orderintake', '')"
 """Its commit is as durable as any other, and so is then all that can be seen: after a crash that is
 not always on the standby yet."""
-
-_UNREACHABLE = (
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # of a connection that fails in the middle of its work
-    OSError,
-    TimeoutError,
-    asyncio.IncompleteReadError,
-)
-_FULL = ("53100",)
-_BROKEN = ("XX", "42", "3F000", "3D000")
-"""Corrupted data, an error inside; tables, functions, the schema or the database gone."""
-_AWAY = ("08", "25", "28", "40", "53", "55", "57", "58")
-"""Connection lost; not the primary (any more); not let in; deadlock; no connection left to have; a
-lock not had in time; shut down, or cancelled; the disk does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,8 @@ class Connector:
     async def connect(self) -> Connection:
         """Connect to the first of the servers in the address that takes writes.
 
-        Raises StoreAway when there is none, StartupFailed when the address is no address.
+        Raises StoreAway when there is none, whatever the reason: a later attempt may find one.
+        Raises StartupFailed when the address is no address.
         """
         whys = []
         for address in dict.fromkeys([*self._newest, *_each(self.address)]):
@@ -98,7 +95,7 @@ class Connector:
         return connection
 
     async def _connect(self, address: str) -> Connection:
-        with failures(), _addresses():
+        with reaching():
             connection = await asyncpg.connect(
                 address,
                 timeout=self.connect_seconds,
@@ -119,7 +116,7 @@ class Connector:
         with failures():
             if not self.is_pooled:
                 return await connection.fetch(query, *values)  # type: ignore[return-value]
-            async with connection.transaction():
+            async with connection.transaction(isolation=ISOLATION):
                 return await connection.fetch(query, *values)  # type: ignore[return-value]
 
 
@@ -166,8 +163,10 @@ class Readers:
 
 def _each(address: str) -> list[str]:
     """Give each server that an address names an address of its own, and so time of its own."""
-    with _addresses():
+    try:
         parts = urlsplit(address)
+    except ValueError:
+        raise StartupFailed(_NO_ADDRESS) from None
     user, at, hosts = parts.netloc.rpartition("@")
     if "," not in hosts:
         return [address]
@@ -176,45 +175,40 @@ def _each(address: str) -> list[str]:
 
 def _host(address: str) -> str:
     """Name the host in an address of one server, and nothing else of it."""
-    return re.sub(r":\d*$", "", urlsplit(address).netloc.rpartition("@")[2]) or "the database"
+    parts = urlsplit(address)
+    try:
+        _ = parts.port
+    except ValueError:  # it may be a piece of a password
+        return "the database"
+    return re.sub(r":\d*$", "", parts.netloc.rpartition("@")[2]) or "the database"
 
 
 @contextmanager
-def _addresses() -> Iterator[None]:
-    """Tell what cannot be read as an address, without a piece of it: it may be of a password."""
+def reaching() -> Iterator[None]:
+    """Raise whatever prevents a connection as StoreAway, with the reason.
+
+    It may be a name, a certificate, a password file, a protocol, a time: all of these can pass.
+    """
     try:
         yield
-    except asyncpg.exceptions.ClientConfigurationError as error:
-        raise StartupFailed(f"the address of the database is none: {error}") from None
-    except ValueError:
-        raise StartupFailed(
-            "the address of the database is none: is the port a number, and is every :, /, ?, #, @ "
-            "and % in the user's name and password written as %3A, %2F, %3F, %23, %40 and %25?"
-        ) from None
+    except Exception as error:
+        raise StoreAway(f"PostgreSQL cannot be reached: {_why_not(error)}") from error
+
+
+_NO_ADDRESS = (
+    "the address of the database is none: is the port a number, and is every :, /, ?, #, @ and % "
+    "in the user's name and password written as %3A, %2F, %3F, %23, %40 and %25?"
+)
+
+
+def _why_not(error: Exception) -> str:
+    """Say why there is no connection, without a piece of the address: it may be of a password."""
+    is_told = isinstance(error, asyncpg.exceptions.ClientConfigurationError | OSError)
+    if isinstance(error, ValueError) and not is_told:
+        return _NO_ADDRESS
+    return why(error)
 
 
 async def connect(address: str) -> Connection:
     """Connect without a pooler in between. Raises StoreAway when there is no server."""
     return await Connector(address).connect()
-
-
-def _kind_of(sqlstate: str) -> type[StoreFull | StoreBroken | StoreAway] | None:
-    for kind, states in ((StoreFull, _FULL), (StoreBroken, _BROKEN), (StoreAway, _AWAY)):
-        if sqlstate.startswith(states):
-            return kind
-    return None
-
-
-@contextmanager
-def failures() -> Iterator[None]:
-    """Tell failures inside as the store's own; what remains is a bug."""
-    try:
-        yield
-    except asyncpg.PostgresError as error:
-        kind = _kind_of(str(error.sqlstate or ""))
-        if kind is None:
-            raise
-        raise kind(f"PostgreSQL: {error} ({error.sqlstate})") from error
-    except _UNREACHABLE as error:
-        why = str(error) or type(error).__name__
-        raise StoreAway(f"PostgreSQL cannot be reached: {why}") from error

@@ -10,6 +10,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from orderintake_server.errors import StartupFailed
+from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.changes import Changes
 from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
 from orderintake_server.store.postgres import connector, schema
@@ -39,7 +40,7 @@ class PostgresCopy:
 
     async def numbers(self) -> Numbers:
         """Keep `Source.numbers`."""
-        with connector.failures():
+        with failures(tells_all=True):
             (row,) = await self._connection.fetch(_NUMBERS)
         return Numbers(*row)
 
@@ -47,7 +48,7 @@ class PostgresCopy:
         """Keep `Source.chunks`."""
         columns = ", ".join(table.columns)
         query = f"SELECT {columns} FROM orderintake.{table.name} ORDER BY {table.key}"
-        with connector.failures():
+        with failures(tells_all=True):
             rows = await self._connection.cursor(query)
             while chunk := await rows.fetch(CHUNK_ROWS):
                 yield chunk
@@ -55,14 +56,14 @@ class PostgresCopy:
     async def count(self, table: Table) -> int:
         """Keep `Source.count` and `Target.count`."""
         query = f"SELECT count(*) FROM orderintake.{table.name}"
-        with connector.failures():
+        with failures(tells_all=True):
             return int(await self._connection.fetchval(query))
 
     async def write(self, table: Table, chunks: AsyncIterator[Rows]) -> None:
         """Keep `Target.write`."""
         is_by_commit = table.name in _BY_COMMIT
         columns = (*table.columns, "commit_number") if is_by_commit else table.columns
-        with connector.failures():
+        with failures(tells_all=True):
             await self._connection.copy_records_to_table(
                 table.name,
                 schema_name="orderintake",
@@ -73,7 +74,7 @@ class PostgresCopy:
     async def finish(self, numbers: Numbers) -> None:
         """Keep `Target.finish`."""
         log_id, head_start, accepted, *_ = numbers
-        with connector.failures():
+        with failures(tells_all=True):
             await self._connection.execute(_ANALYZE)
             await self._connection.execute(_NAME, log_id)
             await self._connection.execute(_POLICY, head_start, accepted)
@@ -137,7 +138,7 @@ async def _connected(address: str) -> AsyncIterator[Connection]:
 
     Raises StartupFailed when there is no store of this version, and when the copy fails.
     """
-    with connector.failures():
+    with connector.reaching():
         connection = await asyncpg.connect(
             address,
             timeout=connector.Connector(address).connect_seconds,
@@ -146,7 +147,7 @@ async def _connected(address: str) -> AsyncIterator[Connection]:
         )
     try:
         await schema.check(connection)
-        with connector.failures():
+        with failures(tells_all=True):
             for name, encoder, decoder in _CODECS:
                 await connection.set_type_codec(
                     name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="binary"
@@ -169,7 +170,7 @@ async def _hold(connection: Connection) -> None:
 
     Raises StartupFailed when a replica is alive.
     """
-    with connector.failures():
+    with failures(tells_all=True):
         await connection.execute(_NO_TIMEOUT)
         is_ours = await connection.fetchval(_LOCK)
         alive = await connection.fetchval(_ALIVE)
@@ -206,7 +207,7 @@ async def source(
     async with _connected(address) as connection:
         await connection.transaction().start()  # and never committed
         await _hold(connection)
-        with connector.failures():
+        with failures(tells_all=True):
             await connection.fetch(release.call, *arguments(Changes(), recovery))
         yield PostgresCopy(connection, clock)
 
@@ -226,13 +227,13 @@ async def target(address: str, clock: Callable[[], int]) -> AsyncIterator[Postgr
         await _hold(connection)
         await _clear(connection)
         yield PostgresCopy(connection, clock)
-        with connector.failures():
+        with failures(tells_all=True):
             await transaction.commit()
 
 
 async def _clear(connection: Connection) -> None:
     """Take away what an empty store has. Raises StartupFailed when it is not empty."""
-    with connector.failures():
+    with failures(tells_all=True):
         accepted = await connection.fetchval("SELECT max(accepted) FROM orderintake.commits")
         if accepted:
             raise StartupFailed(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orderintake_server.errors import StoreAway, StoreBroken, StoreFull
-from orderintake_server.store.postgres.connector import failures
+from orderintake_server.errors import StoreError
+from orderintake_server.store.blame.postgres import failures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -110,7 +110,7 @@ class Heartbeat:
             try:
                 async with self._connected() as connection:
                     await self._beat_on(connection)
-            except (StoreAway, StoreFull, StoreBroken) as away:
+            except StoreError as away:
                 log.warning("heartbeat failed", error=str(away))
                 await self._wait(min(self.lease_seconds / BEATS, 1.0))
 

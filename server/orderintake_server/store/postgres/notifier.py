@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from orderintake_server.errors import StoreAway, StoreFull
-from orderintake_server.store.postgres.connector import failures
+from orderintake_server.errors import StoreObstacle, StoreRefused
+from orderintake_server.store.blame.postgres import failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,7 +83,7 @@ class Notifier:
                 await self._give_hint(connection)
                 (newest,) = await self._connector.fetch(connection, _NEWEST)
                 row = dict(newest)
-            except (StoreAway, StoreFull) as away:
+            except (StoreObstacle, StoreRefused) as away:
                 log.warning("polling for changes failed", error=str(away))
                 self._drop()
                 await asyncio.sleep(AWAY_SECONDS)

@@ -6,10 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import State, Tier
-from orderintake_server.errors import CursorExpired, StoreAway, StoreFull
+from orderintake_server.errors import CursorExpired, StoreObstacle, StoreRefused
 from orderintake_server.store.base import COMPLETION_BYTES
-from orderintake_server.store.pages import LogRead, log_scan, page_of_orders, rows_to_list
-from orderintake_server.store.postgres.connector import failures
+from orderintake_server.store.blame.postgres import failures
+from orderintake_server.store.pages import (
+    SCAN_BYTES,
+    LogRead,
+    log_scan,
+    page_of_orders,
+    rows_to_list,
+)
 from orderintake_server.store.receipts import restated
 from orderintake_server.store.rows import (
     ACCEPTED,
@@ -22,7 +28,7 @@ from orderintake_server.store.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from orderintake_server.domain import Completion, Order, Receipt
     from orderintake_server.store.postgres.connector import Row
@@ -54,6 +60,18 @@ async def find(fetch: Fetch, accept_sequence: int) -> Order | Completion | None:
     """Keep `Store.find`."""
     rows = await fetch(_FOUND, accept_sequence)
     return standing_of(tuple(rows[0])) if rows else None
+
+
+_KNOWN = """
+SELECT customer_id, request_id FROM orderintake.requests
+JOIN unnest($1::text[], $2::text[]) AS n (customer_id, request_id) USING (customer_id, request_id)
+"""
+
+
+async def known_requests(fetch: Fetch, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Keep `Store.known_requests`."""
+    rows = await fetch(_KNOWN, *map(list, zip(*names, strict=True)))
+    return {(customer_id, request_id) for customer_id, request_id in rows}
 
 
 _POSITION = "SELECT place FROM {}.positions(ARRAY[$1::bigint])"
@@ -96,7 +114,7 @@ async def located(outcomes: list[Outcome], fetch: Fetch, release: Release) -> li
         with failures():
             async with asyncio.timeout(LOCATE_SECONDS):
                 found = await locate(fetch, release, numbers)
-    except (StoreAway, StoreFull):
+    except (StoreObstacle, StoreRefused):
         return outcomes
     return [
         tuple(_restated(receipt, found) for receipt in outcome)
@@ -116,9 +134,12 @@ def _restated(receipt: Receipt, found: dict[int, tuple[Order | Completion, int]]
 
 
 _SOME = """(
-  SELECT * FROM orderintake.orders
-  WHERE accept_sequence > $1 AND ($2::text IS NULL OR customer_id = $2)
-  ORDER BY accept_sequence LIMIT $3) o"""
+  SELECT * FROM (
+    SELECT *, sum(length(content)) OVER (ORDER BY accept_sequence) - length(content) AS bytes
+    FROM orderintake.orders
+    WHERE accept_sequence > $1 AND ($2::text IS NULL OR customer_id = $2)
+    ORDER BY accept_sequence LIMIT $3) s
+  WHERE bytes <= $4) o"""
 _LISTED = _STANDING % ("", _SOME) + "ORDER BY o.accept_sequence"
 
 
@@ -126,7 +147,7 @@ async def list_orders(
     fetch: Fetch, wanted: OrderFilter, after: int, limit: int
 ) -> tuple[list[Order], int | None]:
     """Keep `Store.list_orders`."""
-    rows = await fetch(_LISTED, after, wanted.customer_id, rows_to_list(wanted, limit))
+    rows = await fetch(_LISTED, after, wanted.customer_id, rows_to_list(wanted, limit), SCAN_BYTES)
     return page_of_orders([standing_of(tuple(row)) for row in rows], wanted, limit)
 
 

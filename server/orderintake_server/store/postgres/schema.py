@@ -11,9 +11,12 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
 from orderintake_server.errors import StartupFailed
+from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.postgres import functions
-from orderintake_server.store.postgres.connector import connect, failures
+from orderintake_server.store.postgres.connector import connect
 from orderintake_server.store.steps import refuse_changed, steps
 
 if TYPE_CHECKING:
@@ -23,8 +26,13 @@ if TYPE_CHECKING:
     from orderintake_server.store.postgres.functions import Release
     from orderintake_server.store.steps import Step
 
+log = structlog.get_logger()
+
 _LOCK = 8026370375060648053
 """Of the command migrate: one at a time."""
+
+OLDEST_VERSION = 15
+"""Of PostgreSQL."""
 
 _PREPARE = """
 CREATE SCHEMA IF NOT EXISTS orderintake;
@@ -58,12 +66,13 @@ async def migrate(address: str, version: Version | None = None) -> list[int]:
 
     Returns the numbers of the steps. Each step is applied whole or not at all; steps of a newer
     version, if there are, stay as they are. Raises StoreAway when the database cannot be reached,
-    StartupFailed when a step was applied with another text.
+    StartupFailed when a step was applied with another text, or the database is of no use.
     """
     known = await asyncio.to_thread(this_version) if version is None else version
     connection = await connect(address)
     try:
-        with failures():
+        await refuse_ground(connection)
+        with failures(tells_all=True):
             applied = [
                 step.number for step in known.steps if await _applied(connection, known, step)
             ]
@@ -113,9 +122,45 @@ async def _least(connection: Connection) -> int:
     return int(await connection.fetchval(_LEAST))
 
 
+async def refuse_ground(connection: Connection) -> None:
+    """Raise StartupFailed unless the database is one that the store can stand on."""
+    with failures():
+        ((encoding, version),) = await connection.fetch(_GROUND)
+    if encoding != "UTF8":
+        raise StartupFailed(
+            f"the database's encoding is {encoding}, in which not every text can be written; make "
+            "one by `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
+        )
+    if version < OLDEST_VERSION * 10_000:
+        raise StartupFailed(
+            f"the database is PostgreSQL {version // 10_000}; "
+            f"orderintake needs {OLDEST_VERSION} or newer"
+        )
+
+
+_GROUND = """
+SELECT current_setting('server_encoding'), current_setting('server_version_num')::integer
+"""
+_DURABLE = ("fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names")
+
+
+async def tell_durability(connection: Connection) -> None:
+    """Log the settings by which PostgreSQL decides how durable a commit is."""
+    with failures():
+        rows = await connection.fetch(_SETTINGS, _DURABLE)
+    told = {name: setting for name, setting in rows}  # noqa: C416 - mypy knows no Record
+    log.info("database settings", **told)
+    if "off" in (told["fsync"], told["full_page_writes"], told["synchronous_commit"]):
+        log.warning("the database is set so that a power cut may lose acknowledged orders", **told)
+
+
+_SETTINGS = "SELECT name, current_setting(name) FROM unnest($1::text[]) AS s (name)"
+
+
 async def check(connection: Connection, version: Version | None = None) -> None:
     """Raise StartupFailed unless a server of this version can work with the database as it is."""
     known = await asyncio.to_thread(this_version) if version is None else version
+    await refuse_ground(connection)
     with failures():
         if await connection.fetchval("SELECT to_regclass('orderintake.releases')") is None:
             raise StartupFailed(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.postgres.connector import COMMIT_LOCK, failures
+from orderintake_server.store.blame.postgres import failures
+from orderintake_server.store.postgres.connector import COMMIT_LOCK
 
 if TYPE_CHECKING:
     from orderintake_server.store.base import Policy

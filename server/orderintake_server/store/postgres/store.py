@@ -7,19 +7,26 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
+from orderintake_server.errors import (
+    StartupFailed,
+    StoreAway,
+    StoreError,
+    StoreObstacle,
+    StoreRefused,
+)
 from orderintake_server.store.base import Policy, RecoveryReport
+from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.changes import Changes, StoreState
 from orderintake_server.store.postgres import reads, schema, shared_policy
 from orderintake_server.store.postgres.call import Caller, arguments
-from orderintake_server.store.postgres.connector import Connector, Readers, failures
+from orderintake_server.store.postgres.connector import ISOLATION, Connector, Readers
 from orderintake_server.store.postgres.heartbeat import Heartbeat
 from orderintake_server.store.postgres.known_state import KnownState, counts, paused
 from orderintake_server.store.postgres.notifier import Notifier
 from orderintake_server.store.postgres.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from orderintake_server.domain import Completion, Order, Tier
     from orderintake_server.store.changes import Committed
@@ -117,7 +124,9 @@ class PostgresStore:
             held=list(self._leased) if self._lost_an_answer else None,
         )
         try:
-            answer = await self._writer.call(arguments(changes, caller))
+            with failures():
+                values = arguments(changes, caller)
+            answer = await self._writer.call(values)
         except StoreAway:
             self._lost_an_answer = True
             raise
@@ -149,6 +158,10 @@ class PostgresStore:
     async def find(self, accept_sequence: int) -> Order | Completion | None:
         """Keep `Store.find`."""
         return await reads.find(self._readers.fetch, accept_sequence)
+
+    async def known_requests(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Keep `Store.known_requests`."""
+        return await reads.known_requests(self._readers.fetch, names)
 
     async def position(self, accept_sequence: int) -> int:
         """Keep `Store.position`."""
@@ -200,7 +213,10 @@ class PostgresStore:
         session_id = self._heartbeat.status.session_id
         try:
             rows = await self._readers.fetch(_TO_STOP, session_id)
-        except (StoreAway, StoreFull):  # asked again by the next look, which waits for the store
+        except (
+            StoreObstacle,
+            StoreRefused,
+        ):  # asked again by the next look, which waits for the store
             return ()
         ours = set(self._leased.values())
         numbers = tuple(number for (number,) in rows if number in ours)
@@ -251,7 +267,7 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
         try:
             await _prepare(heartbeat, policy, known)
             await store.open()
-        except (StoreAway, StoreFull, StoreBroken) as error:
+        except StoreError as error:
             raise StartupFailed(f"cannot open the store: {error}") from error
         yield store
     finally:
@@ -266,8 +282,9 @@ async def _prepare(heartbeat: Heartbeat, policy: Policy, version: Version) -> No
     try:
         await schema.check(one, version)
         await schema.refuse_no_lock(one, other)
+        await schema.tell_durability(one)
         with failures():
-            async with one.transaction():
+            async with one.transaction(isolation=ISOLATION):
                 await shared_policy.adopt(one, policy, version.release)
                 await heartbeat.register(one)
         await heartbeat.start()

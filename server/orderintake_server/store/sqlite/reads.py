@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from orderintake_server.store.sqlite.statements import as_json
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from typing import Any
 
     from orderintake_server.domain import Completion, Order
@@ -54,6 +55,19 @@ def standing(
     return {row[0]: standing_of(row) for row in rows}
 
 
+_KNOWN = """
+SELECT q.customer_id, q.request_id FROM json_each(?) k CROSS JOIN requests q
+  ON q.customer_id = json_extract(k.value, '$[0]') AND q.request_id = json_extract(k.value, '$[1]')
+"""
+
+
+def known_requests(
+    connection: sqlite3.Connection, names: Collection[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Keep `Store.known_requests`."""
+    return set(connection.execute(_KNOWN, (json.dumps(list(names)),)))
+
+
 _LISTED = _STANDING % (
     "(SELECT * FROM orders WHERE accept_sequence > :after{of_customer}"
     " ORDER BY accept_sequence LIMIT :scan) o"
@@ -70,7 +84,8 @@ def list_orders(
         _LISTED.format(of_customer=of_customer) + " ORDER BY o.accept_sequence",
         {"after": after, "scan": scan, "customer_id": wanted.customer_id},
     )
-    return page_of_orders([standing_of(row) for row in rows], wanted, limit)
+    with closing(rows):
+        return page_of_orders(map(standing_of, rows), wanted, limit)
 
 
 @contextmanager

@@ -11,14 +11,15 @@ from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
+from orderintake_server.errors import Refusal, StartupFailed, StoreBroken, StoreError
 from orderintake_server.store.base import Policy
+from orderintake_server.store.blame.sqlite import blamed
 from orderintake_server.store.sqlite import database, reads, schema
 from orderintake_server.store.sqlite.files.watch import FileWatch
 from orderintake_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
     from pathlib import Path
 
     from orderintake_server.domain import Completion, Order, Tier
@@ -100,6 +101,10 @@ class SqliteStore:
         """Keep `Store.find`."""
         return await self._run(self._reading, lambda: reads.find(self._reader(), accept_sequence))
 
+    async def known_requests(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Keep `Store.known_requests`."""
+        return await self._run(self._reading, lambda: reads.known_requests(self._reader(), names))
+
     async def position(self, accept_sequence: int) -> int:
         """Keep `Store.position`."""
         return await self._run(self._writing, lambda: self._writer.position(accept_sequence))
@@ -136,10 +141,10 @@ class SqliteStore:
         else, a read too, has met a broken store.
         """
         while self._broken is None:
-            with suppress(TimeoutError, StoreAway, StoreFull, StoreBroken):
+            with suppress(TimeoutError, StoreError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._broke.wait()
-            with suppress(StoreAway, StoreFull, StoreBroken):
+            with suppress(StoreError):
                 await self._look_after_files()
         raise self._broken
         yield
@@ -179,20 +184,6 @@ class SqliteStore:
         self._reading.shutdown()
         for connection in self._readers:
             connection.close()
-
-
-_DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
-"""SQLite's codes for a full disk: for the database or its log, and for the log's index."""
-_PASSING = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-}
-"""SQLite's primary codes for a lack that passes: of a lock, of memory, of descriptors."""
-_NO_MEMORY = {sqlite3.SQLITE_IOERR_NOMEM, sqlite3.SQLITE_IOERR_SHMMAP}
-"""Codes that look like a broken disk, and mean that there is no memory for a page or the index."""
 
 
 @asynccontextmanager
@@ -239,20 +230,16 @@ def _opened(
 
 
 async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-    """Run `work` in the pool; raise its errors of SQLite as those of a store.
+    """Run `work` in the pool; raise its errors as those of the store, but its refusals as they are.
 
-    It is done also when the caller is cancelled before a thread has begun it.
+    It is done also when the caller is cancelled before a thread has begun it. Whatever fails in a
+    commit is rolled back, so that any error means that nothing was stored.
     """
     try:
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, work))
-    except MemoryError as error:
-        raise StoreAway("SQLite has no memory") from error
+    except (Refusal, StoreError):
+        raise
     except OSError as error:  # of the files that are watched
         raise StoreBroken(str(error)) from error
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code in _DISK_FULL:
-            raise StoreFull(str(error)) from error
-        if code is not None and (code & 0xFF in _PASSING or code in _NO_MEMORY):
-            raise StoreAway(str(error)) from error
-        raise StoreBroken(f"{getattr(error, 'sqlite_errorname', 'SQLite')}: {error}") from error
+    except Exception as error:
+        raise blamed(error) from error
