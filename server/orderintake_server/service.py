@@ -21,7 +21,7 @@ from orderintake_server.dispatch.committer import Committer
 from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.dispatch.workers import Workers
-from orderintake_server.errors import StoreAway, StoreBroken, StoreFull
+from orderintake_server.errors import StoreError
 from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
 from orderintake_server.rpc.server import rpc_server
@@ -136,7 +136,7 @@ class Service:
         try:
             async with asyncio.timeout(NOTE_SECONDS):
                 await self._store.note_stop()
-        except (TimeoutError, StoreAway, StoreFull, StoreBroken) as error:
+        except (TimeoutError, StoreError) as error:
             log.warning("the stop could not be noted in the store", error=str(error))
 
     def at(self, port: int) -> Running:
