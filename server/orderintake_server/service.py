@@ -21,7 +21,7 @@ from orderintake_server.dispatch.committer import Committer
 from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.dispatch.workers import Workers
-from orderintake_server.errors import StoreError
+from orderintake_server.errors import StoreBroken, StoreError
 from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
 from orderintake_server.rpc.server import rpc_server
