@@ -125,6 +125,11 @@ BREAKS = {
         "start sequences were all given",
         "UPDATE counters SET started = started - 1",
     ),
+    "an order started when its time was over": (
+        "no order starts after its time is over",
+        """UPDATE orders SET expire_time = (SELECT start_time FROM starts WHERE accept_sequence = 8)
+        WHERE accept_sequence = 8""",
+    ),
     "an order waits in another's place": (
         "an order's place in the queue is its own",
         "UPDATE ready SET rank = rank - 5 WHERE accept_sequence = 12",

@@ -251,6 +251,11 @@ BREAKS: dict[str, tuple[set[str], str]] = {
         """UPDATE starts SET start_sequence = 99 WHERE accept_sequence = 8;
         UPDATE leases SET start_sequence = 99 WHERE accept_sequence = 8""",
     ),
+    "an order started when its time was over": (
+        {"no order starts after its time is over"},
+        """UPDATE orders SET expire_time = (SELECT start_time FROM starts WHERE accept_sequence = 8)
+        WHERE accept_sequence = 8""",
+    ),
     "nobody knows whose leases they are": (
         {"what runs is leased by a session that is known"},
         "DELETE FROM sessions",

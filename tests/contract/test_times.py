@@ -1,11 +1,14 @@
 """P12: not_before and expire_time are honoured wherever an order stands."""
 
+from dataclasses import replace
+
 import pytest
 
 from orderintake_server.domain import State, Tier
-from orderintake_server.store.changes import Changes
+from orderintake_server.store.changes import Changes, ClaimNext
 from orderintake_server.store.sqlite.due import DUE_ORDERS
 from support.changes import (
+    AMPLE,
     again,
     log_of,
     look,
@@ -233,3 +236,50 @@ async def test_so_many_expire_by_one_commit_and_the_rest_by_the_next(
     assert first.next_due <= home.clock.now
     second = await look(store)
     assert (second.head, waits(second.counts), second.next_due) == (DUE_ORDERS + 5, 0, None)
+
+
+# Nothing whose time is over is ever started
+
+
+@pytest.mark.parametrize("is_asked_by_name", [True, False])
+async def test_p12_an_order_accepted_after_its_time_expires_and_never_starts(
+    home: Home, store: FoundStore, *, is_asked_by_name: bool
+) -> None:
+    home.clock.turn(5)
+    changes = Changes(accepts=[[new(expire_time=home.clock.now)]], capacity=AMPLE)
+    committed = await store.commit(_and_start(changes, 1, is_asked_by_name=is_asked_by_name))
+    assert (committed.claimed, committed.claimed_next) == ([None] * is_asked_by_name, [])
+    assert committed.start_count == 0
+    assert await log_of(store) == [(1, State.EXPIRED)]
+
+
+@pytest.mark.parametrize("is_asked_by_name", [True, False])
+async def test_p12_an_order_taken_back_after_its_time_expires_and_never_starts_again(
+    home: Home, store: FoundStore, *, is_asked_by_name: bool
+) -> None:
+    await place(store, new(expire_time=home.clock.later(1)), new())
+    (lease,) = await start(store)
+    home.clock.turn(2)
+    changes = _and_start(Changes(releases=[lease]), 1, is_asked_by_name=is_asked_by_name)
+    committed = await store.commit(changes)
+    assert committed.released == [State.QUEUED]
+    assert committed.start_count == 0
+    assert await log_of(store) == [(1, State.EXPIRED)]
+    assert await queue(store) == [2]
+
+
+async def test_p12_what_one_commit_cannot_sweep_does_not_start_in_it(
+    home: Home, store: FoundStore
+) -> None:
+    over = home.clock.later(60)
+    await place(store, *(new(expire_time=over) for _ in range(DUE_ORDERS)), new(expire_time=over))
+    home.clock.turn(61)
+    committed = await store.commit(_and_start(Changes(), DUE_ORDERS + 1, is_asked_by_name=True))
+    assert committed.claimed == [None]
+    assert committed.head == DUE_ORDERS + 1
+
+
+def _and_start(changes: Changes, number: int, *, is_asked_by_name: bool) -> Changes:
+    if is_asked_by_name:
+        return replace(changes, claims=[strictly(number)])
+    return replace(changes, claim_next=ClaimNext(most=1, is_idle=True))

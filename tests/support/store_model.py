@@ -270,6 +270,9 @@ class StoreModel(Orders):
         held = self.held.get(place.accept_sequence)
         if held is None or held.order.state is not State.QUEUED:
             return None
+        if 0 < held.new.expire_time <= self._now:
+            self._end(held, Event.EXPIRE)
+            return None
         self._started += 1
         held.order = replace(
             held.order,

@@ -101,6 +101,10 @@ RULES: dict[str, str] = {
     "start sequences were all given": """
         SELECT 'start ' || start_sequence, 'counter ' || started FROM starts, counters
         WHERE start_sequence > started OR start_sequence < 1""",
+    "no order starts after its time is over": """
+        SELECT 'order ' || s.accept_sequence, 'start ' || s.start_sequence FROM starts s
+        JOIN orders o ON o.accept_sequence = s.accept_sequence
+        WHERE o.expire_time > 0 AND s.start_time >= o.expire_time""",
     "an order's place in the queue is its own": """
         SELECT 'order ' || r.accept_sequence FROM ready r
         JOIN orders o ON o.accept_sequence = r.accept_sequence

@@ -1,5 +1,6 @@
 -- Starts the orders that p names (claims), or the most urgent ones (claim_next), unless the session has
--- expired. ids: those that started, in that order.
+-- expired. What is over by now is ended instead, however it came into the queue. ids: those that
+-- started, in that order.
 CREATE FUNCTION start_orders(w work, p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   e commits := w.entry;
@@ -23,6 +24,10 @@ BEGIN
     INTO tiers, ranks, w.ids, e.low_water_mark
     FROM most_urgent(e, p -> 'claim_next');
     w.entry := e;
+  END IF;
+  IF e.next_due <= e.time THEN
+    w := expire_some(w);
+    e := w.entry;
   END IF;
   IF w.ids IS NOT NULL THEN
     m := claim(e, tiers, ranks, w.ids);
