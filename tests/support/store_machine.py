@@ -24,7 +24,15 @@ from orderintake_server.errors import CursorExpired, RequestIdReused, StoreFull
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, Committed, Page, Prune, Settlement
 from orderintake_server.views import EVERY_ORDER, OrderFilter
-from support.changes import AMPLE, FRONT, PLENTY, new, strictly, whole_log
+from support.changes import (
+    AMPLE,
+    FRONT,
+    PLENTY,
+    new,
+    position,
+    strictly,
+    whole_log,
+)
 from support.store_model import StoreModel
 from support.stores import Home
 from support.strategies import (
@@ -222,7 +230,7 @@ class StoreMachine(RuleBasedStateMachine):
     def every_place_in_the_queue_is_the_models(self) -> None:
         last = len(self.model.held)
         for number in {1, 2, last // 2, last - 1, last, last + 1}:
-            assert self.run(self.store.position(number)) == self.model.position(number)
+            assert self.run(position(self.store, number)) == self.model.position(number)
 
     @invariant()
     def the_oldest_that_wait_are_the_models(self) -> None:
@@ -235,11 +243,11 @@ class StoreMachine(RuleBasedStateMachine):
         return self.runner.run(asked)
 
     def gone(self, numbers: Sequence[int]) -> list[Any]:
-        """Write the places of orders that do not wait in the queue now, or never were."""
+        """Write the places of orders that do not wait in the queue now, or are not there yet."""
         queued = {place.accept_sequence for place in self.model.queue()}
         last = len(self.model.held)
         return [
-            self.model.waiting(self.model.held[number]) if number <= last else strictly(number + 99)
+            self.model.waiting(self.model.held[number]) if number <= last else strictly(number)
             for number in numbers
             if number not in queued
         ]

@@ -62,8 +62,8 @@ def test_at_first_the_flow_is_what_the_store_held() -> None:
     counts = {Tier.VIP: TierCounts(queued=1), Tier.REGULAR: TierCounts(scheduled=2)}
     found = replace(FOUND, counts=counts, paused=frozenset({Tier.VIP}))
     stats = QueueStats(found, Seconds())
-    assert stats.is_paused(Tier.VIP)
-    assert not stats.is_paused(Tier.REGULAR)
+    assert stats.of(Tier.VIP).is_paused
+    assert not stats.of(Tier.REGULAR).is_paused
     assert stats.of(Tier.VIP).counts == TierCounts(queued=1)
     assert stats.of(Tier.VIP).is_paused
     assert stats.of(Tier.REGULAR).counts == TierCounts(scheduled=2)
@@ -92,10 +92,10 @@ def test_the_latest_commit_tells_what_stands_where_and_what_is_paused() -> None:
     counts = {**EMPTY, Tier.VIP: TierCounts(processing=9)}
     stats.apply(replace(NOTHING, counts=counts, paused=frozenset({Tier.REGULAR})))
     assert stats.of(Tier.VIP).counts == TierCounts(processing=9)
-    assert stats.is_paused(Tier.REGULAR)
+    assert stats.of(Tier.REGULAR).is_paused
     stats.apply(NOTHING)
     assert stats.of(Tier.VIP).counts == TierCounts()
-    assert not stats.is_paused(Tier.REGULAR)
+    assert not stats.of(Tier.REGULAR).is_paused
 
 
 # Retention

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from orderintake_server.domain import Completion, Order, Tier
+    from orderintake_server.store.base import Located
     from orderintake_server.store.changes import Committed
     from orderintake_server.store.postgres.answer import Answer
     from orderintake_server.store.postgres.functions import Release
@@ -147,9 +148,10 @@ class PostgresStore:
         """Keep `Store.find`."""
         return await reads.find(self._readers.fetch, accept_sequence)
 
-    async def position(self, accept_sequence: int) -> int:
-        """Keep `Store.position`."""
-        return await reads.position(self._readers.fetch, self._release, accept_sequence)
+    async def locate(self, accept_sequence: int) -> Located | None:
+        """Keep `Store.locate`."""
+        found = await reads.locate(self._readers.fetch, self._release, [accept_sequence])
+        return found.get(accept_sequence)
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int

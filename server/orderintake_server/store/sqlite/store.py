@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing
 from typing import TYPE_CHECKING, TypeVar
 
+from orderintake_server.domain import Order, State
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreFull
-from orderintake_server.store.base import Policy
+from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.changes import StoreState
 from orderintake_server.store.sqlite import database, reads, schema
 from orderintake_server.store.sqlite.writer import Writer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from orderintake_server.domain import Completion, Order, Tier
+    from orderintake_server.domain import Completion, Tier
     from orderintake_server.store.base import RecoveryReport
     from orderintake_server.store.changes import Changes, Committed
     from orderintake_server.views import LogPage, OrderFilter
@@ -57,9 +58,12 @@ class SqliteStore:
         """Keep `Store.find`."""
         return await _in_thread(self._reading, lambda: reads.find(self._reader(), accept_sequence))
 
-    async def position(self, accept_sequence: int) -> int:
-        """Keep `Store.position`."""
-        return await _in_thread(self._writing, lambda: self._writer.position(accept_sequence))
+    async def locate(self, accept_sequence: int) -> Located | None:
+        """Keep `Store.locate`; only for an order that is queued the writer is asked."""
+        stands = await self.find(accept_sequence)
+        if not isinstance(stands, Order) or stands.state is not State.QUEUED:
+            return None if stands is None else Located(stands)
+        return await _in_thread(self._writing, lambda: self._writer.locate(accept_sequence))
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int

@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orderintake_server.domain import Order, QueueEntry, State, Tier
-from orderintake_server.store.base import RecoveryReport
+from orderintake_server.store.base import Located, RecoveryReport
 from orderintake_server.store.changes import Committed, Page
 from orderintake_server.store.sqlite import attempts, due, prune
 from orderintake_server.store.sqlite.accept import Acceptance
@@ -48,12 +48,13 @@ class Writer:
         """Keep `Store.commit`."""
         return self._transact(lambda: self._apply(changes))
 
-    def position(self, accept_sequence: int) -> int:
-        """Keep `Store.position`; it is here because the counts belong to the writer."""
+    def locate(self, accept_sequence: int) -> Located | None:
+        """Keep `Store.locate`; it is here because the counts belong to the writer."""
         order = find(self._connection, accept_sequence)
         if not isinstance(order, Order) or order.state is not State.QUEUED:
-            return 0
-        return self._before(self._unit.waiting(WaitingOrder(order, 0))) + 1
+            return None if order is None else Located(order)
+        position = self._before(self._unit.waiting(WaitingOrder(order, 0))) + 1
+        return Located(order, position, is_paused=order.tier in self._paused)
 
     def _transact(self, work: Callable[[], _T]) -> _T:
         """Run `work` as one transaction; the state in memory is rolled back with it."""
