@@ -84,6 +84,14 @@ class StoreMachine(RuleBasedStateMachine):
     def place(self, groups: list[Any], capacity: Capacity) -> None:
         self.commit(Changes(accepts=groups, capacity=capacity))
 
+    @rule(groups=GROUPS)
+    def ask_for_what_is_placed_too_late(self, groups: list[Any]) -> None:
+        over = self.home.clock.now
+        late = [[replace(order, expire_time=over) for order in group] for group in groups]
+        last = len(self.model.held)
+        claims = [strictly(last + number) for number in range(1, sum(map(len, late)) + 1)]
+        self.commit(Changes(accepts=late, capacity=AMPLE, claims=claims))
+
     @rule(target=leases, count=st.integers(1, 6))
     def start_the_most_urgent(self, count: int) -> MultipleResults[Lease]:
         return self.started(Changes(claims=self.model.startable()[:count]))
@@ -243,11 +251,11 @@ class StoreMachine(RuleBasedStateMachine):
         return self.runner.run(asked)
 
     def gone(self, numbers: Sequence[int]) -> list[Any]:
-        """Write the places of orders that do not wait in the queue now, or are not there yet."""
+        """Write the places of orders that do not wait in the queue now, or never were."""
         queued = {place.accept_sequence for place in self.model.queue()}
         last = len(self.model.held)
         return [
-            self.model.waiting(self.model.held[number]) if number <= last else strictly(number)
+            self.model.waiting(self.model.held[number]) if number <= last else strictly(number + 99)
             for number in numbers
             if number not in queued
         ]

@@ -65,6 +65,8 @@ class StoreModel(Orders):
             self.paused = self.paused | {tier} if is_paused else self.paused - {tier}
         before, started = self._accepted, self._started
         accepted = self._accept(changes.accepts, changes.capacity)
+        if changes.claims:
+            self._expire()
         claimed = [self._claim(place) for place in changes.claims]
         pruned = self._prune(changes.prune) if changes.prune else 0
         return Committed(
@@ -111,6 +113,12 @@ class StoreModel(Orders):
         self._ended = Counter()
 
     def _sweep(self) -> None:
+        self._expire()
+        for held in self.standing():
+            if held.order.state is State.SCHEDULED and held.due <= self._now:
+                self._enqueue(held)
+
+    def _expire(self) -> None:
         over = [
             held
             for held in self.standing()
@@ -118,9 +126,6 @@ class StoreModel(Orders):
         ]
         over.sort(key=lambda held: (held.new.expire_time, held.order.accept_sequence))
         self._end_waiting(over, Event.EXPIRE)
-        for held in self.standing():
-            if held.order.state is State.SCHEDULED and held.due <= self._now:
-                self._enqueue(held)
 
     def _end_waiting(self, over: Iterable[Held], event: Event) -> None:
         for held in sorted(over, key=lambda held: held.order.state):
@@ -269,9 +274,6 @@ class StoreModel(Orders):
     def _claim(self, place: QueueEntry) -> Lease | None:
         held = self.held.get(place.accept_sequence)
         if held is None or held.order.state is not State.QUEUED:
-            return None
-        if 0 < held.new.expire_time <= self._now:
-            self._end(held, Event.EXPIRE)
             return None
         self._started += 1
         held.order = replace(

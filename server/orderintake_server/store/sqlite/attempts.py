@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
     """Start orders that are queued, in the order of `claims`; None for one no longer queued.
 
-    An order whose expire_time has come ends here as EXPIRED, however it came into the queue.
+    An order whose expire_time has come ends here as EXPIRED: more may be over than were swept.
     """
     queued = _expire(unit, _queued(unit, claims))
     leases: list[Lease | None] = []

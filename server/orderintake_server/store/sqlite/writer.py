@@ -100,6 +100,8 @@ class Writer:
         cancelled = due.cancel(unit, changes.cancels) if changes.cancels else []
         self._pause(changes.pauses)
         accepted = self._accept(changes.accepts, changes.capacity) if changes.accepts else []
+        if changes.claims or changes.claim_next:
+            due.expire(unit)  # also what this very commit accepted or took back
         claimed = attempts.claim(unit, changes.claims) if changes.claims else []
         claimed_next = self._claim_next(changes.claim_next) if changes.claim_next else []
         pruned = prune.prune(unit, changes.prune) if changes.prune else 0

@@ -7,12 +7,18 @@ DECLARE
   m moves;
   tiers smallint[];
   ranks bigint[];
+  is_over boolean;
 BEGIN
   w.ids := '{}';
   IF NOT EXISTS (
     SELECT FROM sessions WHERE session_id = w.session_id AND expires_at > clock_timestamp())
   THEN
     RETURN w;
+  END IF;
+  is_over := e.next_due <= e.time;
+  IF is_over THEN  -- also what this very commit accepted or took back
+    w := expire(w);
+    e := w.entry;
   END IF;
   IF p ? 'claims' THEN
     SELECT array_agg(tier), array_agg(rank), array_agg(accept_sequence) INTO tiers, ranks, w.ids
@@ -25,7 +31,7 @@ BEGIN
     FROM most_urgent(e, p -> 'claim_next');
     w.entry := e;
   END IF;
-  IF e.next_due <= e.time THEN
+  IF is_over THEN  -- for more than a thousand may be over
     w := expire_some(w);
     e := w.entry;
   END IF;
