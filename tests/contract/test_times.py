@@ -250,6 +250,8 @@ async def test_p12_an_order_accepted_after_its_time_expires_and_never_starts(
     committed = await store.commit(_and_start(changes, 1, is_asked_by_name=is_asked_by_name))
     assert (committed.claimed, committed.claimed_next) == ([None] * is_asked_by_name, [])
     assert committed.start_count == 0
+    ((receipt,),) = (group for group in committed.accepted if isinstance(group, tuple))
+    assert (receipt.after, committed.head) == (0, 1)  # its cursor is from before its completion
     assert await log_of(store) == [(1, State.EXPIRED)]
 
 
