@@ -15,6 +15,7 @@ from orderintake_server.api import methods
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.refusals import Refusals
 from orderintake_server.api.responses import Responses
+from orderintake_server.clock import Clock
 from orderintake_server.dispatch.attempts import Attempts
 from orderintake_server.dispatch.committer import Committer
 from orderintake_server.dispatch.estimate import ServiceTimes
@@ -55,7 +56,7 @@ class Service:
         settings: Settings,
         handler: Handler,
         responses: Responses,
-        clock: Callable[[], int],
+        clock: Clock,
     ) -> None:
         """Make the parts on top of an open store."""
         recovery = store.recovery
@@ -79,7 +80,7 @@ class Service:
         self._committing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
 
-    def _make_committer(self, clock: Callable[[], int]) -> Committer:
+    def _make_committer(self, clock: Clock) -> Committer:
         return Committer(
             store=self._store,
             queue=parts.queue(self._settings, self._store),
@@ -132,13 +133,13 @@ async def running(
     *,
     handler: Callable[[OrderAttempt], Any] | None = None,
     before: Callable[[OrderAttempt], Awaitable[None]] | None = None,
-    clock: Callable[[], int] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Running]:
     """Run the service while inside; on leaving, drain and stop it.
 
     Before the port opens, every order that was in process when the last server ended waits again
-    or has ended. `handler` replaces the one that the settings name; `clock` replaces the real time,
-    in microseconds since 1970; `before` is awaited before each call of the handler.
+    or has ended. `handler` replaces the one that the settings name; `clock` replaces the real time;
+    `before` is awaited before each call of the handler.
 
     Raises StartupFailed when the service cannot start. Raises StoreBroken when the store breaks
     while it runs; the block is then cancelled.
@@ -150,8 +151,9 @@ async def running(
         with handlers.HandlerCalls(
             handler, ids=ids, threads=settings.workers, before=before
         ) as calls:
-            responses = Responses(ids, clock or parts.now)
-            service = Service(store, settings, calls, responses, clock or parts.now)
+            judge = clock or Clock()
+            responses = Responses(ids, judge)
+            service = Service(store, settings, calls, responses, judge)
             async with (
                 _serving(service, settings, ids, responses) as server,
                 _plain_errors(),

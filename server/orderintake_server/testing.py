@@ -12,11 +12,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from orderintake_server import clock
 from orderintake_server.config import Settings
 from orderintake_server.handlers import simulate
 from orderintake_server.service import running
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orderintake_server.handlers import OrderAttempt
 
 
-class Clock:
+class Clock(clock.Clock):
     """The service's clock: the real time, plus the time that it was turned forward."""
 
     def __init__(self) -> None:
@@ -39,7 +39,11 @@ class Clock:
 
     def __call__(self) -> int:
         """Return the time in microseconds since 1970."""
-        return time.time_ns() // 1_000 + self._ahead
+        return super().__call__() + self._ahead
+
+    def steady(self) -> int:
+        """Return the steady time in microseconds, in which the turned time passed too."""
+        return super().steady() + self._ahead
 
     def turn(self, seconds: float) -> None:
         """Let `seconds` pass at once; what falls due or expires in them does so now."""

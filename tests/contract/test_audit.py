@@ -46,6 +46,7 @@ async def data(home: SqliteHome) -> Path:
     await prune(store, home.clock.now, limit=2)
     await settle(store, leases[5], ending=again(60 * SECOND))
     await place(store, new(vip=True, expire_time=home.clock.later(60)))
+    home.clock.leap(-3600)
     await pause(store, Tier.VIP)
     await home.close()
     return home.directory

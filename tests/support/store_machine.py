@@ -33,12 +33,14 @@ from support.changes import (
     strictly,
     whole_log,
 )
+from support.clocks import SECOND
 from support.store_model import StoreModel
 from support.stores import Home
 from support.strategies import (
     ENDINGS,
     FILTERS,
     GROUPS,
+    LEAPS,
     NUMBERS,
     PAUSES,
     POLICIES,
@@ -169,6 +171,13 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(seconds=SECONDS)
     def turn_the_clock(self, seconds: int) -> None:
         self.home.clock.turn(seconds)
+        self.commit(Changes())
+
+    @rule(seconds=LEAPS)
+    def set_the_clock(self, seconds: int) -> None:
+        self.home.clock.leap(seconds)
+        if not self.home.is_shared:  # there the database's clock is all that is known
+            self.model.leap(seconds * SECOND)
         self.commit(Changes())
 
     @rule(seconds=SECONDS | st.just(0))

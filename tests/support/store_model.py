@@ -51,6 +51,7 @@ class StoreModel(Orders):
         self._accepted = 0
         self._started = 0
         self._now = 0
+        self._accept_time = 0
         self._queued: list[QueueEntry] = []
         self._ended: Counter[Tier] = Counter()
 
@@ -90,6 +91,12 @@ class StoreModel(Orders):
             pruned=pruned,
         )
 
+    def leap(self, microseconds: int) -> None:
+        """Move the ends of delays with the clock: they are lengths."""
+        for held in self.standing():
+            if held.order.state is State.SCHEDULED and held.order.attempt_count:
+                held.due += microseconds
+
     def restart(self, policy: Policy, now: int) -> tuple[int, int]:
         """Put what is in process where it belongs; tell how many wait, and were quarantined."""
         self.policy = policy
@@ -107,7 +114,6 @@ class StoreModel(Orders):
         return stands[State.QUEUED], stands[State.FAILED]
 
     def _begin(self, now: int) -> None:
-        assert now > self._now
         self._now = now
         self._queued = []
         self._ended = Counter()
@@ -251,8 +257,10 @@ class StoreModel(Orders):
         return None
 
     def _store(self, fresh: dict[int, NewOrder]) -> None:
+        if fresh:
+            self._accept_time = max(self._accept_time, self._now)
         for number, new in fresh.items():
-            order = accepted(new, number, self._now)
+            order = accepted(new, number, self._accept_time)
             self.held[number] = held = Held(new=new, order=order, due=new.not_before)
             if new.not_before <= self._now:
                 self._enqueue(held)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from orderintake_server.clock import Clock
     from orderintake_server.domain import Completion, Tier
     from orderintake_server.store.base import RecoveryReport
     from orderintake_server.store.changes import Changes, Committed
@@ -117,12 +118,11 @@ _DISK_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 @asynccontextmanager
 async def sqlite_store(
-    directory: Path, *, clock: Callable[[], int], policy: Policy | None = None
+    directory: Path, *, clock: Clock, policy: Policy | None = None
 ) -> AsyncIterator[SqliteStore]:
     """Open the store in `directory`; make it if there is none. While inside, no other process can.
 
-    On entry, everything that was in process waits again or has ended. `clock` returns the time in
-    microseconds since 1970.
+    On entry, everything that was in process waits again or has ended.
 
     Raises StartupFailed when another process has locked the directory, when the file is of a newer
     version or is not a store, or when it cannot be written.
@@ -135,9 +135,7 @@ async def sqlite_store(
             await asyncio.to_thread(files.close)
 
 
-def _opened(
-    directory: Path, clock: Callable[[], int], policy: Policy, files: ExitStack
-) -> SqliteStore:
+def _opened(directory: Path, clock: Clock, policy: Policy, files: ExitStack) -> SqliteStore:
     """Open the lock, the database and the store; `files` closes them."""
     files.enter_context(database.locked(directory))
     path = directory / database.NAME

@@ -6,6 +6,7 @@ from heapq import merge
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from orderintake_server.clock import LeapWatch
 from orderintake_server.domain import Order, QueueEntry, State, Tier
 from orderintake_server.store.base import Located, RecoveryReport
 from orderintake_server.store.changes import Committed, Page
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
+    from orderintake_server.clock import Clock
     from orderintake_server.domain import Lease, NewOrder, Receipt
     from orderintake_server.errors import RequestIdReused
     from orderintake_server.store.base import Policy
@@ -34,12 +36,11 @@ class Writer:
     One thread at a time may use it. After an error of SQLite, which is passed on, nothing is done.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, clock: Callable[[], int], policy: Policy
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, clock: Clock, policy: Policy) -> None:
         """Open for writing; orders that were in process are queued again, or have ended."""
         self._connection = connection
         self._clock = clock
+        self._leaps = LeapWatch(clock.moment())
         self._unit = UnitOfWork(connection, policy)
         self._paused = self._read_paused()
         self.recovery = self._transact(lambda: self._recover(policy))
@@ -58,10 +59,11 @@ class Writer:
 
     def _transact(self, work: Callable[[], _T]) -> _T:
         """Run `work` as one transaction; the state in memory is rolled back with it."""
-        unit, paused = self._unit, self._paused
-        unit.begin(self._clock())
+        unit, paused, moment = self._unit, self._paused, self._clock.moment()
+        unit.begin(moment.now)
         self._connection.execute("BEGIN IMMEDIATE")
         try:
+            unit.follow_clock(self._leaps.leap(moment))
             outcome = work()
             unit.flush()
             self._connection.execute("COMMIT")
@@ -72,6 +74,7 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             raise
         unit.commit()
+        self._leaps.keep(moment)
         return outcome
 
     def _recover(self, policy: Policy) -> RecoveryReport:
@@ -159,6 +162,7 @@ class Writer:
                 self._connection.execute(
                     "INSERT INTO pauses VALUES (?, ?, ?)", (tier, self._unit.now, is_paused)
                 )
+                self._unit.counters.time = self._unit.now
         self._paused = self._read_paused() if pauses else self._paused
 
     def _read_paused(self) -> frozenset[Tier]:

@@ -4,7 +4,6 @@
 CREATE FUNCTION start_orders(w work, p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   e commits := w.entry;
-  m moves;
   tiers smallint[];
   ranks bigint[];
   is_over boolean;
@@ -33,16 +32,6 @@ BEGIN
   END IF;
   IF is_over THEN  -- for more than a thousand may be over
     w := expire_some(w);
-    e := w.entry;
   END IF;
-  IF w.ids IS NOT NULL THEN
-    m := claim(e, tiers, ranks, w.ids);
-    w.ids := m.answer;
-    IF w.counts_customers THEN
-      m.no_longer_waiting := ARRAY(
-        SELECT o.customer_id FROM unnest(w.ids) AS i (id) JOIN orders o ON o.accept_sequence = i.id);
-    END IF;
-    w := apply_moves(w, m);
-  END IF;
-  RETURN w;
+  RETURN start_these(w, tiers, ranks);
 END $$;
