@@ -46,12 +46,14 @@ class Moment(NamedTuple):
 class LeapWatch:
     """Tells by how much the time of day leapt, against the steady time, from look to look."""
 
-    def __init__(self, moment: Moment) -> None:
-        """Begin with this moment."""
-        self._difference = moment.now - moment.steady
+    def __init__(self) -> None:
+        """Begin with the first moment that is to be kept."""
+        self._difference: int | None = None
 
     def leap(self, moment: Moment) -> int:
         """Return by how many microseconds the time of day leapt before `moment`; 0: it did not."""
+        if self._difference is None:
+            return 0
         leap = moment.now - moment.steady - self._difference
         return leap if abs(leap) >= LEAP_SECONDS * 1e6 else 0
 
@@ -66,7 +68,7 @@ class Alarm:
     def __init__(self, clock: Clock, due: int | None) -> None:
         """Wait for the time `due`, in microseconds since 1970; None: for no time."""
         self._clock = clock
-        self._leaps = LeapWatch(clock.moment())
+        self._leaps = LeapWatch()
         self.due = due
 
     def notice_leap(self) -> None:

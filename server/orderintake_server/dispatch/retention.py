@@ -50,7 +50,7 @@ class Retention:
         self._seconds = seconds
         self._request_seconds = request_seconds
         self._clock = clock
-        self._leaps = LeapWatch(clock.moment())
+        self._leaps = LeapWatch()
         self.next_time = None if seconds is None else clock.steady()
         """When to prune next, by the steady time."""
         self._minute = clock.steady()

@@ -40,7 +40,7 @@ class Writer:
         """Open for writing; orders that were in process are queued again, or have ended."""
         self._connection = connection
         self._clock = clock
-        self._leaps = LeapWatch(clock.moment())
+        self._leaps = LeapWatch()
         self._unit = UnitOfWork(connection, policy)
         self._paused = self._read_paused()
         self.recovery = self._transact(lambda: self._recover(policy))

@@ -12,4 +12,4 @@ CREATE TABLE clock_falls (
 ALTER TABLE counters ADD COLUMN time INTEGER NOT NULL DEFAULT 0;
 UPDATE counters SET time = coalesce((SELECT max(time) FROM (
   SELECT max(start_time) AS time FROM starts UNION ALL SELECT max(complete_time) FROM log
-  UNION ALL SELECT max(time) FROM pauses)), 0);
+  UNION ALL SELECT max(time) FROM pauses UNION ALL SELECT last_accept_time FROM policy)), 0);
