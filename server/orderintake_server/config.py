@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     the TOML file that --config names: --queue-limit, ORDERINTAKE_QUEUE_LIMIT or queue_limit.
     A flag wins over a variable, and a variable over the file.
 
-    Other commands: orderintake-server audit, migrate and copy, each with --help.
+    Other commands: orderintake-server audit, migrate, copy and servers, each with --help.
     """
 
     model_config = SettingsConfigDict(

@@ -175,6 +175,11 @@ class Intake:
         return self._completions.head
 
     @property
+    def workers(self) -> int:
+        """How many workers there are, of all processes that use the store."""
+        return self._times.workers
+
+    @property
     def subscribers(self) -> int:
         """How many completion streams are open."""
         return self._completions.subscribers

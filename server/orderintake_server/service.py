@@ -186,7 +186,7 @@ async def _serving(
     service: Service, settings: Settings, ids: Ids, responses: Responses
 ) -> AsyncIterator[RpcServer]:
     """Serve the methods of the table while inside."""
-    endpoints = Endpoints(service.intake, responses=responses, ids=ids, workers=settings.workers)
+    endpoints = Endpoints(service.intake, responses=responses, ids=ids)
     async with rpc_server(
         methods.bound(endpoints), Refusals(ids), parts.rpc_settings(settings)
     ) as server:

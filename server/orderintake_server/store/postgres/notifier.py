@@ -7,10 +7,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from orderintake_server.errors import StoreAway, StoreFull
 from orderintake_server.store.postgres.connector import failures
+from orderintake_server.store.postgres.heartbeat import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,8 +31,6 @@ _NEWEST = "SELECT * FROM orderintake.commits ORDER BY number DESC LIMIT 1"
 _HINT = f"BEGIN; SET LOCAL synchronous_commit = off; NOTIFY {CHANNEL}; COMMIT"
 """In a transaction of its own: within the commit's it would serialise the commits of everybody."""
 
-log = structlog.get_logger()
-
 
 class Notifier:
     """Looks at the newest commit; hints make it look sooner, and are never needed."""
@@ -44,6 +41,7 @@ class Notifier:
         self._heartbeat = heartbeat
         self._hints = hints and not connector.is_pooled
         self._connection: Connection | None = None
+        self._outage = Outage("polling for changes")
         self._wake = asyncio.Event()
         self._has_notified = True
         self._has_chores = self._has_changed = False
@@ -83,8 +81,9 @@ class Notifier:
                 await self._give_hint(connection)
                 (newest,) = await self._connector.fetch(connection, _NEWEST)
                 row = dict(newest)
+                self._outage.is_over()
             except (StoreAway, StoreFull) as away:
-                log.warning("polling for changes failed", error=str(away))
+                self._outage.goes_on(away)
                 self._drop()
                 await asyncio.sleep(AWAY_SECONDS)
                 continue

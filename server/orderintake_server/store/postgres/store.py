@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreFull
 from orderintake_server.store.base import Policy, RecoveryReport
 from orderintake_server.store.changes import Changes, StoreState
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from orderintake_server.store.postgres.functions import Release
     from orderintake_server.store.postgres.schema import Version
     from orderintake_server.views import LogPage, OrderFilter
+
+log = structlog.get_logger()
 
 STAGGER = 200_000
 """Microseconds by which each replica looks later for what is due than the one that is older: the
@@ -120,6 +124,8 @@ class PostgresStore:
             self._lost_an_answer = True
             raise
         self._lost_an_answer = False
+        for replica, orders in answer.summary.get("lost_replicas") or ():
+            log.warning("took over from a replica that died", replica=replica, orders=orders)
         return answer
 
     def _keep_leases(self, changes: Changes, answer: Answer) -> None:
