@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orderintake_server import handlers, parts
+from orderintake_server import handlers, parts, telemetry
 from orderintake_server.api import methods
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.refusals import Refusals
@@ -148,6 +148,7 @@ async def running(
     async with parts.store(settings, clock) as store:
         _log_recovery(settings, store)
         ids = Ids(store.recovery.log_id)
+        telemetry.ORDER_ID.set(ids.order_id)
         with handlers.HandlerCalls(
             handler, ids=ids, threads=settings.workers, before=before
         ) as calls:
