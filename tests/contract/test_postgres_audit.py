@@ -325,7 +325,7 @@ BREAKS: dict[str, tuple[set[str], str]] = {
     "a scheduled order expires at another time": (
         {"what waits and can expire is looked after"},
         """INSERT INTO expiries SELECT expire_time + 1, 6 FROM expiries;
-        UPDATE orders SET expire_time = accept_time + 1 WHERE accept_sequence = 6""",
+        UPDATE orders SET expire_time = accept_time + 3600000000 WHERE accept_sequence = 6""",
     ),
     "more orders wait than are counted": (
         {CUSTOMERS},
