@@ -17,6 +17,7 @@ from servers import Server, order_server
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake.v1 import order_pb2
+from orderintake_server.clock import Clock
 from orderintake_server.domain import NewOrder, Tier
 from orderintake_server.store.changes import Capacity, Changes
 from orderintake_server.store.sqlite.store import sqlite_store
@@ -43,7 +44,7 @@ async def fill(data: Path, orders: int) -> None:
         )
 
     capacity = Capacity(total=orders, regular=orders)
-    async with sqlite_store(data, clock=lambda: time.time_ns() // 1_000) as store:
+    async with sqlite_store(data, clock=Clock()) as store:
         for first in range(0, orders, GROUP):
             group = [new(number) for number in range(first, min(first + GROUP, orders))]
             await store.commit(Changes(accepts=[group], capacity=capacity))

@@ -114,21 +114,16 @@ class Intake:
 
     async def get(self, accept_sequence: int) -> OrderStatus:
         """Return an order's status. Raises OrderNotFound."""
-        order = await self._find(accept_sequence)
+        located = await self._store.locate(accept_sequence)
+        found, position, is_paused = located or (None, 0, False)
+        order = self._known(found)
         if isinstance(order, Completion):
             return OrderStatus(found=order)
-        if order.state is State.SCHEDULED:
-            reason = WaitReason.RETRY if order.attempt_count else WaitReason.SCHEDULED
-            return OrderStatus(found=order, reason=reason)
-        position = await self._store.position(accept_sequence) if order.state is State.QUEUED else 0
-        if not position:  # it is in process, or started since it was read
-            return OrderStatus(found=order)
-        is_paused = self._stats.is_paused(order.tier)
         return OrderStatus(
             found=order,
             position=position,
             wait=None if is_paused else self._wait(position),
-            reason=WaitReason.TIER_PAUSED if is_paused else WaitReason.ORDERS_AHEAD,
+            reason=_wait_reason(order, is_paused=is_paused),
         )
 
     def _wait(self, position: int) -> WaitEstimate | None:
@@ -180,7 +175,7 @@ class Intake:
         Raises OrderNotFound, OrderNotRedrivable, and what `place` raises except CustomerQuota.
         """
         self._refuse_if_draining()
-        completion = await self._find(accept_sequence)
+        completion = self._known(await self._store.find(accept_sequence))
         if not isinstance(completion, Completion) or completion.order.state not in REDRIVABLE:
             raise OrderNotRedrivable("the order has not ended as FAILED, CANCELLED or EXPIRED")
         original = completion.order
@@ -205,6 +200,11 @@ class Intake:
         return self._completions.head
 
     @property
+    def workers(self) -> int:
+        """How many workers there are, of all processes that use the store."""
+        return self._times.workers
+
+    @property
     def subscribers(self) -> int:
         """How many completion streams are open."""
         return self._completions.subscribers
@@ -213,13 +213,13 @@ class Intake:
         """Refuse new orders from now on."""
         self._is_draining = True
 
-    async def _find(self, accept_sequence: int) -> Order | Completion:
-        order = await self._store.find(accept_sequence)
-        if order is None:
+    def _known(self, found: Order | Completion | None) -> Order | Completion:
+        """Return what was found. Raises OrderNotFound for None."""
+        if found is None:
             raise _not_found()
-        if isinstance(order, Completion):
-            self._completions.publish(order.sequence)  # its cursor must be valid from now on
-        return order
+        if isinstance(found, Completion):
+            self._completions.publish(found.sequence)  # its cursor must be valid from now on
+        return found
 
     def _refuse_if_draining(self) -> None:
         # A broken store is a better reason than the stop that it causes; `accept` raises it.
@@ -262,6 +262,15 @@ def _by_customer(orders: Iterable[NewOrder]) -> Iterable[tuple[str, int]]:
 
 _OWN_PREFIX = "\x1f"
 """Begins the service's own request_ids: a caller's request_id has printable characters only."""
+
+
+def _wait_reason(order: Order, *, is_paused: bool) -> WaitReason | None:
+    """Tell why an order waits, None when it does not."""
+    if order.state is State.SCHEDULED:
+        return WaitReason.RETRY if order.attempt_count else WaitReason.SCHEDULED
+    if order.state is State.QUEUED:
+        return WaitReason.TIER_PAUSED if is_paused else WaitReason.ORDERS_AHEAD
+    return None
 
 
 def _not_found() -> OrderNotFound:

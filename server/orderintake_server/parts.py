@@ -8,6 +8,7 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
+from orderintake_server.clock import Clock
 from orderintake_server.dispatch.admission import Admission, Limits
 from orderintake_server.dispatch.customer_rate import CustomerRate
 from orderintake_server.dispatch.free_workers import FreeWorkers
@@ -25,15 +26,12 @@ from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.store.base import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from orderintake_server.config import Settings
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.handlers import Shop
     from orderintake_server.store.base import Store
-
-    Clock = Callable[[], int]
-    """Returns microseconds since 1970."""
 
 
 @asynccontextmanager
@@ -62,14 +60,9 @@ async def store(settings: Settings, clock: Clock | None) -> AsyncIterator[Store]
         from orderintake_server.store.sqlite.store import sqlite_store  # noqa: PLC0415 - as above
 
         async with sqlite_store(
-            settings.data, clock=clock or now, policy=store_policy(settings)
+            settings.data, clock=clock or Clock(), policy=store_policy(settings)
         ) as own:
             yield own
-
-
-def now() -> int:
-    """Return the time in microseconds since 1970."""
-    return time.time_ns() // 1_000
 
 
 @contextmanager

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orderintake.work import forks
-from orderintake_server import handlers, parts
+from orderintake_server import handlers, parts, telemetry
 from orderintake_server.api import methods
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.refusals import Refusals
 from orderintake_server.api.responses import Responses
+from orderintake_server.clock import Clock
 from orderintake_server.dispatch.attempts import Attempts
 from orderintake_server.dispatch.committer import Committer
 from orderintake_server.dispatch.estimate import ServiceTimes
@@ -61,7 +62,7 @@ class Service:
         settings: Settings,
         handler: Handler,
         responses: Responses,
-        clock: Callable[[], int],
+        clock: Clock,
     ) -> None:
         """Make the parts on top of an open store."""
         recovery = store.recovery
@@ -85,7 +86,7 @@ class Service:
         self._committing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
 
-    def _make_committer(self, clock: Callable[[], int]) -> Committer:
+    def _make_committer(self, clock: Clock) -> Committer:
         return Committer(
             store=self._store,
             queue=parts.queue(self._settings, self._store),
@@ -161,13 +162,12 @@ async def running(
     settings: Settings,
     *,
     shop: Shop | None = None,
-    clock: Callable[[], int] | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[Running]:
     """Run the service while inside; on leaving, drain and stop it.
 
-    All that was in process when the last server ended waits again before the port opens.
-    `shop` stands in for what the settings name, `clock` for the real time, in microseconds since
-    1970.
+    Before the port opens, every order that was in process when the last server ended waits again
+    or has ended. `shop` replaces what the settings name; `clock` replaces the real time.
 
     Raises StartupFailed when the service cannot start. Raises StoreBroken when the store breaks
     while it runs; the block is then cancelled.
@@ -176,9 +176,11 @@ async def running(
     async with parts.store(settings, clock) as store:
         _log_recovery(settings, store)
         ids = Ids(store.recovery.log_id)
+        telemetry.ORDER_ID.set(ids.order_id)
         async with handlers.handler_calls(shop, parts.call_policy(settings, shop), ids) as calls:
-            responses = Responses(ids, clock or parts.now)
-            service = Service(store, settings, calls, responses, clock or parts.now)
+            judge = clock or Clock()
+            responses = Responses(ids, judge)
+            service = Service(store, settings, calls, responses, judge)
             async with (
                 _serving(service, settings, ids, responses) as server,
                 _plain_errors(),
@@ -212,7 +214,7 @@ async def _serving(
     service: Service, settings: Settings, ids: Ids, responses: Responses
 ) -> AsyncIterator[RpcServer]:
     """Serve the methods of the table while inside."""
-    endpoints = Endpoints(service.intake, responses=responses, ids=ids, workers=settings.workers)
+    endpoints = Endpoints(service.intake, responses=responses, ids=ids)
     async with rpc_server(
         methods.bound(endpoints), Refusals(ids), parts.rpc_settings(settings)
     ) as server:

@@ -46,6 +46,7 @@ async def data(home: SqliteHome) -> Path:
     await prune(store, home.clock.now, limit=2)
     await settle(store, leases[5], ending=again(60 * SECOND))
     await place(store, new(vip=True, expire_time=home.clock.later(60)))
+    home.clock.leap(-3600)
     await pause(store, Tier.VIP)
     await home.close()
     return home.directory
@@ -124,6 +125,11 @@ BREAKS = {
     "the counter of starts was set back": (
         "start sequences were all given",
         "UPDATE counters SET started = started - 1",
+    ),
+    "an order started when its time was over": (
+        "no order starts after its time is over",
+        """UPDATE orders SET expire_time = (SELECT start_time FROM starts WHERE accept_sequence = 8)
+        WHERE accept_sequence = 8""",
     ),
     "an order waits in another's place": (
         "an order's place in the queue is its own",

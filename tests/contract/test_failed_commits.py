@@ -13,6 +13,7 @@ from support.changes import (
     look,
     new,
     place,
+    position,
     settle,
     start,
     waiting,
@@ -124,7 +125,7 @@ async def test_a_failed_commit_leaves_counts_places_and_numbers_as_they_were(
     with home.full(), pytest.raises(StoreFull):
         await counted.commit(changes)
     assert await look(counted) == before
-    assert [await counted.position(number) for number in range(1, 6)] == [0, 0, 1, 2, 0]
+    assert [await position(counted, number) for number in range(1, 6)] == [0, 0, 1, 2, 0]
     (full,) = await accept(counted, [new()], capacity=Capacity(total=9, regular=9, per_customer=2))
     assert full == OverCapacity(1, "ada")
     (receipt,) = await accept(

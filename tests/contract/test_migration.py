@@ -32,6 +32,7 @@ from support.changes import (
     new,
     order,
     place,
+    position,
     prune,
     queue,
     settle,
@@ -135,7 +136,7 @@ async def test_its_orders_wait_in_their_places(home: SqliteHome) -> None:
         strictly(5),
         strictly(6),
     ]
-    assert [await store.position(number) for number in range(1, 7)] == [0, 0, 2, 1, 3, 4]
+    assert [await position(store, number) for number in range(1, 7)] == [0, 0, 2, 1, 3, 4]
     assert [(await order(store, number)).attempt_count for number in range(3, 7)] == [2, 1, 1, 0]
 
 

@@ -4,7 +4,19 @@ import pytest
 
 from orderintake_server.domain import State, Tier
 from orderintake_server.store.changes import Changes, Page
-from support.changes import FRONT, cancel, look, new, pause, place, queue, release, settle, start
+from support.changes import (
+    FRONT,
+    cancel,
+    look,
+    new,
+    pause,
+    place,
+    position,
+    queue,
+    release,
+    settle,
+    start,
+)
 from support.stores import FoundStore, Home
 
 BOTH = frozenset({Tier.REGULAR, Tier.VIP})
@@ -70,7 +82,7 @@ async def test_in_a_paused_tier_orders_come_go_and_keep_their_places(
     assert await settle(store, running[1]) == [State.SUCCEEDED]
     home.clock.turn(2)
     assert (await look(store)).counts[Tier.REGULAR].queued == 2
-    assert await store.position(4) == 2
+    assert await position(store, 4) == 2
     await cancel(store, 4)
     await pause(store, Tier.REGULAR, is_paused=False)
     assert await queue(store) == [1]

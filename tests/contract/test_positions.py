@@ -16,6 +16,7 @@ from support.changes import (
     new,
     order,
     place,
+    position,
     queue,
     settle,
     start,
@@ -59,14 +60,14 @@ async def test_a_place_is_taken_before_the_claims_of_the_same_commit(store: Foun
     committed = await store.commit(Changes(accepts=[[new()]], capacity=AMPLE, claims=places))
     ((receipt,),) = (group for group in committed.accepted if isinstance(group, tuple))
     assert receipt.position == 2
-    assert await store.position(2) == 1
+    assert await position(store, 2) == 1
 
 
 async def test_who_is_not_queued_has_no_position(home: Home, store: FoundStore) -> None:
     await place(store, new(), new(), new(not_before=home.clock.later(60)))
     first, _ = await start(store, 2)
     await settle(store, first)
-    assert [await store.position(number) for number in range(5)] == [0] * 5
+    assert [await position(store, number) for number in range(5)] == [0] * 5
 
 
 @POLICIES
@@ -229,7 +230,7 @@ async def _assert_counted(store: FoundStore, *, step: int = 1) -> None:
     places = await waiting(store)
     assert places == sorted(places)
     for index in range(0, len(places), step):
-        assert await store.position(places[index].accept_sequence) == index + 1
+        assert await position(store, places[index].accept_sequence) == index + 1
     counts = (await look(store)).counts
     assert counts == await _recounted(store, places)
 

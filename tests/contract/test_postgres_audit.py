@@ -251,6 +251,11 @@ BREAKS: dict[str, tuple[set[str], str]] = {
         """UPDATE starts SET start_sequence = 99 WHERE accept_sequence = 8;
         UPDATE leases SET start_sequence = 99 WHERE accept_sequence = 8""",
     ),
+    "an order started when its time was over": (
+        {"no order starts after its time is over"},
+        """UPDATE orders SET expire_time = (SELECT start_time FROM starts WHERE accept_sequence = 8)
+        WHERE accept_sequence = 8""",
+    ),
     "nobody knows whose leases they are": (
         {"what runs is leased by a session that is known"},
         "DELETE FROM sessions",
@@ -320,7 +325,7 @@ BREAKS: dict[str, tuple[set[str], str]] = {
     "a scheduled order expires at another time": (
         {"what waits and can expire is looked after"},
         """INSERT INTO expiries SELECT expire_time + 1, 6 FROM expiries;
-        UPDATE orders SET expire_time = accept_time + 1 WHERE accept_sequence = 6""",
+        UPDATE orders SET expire_time = accept_time + 3600000000 WHERE accept_sequence = 6""",
     ),
     "more orders wait than are counted": (
         {CUSTOMERS},

@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
 from orderintake_server.store.changes import Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.answer import Answer
-from orderintake_server.store.postgres.connector import Row
+from orderintake_server.store.postgres.connector import Connector, Row
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import AMPLE, DONE, accept, log_of, new, place, queue, settle, whole_log
+from support.clocks import SECOND
 from support.pooler import pooler
 from support.postgres_home import PostgresHome, kinds
 
@@ -176,3 +179,45 @@ async def test_a_cancel_that_cannot_be_looked_up_is_looked_up_again(
                     break
     assert news.to_stop == (1,)
     assert len(refused) == 1
+
+
+async def test_p2_a_repeat_is_told_as_it_stands_at_one_moment_whoever_starts_the_order(
+    home: PostgresHome, store: PostgresStore
+) -> None:
+    other = await home.open()
+    for number in range(60):
+        order = new(request_id=str(number))
+        await place(store, order)
+        repeats, _ = await asyncio.gather(
+            accept(store, [order], [order]),
+            other.commit(Changes(claim_next=ClaimNext(most=1, is_idle=True))),
+        )
+        for receipts in repeats:
+            assert isinstance(receipts, tuple)
+            (receipt,) = receipts
+            assert receipt.replayed
+            assert (receipt.position > 0) == (receipt.order.state is State.QUEUED)
+
+
+async def test_a_leap_of_the_databases_clock_is_noticed_by_an_idle_replica(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch, leap = Connector.fetch, 0
+
+    async def fetch_leapt(self: Connector, connection: Any, query: str, *values: object) -> Any:  # noqa: ANN401
+        rows: list[Any] = await fetch(self, connection, query, *values)
+        if "AS clock" not in query:
+            return rows
+        return [{**dict(row), "clock": row["clock"] + leap} for row in rows]
+
+    monkeypatch.setattr(Connector, "fetch", fetch_leapt)  # nobody sets a real database's clock
+    async with asyncio.timeout(20):
+        with capture_logs() as logs:
+            states = store.watch()
+            await anext(states)
+            leap = 3600 * SECOND
+            while (await anext(states)).next_due != 0:
+                pass
+    assert [line["seconds"] for line in logs if "clock" in line["event"]] == [
+        pytest.approx(3600, abs=1)
+    ]

@@ -1,11 +1,25 @@
 """Reading: the queue by pages, the log by pages, one order wherever it stands."""
 
+import asyncio
+
 import pytest
 
-from orderintake_server.domain import Completion, Ending, Event, Failure, Order, State
+from orderintake_server.domain import Completion, Ending, Event, Failure, Order, State, Tier
 from orderintake_server.store.base import COMPLETION_BYTES
 from orderintake_server.views import EVERY_ORDER
-from support.changes import FAILED, PLENTY, new, place, settle, start, waiting, whole_log
+from support.changes import (
+    FAILED,
+    PLENTY,
+    claim,
+    new,
+    pause,
+    place,
+    settle,
+    start,
+    strictly,
+    waiting,
+    whole_log,
+)
 from support.stores import FoundStore
 
 TIERS = [False, True, False, True, True, False]
@@ -116,3 +130,22 @@ async def test_a_page_of_the_log_holds_at_least_one(store: FoundStore) -> None:
     for max_bytes in (1, 0, -1):
         page = await store.read_log(EVERY_ORDER, after=0, limit=10, max_bytes=max_bytes)
         assert [end.sequence for end in page.completions] == [1]
+
+
+async def test_an_order_is_located_as_it_stands_at_one_moment(store: FoundStore) -> None:
+    for number in range(1, 41):
+        await place(store, new())
+        located, _ = await asyncio.gather(store.locate(number), claim(store, strictly(number)))
+        assert located is not None
+        assert isinstance(located.stands, Order)
+        is_queued = located.stands.state is State.QUEUED
+        assert located.position == is_queued
+
+
+async def test_a_paused_tier_is_told_with_the_place(store: FoundStore) -> None:
+    await place(store, new(vip=True), new())
+    await pause(store, Tier.VIP)
+    found = [await store.locate(number) for number in (1, 2, 3)]
+    assert [place and (place.position, place.is_paused) for place in found] == [
+        (1, True), (2, False), None,
+    ]  # fmt: skip

@@ -9,7 +9,17 @@ from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Changes, OverCapacity, Settlement
 from orderintake_server.views import EVERY_ORDER
-from support.changes import DONE, FAILED, accept, new, place, settle, start, waiting
+from support.changes import (
+    DONE,
+    FAILED,
+    accept,
+    new,
+    place,
+    position,
+    settle,
+    start,
+    waiting,
+)
 from support.clocks import SECOND
 from support.stores import FoundStore, Home
 
@@ -148,7 +158,7 @@ async def test_replays_in_one_commit_tell_each_its_place_in_the_queue(
     repeats = [*reversed(orders), orders[30]]
     receipts = await place(store, *repeats)
     assert all(receipt.replayed for receipt in receipts)
-    places = [await store.position(receipt.order.accept_sequence) for receipt in receipts]
+    places = [await position(store, receipt.order.accept_sequence) for receipt in receipts]
     assert [receipt.position for receipt in receipts] == places
     assert sorted({*places}) == list(range(56))
 

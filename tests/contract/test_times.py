@@ -1,16 +1,21 @@
 """P12: not_before and expire_time are honoured wherever an order stands."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from orderintake_server.domain import State, Tier
-from orderintake_server.store.changes import Changes
+from orderintake_server.store.changes import Changes, ClaimNext
 from orderintake_server.store.sqlite.due import DUE_ORDERS
 from support.changes import (
+    AMPLE,
     again,
     log_of,
     look,
     new,
     order,
+    pause,
     place,
     queue,
     release,
@@ -23,7 +28,9 @@ from support.changes import (
     whole_log,
 )
 from support.clocks import SECOND
-from support.stores import FoundStore, Home
+from support.stores import FoundStore, Home, SqliteHome
+
+YEAR = 365 * 86_400
 
 # Scheduled
 
@@ -245,3 +252,127 @@ async def test_so_many_expire_by_one_commit_and_the_rest_by_the_next(
     assert first.next_due <= home.clock.now
     second = await look(store)
     assert (second.head, waits(second.counts), second.next_due) == (DUE_ORDERS + 5, 0, None)
+
+
+# Nothing whose time is over is ever started
+
+
+@pytest.mark.parametrize("is_asked_by_name", [True, False])
+async def test_p12_an_order_accepted_after_its_time_expires_and_never_starts(
+    home: Home, store: FoundStore, *, is_asked_by_name: bool
+) -> None:
+    home.clock.turn(5)
+    changes = Changes(accepts=[[new(expire_time=home.clock.now)]], capacity=AMPLE)
+    committed = await store.commit(_and_start(changes, 1, is_asked_by_name=is_asked_by_name))
+    assert (committed.claimed, committed.claimed_next) == ([None] * is_asked_by_name, [])
+    assert committed.start_count == 0
+    ((receipt,),) = (group for group in committed.accepted if isinstance(group, tuple))
+    assert (receipt.after, committed.head) == (0, 1)  # its cursor is from before its completion
+    assert await log_of(store) == [(1, State.EXPIRED)]
+
+
+@pytest.mark.parametrize("is_asked_by_name", [True, False])
+async def test_p12_an_order_taken_back_after_its_time_expires_and_never_starts_again(
+    home: Home, store: FoundStore, *, is_asked_by_name: bool
+) -> None:
+    await place(store, new(expire_time=home.clock.later(1)), new())
+    (lease,) = await start(store)
+    home.clock.turn(2)
+    changes = _and_start(Changes(releases=[lease]), 1, is_asked_by_name=is_asked_by_name)
+    committed = await store.commit(changes)
+    assert committed.released == [State.QUEUED]
+    assert [lease.order.accept_sequence for lease in committed.claimed_next] in ([], [2])
+    assert await log_of(store) == [(1, State.EXPIRED)]
+
+
+async def test_p12_what_one_commit_cannot_sweep_does_not_start_in_it(
+    home: Home, store: FoundStore
+) -> None:
+    over = home.clock.later(60)
+    await place(store, *(new(expire_time=over) for _ in range(DUE_ORDERS)), new(expire_time=over))
+    home.clock.turn(61)
+    committed = await store.commit(_and_start(Changes(), DUE_ORDERS + 1, is_asked_by_name=True))
+    assert committed.claimed == [None]
+    assert committed.head == DUE_ORDERS + 1
+
+
+async def test_p12_who_asks_for_an_order_gets_the_one_after_those_that_are_over(
+    home: Home, store: FoundStore
+) -> None:
+    await place(store, new())
+    home.clock.turn(5)
+    over = [new(vip=True, expire_time=home.clock.now) for _ in range(3)]
+    changes = Changes(accepts=[over], capacity=AMPLE, claim_next=ClaimNext(most=1, is_idle=True))
+    (lease,) = (await store.commit(changes)).claimed_next
+    assert lease.order.accept_sequence == 1
+
+
+def _and_start(changes: Changes, number: int, *, is_asked_by_name: bool) -> Changes:
+    if is_asked_by_name:
+        return replace(changes, claims=[strictly(number)])
+    return replace(changes, claim_next=ClaimNext(most=1, is_idle=True))
+
+
+# Due is what the clock says now
+
+
+async def test_p12_a_leap_of_the_clock_that_is_taken_back_leaves_nothing(
+    home: Home, store: FoundStore
+) -> None:
+    home.clock.leap(YEAR)
+    (glitch,) = await place(store, new())
+    await settle(store, *await start(store))
+    home.clock.leap(-YEAR)
+    due, over = home.clock.later(60), home.clock.later(120)
+    (later, mortal) = await place(store, new(not_before=due), new(vip=True, expire_time=over))
+    assert (later.order.state, mortal.order.state) == (State.SCHEDULED, State.QUEUED)
+    assert later.order.accept_time == mortal.order.accept_time == glitch.order.accept_time
+    assert await queue(store) == [3]
+    home.clock.turn(61)
+    assert await queue(store) == [3, 2]
+    home.clock.turn(60)
+    assert await queue(store) == [2]
+    (lease,) = await start(store)
+    assert lease.order.start_time < glitch.order.accept_time
+
+
+async def test_p12_what_waits_for_a_time_is_due_by_the_clock_as_it_was_set(
+    home: Home, store: FoundStore
+) -> None:
+    day = 86_400
+    await place(
+        store, new(not_before=home.clock.later(day)), new(expire_time=home.clock.later(day))
+    )
+    home.clock.leap(day + 1)
+    assert await queue(store) == [1]
+    assert await log_of(store) == [(2, State.EXPIRED)]
+
+
+@pytest.mark.parametrize("leap", [-3600, 3600])
+async def test_p11_the_delay_of_a_retry_is_a_length_whatever_the_clock_does(
+    sqlite_home: SqliteHome, leap: int
+) -> None:
+    store = await sqlite_home.open()
+    await place(store, new())
+    await settle(store, *await start(store), ending=again(60 * SECOND))
+    sqlite_home.clock.turn(30)
+    sqlite_home.clock.leap(leap)
+    assert await queue(store) == []
+    assert (await look(store)).next_due == sqlite_home.clock.later(30) - 2
+    sqlite_home.clock.turn(29)
+    assert await queue(store) == []
+    sqlite_home.clock.turn(1)
+    assert await queue(store) == [1]
+
+
+async def test_the_order_of_starts_is_proved_across_a_fall_of_the_clock(
+    sqlite_home: SqliteHome,
+) -> None:
+    store = await sqlite_home.open()
+    for leap in (YEAR, -YEAR, -3600, 60, -1):
+        await place(store, new(), new(vip=True), new())
+        await settle(store, *await start(store, 2))
+        await pause(store, Tier.VIP, is_paused=leap > 0)
+        sqlite_home.clock.leap(leap)
+        store = await sqlite_home.reopen()
+    assert await asyncio.to_thread(sqlite_home.findings) == []

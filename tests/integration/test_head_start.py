@@ -9,6 +9,7 @@ from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, Page, Settlement
 from orderintake_server.store.sqlite.audit import audit
 from orderintake_server.store.sqlite.store import sqlite_store
+from support.clocks import Microseconds
 
 SECOND = 1_000_000
 HEAD_START = 30 * SECOND
@@ -25,13 +26,13 @@ async def test_p7_no_regular_order_is_overtaken_by_a_vip_order_accepted_too_late
 ) -> None:
     """One worker takes a second an order; VIP orders come at 1.2 a second, regular at 0.1."""
     chance = random.Random(5)
-    now = SECOND
+    clock = Microseconds()
     started: list[Lease] = []
     policy = Policy(ranking=Ranking(vip_head_start=HEAD_START))
-    async with sqlite_store(tmp_path, clock=lambda: now, policy=policy) as store:
+    async with sqlite_store(tmp_path, clock=clock, policy=policy) as store:
         settles: list[Settlement] = []
         for _ in range(400):
-            now += SECOND
+            clock.turn(1)
             arrivals = [new(Tier.VIP)] * (1 + (chance.random() < 0.2))
             arrivals += [new(Tier.REGULAR)] * (chance.random() < 0.1)
             await store.commit(Changes(accepts=[[o] for o in arrivals], capacity=ROOM))

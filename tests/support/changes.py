@@ -168,6 +168,17 @@ async def state(store: Store, accept_sequence: int) -> State:
     return (await order(store, accept_sequence)).state
 
 
+async def position(store: Store, accept_sequence: int) -> int:
+    """Tell an order's place in the queue; it stands there, or has none."""
+    located = await store.locate(accept_sequence)
+    if located is None:
+        return 0
+    assert located.stands == await store.find(accept_sequence)
+    is_queued = getattr(located.stands, "state", None) is State.QUEUED
+    assert is_queued == (located.position > 0)
+    return located.position
+
+
 async def order(store: Store, accept_sequence: int) -> Order:
     """Read an order as it stands, which there must be."""
     found = await store.find(accept_sequence)

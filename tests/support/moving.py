@@ -23,6 +23,7 @@ from support.changes import (
     new,
     pause,
     place,
+    position,
     prune,
     settle,
     start,
@@ -114,7 +115,7 @@ async def everything(store: FoundStore) -> dict[str, Any]:
         "listed of one": await store.list_orders(
             OrderFilter(customer_id="Žofie ☃"), after=0, limit=PLENTY
         ),
-        "positions": [await store.position(number) for number in numbers],
+        "positions": [await position(store, number) for number in numbers],
         "log": await whole_log(store, after=stands.earliest),
         "log of VIPs": await store.read_log(
             OrderFilter(tier=Tier.VIP), after=stands.earliest, limit=PLENTY, max_bytes=PLENTY

@@ -24,13 +24,23 @@ from orderintake_server.errors import CursorExpired, RequestIdReused, StoreFull
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, Committed, Page, Prune, Settlement
 from orderintake_server.views import EVERY_ORDER, OrderFilter
-from support.changes import AMPLE, FRONT, PLENTY, new, strictly, whole_log
+from support.changes import (
+    AMPLE,
+    FRONT,
+    PLENTY,
+    new,
+    position,
+    strictly,
+    whole_log,
+)
+from support.clocks import SECOND
 from support.store_model import StoreModel
 from support.stores import Home
 from support.strategies import (
     ENDINGS,
     FILTERS,
     GROUPS,
+    LEAPS,
     NUMBERS,
     PAUSES,
     POLICIES,
@@ -75,6 +85,14 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(groups=GROUPS, capacity=ROOMS)
     def place(self, groups: list[Any], capacity: Capacity) -> None:
         self.commit(Changes(accepts=groups, capacity=capacity))
+
+    @rule(groups=GROUPS)
+    def ask_for_what_is_placed_too_late(self, groups: list[Any]) -> None:
+        over = self.home.clock.now
+        late = [[replace(order, expire_time=over) for order in group] for group in groups]
+        last = len(self.model.held)
+        claims = [strictly(last + number) for number in range(1, sum(map(len, late)) + 1)]
+        self.commit(Changes(accepts=late, capacity=AMPLE, claims=claims))
 
     @rule(target=leases, count=st.integers(1, 6))
     def start_the_most_urgent(self, count: int) -> MultipleResults[Lease]:
@@ -155,6 +173,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.home.clock.turn(seconds)
         self.commit(Changes())
 
+    @rule(seconds=LEAPS)
+    def set_the_clock(self, seconds: int) -> None:
+        self.home.clock.leap(seconds)
+        if not self.home.is_shared:  # there the database's clock is all that is known
+            self.model.leap(seconds * SECOND)
+        self.commit(Changes())
+
     @rule(seconds=SECONDS | st.just(0))
     def crash(self, seconds: int) -> None:
         self.home.clock.turn(seconds)
@@ -222,7 +247,7 @@ class StoreMachine(RuleBasedStateMachine):
     def every_place_in_the_queue_is_the_models(self) -> None:
         last = len(self.model.held)
         for number in {1, 2, last // 2, last - 1, last, last + 1}:
-            assert self.run(self.store.position(number)) == self.model.position(number)
+            assert self.run(position(self.store, number)) == self.model.position(number)
 
     @invariant()
     def the_oldest_that_wait_are_the_models(self) -> None:

@@ -51,6 +51,7 @@ class StoreModel(Orders):
         self._accepted = 0
         self._started = 0
         self._now = 0
+        self._accept_time = 0
         self._queued: list[QueueEntry] = []
         self._ended: Counter[Tier] = Counter()
 
@@ -65,6 +66,8 @@ class StoreModel(Orders):
             self.paused = self.paused | {tier} if is_paused else self.paused - {tier}
         before, started = self._accepted, self._started
         accepted = self._accept(changes.accepts, changes.capacity)
+        if changes.claims:
+            self._expire()
         claimed = [self._claim(place) for place in changes.claims]
         pruned = self._prune(changes.prune) if changes.prune else 0
         return Committed(
@@ -88,6 +91,12 @@ class StoreModel(Orders):
             pruned=pruned,
         )
 
+    def leap(self, microseconds: int) -> None:
+        """Move the ends of delays with the clock: they are lengths."""
+        for held in self.standing():
+            if held.order.state is State.SCHEDULED and held.order.attempt_count:
+                held.due += microseconds
+
     def restart(self, policy: Policy, now: int) -> tuple[int, int]:
         """Put what is in process where it belongs; tell how many wait, and were quarantined."""
         self.policy = policy
@@ -105,12 +114,17 @@ class StoreModel(Orders):
         return stands[State.QUEUED], stands[State.FAILED]
 
     def _begin(self, now: int) -> None:
-        assert now > self._now
         self._now = now
         self._queued = []
         self._ended = Counter()
 
     def _sweep(self) -> None:
+        self._expire()
+        for held in self.standing():
+            if held.order.state is State.SCHEDULED and held.due <= self._now:
+                self._enqueue(held)
+
+    def _expire(self) -> None:
         over = [
             held
             for held in self.standing()
@@ -118,9 +132,6 @@ class StoreModel(Orders):
         ]
         over.sort(key=lambda held: (held.new.expire_time, held.order.accept_sequence))
         self._end_waiting(over, Event.EXPIRE)
-        for held in self.standing():
-            if held.order.state is State.SCHEDULED and held.due <= self._now:
-                self._enqueue(held)
 
     def _end_waiting(self, over: Iterable[Held], event: Event) -> None:
         for held in sorted(over, key=lambda held: held.order.state):
@@ -246,8 +257,10 @@ class StoreModel(Orders):
         return None
 
     def _store(self, fresh: dict[int, NewOrder]) -> None:
+        if fresh:
+            self._accept_time = max(self._accept_time, self._now)
         for number, new in fresh.items():
-            order = accepted(new, number, self._now)
+            order = accepted(new, number, self._accept_time)
             self.held[number] = held = Held(new=new, order=order, due=new.not_before)
             if new.not_before <= self._now:
                 self._enqueue(held)

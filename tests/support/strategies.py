@@ -18,6 +18,9 @@ TIMES = st.sampled_from([*[0] * 8, *(BEGIN + seconds * SECOND for seconds in (20
 SECONDS = st.sampled_from([1, 7, 30])
 """That the clock is turned by."""
 
+LEAPS = st.sampled_from([-100, -30, -7, 1, 30, 300])
+"""In seconds, by which the clock is set."""
+
 
 def _order(content: bytes, *, vip: bool, **said: Any) -> NewOrder:  # noqa: ANN401
     """Make an order whose content tells its tier, as the contract's does."""

@@ -54,6 +54,7 @@ def test_bad_usage_ends_the_program(
         ("audit", ("--data", "ORDERINTAKE_DATA", "--store", "Exit code")),
         ("migrate", ("--store", "ORDERINTAKE_STORE")),
         ("copy", ("--from", "--to")),
+        ("servers", ("--store", "ORDERINTAKE_STORE")),
     ],
 )
 def test_help_tells_the_flags(

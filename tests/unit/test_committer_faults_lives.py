@@ -49,7 +49,7 @@ async def test_on_a_full_disk_whoever_cancels_or_pauses_is_refused(
         await desk.committer.pause(Tier.VIP, is_paused=True)
     store.repair()
     assert await outcome(desk.committer.cancel(1)) is CancelOutcome.CANCELLED
-    assert not desk.stats.is_paused(Tier.VIP)
+    assert not desk.stats.of(Tier.VIP).is_paused
 
 
 @pytest.mark.parametrize("desk", [CommitPolicy(retry_seconds=FOREVER)], indirect=True)

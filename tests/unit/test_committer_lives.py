@@ -171,7 +171,7 @@ async def test_with_nothing_to_come_the_ledger_asks_the_store_for_nothing(
 async def test_p7_of_a_paused_tier_no_order_starts_and_of_the_other_they_do(desk: Desk) -> None:
     await desk.place(new(vip=True), new())
     await desk.committer.pause(Tier.VIP, is_paused=True)
-    assert desk.stats.is_paused(Tier.VIP)
+    assert desk.stats.of(Tier.VIP).is_paused
     assert (await desk.start()).order.accept_sequence == 2
     claimed = desk.committer.next_order()
     await desk.place(new(vip=True))

@@ -79,7 +79,7 @@ async def test_everything_else_of_a_refused_commit_is_done(store: FaultyStore, d
     assert cancelled is not None
     assert cancelled.outcome is CancelOutcome.CANCELLED
     await pause
-    assert desk.stats.is_paused(Tier.VIP)
+    assert desk.stats.of(Tier.VIP).is_paused
     assert (await claim).order.accept_sequence in {2, 3}
     assert await state(store, 1) is State.SUCCEEDED
 

@@ -22,6 +22,7 @@ from orderintake_server.errors import (
     StoreBroken,
 )
 from orderintake_server.intake import Intake
+from orderintake_server.store.changes import Changes
 from orderintake_server.views import (
     OrderFilter,
     OrderStatus,
@@ -30,7 +31,7 @@ from orderintake_server.views import (
     Subscribe,
     TierCounts,
 )
-from support.changes import again, complete, new, prune
+from support.changes import again, complete, new, prune, strictly
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 
@@ -57,6 +58,25 @@ async def test_what_is_placed_is_found_at_once(intake: Intake) -> None:
     first, second = await intake.place((new(b"tea"), new(b"cake")))
     assert (await intake.get(first.order.accept_sequence)).found == first.order
     assert (await intake.get(second.order.accept_sequence)).found == second.order
+
+
+async def test_an_order_that_starts_while_it_is_read_is_told_as_it_stands_at_one_moment(
+    store: FaultyStore, intake: Intake
+) -> None:
+    (receipt,) = await intake.place((new(),))
+    number, find = receipt.order.accept_sequence, store.find
+
+    async def find_as_it_starts(number: int) -> Order | Completion | None:
+        found = await find(number)
+        await store.commit(Changes(claims=[strictly(number)]))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "find", find_as_it_starts)
+        status = await intake.get(number)
+    assert isinstance(status.found, Order)
+    told = (status.found.state, status.position, status.reason)
+    assert told == (State.PROCESSING, 0, None)
 
 
 async def test_what_is_not_there_is_not_found(intake: Intake) -> None:

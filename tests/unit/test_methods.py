@@ -13,7 +13,7 @@ from orderintake_server.api.methods import SERVICES, TABLE, Row, bound
 from orderintake_server.errors import StartupFailed
 
 NOTHING: Any = None
-ENDPOINTS = Endpoints(NOTHING, responses=NOTHING, ids=NOTHING, workers=0)
+ENDPOINTS = Endpoints(NOTHING, responses=NOTHING, ids=NOTHING)
 
 
 def contract_of(*methods: str) -> Any:  # noqa: ANN401 - a service's descriptor

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orderintake_server import parts
+from orderintake_server.clock import Clock
 from orderintake_server.config import Settings
 from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
 from orderintake_server.dispatch.retries import RetryPolicy
@@ -32,7 +33,7 @@ def test_without_a_timeout_or_an_age_there_is_none() -> None:
     settings = Settings(attempt_timeout=0, max_connection_age=0, retention=0)
     assert parts.call_policy(settings, Shop()).attempt_seconds is None
     assert parts.rpc_settings(settings).connection_seconds is None
-    assert parts.retention(settings, parts.now).due() is None
+    assert parts.retention(settings, Clock()).due() is None
 
 
 def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:

@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
+from orderintake_server.clock import Clock
 from orderintake_server.dispatch.rate import Rate
 from orderintake_server.dispatch.retention import (
+    LEAP_SECONDS,
     LOOK_SECONDS,
     STEP_ORDERS,
     STEP_SECONDS,
@@ -62,8 +65,8 @@ def test_at_first_the_flow_is_what_the_store_held() -> None:
     counts = {Tier.VIP: TierCounts(queued=1), Tier.REGULAR: TierCounts(scheduled=2)}
     found = replace(FOUND, counts=counts, paused=frozenset({Tier.VIP}))
     stats = QueueStats(found, Seconds())
-    assert stats.is_paused(Tier.VIP)
-    assert not stats.is_paused(Tier.REGULAR)
+    assert stats.of(Tier.VIP).is_paused
+    assert not stats.of(Tier.REGULAR).is_paused
     assert stats.of(Tier.VIP).counts == TierCounts(queued=1)
     assert stats.of(Tier.VIP).is_paused
     assert stats.of(Tier.REGULAR).counts == TierCounts(scheduled=2)
@@ -92,10 +95,10 @@ def test_the_latest_commit_tells_what_stands_where_and_what_is_paused() -> None:
     counts = {**EMPTY, Tier.VIP: TierCounts(processing=9)}
     stats.apply(replace(NOTHING, counts=counts, paused=frozenset({Tier.REGULAR})))
     assert stats.of(Tier.VIP).counts == TierCounts(processing=9)
-    assert stats.is_paused(Tier.REGULAR)
+    assert stats.of(Tier.REGULAR).is_paused
     stats.apply(NOTHING)
     assert stats.of(Tier.VIP).counts == TierCounts()
-    assert not stats.is_paused(Tier.REGULAR)
+    assert not stats.of(Tier.REGULAR).is_paused
 
 
 # Retention
@@ -103,24 +106,32 @@ def test_the_latest_commit_tells_what_stands_where_and_what_is_paused() -> None:
 BEGIN = 1_790_000_000_000_000
 
 
-class Turned:
+class Turned(Clock):
     """A clock in microseconds that stands until it is turned."""
 
     def __init__(self) -> None:
         self.now = BEGIN
+        self.leapt = 0
 
     def __call__(self) -> int:
         return self.now
 
+    def steady(self) -> int:
+        return self.now - self.leapt
+
     def turn(self, seconds: float) -> None:
         self.now += round(seconds * 1e6)
+
+    def leap(self, seconds: float) -> None:
+        self.turn(seconds)
+        self.leapt += round(seconds * 1e6)
 
 
 def test_what_is_kept_for_ever_is_never_due() -> None:
     retention = Retention(seconds=None, request_seconds=10.0, clock=Turned())
     assert retention.due() is None
     assert retention.next_time is None
-    retention.note(None, 0)
+    retention.note(None, 0, 0)
     assert retention.next_time is None
 
 
@@ -142,7 +153,7 @@ def test_what_ended_before_its_time_is_due_from_the_start(request_seconds: float
 def test_it_looks_again_soon_while_there_may_be_more(pruned: int, pause: float) -> None:
     clock = Turned()
     retention = Retention(seconds=60.0, request_seconds=None, clock=clock)
-    retention.note(retention.due(), pruned)
+    retention.note(retention.due(), pruned, 1000)
     assert retention.due() is None
     clock.turn(pause)
     due = retention.due()
@@ -152,5 +163,58 @@ def test_it_looks_again_soon_while_there_may_be_more(pruned: int, pause: float) 
 
 def test_a_commit_that_was_not_asked_to_forget_changes_nothing() -> None:
     retention = Retention(seconds=60.0, request_seconds=None, clock=Turned())
-    retention.note(None, 0)
+    retention.note(None, 0, 0)
     assert retention.due() is not None
+
+
+YEAR = 365 * 24 * 3600.0
+
+
+def test_a_glitch_of_the_clock_forgets_nothing() -> None:
+    clock = Turned()
+    retention = Retention(seconds=YEAR, request_seconds=None, clock=clock)
+    assert retention.due() is not None
+    clock.turn(5)
+    clock.leap(YEAR)
+    for _ in range(20):
+        assert retention.due() is None
+        clock.turn(0.1)
+    clock.leap(-YEAR)
+    clock.turn(LEAP_SECONDS)
+    assert retention.due() is None
+    clock.turn(LEAP_SECONDS)
+    assert retention.due() is not None
+
+
+@pytest.mark.parametrize("kept", [0, 100, 1_000_000])
+def test_only_a_share_of_the_log_is_forgotten_in_a_minute(kept: int) -> None:
+    clock = Turned()
+    retention = Retention(seconds=YEAR, request_seconds=None, clock=clock)
+    pruned = 0
+    for _ in range(int(59 / STEP_SECONDS)):
+        prune = retention.due()
+        if prune:
+            pruned += prune.limit
+            retention.note(prune, prune.limit, kept)
+        clock.turn(STEP_SECONDS)
+    assert pruned == max(STEP_ORDERS, (kept + STEP_ORDERS) // 100)
+    clock.turn(2)
+    assert retention.due() is not None
+
+
+def test_a_log_that_is_kept_for_a_short_time_is_forgotten_as_fast_as_it_grows() -> None:
+    clock = Turned()
+    retention = Retention(seconds=10.0, request_seconds=None, clock=clock)
+    pruned = 0
+    for _ in range(59):
+        if prune := retention.due():
+            retention.note(prune, prune.limit, 10_000)
+            pruned += prune.limit
+        clock.turn(1)
+    assert pruned > 59 * 150
+    with capture_logs() as logs:
+        clock.turn(2)
+        retention.due()
+    assert [(line["event"], line["orders"]) for line in logs] == [
+        ("old completions were pruned", pruned)
+    ]

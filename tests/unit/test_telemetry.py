@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from orderintake_server.telemetry import configure_log
+from orderintake_server.ids import Ids
+from orderintake_server.telemetry import ORDER_ID, configure_log
 from orderintake_server.telemetry.sink import LineSink
 
 
@@ -36,6 +37,21 @@ def test_json_is_one_object_a_line_with_the_fields_beside_the_text(
     entry = json.loads(line)
     assert entry.pop("timestamp").endswith("Z")
     assert entry == {"event": "store opened", "level": "warning", "head": 7, "data": "a\nb"}
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_line_that_tells_of_an_order_tells_its_order_id(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_log(form=form, level="info")
+    token = ORDER_ID.set(Ids("0badcafe").order_id)
+    structlog.get_logger().warning("attempt failed", accept_sequence=10_003)
+    ORDER_ID.reset(token)
+    structlog.get_logger().warning("attempt failed", accept_sequence=10_003)
+    named, unnamed = _entries(capsys)
+    assert "0badcafe-000000002713" in named
+    assert "10003" in named
+    assert "order_id" not in unnamed
 
 
 def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:

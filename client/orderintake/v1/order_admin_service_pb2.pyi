@@ -48,9 +48,12 @@ class GetQueueStatsResponse(_message.Message):
     HEAD_SEQUENCE_FIELD_NUMBER: _builtins.int
     SUBSCRIBERS_FIELD_NUMBER: _builtins.int
     workers: _builtins.int
-    """The number of workers of the server that answers."""
+    """The number of workers of all servers that use the store and are alive."""
     head_sequence: _builtins.int
-    """The sequence of the newest completion."""
+    """The sequence of the newest completion that the server that answers knows of.
+    Where many servers use one store, it may be behind the newest of all for up
+    to a second. It never goes back, at this server.
+    """
     subscribers: _builtins.int
     """How many completion streams are open at the server that answers."""
     @_builtins.property

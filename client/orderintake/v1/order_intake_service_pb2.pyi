@@ -275,9 +275,11 @@ class PlaceOrderRequest(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """If the order waits at this time, it ends as EXPIRED, within a second; at
-        once, if the time has already passed. Optional: by default nothing ever
-        expires. Must be after not_before.
+        """From this time on no attempt starts. If the order waits then, in the queue,
+        for its not_before or for another attempt, it ends as EXPIRED, within a
+        second. An attempt that is under way goes on.
+        Optional: by default nothing ever expires. Must be after not_before. A time
+        in the past is allowed: the order is accepted, and expires at once.
         """
 
     def __init__(

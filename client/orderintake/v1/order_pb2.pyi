@@ -187,7 +187,9 @@ class Order(_message.Message):
     """
     start_sequence: _builtins.int
     """The number of its latest start among all starts: 1, 2, 3 … without a gap,
-    in the order in which the starts happened. 0 while it waits.
+    in the order in which the starts happened. 0 while it waits. Each attempt
+    uses up a number, also one that a shutdown gave back and that is not counted:
+    when the order starts again, no order shows the number before any more.
     """
     attempt_count: _builtins.int
     """How many attempts to process it have started. An attempt that a shutdown
@@ -225,7 +227,10 @@ class Order(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """The time from which it does not start any more, as in the request."""
+        """From this time on no attempt starts. If the order waits then, in the queue,
+        for its not_before or for another attempt, it ends as EXPIRED, within a
+        second. An attempt that is under way goes on. As in the request.
+        """
 
     def __init__(
         self,

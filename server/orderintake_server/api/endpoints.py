@@ -25,12 +25,11 @@ class Endpoints:
     They raise refusals as exceptions, which a transport turns into a status with `Refusals`.
     """
 
-    def __init__(self, intake: Intake, *, responses: Responses, ids: Ids, workers: int) -> None:
-        """Call `intake`; `workers` is the number of this process's workers, for the statistics."""
+    def __init__(self, intake: Intake, *, responses: Responses, ids: Ids) -> None:
+        """Call `intake`."""
         self._intake = intake
         self._responses = responses
         self._ids = ids
-        self._workers = workers
 
     # OrderIntakeService
 
@@ -100,7 +99,7 @@ class Endpoints:
                 self._responses.tier(tier, stats[tier], oldest=oldest.get(tier))
                 for tier in sorted(stats, reverse=True)
             ],
-            workers=self._workers,
+            workers=self._intake.workers,
             head_sequence=self._intake.head,
             subscribers=self._intake.subscribers,
         )

@@ -1,4 +1,4 @@
-"""The other commands: audit, backup, migrate and copy, which an operator runs on a store."""
+"""The other commands: audit, backup, migrate, copy and servers, run on a store by an operator."""
 
 from __future__ import annotations
 
@@ -92,6 +92,12 @@ class Copy(_Command):
     )
 
 
+class Servers(_Command):
+    """List the servers that use a store: what each has in process, how long its lease lasts."""
+
+    store: config.Database = Field(description="the database: postgresql://…", repr=False)
+
+
 def _audit(settings: Audit) -> int:
     findings = _findings(settings)
     for finding in findings:
@@ -139,6 +145,26 @@ def _copy(settings: Copy) -> int:
     return 0
 
 
+def _servers(settings: Servers) -> int:
+    with parts.postgres_driver():
+        from orderintake_server.store.postgres import connector, heartbeat  # noqa: PLC0415 - an extra
+    found = asyncio.run(heartbeat.replicas(connector.Connector(settings.store)))
+    for replica in found:
+        _print(
+            f"{replica.name}: {replica.workers} workers, {replica.in_process} orders in process, "
+            f"up for {replica.up_seconds:.0f} s, {_lease(replica.lease_seconds)}"
+        )
+    if not found:
+        _print("no server uses the store")
+    return 0
+
+
+def _lease(seconds: float) -> str:
+    if seconds < 0:
+        return f"silent: its lease ended {-seconds:.0f} s ago"
+    return f"its lease lasts {seconds:.0f} s more"
+
+
 def _run(name: str, kind: type[_Asked], run: Callable[[_Asked], int], arguments: list[str]) -> int:
     """Read the command's settings and run it; return its exit code, 2 when it cannot run."""
 
@@ -167,5 +193,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "backup": lambda arguments: _run("backup", Backup, _backup, arguments),
     "migrate": lambda arguments: _run("migrate", Migrate, _migrate, arguments),
     "copy": lambda arguments: _run("copy", Copy, _copy, arguments),
+    "servers": lambda arguments: _run("servers", Servers, _servers, arguments),
 }
 """Each takes its command line arguments and returns the exit code."""

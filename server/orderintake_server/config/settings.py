@@ -28,8 +28,8 @@ class Settings(BaseSettings):
     the TOML file that --config names: --queue-limit, ORDERINTAKE_QUEUE_LIMIT or queue_limit.
     A flag wins over a variable, and a variable over the file.
 
-    Other commands: orderintake-server audit, backup, migrate and copy, each with --help; and
-    --version.
+    Other commands: orderintake-server audit, backup, migrate, copy and servers, each with --help;
+    and --version.
     """
 
     model_config = SettingsConfigDict(

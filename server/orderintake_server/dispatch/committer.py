@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from orderintake_server.clock import Alarm
 from orderintake_server.dispatch.failures.parts import Parts, settle_otherwise
 from orderintake_server.dispatch.failures.reach import Reach
 from orderintake_server.dispatch.inbox import Batch, CommitPolicy, Inbox, Pending
@@ -18,6 +19,7 @@ from orderintake_server.store.changes import OverCapacity, Settlement
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableSequence
 
+    from orderintake_server.clock import Clock
     from orderintake_server.dispatch.admission import Admission
     from orderintake_server.dispatch.attempts import Attempts
     from orderintake_server.dispatch.inbox import FreeWorker, Starts
@@ -51,13 +53,10 @@ class Committer:
         attempts: Attempts,
         stats: QueueStats,
         retention: Retention,
-        clock: Callable[[], int],
+        clock: Clock,
         policy: CommitPolicy | None = None,
     ) -> None:
-        """Own all changes of `store`, and of what is kept of it in memory.
-
-        `clock` returns the time in microseconds since 1970.
-        """
+        """Own all changes of `store`, and of what is kept of it in memory."""
         self._store = store
         self._queue = queue
         self._completions = completions
@@ -66,12 +65,12 @@ class Committer:
         self._stats = stats
         self._retention = retention
         self._clock = clock
+        self._alarm = Alarm(clock, due=0)  # look at once
         self._policy = policy or CommitPolicy()
         self._inbox = Inbox()
         self._parts = Parts()
-        self._reach = Reach(self._policy.probe_seconds, clock)
+        self._reach = Reach(self._policy.probe_seconds, clock.steady)
         self._pending_orders = 0
-        self._next_due: int | None = 0  # look at once
         self._wake = asyncio.Event()
         self._is_closing = self.is_broken = False
         self.on_reach: Callable[[bool], object] = lambda _: None
@@ -183,6 +182,7 @@ class Committer:
     async def _next_batch(self) -> Batch | None:
         """Wait for something to commit; None when closed and nothing is left."""
         while True:
+            self._alarm.notice_leap()
             if self._parts:
                 return self._parts.next(self._wanted)
             starts = self._wanted()
@@ -199,13 +199,11 @@ class Committer:
     def _wanted(self) -> Starts:
         return self._queue.wanted(is_closing=self._is_closing)
 
-    def _seconds_to_due(self) -> float | None:
-        """Return the seconds until something is due; None: nothing will ever be due."""
-        known = (self._next_due, self._retention.next_time, self._reach.probe_at)
-        times = [time for time in known if time is not None]
-        return max(min(times) - self._clock(), 0) / 1e6 if times else None
+    def _seconds_to_due(self) -> float:
+        """Return the seconds until something is due, or it is time to look at the clock again."""
+        return self._alarm.seconds(self._retention.next_time, self._reach.probe_at)
 
-    async def _wait_for_request(self, seconds: float | None) -> None:
+    async def _wait_for_request(self, seconds: float) -> None:
         """Wait until there is a request, or the time is up."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -228,7 +226,8 @@ class Committer:
         starts = self._queue.apply_commit(batch.starts, committed, ended=len(ended))
         for lease in ended:
             self._attempts.end(lease.order)
-        self._retention.note(batch.prune, committed.pruned)
+        kept = committed.head - committed.earliest
+        self._retention.note(batch.prune, committed.pruned, kept)
         self._apply(committed)
         return starts
 
@@ -236,7 +235,7 @@ class Committer:
         self._admission.count(state.counts, started=state.start_count)
         self._stats.apply(state)
         self._completions.note_pruned(state.earliest)
-        self._next_due = state.next_due
+        self._alarm.due = state.next_due
 
     def _answer(
         self, inbox: Inbox, committed: Committed, starts: list[tuple[FreeWorker, Lease]]

@@ -22,7 +22,8 @@ class ServiceTimes:
     def __init__(self, *, workers: int, clock: Callable[[], float]) -> None:
         """Measure with `clock`, in seconds; `workers` workers start orders."""
         self.now = clock
-        self._workers = workers
+        self.workers = workers
+        """How many workers, of all processes, start orders from the queue."""
         self._weight = 0.0
         self._mean = 0.0
         self._variance = 0.0
@@ -30,7 +31,7 @@ class ServiceTimes:
 
     def share(self, workers: int) -> None:
         """Note how many workers, of all processes, start orders from the queue."""
-        self._workers = workers
+        self.workers = workers
 
     def add(self, began: float) -> None:
         """Count an order that kept a worker from `began`, by this clock, until now."""
@@ -52,9 +53,9 @@ class ServiceTimes:
         1962, 4.5). The time until the last of them is assumed to be gamma distributed, with the
         mean and variance that follow from this, plus the variance of the measured mean itself.
         """
-        if not self._weight or not self._workers:
+        if not self._weight or not self.workers:
             return None
-        workers, mean = self._workers, self._mean
+        workers, mean = self.workers, self._mean
         if mean <= 0:
             return WaitEstimate(mean=0.0, least=0.0, most=0.0)
         squared = self._variance / mean**2

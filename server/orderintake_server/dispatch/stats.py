@@ -38,10 +38,6 @@ class QueueStats:
             if state.completion_counts[tier]:
                 self._completions[tier].add(state.completion_counts[tier])
 
-    def is_paused(self, tier: Tier) -> bool:
-        """Whether an operator paused a tier."""
-        return tier in self._paused
-
     def of(self, tier: Tier) -> TierStats:
         """Return the statistics of a tier."""
         return TierStats(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from orderintake_server.domain import Ranking, Tier
 
@@ -42,6 +42,15 @@ class RecoveryReport:
     head: int
     earliest: int
     paused: frozenset[Tier] = frozenset()
+
+
+class Located(NamedTuple):
+    """How an order stands, where, and whether its tier is paused, all at one moment."""
+
+    stands: Order | Completion
+    position: int = 0
+    """In the queue, from 1; 0 when it is not queued."""
+    is_paused: bool = False
 
 
 class Store(Protocol):
@@ -95,8 +104,11 @@ class Store(Protocol):
     async def known_requests(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return which of these pairs of customer_id and request_id name an accepted order."""
 
-    async def position(self, accept_sequence: int) -> int:
-        """Return an order's exact position in the queue, from 1; 0 when it is not queued."""
+    async def locate(self, accept_sequence: int) -> Located | None:
+        """Return how an order stands and its exact position, both of one moment; None if unknown.
+
+        For one caller: the position may have to be counted.
+        """
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int

@@ -108,7 +108,7 @@ class Changes:
     """Groups of orders; each group is accepted as a whole or not at all."""
     capacity: Capacity = Capacity(total=0, regular=0)
     claims: Sequence[QueueEntry] = ()
-    """The orders to start, in the order of their start."""
+    """The orders to start, in the order of their start. What is over by now expires instead."""
     claim_next: ClaimNext | None = None
     """Or: start those that are most urgent in the store."""
     page: Page | None = None

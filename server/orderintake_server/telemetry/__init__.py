@@ -1,6 +1,6 @@
 """The log: structured entries, written to standard error without ever holding the service up."""
 
-from orderintake_server.telemetry.log import configure_log
+from orderintake_server.telemetry.log import ORDER_ID, configure_log
 from orderintake_server.telemetry.output import LogOutput, open_closed_descriptors
 
-__all__ = ["LogOutput", "configure_log", "open_closed_descriptors"]
+__all__ = ["ORDER_ID", "LogOutput", "configure_log", "open_closed_descriptors"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import textwrap
+from contextvars import ContextVar
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import EventDict, ExcInfo, Processor
 
+ORDER_ID: ContextVar[Callable[[int], str] | None] = ContextVar("order_id", default=None)
+"""Returns the order_id for an accept_sequence. It is known once the store is open."""
 _WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 """Local variables are left out: one may hold an order, which must not get into a log."""
 UNWRITABLE = "a log entry could not be put into words"
@@ -71,6 +74,7 @@ def renderer(form: str, *, has_colors: bool = False) -> Processor:
             ),
         ]
     first: list[Processor] = [
+        _add_order_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -123,3 +127,11 @@ def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
 def _indented(text: str) -> str:
     clean = escaped(text, may_have_lines=True)
     return "\n" + textwrap.indent(clean.strip("\n"), "  ", lambda _: True)
+
+
+def _add_order_id(_: object, __: str, entry: EventDict) -> EventDict:
+    """Put the order_id beside the accept_sequence, in each entry that tells of an order."""
+    order_id, number = ORDER_ID.get(), entry.get("accept_sequence")
+    if order_id is not None and type(number) is int:
+        entry.setdefault("order_id", order_id(number))
+    return entry

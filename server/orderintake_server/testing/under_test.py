@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from orderintake_server import clock
 from orderintake_server.config import Settings
 from orderintake_server.handlers import Shop, simulate
 from orderintake_server.service import running
@@ -40,7 +40,7 @@ async def _within(seconds: float, what: str, awaited: Awaitable[_T]) -> _T:
         raise
 
 
-class Clock:
+class Clock(clock.Clock):
     """The service's clock: the real time, plus the time that it was turned forward."""
 
     def __init__(self) -> None:
@@ -50,7 +50,11 @@ class Clock:
 
     def __call__(self) -> int:
         """Return the time in microseconds since 1970."""
-        return time.time_ns() // 1_000 + self._ahead
+        return super().__call__() + self._ahead
+
+    def steady(self) -> int:
+        """Return the steady time in microseconds, in which the turned time passed too."""
+        return super().steady() + self._ahead
 
     def turn(self, seconds: float) -> None:
         """Let `seconds` pass at once; what falls due or expires in them does so now."""

@@ -19,13 +19,13 @@ log = structlog.get_logger()
 class Reach:
     """What is known of the store by the latest commit."""
 
-    def __init__(self, probe_seconds: float, clock: Callable[[], int]) -> None:
+    def __init__(self, probe_seconds: float, steady: Callable[[], int]) -> None:
         """Begin with a store that can be written; try one that is away after `probe_seconds`."""
         self._probe_seconds = probe_seconds
-        self._clock = clock
+        self._steady = steady
         self._is_unwritable = False
         self.probe_at: int | None = None
-        """When to commit even if there are no changes; None: it is not necessary."""
+        """When, by the steady time, to commit even if there are no changes; None: not at all."""
 
     def lose(self, obstacle: StoreObstacle, on_reach: Callable[[bool], object]) -> None:
         """Note that a commit met an obstacle; `on_reach` gets False when the store is away."""
@@ -35,7 +35,7 @@ class Reach:
             log.error("the store cannot be written; orders are refused", error=str(obstacle))
             on_reach(not is_away)
         if is_away:
-            self.probe_at = self._clock() + round(self._probe_seconds * 1e6)
+            self.probe_at = self._steady() + round(self._probe_seconds * 1e6)
 
     def regain(self, on_reach: Callable[[bool], object]) -> None:
         """Note that a commit succeeded; `on_reach` gets True if the one before had not."""

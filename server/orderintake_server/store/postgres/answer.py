@@ -60,7 +60,7 @@ class Answer:
             accepted_before=summary.get("accepted_before", 0),
             accept_time=summary["accept_time"],
             now=summary["time"],
-            head=summary["completed"],
+            head=summary.get("completed_then", summary["completed"]),
             durability=Durability[summary["durability"]],
             ahead=_ahead(summary, groups, decisions),
             stands={number_of(found): found for found in self._stand(_REPLAYS)},

@@ -172,6 +172,10 @@ RULES: dict[str, str] = {
     "start sequences were all given": """
         SELECT format('start %s, counter %s', start_sequence, started) FROM starts, newest
         WHERE start_sequence > started OR start_sequence < 1""",
+    "no order starts after its time is over": """
+        SELECT format('order %s, start %s', accept_sequence, start_sequence)
+        FROM starts JOIN orders USING (accept_sequence)
+        WHERE expire_time > 0 AND start_time >= expire_time""",
     "what runs is leased by a session that is known": """
         SELECT format('order %s, session %s', accept_sequence, session_id)
         FROM leases LEFT JOIN sessions USING (session_id) WHERE replica IS NULL""",

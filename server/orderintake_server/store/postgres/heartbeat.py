@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -21,7 +22,41 @@ if TYPE_CHECKING:
 BEATS = 3
 """Heartbeats in the time of a lease."""
 
+TELL_SECONDS = 60.0
+"""An outage that goes on is told so often."""
+
 log = structlog.get_logger()
+
+
+class Outage:
+    """Tells an outage in the log at once, then once a minute, and then its end."""
+
+    def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Tell of failures of `what`; measure with `clock`, in seconds that never go back."""
+        self._what = what
+        self._clock = clock
+        self._began: float | None = None
+        self._told = 0.0
+
+    def goes_on(self, error: Exception) -> None:
+        """Note a failure; it is told if none was for a minute."""
+        now = self._clock()
+        began = self._began = now if self._began is None else self._began
+        if began == now or now - self._told >= TELL_SECONDS:
+            self._told = now
+            log.warning(
+                "the database is away",
+                failed=self._what,
+                error=str(error),
+                seconds=round(now - began, 1),
+            )
+
+    def is_over(self) -> None:
+        """Note a success; the end of an outage is told."""
+        if self._began is not None:
+            seconds = round(self._clock() - self._began, 1)
+            self._began = None
+            log.info("the database is there again", failed=self._what, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +141,13 @@ class Heartbeat:
         """Send heartbeats until it is over; a connection that fails is made anew."""
         self._thread_loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         self._is_running.set()
+        outage = Outage("heartbeat")
         while not self._over.is_set():
             try:
                 async with self._connected() as connection:
-                    await self._beat_on(connection)
+                    await self._beat_on(connection, outage)
             except StoreError as away:
-                log.warning("heartbeat failed", error=str(away))
+                outage.goes_on(away)
                 await self._wait(min(self.lease_seconds / BEATS, 1.0))
 
     @asynccontextmanager
@@ -122,12 +158,13 @@ class Heartbeat:
         finally:
             connection.terminate()
 
-    async def _beat_on(self, connection: Connection) -> None:
+    async def _beat_on(self, connection: Connection, outage: Outage) -> None:
         assert self._over is not None  # noqa: S101 - set before; mypy cannot know
         while not self._over.is_set():
             with failures():  # one that takes longer comes too late
                 async with asyncio.timeout(self.lease_seconds / BEATS):
                     status = await self._beat(connection)
+            outage.is_over()
             if status != self.status or status.has_expired or not status.may_recover:
                 self._loop.call_soon_threadsafe(self._change, status)
             await self._wait(self.lease_seconds / BEATS)
@@ -173,3 +210,35 @@ class Heartbeat:
             may_recover=may_recover,
             has_expired=has_expired,
         )
+
+
+class Replica(NamedTuple):
+    """A replica as the database knows it."""
+
+    name: str
+    workers: int
+    in_process: int
+    up_seconds: float
+    lease_seconds: float
+    """Until it expires; below 0: it has been silent for longer than its lease."""
+
+
+_REPLICAS = """
+SELECT replica, workers,
+  (SELECT count(*) FROM orderintake.leases l WHERE l.session_id = s.session_id),
+  extract(epoch FROM clock_timestamp() - since)::double precision,
+  extract(epoch FROM expires_at - clock_timestamp())::double precision
+FROM orderintake.sessions s WHERE expires_at > '-infinity' ORDER BY session_id
+"""
+
+
+async def replicas(connector: Connector) -> list[Replica]:
+    """List the replicas that use the store, the oldest first; those that died are there too.
+
+    A dead replica is there until another takes over what it had in process.
+    """
+    connection = await connector.connect()
+    try:
+        return [Replica(*row) for row in await connector.fetch(connection, _REPLICAS)]
+    finally:
+        connection.terminate()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from orderintake_server.clock import Clock, LeapWatch, Moment
 from orderintake_server.errors import StoreObstacle, StoreRefused
 from orderintake_server.store.blame.postgres import failures
+from orderintake_server.store.postgres.heartbeat import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,12 +28,17 @@ ALONE_SECONDS = 0.25
 """The same where there is no other replica, as far as is known."""
 AWAY_SECONDS = 0.5
 """Before the next attempt to connect."""
-
-_NEWEST = "SELECT * FROM orderintake.commits ORDER BY number DESC LIMIT 1"
-_HINT = f"BEGIN; SET LOCAL synchronous_commit = off; NOTIFY {CHANNEL}; COMMIT"
-"""In a transaction of its own: within the commit's it would serialise the commits of everybody."""
+SOON_SECONDS = 0.1
+"""An answer that took longer does not tell whether the clock leapt."""
 
 log = structlog.get_logger()
+
+_NEWEST = """
+SELECT *, floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock
+FROM orderintake.commits ORDER BY number DESC LIMIT 1
+"""
+_HINT = f"BEGIN; SET LOCAL synchronous_commit = off; NOTIFY {CHANNEL}; COMMIT"
+"""In a transaction of its own: within the commit's it would serialise the commits of everybody."""
 
 
 class Notifier:
@@ -44,6 +50,8 @@ class Notifier:
         self._heartbeat = heartbeat
         self._hints = hints and not connector.is_pooled
         self._connection: Connection | None = None
+        self._outage = Outage("polling for changes")
+        self._clock, self._leaps = Clock(), LeapWatch()
         self._wake = asyncio.Event()
         self._has_notified = True
         self._has_chores = self._has_changed = False
@@ -53,7 +61,7 @@ class Notifier:
     @staticmethod
     def now() -> int:
         """Tell the time of this machine in microseconds since 1970."""
-        return time.time_ns() // 1_000
+        return Clock()()
 
     def notify(self) -> None:
         """Let the other replicas know, soon, that something has changed."""
@@ -62,13 +70,13 @@ class Notifier:
             self._wake.set()
 
     def has_chores(self) -> bool:
-        """Tell, once, that a replica has expired, of which orders have to be recovered."""
+        """Tell, once, that something may be to do: a replica expired, or the clock leapt."""
         has_chores, self._has_chores = self._has_chores, False
         return has_chores
 
     def _status_changed(self) -> None:
         status = self._heartbeat.status
-        self._has_chores = status.has_expired and status.may_recover
+        self._has_chores |= status.has_expired and status.may_recover
         self._has_changed = True
         self._wake.set()
 
@@ -81,10 +89,10 @@ class Notifier:
             try:
                 connection = await self._connected()
                 await self._give_hint(connection)
-                (newest,) = await self._connector.fetch(connection, _NEWEST)
-                row = dict(newest)
+                row = await self._look(connection)
+                self._outage.is_over()
             except (StoreObstacle, StoreRefused) as away:
-                log.warning("polling for changes failed", error=str(away))
+                self._outage.goes_on(away)
                 self._drop()
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
@@ -93,6 +101,19 @@ class Notifier:
                 self._pause = LEAST_SECONDS
                 return row
             await self._wait()
+
+    async def _look(self, connection: Connection) -> dict[str, Any]:
+        """Read the newest commit, and whether the database's clock leapt: then there are chores."""
+        began = self._clock.steady()
+        (newest,) = await self._connector.fetch(connection, _NEWEST)
+        row: dict[str, Any] = dict(newest)
+        moment = Moment(now=row["clock"], steady=self._clock.steady())
+        if moment.steady - began < SOON_SECONDS * 1e6:  # else it says little of the clock
+            if leap := self._leaps.leap(moment):
+                log.warning("the database's clock leapt", seconds=round(leap / 1e6, 3))
+                self._has_chores = self._has_changed = True
+            self._leaps.keep(moment)
+        return row
 
     async def _wait(self) -> None:
         """Wait for a hint, but not for ever, and longer the longer nothing happens."""

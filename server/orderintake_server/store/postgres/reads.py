@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import CursorExpired, StoreObstacle, StoreRefused
-from orderintake_server.store.base import COMPLETION_BYTES
+from orderintake_server.store.base import COMPLETION_BYTES, Located
 from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.pages import (
     SCAN_BYTES,
@@ -74,18 +74,11 @@ async def known_requests(fetch: Fetch, names: Collection[tuple[str, str]]) -> se
     return {(customer_id, request_id) for customer_id, request_id in rows}
 
 
-_POSITION = "SELECT place FROM {}.positions(ARRAY[$1::bigint])"
-
-
-async def position(fetch: Fetch, release: Release, accept_sequence: int) -> int:
-    """Keep `Store.position`: by counting, some 30 ms in the middle of a queue of a million."""
-    rows = await fetch(_POSITION.format(release.schema), accept_sequence)
-    return int(rows[0][0]) if rows else 0
-
-
+_PLACE = """, coalesce(p.place, 0),
+  (SELECT paused[o.tier] FROM orderintake.commits ORDER BY number DESC LIMIT 1)"""
 _LOCATED = (
     _STANDING
-    % (", coalesce(p.place, 0)", "orderintake.orders o")
+    % (_PLACE, "orderintake.orders o")
     + "LEFT JOIN {}.positions($1) p ON p.id = o.accept_sequence"
     " WHERE o.accept_sequence = ANY ($1::bigint[])"
 )
@@ -93,11 +86,11 @@ _LOCATED = (
 
 async def locate(
     fetch: Fetch, release: Release, accept_sequences: Sequence[int]
-) -> dict[int, tuple[Order | Completion, int]]:
-    """Tell how some orders stand, and their places in the queue at that moment; 0: not there."""
+) -> dict[int, Located]:
+    """Tell how some orders stand, by counting: 30 ms in the middle of a queue of a million."""
     rows = await fetch(_LOCATED.format(release.schema), list(dict.fromkeys(accept_sequences)))
-    located = [(standing_of(tuple(row)), row[-1]) for row in rows]
-    return {number_of(stands): (stands, place) for stands, place in located}
+    located = [Located(standing_of(tuple(row)), row[-2], is_paused=row[-1]) for row in rows]
+    return {number_of(found.stands): found for found in located}
 
 
 async def located(outcomes: list[Outcome], fetch: Fetch, release: Release) -> list[Outcome]:
@@ -128,9 +121,11 @@ def _has_unknown_place(receipt: Receipt) -> bool:
     return receipt.replayed and receipt.order.state is State.QUEUED and not receipt.position
 
 
-def _restated(receipt: Receipt, found: dict[int, tuple[Order | Completion, int]]) -> Receipt:
-    stands = found.get(receipt.order.accept_sequence)
-    return restated(receipt, *stands) if stands and _has_unknown_place(receipt) else receipt
+def _restated(receipt: Receipt, found: dict[int, Located]) -> Receipt:
+    now = found.get(receipt.order.accept_sequence)
+    if now is None or not _has_unknown_place(receipt):
+        return receipt
+    return restated(receipt, now.stands, now.position)
 
 
 _SOME = """(

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from orderintake_server.errors import (
     StartupFailed,
     StoreAway,
@@ -29,11 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
 
     from orderintake_server.domain import Completion, Order, Tier
+    from orderintake_server.store.base import Located
     from orderintake_server.store.changes import Committed
     from orderintake_server.store.postgres.answer import Answer
     from orderintake_server.store.postgres.functions import Release
     from orderintake_server.store.postgres.schema import Version
     from orderintake_server.views import LogPage, OrderFilter
+
+log = structlog.get_logger()
 
 STAGGER = 200_000
 """Microseconds by which each replica looks later for what is due than the one that is older: the
@@ -131,6 +136,8 @@ class PostgresStore:
             self._lost_an_answer = True
             raise
         self._lost_an_answer = False
+        for replica, orders in answer.summary.get("lost_replicas") or ():
+            log.warning("took over from a replica that died", replica=replica, orders=orders)
         return answer
 
     def _keep_leases(self, changes: Changes, answer: Answer) -> None:
@@ -163,9 +170,10 @@ class PostgresStore:
         """Keep `Store.known_requests`."""
         return await reads.known_requests(self._readers.fetch, names)
 
-    async def position(self, accept_sequence: int) -> int:
-        """Keep `Store.position`."""
-        return await reads.position(self._readers.fetch, self._release, accept_sequence)
+    async def locate(self, accept_sequence: int) -> Located | None:
+        """Keep `Store.locate`."""
+        found = await reads.locate(self._readers.fetch, self._release, [accept_sequence])
+        return found.get(accept_sequence)
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.domain import TRANSITIONS, Event, Failure, Lease, State
 from orderintake_server.store.rows import ACCEPTED, order_of
+from orderintake_server.store.sqlite.due import end_waiting
 from orderintake_server.store.sqlite.statements import as_json, insert
 from orderintake_server.store.sqlite.unit_of_work import End, WaitingOrder
 
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
 
 def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
-    """Start orders that are queued, in the order of `claims`; None for one no longer queued."""
-    queued = _queued(unit, claims)
+    """Start orders that are queued, in the order of `claims`; None for one no longer queued.
+
+    An order whose expire_time has come ends here as EXPIRED: more may be over than were swept.
+    """
+    queued = _expire(unit, _queued(unit, claims))
     leases: list[Lease | None] = []
     for entry in claims:
         waiting_order = queued.pop(entry.accept_sequence, None)
@@ -59,6 +63,16 @@ def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, Waiting
         row[0]: WaitingOrder(order_of(row, State.QUEUED, (attempt_count, 0, 0)), crash_count)
         for *row, attempt_count, crash_count in rows
     }
+
+
+def _expire(unit: UnitOfWork, queued: dict[int, WaitingOrder]) -> dict[int, WaitingOrder]:
+    """End those of the orders whose expire_time has come; return the others."""
+    over = [order for order, _ in queued.values() if 0 < order.expire_time <= unit.now]
+    if not over:
+        return queued
+    end_waiting(unit, over, Event.EXPIRE)
+    ended = {order.accept_sequence for order in over}
+    return {number: order for number, order in queued.items() if number not in ended}
 
 
 def _lease(unit: UnitOfWork, waiting_order: WaitingOrder) -> Lease:

@@ -101,6 +101,10 @@ RULES: dict[str, str] = {
     "start sequences were all given": """
         SELECT 'start ' || start_sequence, 'counter ' || started FROM starts, counters
         WHERE start_sequence > started OR start_sequence < 1""",
+    "no order starts after its time is over": """
+        SELECT 'order ' || s.accept_sequence, 'start ' || s.start_sequence FROM starts s
+        JOIN orders o ON o.accept_sequence = s.accept_sequence
+        WHERE o.expire_time > 0 AND s.start_time >= o.expire_time""",
     "an order's place in the queue is its own": """
         SELECT 'order ' || r.accept_sequence FROM ready r
         JOIN orders o ON o.accept_sequence = r.accept_sequence
@@ -131,10 +135,15 @@ RULES: dict[str, str] = {
 """The rules of a store, each with the query that finds what breaks it."""
 
 
-_EVENTS = """
+_FELL = "(SELECT coalesce(sum(microseconds), 0) FROM clock_falls WHERE {})"
+_EVENTS = f"""
 WITH waits AS (
   SELECT o.rank, o.accept_sequence, o.tier, coalesce(s.start_sequence, 0) AS start_sequence,
-    coalesce(s.start_time, 0) AS started, coalesce(g.complete_time, 0) AS ended, o.accept_time
+    coalesce(s.start_time + {_FELL.format("started < s.start_sequence")}, 0)
+      AS started,
+    coalesce(g.complete_time + {_FELL.format("completed < g.sequence")}, 0) AS ended,
+    o.accept_time + {_FELL.format("accepted < o.accept_sequence")}
+      AS accept_time
   FROM orders o
   LEFT JOIN starts s ON s.accept_sequence = o.accept_sequence AND s.start_sequence = (
     SELECT min(start_sequence) FROM starts WHERE accept_sequence = o.accept_sequence)
@@ -146,12 +155,18 @@ SELECT rank, accept_sequence, tier, start_sequence, started, ended, is_start FRO
   SELECT *, 1, max(started) OVER (ORDER BY start_sequence) FROM waits WHERE start_sequence > 0)
 ORDER BY time, is_start DESC, start_sequence
 """
-"""The events that FirstStarts replays; a commit's time names the commit."""
+"""The events that FirstStarts replays; a commit's time names the commit, once what the clock fell
+before it is added."""
+_PAUSES = f"""
+SELECT time + {_FELL.format("pauses < p.rowid")},
+  tier, is_paused
+FROM pauses p ORDER BY p.rowid
+"""
 
 
 def _overtaken(connection: sqlite3.Connection) -> list[Finding]:
     """Find orders that started while a more urgent one waited."""
-    pauses = connection.execute("SELECT time, tier, is_paused FROM pauses ORDER BY rowid")
+    pauses = connection.execute(_PAUSES)
     starts = FirstStarts(Pause(*row) for row in pauses)
     for *wait, is_start in connection.execute(_EVENTS):
         starts.see(WaitSpan(*wait), is_start=is_start)

@@ -106,6 +106,14 @@ def _write(connection: sqlite3.Connection, numbers: Numbers) -> None:
         (numbers.vip_head_start, numbers.accepted, numbers.accept_time),
     )
     connection.execute("UPDATE pruned SET sequence = ?", (numbers.earliest,))
+    connection.execute(_LATEST)
+
+
+_LATEST = """
+UPDATE counters SET time = (SELECT max(time) FROM (
+  SELECT max(start_time) AS time FROM starts UNION ALL SELECT max(complete_time) FROM log
+  UNION ALL SELECT max(time) FROM pauses UNION ALL SELECT last_accept_time FROM policy))
+"""
 
 
 @asynccontextmanager

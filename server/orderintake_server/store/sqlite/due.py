@@ -29,12 +29,15 @@ def sweep(unit: UnitOfWork) -> None:
     """Expire the waiting orders whose expire_time has come, and queue those that are due."""
     if unit.next_due is None or unit.next_due > unit.now:
         return
-    _expire(unit)
+    expire(unit)
     _fall_due(unit)
     unit.look_ahead()
 
 
-def _expire(unit: UnitOfWork) -> None:
+def expire(unit: UnitOfWork) -> None:
+    """Expire the waiting orders whose expire_time has come, at most DUE_ORDERS."""
+    if unit.next_due is None or unit.next_due > unit.now:
+        return
     numbers = _reached(
         unit,
         "SELECT accept_sequence FROM expiries WHERE expire_time <= ?"

@@ -11,8 +11,9 @@ from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from orderintake_server.domain import Order, State
 from orderintake_server.errors import Refusal, StartupFailed, StoreBroken, StoreError
-from orderintake_server.store.base import Policy
+from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.sqlite import blamed
 from orderintake_server.store.sqlite import database, reads, schema
 from orderintake_server.store.sqlite.files.watch import FileWatch
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
     from pathlib import Path
 
-    from orderintake_server.domain import Completion, Order, Tier
+    from orderintake_server.clock import Clock
+    from orderintake_server.domain import Completion, Tier
     from orderintake_server.store.base import RecoveryReport
     from orderintake_server.store.changes import Changes, Committed, StoreState
     from orderintake_server.views import LogPage, OrderFilter
@@ -105,9 +107,12 @@ class SqliteStore:
         """Keep `Store.known_requests`."""
         return await self._run(self._reading, lambda: reads.known_requests(self._reader(), names))
 
-    async def position(self, accept_sequence: int) -> int:
-        """Keep `Store.position`."""
-        return await self._run(self._writing, lambda: self._writer.position(accept_sequence))
+    async def locate(self, accept_sequence: int) -> Located | None:
+        """Keep `Store.locate`; only for an order that is queued the writer is asked."""
+        stands = await self.find(accept_sequence)
+        if not isinstance(stands, Order) or stands.state is not State.QUEUED:
+            return None if stands is None else Located(stands)
+        return await self._run(self._writing, lambda: self._writer.locate(accept_sequence))
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int
@@ -188,12 +193,11 @@ class SqliteStore:
 
 @asynccontextmanager
 async def sqlite_store(
-    directory: Path, *, clock: Callable[[], int], policy: Policy | None = None
+    directory: Path, *, clock: Clock, policy: Policy | None = None
 ) -> AsyncIterator[SqliteStore]:
     """Open the store in `directory`; make it if there is none. While inside, no other process can.
 
-    On entry, everything that was in process waits again or has ended. `clock` returns the time in
-    microseconds since 1970.
+    On entry, everything that was in process waits again or has ended.
 
     Raises StartupFailed when another process has locked the directory, when the file is of a newer
     version or is not a store, or when it cannot be written.
@@ -208,9 +212,7 @@ async def sqlite_store(
             thread.shutdown(wait=False)
 
 
-def _opened(
-    directory: Path, clock: Callable[[], int], policy: Policy, files: ExitStack
-) -> SqliteStore:
+def _opened(directory: Path, clock: Clock, policy: Policy, files: ExitStack) -> SqliteStore:
     """Open the lock, the database and the store; `files` closes them."""
     files.enter_context(database.locked(directory))
     path = directory / database.NAME

@@ -25,12 +25,16 @@ AGED_BLOCK_BITS = 22
 
 @dataclass(slots=True)
 class Counters:
-    """The last accept, start and completion sequence, and the latest accept time."""
+    """The last accept, start and completion sequence, and the latest accept time.
+
+    `time`: of the last commit that gave a number. It falls when the clock does.
+    """
 
     accepted: int
     started: int
     completed: int
     accept_time: int
+    time: int
 
 
 class WaitingOrder(NamedTuple):
@@ -62,7 +66,7 @@ class UnitOfWork:
         self.policy = policy
         self.now = 0
         numbers = connection.execute(
-            "SELECT accepted, started, completed, last_accept_time FROM counters, policy"
+            "SELECT accepted, started, completed, last_accept_time, time FROM counters, policy"
         )
         self.counters = self._committed = Counters(*numbers.fetchone())
         is_strict = policy.ranking.vip_head_start is None
@@ -116,19 +120,34 @@ class UnitOfWork:
         )
 
     def begin(self, now: int) -> None:
-        """Begin a transaction at this time."""
-        self.now = max(now, self.now, self.counters.accept_time)  # a clock that goes back does not
+        """Begin a transaction at this time. It may be earlier than the one before."""
+        self.now = now
         self._committed, self._committed_due = replace(self.counters), self.next_due
         self.queued = []
         self.accept_counts, self.completion_counts, self.start_count = Counter(), Counter(), 0
+
+    def follow_clock(self, leap: int) -> None:
+        """Note in the transaction that the clock fell, or by how much it leapt, either way.
+
+        A delay before another attempt is a length: its end moves with the clock.
+        """
+        if self.now < self.counters.time:
+            self.connection.execute(_NOTE_FALL, (self.counters.time - self.now,))
+            self.counters.time = self.now
+        if leap:
+            self.connection.execute(
+                "UPDATE scheduled SET due_time = due_time + ? WHERE attempt_count > 0", (leap,)
+            )
+            self.look_ahead()
 
     def flush(self) -> None:
         """Write the sequences into the transaction, if they have changed."""
         now, committed = self.counters, self._committed
         if now != committed:
+            now.time = self.now
             self.connection.execute(
-                "UPDATE counters SET accepted = ?, started = ?, completed = ?",
-                (now.accepted, now.started, now.completed),
+                "UPDATE counters SET accepted = ?, started = ?, completed = ?, time = ?",
+                (now.accepted, now.started, now.completed, now.time),
             )
         if now.accept_time != committed.accept_time:
             self.connection.execute("UPDATE policy SET last_accept_time = ?", (now.accept_time,))
@@ -261,6 +280,10 @@ def use_rank(connection: sqlite3.Connection, ranking: Ranking) -> None:
     connection.create_function("order_rank", 3, ranking.rank, deterministic=True)
 
 
+_NOTE_FALL = """
+INSERT INTO clock_falls SELECT accepted, started, completed,
+  (SELECT coalesce(max(rowid), 0) FROM pauses), ? FROM counters
+"""
 _RERANK_ORDERS = """
 UPDATE orders SET rank = order_rank(tier, accept_sequence, accept_time)
 WHERE accept_sequence IN (SELECT accept_sequence FROM ready UNION ALL

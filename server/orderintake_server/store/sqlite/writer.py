@@ -6,8 +6,9 @@ from heapq import merge
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from orderintake_server.clock import LeapWatch
 from orderintake_server.domain import Order, QueueEntry, State, Tier
-from orderintake_server.store.base import RecoveryReport
+from orderintake_server.store.base import Located, RecoveryReport
 from orderintake_server.store.changes import Committed, Page
 from orderintake_server.store.sqlite import attempts, database, due, prune
 from orderintake_server.store.sqlite.accept import Acceptance
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
+    from orderintake_server.clock import Clock
     from orderintake_server.domain import Lease, NewOrder, Receipt
     from orderintake_server.errors import RequestIdReused
     from orderintake_server.store.base import Policy
@@ -34,12 +36,11 @@ class Writer:
     One thread at a time may use it. After an error of SQLite, which is passed on, nothing is done.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, clock: Callable[[], int], policy: Policy
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, clock: Clock, policy: Policy) -> None:
         """Open for writing; orders that were in process are queued again, or have ended."""
         self._connection = connection
         self._clock = clock
+        self._leaps = LeapWatch()
         self._unit = UnitOfWork(connection, policy)
         self._paused = self._read_paused()
         self.recovery = self._transact(lambda: self._recover(policy))
@@ -57,19 +58,21 @@ class Writer:
         """Copy the whole write-ahead log back and empty it; tell whether it is empty now."""
         return database.truncate_log(self._connection)
 
-    def position(self, accept_sequence: int) -> int:
-        """Keep `Store.position`; it is here because the counts belong to the writer."""
+    def locate(self, accept_sequence: int) -> Located | None:
+        """Keep `Store.locate`; it is here because the counts belong to the writer."""
         order = find(self._connection, accept_sequence)
         if not isinstance(order, Order) or order.state is not State.QUEUED:
-            return 0
-        return self._before(self._unit.waiting(WaitingOrder(order, 0))) + 1
+            return None if order is None else Located(order)
+        position = self._before(self._unit.waiting(WaitingOrder(order, 0))) + 1
+        return Located(order, position, is_paused=order.tier in self._paused)
 
     def _transact(self, work: Callable[[], _T]) -> _T:
         """Run `work` as one transaction; the state in memory is rolled back with it."""
-        unit, paused = self._unit, self._paused
-        unit.begin(self._clock())
+        unit, paused, moment = self._unit, self._paused, self._clock.moment()
+        unit.begin(moment.now)
         self._connection.execute("BEGIN IMMEDIATE")
         try:
+            unit.follow_clock(self._leaps.leap(moment))
             outcome = work()
             unit.flush()
             self._connection.execute("COMMIT")
@@ -80,6 +83,7 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             raise
         unit.commit()
+        self._leaps.keep(moment)
         return outcome
 
     def _recover(self, policy: Policy) -> RecoveryReport:
@@ -108,6 +112,8 @@ class Writer:
         cancelled = due.cancel(unit, changes.cancels) if changes.cancels else []
         self._pause(changes.pauses)
         accepted = self._accept(changes.accepts, changes.capacity) if changes.accepts else []
+        if changes.claims or changes.claim_next:
+            due.expire(unit)  # also what this very commit accepted or took back
         claimed = attempts.claim(unit, changes.claims) if changes.claims else []
         claimed_next = self._claim_next(changes.claim_next) if changes.claim_next else []
         pruned = prune.prune(unit, changes.prune) if changes.prune else 0
@@ -165,6 +171,7 @@ class Writer:
                 self._connection.execute(
                     "INSERT INTO pauses VALUES (?, ?, ?)", (tier, self._unit.now, is_paused)
                 )
+                self._unit.counters.time = self._unit.now
         self._paused = self._read_paused() if pauses else self._paused
 
     def _read_paused(self) -> frozenset[Tier]:

@@ -4,6 +4,7 @@ CREATE FUNCTION recover_expired(w work, p jsonb) RETURNS work LANGUAGE plpgsql A
 DECLARE
   m moves;
   expired bigint[];
+  lost jsonb;
 BEGIN
   IF NOT (p ? 'opens' OR EXISTS (
     SELECT FROM sessions WHERE session_id = w.session_id AND expires_at > clock_timestamp()
@@ -13,10 +14,15 @@ BEGIN
   END IF;
   expired := ARRAY(SELECT session_id FROM sessions WHERE expires_at < clock_timestamp());
   IF cardinality(expired) > 0 THEN
+    lost := (
+      SELECT jsonb_agg(jsonb_build_array(replica, orders))
+      FROM sessions s CROSS JOIN LATERAL (
+        SELECT count(*) AS orders FROM leases l WHERE l.session_id = s.session_id) AS l
+      WHERE s.session_id = ANY (expired) AND (orders > 0 OR expires_at > '-infinity'));
     m := recover(w.entry, expired, (p ->> 'max_crashes')::integer);
     DELETE FROM sessions WHERE session_id = ANY (expired);
     w := apply_moves(w, m);
-    w.summary := w.summary || jsonb_build_object('recovered', (
+    w.summary := w.summary || jsonb_build_object('lost_replicas', lost, 'recovered', (
       SELECT jsonb_build_array(count(*) FILTER (WHERE state = state_queued()),
         count(*) FILTER (WHERE state = state_failed()))
       FROM unnest(m.answer) AS state));

@@ -1,4 +1,5 @@
--- Begins a commit, at the row of the newest one.
+-- Begins a commit, at the row of the newest one. Its time is what the clock says now, which may be
+-- earlier than the time of the commit before.
 CREATE FUNCTION begin_commit(p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   w work;
@@ -12,8 +13,8 @@ BEGIN
   e.number := e.number + 1;
   e.session_id := w.session_id;
   e.request := (p ->> 'request')::bigint;
-  e.time := greatest(e.accept_time, coalesce((p ->> 'now')::bigint,
-    floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint));
+  e.time := coalesce((p ->> 'now')::bigint,
+    floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
   w.entry := e;
   RETURN w;
 END $$;

@@ -1,17 +1,23 @@
 -- Starts the orders that p names (claims), or the most urgent ones (claim_next), unless the session has
--- expired. ids: those that started, in that order.
+-- expired. What is over by now is ended instead, however it came into the queue. ids: those that
+-- started, in that order.
 CREATE FUNCTION start_orders(w work, p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   e commits := w.entry;
-  m moves;
   tiers smallint[];
   ranks bigint[];
+  is_over boolean;
 BEGIN
   w.ids := '{}';
   IF NOT EXISTS (
     SELECT FROM sessions WHERE session_id = w.session_id AND expires_at > clock_timestamp())
   THEN
     RETURN w;
+  END IF;
+  is_over := e.next_due <= e.time;
+  IF is_over THEN  -- also what this very commit accepted or took back
+    w := expire(w);
+    e := w.entry;
   END IF;
   IF p ? 'claims' THEN
     SELECT array_agg(tier), array_agg(rank), array_agg(accept_sequence) INTO tiers, ranks, w.ids
@@ -24,14 +30,8 @@ BEGIN
     FROM most_urgent(e, p -> 'claim_next');
     w.entry := e;
   END IF;
-  IF w.ids IS NOT NULL THEN
-    m := claim(e, tiers, ranks, w.ids);
-    w.ids := m.answer;
-    IF w.counts_customers THEN
-      m.no_longer_waiting := ARRAY(
-        SELECT o.customer_id FROM unnest(w.ids) AS i (id) JOIN orders o ON o.accept_sequence = i.id);
-    END IF;
-    w := apply_moves(w, m);
+  IF is_over THEN  -- for more than a thousand may be over
+    w := expire_some(w);
   END IF;
-  RETURN w;
+  RETURN start_these(w, tiers, ranks);
 END $$;

@@ -8,10 +8,7 @@ BEGIN
   IF e.next_due IS NULL OR e.next_due > e.time THEN
     RETURN w;
   END IF;
-  ids := take_expired(e);
-  IF ids IS NOT NULL THEN
-    w := apply_moves(w, end_waiting(e, ids, becomes('QUEUED', 'EXPIRE')));
-  END IF;
+  w := expire(w);
   ids := ARRAY(
     SELECT accept_sequence FROM scheduled WHERE due_time BETWEEN e.due_low_water_mark AND e.time
     ORDER BY due_time, accept_sequence LIMIT 1000);

@@ -1,0 +1,92 @@
+"""The clock: what time it is now, and by how much the clock of the machine leapt."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import structlog
+
+LOOK_SECONDS = 1.0
+"""Who waits for a time of day looks so often whether the clock leapt, or the machine was asleep."""
+LEAP_SECONDS = 0.25
+"""A difference that is no slow correction of the clock (at most 500 µs a second), and more than
+what passes between reading the one clock and the other on a busy machine."""
+
+log = structlog.get_logger()
+
+
+class Clock:
+    """The one judge of time. What is due is due by the time now, whatever the time was before.
+
+    The time of day may leap, either way. The steady time never does: it measures lengths, while
+    the process lives.
+    """
+
+    def __call__(self) -> int:
+        """Return the time of day in microseconds since 1970."""
+        return time.time_ns() // 1_000
+
+    def steady(self) -> int:
+        """Return the steady time, in microseconds."""
+        return time.monotonic_ns() // 1_000
+
+    def moment(self) -> Moment:
+        """Return both times as they are now."""
+        return Moment(self(), self.steady())
+
+
+class Moment(NamedTuple):
+    """The time of day and the steady time, at one moment."""
+
+    now: int
+    steady: int
+
+
+class LeapWatch:
+    """Tells by how much the time of day leapt, against the steady time, from look to look."""
+
+    def __init__(self) -> None:
+        """Begin with the first moment that is to be kept."""
+        self._difference: int | None = None
+
+    def leap(self, moment: Moment) -> int:
+        """Return by how many microseconds the time of day leapt before `moment`; 0: it did not."""
+        if self._difference is None:
+            return 0
+        leap = moment.now - moment.steady - self._difference
+        return leap if abs(leap) >= LEAP_SECONDS * 1e6 else 0
+
+    def keep(self, moment: Moment) -> None:
+        """Count leaps from this moment on."""
+        self._difference = moment.now - moment.steady
+
+
+class Alarm:
+    """How long to sleep until a time of day, which may come sooner or later than it seemed."""
+
+    def __init__(self, clock: Clock, due: int | None) -> None:
+        """Wait for the time `due`, in microseconds since 1970; None: for no time."""
+        self._clock = clock
+        self._leaps = LeapWatch()
+        self.due = due
+
+    def notice_leap(self) -> None:
+        """If the clock leapt, say so in the log, and be due at once: all is judged anew."""
+        moment = self._clock.moment()
+        if leap := self._leaps.leap(moment):
+            log.warning("the clock leapt; what is due is judged anew", seconds=round(leap / 1e6, 3))
+            self.due = moment.now
+        self._leaps.keep(moment)
+
+    def seconds(self, *steady_times: int | None) -> float:
+        """Return the seconds until the alarm is due, or one of the steady times has come.
+
+        At most LOOK_SECONDS: then it is time to look whether the clock leapt.
+        """
+        moment = self._clock.moment()
+        lengths = [time - moment.steady for time in steady_times if time is not None]
+        if self.due is not None:
+            lengths.append(self.due - moment.now)
+        seconds = min(lengths, default=LOOK_SECONDS * 1e6) / 1e6
+        return min(max(seconds, 0.0), LOOK_SECONDS)
