@@ -9,9 +9,10 @@ import structlog
 
 LOOK_SECONDS = 1.0
 """Who waits for a time of day looks so often whether the clock leapt, or the machine was asleep."""
+TOGETHER_SECONDS = 0.1
+"""The most that may pass while both clocks are read: a process can be stopped between the two."""
 LEAP_SECONDS = 0.25
-"""A difference that is no slow correction of the clock (at most 500 µs a second), and more than
-what passes between reading the one clock and the other on a busy machine."""
+"""A difference that is no slow correction of the clock, which is at most 500 µs a second."""
 
 log = structlog.get_logger()
 
@@ -32,8 +33,11 @@ class Clock:
         return time.monotonic_ns() // 1_000
 
     def moment(self) -> Moment:
-        """Return both times as they are now."""
-        return Moment(self(), self.steady())
+        """Return both times as they are now, read so soon after each other that they fit."""
+        while True:
+            began, now, steady = self.steady(), self(), self.steady()
+            if steady - began < TOGETHER_SECONDS * 1e6:
+                return Moment(now, steady)
 
 
 class Moment(NamedTuple):
