@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orderintake_server.errors import StartupFailed, StoreAway, StoreBroken, StoreGone
+from orderintake_server.errors import StartupFailed, StoreBroken, StoreBusy, StoreGone
 from orderintake_server.store.sqlite import database
 from orderintake_server.store.sqlite import store as store_module
 from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
@@ -279,7 +279,7 @@ async def test_a_lock_of_another_program_is_waited_for_and_then_refused(home: Sq
     await place(store, new())
     with closing(sqlite3.connect(home.directory / NAME, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StoreAway):
+        with pytest.raises(StoreBusy):
             await place(store, new())
         assert await store.find(1) is not None
     await place(store, new())
@@ -325,7 +325,7 @@ async def test_a_lack_of_memory_or_descriptors_passes(
 
     with monkeypatch.context() as patched:
         patched.setattr(store._writer, "commit", fail)  # noqa: SLF001 - no memory to take here
-        with pytest.raises(StoreAway):
+        with pytest.raises(StoreBusy):
             await place(store, new())
     await place(store, new())
 

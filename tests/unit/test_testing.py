@@ -326,6 +326,7 @@ def test_a_plain_test_is_told_what_did_not_come(tmp_path: Path) -> None:
             raise AssertionError("it started")
 
 
+@pytest.mark.seconds
 def test_a_plain_test_is_told_that_a_handler_blocks_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,7 +337,7 @@ def test_a_plain_test_is_told_that_a_handler_blocks_the_loop(
         while not goes_on.is_set():  # as a call that blocks, without one that a fixture forbids
             pass
 
-    with serving(data=tmp_path, handler=block, workers=1, patience=0.2) as shop:
+    with serving(data=tmp_path, handler=block, workers=1, patience=2.0) as shop:
         with Client(shop.address) as client:
             client.place(customer_id="ada", lines={"tea": 1})
         try:

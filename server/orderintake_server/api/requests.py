@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from google.protobuf.message import DecodeError
+from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
@@ -15,7 +13,6 @@ from orderintake_server.texts import is_printable
 from orderintake_server.views import OrderFilter, ReadFrom, StartAt, Subscribe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Literal
 
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -47,19 +44,6 @@ _TIERS = {
     order_pb2.TIER_REGULAR: Tier.REGULAR,
     order_pb2.TIER_VIP: Tier.VIP,
 }
-
-
-def decoded(message: bytes, decode: Callable[[bytes], Any]) -> Any:  # noqa: ANN401
-    """Read a request's message. Raises InvalidOrder when its bytes are none."""
-    try:
-        return decode(message)
-    except (DecodeError, ValueError):  # ValueError: some parsers say so of text that is not UTF-8
-        raise unreadable("the request cannot be read as the method's message") from None
-
-
-def unreadable(description: str) -> InvalidOrder:
-    """Give the refusal of a request as a whole."""
-    return InvalidOrder((FieldViolation(field="", description=description),))
 
 
 class _Violations:

@@ -154,8 +154,6 @@ class Committer:
         if self.is_broken:
             raise StorageUnavailable("the store is broken; the service is ending")
 
-    # One commit after another
-
     async def run(self) -> None:
         """Commit the requests, and what falls due, until closed.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from orderintake_server.api.requests import decoded, unreadable
+from orderintake_server.api.decoding import decoded, unreadable
 from orderintake_server.errors import RequestTooSlow, SubscriberTooSlow
 
 if TYPE_CHECKING:

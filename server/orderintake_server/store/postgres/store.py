@@ -40,10 +40,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-STAGGER = 200_000
+STAGGER, MOST_STAGGER = 200_000, 600_000
 """Microseconds by which each replica looks later for what is due than the one that is older: the
-oldest does it, the others see to it when it does not."""
-MOST_STAGGER = 600_000
+oldest does it, the others see to it when it does not. And the most of it."""
 
 
 class PostgresStore:
