@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from orderintake_server.errors import StoreAway
+from orderintake_server.errors import StoreFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,11 @@ class Reach:
         """When, by the steady time, to commit even if there are no changes; None: not at all."""
 
     def lose(self, obstacle: StoreObstacle, on_reach: Callable[[bool], object]) -> None:
-        """Note that a commit met an obstacle; `on_reach` gets False when the store is away."""
-        is_away = isinstance(obstacle, StoreAway)
+        """Note that a commit met an obstacle; `on_reach` gets False, unless it is a full disk.
+
+        Only a full disk is not probed: each request shows by itself whether there is room again.
+        """
+        is_away = not isinstance(obstacle, StoreFull)
         if not self._is_unwritable:
             self._is_unwritable = True
             log.error("the store cannot be written; orders are refused", error=str(obstacle))
