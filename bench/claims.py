@@ -20,6 +20,7 @@ from orderintake_server.domain import Ending, Lease, NewOrder, Tier
 from orderintake_server.store.base import Store
 from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.store import postgres_store
+from orderintake_server.telemetry import configure_log
 
 AT_ONCE = 64
 BURST = 15
@@ -137,4 +138,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    configure_log(form="text", level="error")  # standard output is for figures
     main()

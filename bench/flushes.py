@@ -30,6 +30,7 @@ from database import Cluster, postgres, store, told
 from orderintake_server.domain import Ending, Lease, NewOrder, Tier
 from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
+from orderintake_server.telemetry import configure_log
 
 DELAY = 1_000
 """Microseconds that each flush of the slower disk takes longer."""
@@ -209,4 +210,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    configure_log(form="text", level="error")  # standard output is for figures
     main()
