@@ -70,6 +70,7 @@ async def test_who_is_not_queued_has_no_position(home: Home, store: FoundStore) 
     assert [await position(store, number) for number in range(5)] == [0] * 5
 
 
+@pytest.mark.seconds
 @POLICIES
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_position_is_what_sorting_says_after_any_mix(

@@ -285,6 +285,7 @@ class HeldReads:
 REPEATS, WAITING_ORDERS = 500, 40_000
 
 
+@pytest.mark.seconds
 async def test_another_commit_is_done_while_the_places_of_repeats_are_read(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,7 @@ async def test_without_a_thread_orders_wait(monkeypatch: pytest.MonkeyPatch) -> 
         assert (await one(calls)).kind is Kind.SUCCEEDED
 
 
+@pytest.mark.seconds
 async def test_as_many_as_there_are_slots_run_beside_those_that_hang() -> None:
     hangs, meet = Hangs(), threading.Barrier(3)
 
