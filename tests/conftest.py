@@ -1,6 +1,7 @@
 """What every test runs under."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,11 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from orderintake_server.telemetry import configure_log
+
+# A shell may have left these ignored (nohup, a job in the background); then the servers and commands
+# that tests start would ignore them too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A disk's flush can take longer than the deadline that Hypothesis sets by itself. The number of
 # examples is a percentage of those that a long walk asks for.
