@@ -13,8 +13,8 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from orderintake_server.telemetry import configure_log
 
-# A shell may have left these ignored (nohup, a job in the background); then the servers and commands
-# that tests start would ignore them too.
+# A shell may have left these ignored (nohup, a job in the background); then what tests start would
+# ignore them too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
