@@ -33,6 +33,7 @@ async def test_p21_no_handler_is_noticed_by_the_order_beside_it(
     assert await asyncio.to_thread(audit, tmp_path) == []
 
 
+@pytest.mark.slow  # beside other cases, a good order can take longer than its time-out
 async def test_p21_no_handler_is_noticed_by_replicas() -> None:
     async with replicas("--handler", "support.hostile:by_way", *ARGUMENTS) as here:
         one, two = await here.start("one"), await here.start("two")
