@@ -23,11 +23,13 @@ __all__ = [
     "FieldViolation",
     "InternalError",
     "InvalidOrder",
+    "NotAllowed",
     "OrderIntakeError",
     "OrderNotFound",
     "OrderNotRedrivable",
     "RequestIdReused",
     "SubscriberTooSlow",
+    "Unauthenticated",
     "Unavailable",
 ]
 
@@ -153,6 +155,24 @@ class SubscriberTooSlow(OrderIntakeError):
     """
 
 
+class Unauthenticated(OrderIntakeError):
+    """The server does not know who calls: it needs an API key, a token or a certificate."""
+
+    @property
+    def problem(self) -> str:
+        """MISSING, INVALID or EXPIRED; "" if the server did not say."""
+        return self.metadata.get("problem", "")
+
+
+class NotAllowed(OrderIntakeError):
+    """The caller may not do this: its role does not allow it, or the order is another's."""
+
+    @property
+    def needs(self) -> str:
+        """The role that is missing, or "customer"; "" if the server did not say."""
+        return self.metadata.get("needs", "")
+
+
 class InternalError(OrderIntakeError):
     """The service has a bug. Report it with `incident_id`."""
 
@@ -201,6 +221,8 @@ BY_REASON: dict[str, type[OrderIntakeError]] = {
     "CURSOR_INVALID": CursorRejected,
     "SUBSCRIBER_TOO_SLOW": SubscriberTooSlow,
     "REQUEST_TOO_SLOW": Unavailable,
+    "UNAUTHENTICATED": Unauthenticated,
+    "NOT_ALLOWED": NotAllowed,
     "METHOD_UNKNOWN": OrderIntakeError,
     "INTERNAL": InternalError,
 }

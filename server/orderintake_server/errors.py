@@ -23,6 +23,8 @@ class Reason(Enum):
     CURSOR_INVALID = "CURSOR_INVALID"
     SUBSCRIBER_TOO_SLOW = "SUBSCRIBER_TOO_SLOW"
     REQUEST_TOO_SLOW = "REQUEST_TOO_SLOW"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    NOT_ALLOWED = "NOT_ALLOWED"
     METHOD_UNKNOWN = "METHOD_UNKNOWN"
     INTERNAL = "INTERNAL"
 
@@ -160,6 +162,28 @@ class SubscriberTooSlow(Refusal):
     """The subscriber no longer reads its stream."""
 
     reason = Reason.SUBSCRIBER_TOO_SLOW
+
+
+class Unauthenticated(Refusal):
+    """It is not known who calls: `problem` is MISSING, INVALID or EXPIRED."""
+
+    reason = Reason.UNAUTHENTICATED
+
+    def __init__(self, text: str, *, problem: str) -> None:
+        """Refuse; which check the credentials failed is for the log only."""
+        super().__init__(text)
+        self.problem = problem
+
+
+class NotAllowed(Refusal):
+    """The caller is known, and may not do this: it `needs` a role, or a customer."""
+
+    reason = Reason.NOT_ALLOWED
+
+    def __init__(self, text: str, *, needs: str) -> None:
+        """Refuse, and name what the caller lacks."""
+        super().__init__(text)
+        self.needs = needs
 
 
 class MethodUnknown(Refusal):

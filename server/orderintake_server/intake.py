@@ -102,21 +102,23 @@ class Intake:
         wait = self._wait(receipt.position)
         return receipt if wait is None else replace(receipt, wait=wait)
 
-    async def cancel(self, accept_sequence: int) -> Cancelled:
+    async def cancel(self, accept_sequence: int, *, owner: str | None) -> Cancelled:
         """Cancel an order; the answer is durable on return. A running handler is asked to stop.
 
-        Raises OrderNotFound or StorageUnavailable.
+        Raises OrderNotFound, also for another's than the `owner`'s, or StorageUnavailable.
         """
+        if owner is not None:  # an order's customer never changes
+            self._known(await self._store.find(accept_sequence), owner)
         cancelled = await self._committer.cancel(accept_sequence)
         if cancelled is None:
             raise _not_found()
         return cancelled
 
-    async def get(self, accept_sequence: int) -> OrderStatus:
-        """Return an order's status. Raises OrderNotFound."""
+    async def get(self, accept_sequence: int, *, owner: str | None) -> OrderStatus:
+        """Return an order's status. Raises OrderNotFound, also for another's than the `owner`'s."""
         located = await self._store.locate(accept_sequence)
         found, position, is_paused = located or (None, 0, False)
-        order = self._known(found)
+        order = self._known(found, owner)
         if isinstance(order, Completion):
             return OrderStatus(found=order)
         return OrderStatus(
@@ -131,31 +133,35 @@ class Intake:
         return self._times.wait(position) if position else None
 
     async def list_orders(
-        self, wanted: OrderFilter, *, after: int, limit: int
+        self, wanted: OrderFilter, *, owner: str | None, after: int, limit: int
     ) -> tuple[list[Order], int | None]:
-        """Return orders after accept sequence `after`, and after which to go on (None: no more)."""
-        return await self._store.list_orders(wanted, after=after, limit=limit)
+        """Return orders after accept sequence `after`, and after which to go on (None: no more).
 
-    async def page(self, wanted: OrderFilter, *, start: ReadFrom, limit: int) -> LogPage:
+        Raises NotAllowed when another customer's than the `owner`'s are wanted.
+        """
+        return await self._store.list_orders(wanted.within(owner), after=after, limit=limit)
+
+    async def page(
+        self, wanted: OrderFilter, *, owner: str | None, start: ReadFrom, limit: int
+    ) -> LogPage:
         """Return the page of the log that begins at `start`.
 
         Raises CursorAhead when the log ends before `start`, CursorExpired when completions after it
-        have been pruned.
+        have been pruned, NotAllowed when another customer's than the `owner`'s are wanted.
         """
         return await self._completions.read(
-            wanted,
+            wanted.within(owner),
             after=await self._after(start),
             limit=limit,
             from_earliest=start is StartAt.EARLIEST,
         )
 
     @asynccontextmanager
-    async def subscribe(self, request: Subscribe) -> AsyncIterator[Subscription]:
-        """Subscribe to the wanted completions while inside.
-
-        Raises CursorAhead when the log ends before the start, CursorExpired when completions after
-        it have been pruned.
-        """
+    async def subscribe(
+        self, request: Subscribe, *, owner: str | None
+    ) -> AsyncIterator[Subscription]:
+        """Subscribe to the wanted completions while inside. Raises what `page` does."""
+        request = replace(request, wanted=request.wanted.within(owner))
         after = await self._after(request.start)
         with self._completions.subscriber():
             yield Subscription(self._completions, request, after=after)
@@ -175,7 +181,7 @@ class Intake:
         Raises OrderNotFound, OrderNotRedrivable, and what `place` raises except CustomerQuota.
         """
         self._refuse_if_draining()
-        completion = self._known(await self._store.find(accept_sequence))
+        completion = self._known(await self._store.find(accept_sequence), None)
         if not isinstance(completion, Completion) or completion.order.state not in REDRIVABLE:
             raise OrderNotRedrivable("the order has not ended as FAILED, CANCELLED or EXPIRED")
         original = completion.order
@@ -213,9 +219,12 @@ class Intake:
         """Refuse new orders from now on."""
         self._is_draining = True
 
-    def _known(self, found: Order | Completion | None) -> Order | Completion:
-        """Return what was found. Raises OrderNotFound for None."""
+    def _known(self, found: Order | Completion | None, owner: str | None) -> Order | Completion:
+        """Return what was found. Raises OrderNotFound for None, and for another's order."""
         if found is None:
+            raise _not_found()
+        order = found.order if isinstance(found, Completion) else found
+        if owner not in (None, order.customer_id):
             raise _not_found()
         if isinstance(found, Completion):
             self._completions.publish(found.sequence)  # its cursor must be valid from now on

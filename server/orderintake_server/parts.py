@@ -8,6 +8,7 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
+from orderintake_server.access import OpenDoor
 from orderintake_server.clock import Clock
 from orderintake_server.dispatch.admission import Admission, Limits
 from orderintake_server.dispatch.customer_rate import CustomerRate
@@ -28,6 +29,7 @@ from orderintake_server.store.base import Policy
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from orderintake_server.access import Callers
     from orderintake_server.config import Settings
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.handlers import Shop
@@ -160,3 +162,8 @@ def rpc_settings(settings: Settings) -> RpcSettings:
         connection_seconds=settings.max_connection_age or None,
         most_connections=most_connections(settings.workers),
     )
+
+
+def callers(_: Settings) -> Callers:
+    """Return who may call."""
+    return OpenDoor()

@@ -25,6 +25,7 @@ from orderintake_server.dispatch.workers import Workers
 from orderintake_server.errors import StoreBroken, StoreError
 from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
+from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.server import rpc_server
 from orderintake_server.stream.log import CompletionLog
 
@@ -182,7 +183,7 @@ async def running(
             responses = Responses(ids, judge)
             service = Service(store, settings, calls, responses, judge)
             async with (
-                _serving(service, settings, ids, responses) as server,
+                _serving(service, settings, ids, judge) as server,
                 _plain_errors(),
                 asyncio.TaskGroup() as tasks,
             ):
@@ -211,12 +212,13 @@ def _log_recovery(settings: Settings, store: Store) -> None:
 
 @asynccontextmanager
 async def _serving(
-    service: Service, settings: Settings, ids: Ids, responses: Responses
+    service: Service, settings: Settings, ids: Ids, clock: Clock
 ) -> AsyncIterator[RpcServer]:
     """Serve the methods of the table while inside."""
-    endpoints = Endpoints(service.intake, responses=responses, ids=ids)
+    endpoints = Endpoints(service.intake, responses=Responses(ids, clock), ids=ids)
+    door = Door(parts.callers(settings), clock)
     async with rpc_server(
-        methods.bound(endpoints), Refusals(ids), parts.rpc_settings(settings)
+        methods.bound(endpoints), Refusals(ids), door, parts.rpc_settings(settings)
     ) as server:
         yield server
 

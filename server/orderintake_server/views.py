@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.domain import Tier
+from orderintake_server.errors import NotAllowed
 
 if TYPE_CHECKING:
     from orderintake_server.domain import Completion, Order, State, WaitEstimate, WaitReason
@@ -19,6 +20,17 @@ class OrderFilter:
     customer_id: str | None = None
     tier: Tier | None = None
     state: State | None = None
+
+    def within(self, owner: str | None) -> OrderFilter:
+        """Return the filter for those of the `owner`'s orders that match; None: of everybody's.
+
+        Raises NotAllowed when it is for another customer's.
+        """
+        if owner is None:
+            return self
+        if self.customer_id not in (None, owner):
+            raise NotAllowed("the orders are another customer's", needs="customer")
+        return replace(self, customer_id=owner)
 
     def wants(self, order: Order) -> bool:
         """Whether an order matches in its present state."""

@@ -13,10 +13,13 @@ from google.rpc import error_details_pb2, status_pb2
 from structlog.testing import capture_logs
 
 from orderintake_server import errors
+from orderintake_server.access import OpenDoor
+from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.refusals import Refusals
 from orderintake_server.errors import FieldViolation, InvalidOrder
 from orderintake_server.ids import Ids
 from orderintake_server.rpc.binder import Binder
+from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.gate import ShutdownGate
 from support.hostile_peer import framed, peer
 
@@ -45,6 +48,12 @@ class Context:
     async def write(self, message: bytes) -> None:
         self.written.append(message)
 
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+    def peer(self) -> str:
+        return "unix:"
+
     def time_remaining(self) -> float | None:
         return None
 
@@ -66,6 +75,7 @@ def new_binder(gate: ShutdownGate | None = None, *, request_seconds: float = FOR
     return Binder(
         Refusals(Ids("0123abcd")),
         gate or ShutdownGate(),
+        Door(OpenDoor(), lambda: 0),
         write_seconds=FOREVER,
         request_seconds=request_seconds,
     )
@@ -77,7 +87,7 @@ SHAPES = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 def bound(inner: Any, *, shape: str = "unary_unary", gate: ShutdownGate | None = None) -> Any:  # noqa: ANN401
     """Bind a handler of gRPC's own kind; give what answers a call, by its context."""
     make = getattr(grpc, f"{shape}_rpc_method_handler")
-    return partial(behaviour(new_binder(gate).handler(METHOD, make(inner))), None)
+    return partial(behaviour(new_binder(gate).handler(METHOD, make(inner), ANYONE_KNOWN)), None)
 
 
 def behaviour(handler: Any) -> Any:  # noqa: ANN401
@@ -222,7 +232,7 @@ async def test_the_last_calls_wait_until_the_gate_opens(shape: str) -> None:
 
 
 async def test_an_unknown_method_is_refused_as_the_contract_says() -> None:
-    handlers = new_binder().handlers((), {"grpc.health.v1.Health": {}})
+    handlers = new_binder().handlers((), {}, {})
     context = Context()
     with pytest.raises(grpc.aio.AbortError):
         await behaviour(handlers.service(Details()))(None, context)
@@ -236,7 +246,7 @@ async def test_what_would_run_in_a_thread_unguarded_is_refused() -> None:
 
     handler: Any = grpc.unary_unary_rpc_method_handler(plain)
     with pytest.raises(TypeError, match=METHOD):
-        new_binder().handler(METHOD, handler)
+        new_binder().handler(METHOD, handler, ANYONE_KNOWN)
 
 
 async def test_requests_are_decoded_and_answers_encoded_by_what_the_handler_says() -> None:
@@ -247,7 +257,7 @@ async def test_requests_are_decoded_and_answers_encoded_by_what_the_handler_says
         return b"CAKE"
 
     handler: Any = grpc.unary_unary_rpc_method_handler(inner, bytes.upper, bytes.lower)
-    found = new_binder().handler(METHOD, handler)
+    found = new_binder().handler(METHOD, handler, ANYONE_KNOWN)
     assert found is not handler
     assert (found.request_deserializer, found.response_serializer) == (None, None)
     assert await behaviour(found)(None, Context(b"tea")) == b"cake"
@@ -260,7 +270,7 @@ async def test_each_message_of_a_streamed_request_is_decoded() -> None:
             yield request + b"!"
 
     handler: Any = grpc.stream_stream_rpc_method_handler(inner, bytes.upper, bytes.lower)
-    context, found = Context(b"tea", b"cake"), new_binder().handler(METHOD, handler)
+    context, found = Context(b"tea", b"cake"), new_binder().handler(METHOD, handler, ANYONE_KNOWN)
     await behaviour(found)(None, context)
     assert context.written == [b"TEA!", b"CAKE!"]
     assert found.response_serializer is bytes.lower
@@ -281,7 +291,10 @@ async def test_a_request_that_cannot_be_read_is_a_refusal(shape: str, decode: An
         return b"".join([part async for part in request]) if "stream_" in shape else request
 
     make = getattr(grpc, f"{shape}_rpc_method_handler")
-    context, found = Context(b"\xff"), new_binder().handler(METHOD, make(inner, decode))
+    context, found = (
+        Context(b"\xff"),
+        new_binder().handler(METHOD, make(inner, decode), ANYONE_KNOWN),
+    )
     with pytest.raises(grpc.aio.AbortError):
         await behaviour(found)(None, context)
     assert context.aborted is not None
@@ -301,7 +314,10 @@ async def test_a_request_that_does_not_come_is_given_up(shape: str) -> None:
         return b"".join([part async for part in request]) if "stream_" in shape else request
 
     make = getattr(grpc, f"{shape}_rpc_method_handler")
-    context, found = Silent(), new_binder(request_seconds=0.01).handler(METHOD, make(inner))
+    context, found = (
+        Silent(),
+        new_binder(request_seconds=0.01).handler(METHOD, make(inner), ANYONE_KNOWN),
+    )
     with pytest.raises(grpc.aio.AbortError):
         await behaviour(found)(None, context)
     assert context.info.reason == "REQUEST_TOO_SLOW"
@@ -329,7 +345,7 @@ async def test_p20_an_answer_that_cannot_be_encoded_is_a_bug() -> None:
     handler: Any = grpc.unary_unary_rpc_method_handler(inner, None, cannot)
     context = Context()
     with capture_logs(), pytest.raises(grpc.aio.AbortError):
-        await behaviour(new_binder().handler(METHOD, handler))(None, context)
+        await behaviour(new_binder().handler(METHOD, handler, ANYONE_KNOWN))(None, context)
     assert context.info.reason == "INTERNAL"
     assert "secret" not in str(context.aborted)
 
@@ -382,7 +398,8 @@ async def listening(inner: Any, *, request_seconds: float = FOREVER) -> AsyncIte
     handler: Any = grpc.unary_unary_rpc_method_handler(inner)
     services = {"orderintake.v1.OrderIntakeService": {"PlaceOrder": handler}}
     binder = new_binder(request_seconds=request_seconds)
-    server.add_generic_rpc_handlers((binder.handlers((), services),))
+    rules = dict.fromkeys(services, ANYONE_KNOWN)
+    server.add_generic_rpc_handlers((binder.handlers((), services, rules),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"

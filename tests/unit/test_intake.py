@@ -56,8 +56,8 @@ def intake(desk: Desk) -> Intake:
 
 async def test_what_is_placed_is_found_at_once(intake: Intake) -> None:
     first, second = await intake.place((new(b"tea"), new(b"cake")))
-    assert (await intake.get(first.order.accept_sequence)).found == first.order
-    assert (await intake.get(second.order.accept_sequence)).found == second.order
+    assert (await intake.get(first.order.accept_sequence, owner=None)).found == first.order
+    assert (await intake.get(second.order.accept_sequence, owner=None)).found == second.order
 
 
 async def test_an_order_that_starts_while_it_is_read_is_told_as_it_stands_at_one_moment(
@@ -73,7 +73,7 @@ async def test_an_order_that_starts_while_it_is_read_is_told_as_it_stands_at_one
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "find", find_as_it_starts)
-        status = await intake.get(number)
+        status = await intake.get(number, owner=None)
     assert isinstance(status.found, Order)
     told = (status.found.state, status.position, status.reason)
     assert told == (State.PROCESSING, 0, None)
@@ -81,9 +81,9 @@ async def test_an_order_that_starts_while_it_is_read_is_told_as_it_stands_at_one
 
 async def test_what_is_not_there_is_not_found(intake: Intake) -> None:
     with pytest.raises(OrderNotFound):
-        await intake.get(4)
+        await intake.get(4, owner=None)
     with pytest.raises(OrderNotFound):
-        await intake.cancel(4)
+        await intake.cancel(4, owner=None)
     with pytest.raises(OrderNotFound):
         await intake.redrive(4)
 
@@ -97,12 +97,12 @@ async def test_p19_a_draining_service_takes_no_order_and_still_does_the_rest(
         await intake.place((new(),))
     with pytest.raises(Draining):
         await intake.redrive(1)
-    assert isinstance((await intake.get(1)).found, Completion)
-    assert len((await intake.page(ANY, start=0, limit=10)).completions) == 3
-    assert (await intake.cancel(4)).outcome is CancelOutcome.CANCELLED
+    assert isinstance((await intake.get(1, owner=None)).found, Completion)
+    assert len((await intake.page(ANY, start=0, limit=10, owner=None)).completions) == 3
+    assert (await intake.cancel(4, owner=None)).outcome is CancelOutcome.CANCELLED
     await intake.pause(Tier.VIP, is_paused=True)
     with pytest.raises(OrderNotFound):
-        await intake.get(5)
+        await intake.get(5, owner=None)
 
 
 async def test_a_broken_service_that_stops_says_that_it_is_broken(store: FaultyStore) -> None:
@@ -114,7 +114,7 @@ async def test_a_broken_service_that_stops_says_that_it_is_broken(store: FaultyS
     with pytest.raises(StorageUnavailable):
         await desk.intake.place((new(),))
     with pytest.raises(StorageUnavailable):
-        await desk.intake.cancel(1)
+        await desk.intake.cancel(1, owner=None)
     with pytest.raises(StorageUnavailable):
         await desk.intake.pause(Tier.VIP, is_paused=True)
 
@@ -134,7 +134,7 @@ async def test_a_broken_service_that_stops_says_that_it_is_broken(store: FaultyS
 async def test_a_page_tells_whether_the_log_goes_on(
     intake: Intake, start: ReadFrom, limit: int, sequences: list[int], *, goes_on: bool
 ) -> None:
-    page = await intake.page(ANY, start=start, limit=limit)
+    page = await intake.page(ANY, start=start, limit=limit, owner=None)
     assert [completion.sequence for completion in page.completions] == sequences
     assert page.goes_on == goes_on
     assert page.end == (sequences[-1] if sequences else 3)
@@ -142,7 +142,7 @@ async def test_a_page_tells_whether_the_log_goes_on(
 
 async def began(intake: Intake, start: ReadFrom) -> int:
     """Subscribe; tell where the stream began."""
-    async with intake.subscribe(asked(start)) as subscription:
+    async with intake.subscribe(asked(start), owner=None) as subscription:
         assert intake.subscribers == 1
         return (await subscription.next()).position
 
@@ -154,14 +154,14 @@ def asked(start: ReadFrom) -> Subscribe:
 
 async def begin(intake: Intake, start: ReadFrom) -> None:
     """Subscribe and leave."""
-    async with intake.subscribe(asked(start)):
+    async with intake.subscribe(asked(start), owner=None):
         pass
     assert intake.subscribers == 0
 
 
 async def test_p17_a_place_ahead_of_the_log_is_refused(intake: Intake) -> None:
     with pytest.raises(CursorAhead):
-        await intake.page(ANY, start=4, limit=10)
+        await intake.page(ANY, start=4, limit=10, owner=None)
     with pytest.raises(CursorAhead):
         await begin(intake, 2**63)
 
@@ -177,14 +177,14 @@ async def test_the_cursor_of_a_completion_just_told_is_good(
     await complete(store, new())  # durable, not yet published
     with pytest.raises(CursorAhead):
         await begin(intake, 4)
-    found = (await intake.get(4)).found
+    found = (await intake.get(4, owner=None)).found
     assert isinstance(found, Completion)
     await begin(intake, found.sequence)
 
 
 async def test_the_cursor_of_a_page_just_told_is_good(store: FaultyStore, intake: Intake) -> None:
     await complete(store, new())  # durable, not yet published
-    page = await intake.page(ANY, start=StartAt.EARLIEST, limit=10)
+    page = await intake.page(ANY, start=StartAt.EARLIEST, limit=10, owner=None)
     assert page.end == 4
     await begin(intake, page.end)
 
@@ -198,7 +198,7 @@ async def test_p17_a_place_that_was_forgotten_is_refused_telling_the_earliest(
             await begin(intake, refused)
         assert expired.value.earliest == 2
         with pytest.raises(CursorExpired):
-            await intake.page(ANY, start=refused, limit=10)
+            await intake.page(ANY, start=refused, limit=10, owner=None)
     for start in (2, StartAt.EARLIEST):
         assert await began(intake, start) == 2
 
@@ -209,7 +209,7 @@ async def test_p17_a_place_that_was_forgotten_is_refused_telling_the_earliest(
 async def test_an_order_in_process_is_told_as_such(desk: Desk, intake: Intake) -> None:
     await intake.place((new(),))
     lease = await desk.start()
-    standing = await intake.get(4)
+    standing = await intake.get(4, owner=None)
     assert standing == OrderStatus(found=lease.order)
     assert isinstance(standing.found, Order)
     assert standing.found.state is State.PROCESSING
@@ -219,7 +219,7 @@ async def test_a_queued_order_is_told_its_place_and_that_orders_are_ahead(
     intake: Intake,
 ) -> None:
     await intake.place((new(), new(), new(vip=True)))
-    places = [await intake.get(number) for number in (4, 5, 6)]
+    places = [await intake.get(number, owner=None) for number in (4, 5, 6)]
     assert [place.position for place in places] == [2, 3, 1]
     assert {place.reason for place in places} == {WaitReason.ORDERS_AHEAD}
 
@@ -228,12 +228,12 @@ async def test_without_measured_times_no_wait_is_told_and_with_them_one_is(
     desk: Desk, intake: Intake
 ) -> None:
     await intake.place((new(), new()))
-    assert (await intake.get(5)).wait is None
+    assert (await intake.get(5, owner=None)).wait is None
     for _ in range(10):
         began = desk.clock()
         desk.clock.turn(2)
         desk.times.add(began)
-    wait = (await intake.get(5)).wait
+    wait = (await intake.get(5, owner=None)).wait
     assert wait is not None
     assert wait.least <= wait.mean == pytest.approx(4.0)
     assert wait.mean <= wait.most
@@ -246,7 +246,7 @@ async def test_without_measured_times_no_wait_is_told_and_with_them_one_is(
 
 async def test_a_scheduled_order_is_told_as_such(desk: Desk, intake: Intake) -> None:
     await intake.place((new(not_before=desk.store.clock.later(HOUR)),))
-    standing = await intake.get(4)
+    standing = await intake.get(4, owner=None)
     assert (standing.position, standing.wait) == (0, None)
     assert standing.reason is WaitReason.SCHEDULED
 
@@ -255,31 +255,33 @@ async def test_an_order_between_two_attempts_is_told_as_such(desk: Desk, intake:
     await intake.place((new(),))
     desk.committer.settle(await desk.start(), again(after=3_600_000_000))
     await desk.place()
-    assert (await intake.get(4)).reason is WaitReason.RETRY
+    assert (await intake.get(4, owner=None)).reason is WaitReason.RETRY
 
 
 async def test_an_order_of_a_paused_tier_is_told_as_such(desk: Desk, intake: Intake) -> None:
     desk.times.add(desk.clock() - 1)
     await intake.place((new(), new(vip=True)))
     await intake.pause(Tier.REGULAR, is_paused=True)
-    held, free = await intake.get(4), await intake.get(5)
+    held, free = await intake.get(4, owner=None), await intake.get(5, owner=None)
     assert (held.reason, held.position, held.wait) == (WaitReason.TIER_PAUSED, 2, None)
     assert free.reason is WaitReason.ORDERS_AHEAD
     await intake.pause(Tier.REGULAR, is_paused=False)
-    assert (await intake.get(4)).reason is WaitReason.ORDERS_AHEAD
+    assert (await intake.get(4, owner=None)).reason is WaitReason.ORDERS_AHEAD
 
 
 async def test_an_ended_order_waits_for_nothing(intake: Intake) -> None:
-    standing = await intake.get(1)
+    standing = await intake.get(1, owner=None)
     assert (standing.position, standing.wait, standing.reason) == (0, None, None)
 
 
 async def test_orders_are_listed_as_they_are_wanted(intake: Intake) -> None:
     await intake.place((new(customer_id="bob"), new(vip=True)))
-    orders, goes_on = await intake.list_orders(ANY, after=0, limit=4)
+    orders, goes_on = await intake.list_orders(ANY, after=0, limit=4, owner=None)
     assert [order.accept_sequence for order in orders] == [1, 2, 3, 4]
     assert goes_on == 4
-    bobs, _ = await intake.list_orders(OrderFilter(customer_id="bob"), after=0, limit=10)
+    bobs, _ = await intake.list_orders(
+        OrderFilter(customer_id="bob"), after=0, limit=10, owner=None
+    )
     assert [order.accept_sequence for order in bobs] == [4]
 
 
@@ -289,7 +291,7 @@ async def test_orders_are_listed_as_they_are_wanted(intake: Intake) -> None:
 async def test_p13_cancelling_tells_what_became_of_it(desk: Desk, intake: Intake) -> None:
     await intake.place((new(), new()))
     await desk.start()
-    outcomes = [(await intake.cancel(number)).outcome for number in (1, 4, 5, 5)]
+    outcomes = [(await intake.cancel(number, owner=None)).outcome for number in (1, 4, 5, 5)]
     assert outcomes == [
         CancelOutcome.TOO_LATE,
         CancelOutcome.CANCEL_REQUESTED,
@@ -359,7 +361,7 @@ async def test_p17_the_earliest_there_is_is_never_refused_though_more_was_forgot
     store: FaultyStore, intake: Intake
 ) -> None:
     await prune(store, store.clock.later(1), limit=2)  # which is not known here yet
-    page = await intake.page(ANY, start=StartAt.EARLIEST, limit=10)
+    page = await intake.page(ANY, start=StartAt.EARLIEST, limit=10, owner=None)
     assert [completion.sequence for completion in page.completions] == [3]
     with pytest.raises(CursorExpired):
-        await intake.page(ANY, start=0, limit=10)
+        await intake.page(ANY, start=0, limit=10, owner=None)

@@ -8,6 +8,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.methods import SERVICES, TABLE, Row, bound
 from orderintake_server.errors import StartupFailed
@@ -51,7 +52,7 @@ def test_a_method_knows_its_messages_and_its_shape() -> None:
 
 
 def test_a_method_without_a_row_stops_the_start() -> None:
-    row = Row(endpoint=Endpoints.place_order)
+    row = Row(endpoint=Endpoints.place_order, rule=ANYONE_KNOWN)
     with pytest.raises(StartupFailed, match=r"shop\.Shop\.Forgotten"):
         bound(
             ENDPOINTS,
@@ -61,7 +62,7 @@ def test_a_method_without_a_row_stops_the_start() -> None:
 
 
 def test_a_row_without_a_method_stops_the_start() -> None:
-    row = Row(endpoint=Endpoints.place_order)
+    row = Row(endpoint=Endpoints.place_order, rule=ANYONE_KNOWN)
     with pytest.raises(StartupFailed, match=r"shop\.Shop\.Gone"):
         bound(
             ENDPOINTS,

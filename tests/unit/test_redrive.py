@@ -41,7 +41,7 @@ async def ended_badly(desk: Desk) -> int:
     (receipt,) = await desk.intake.place(
         (new(b"cake", vip=True, customer_id="bob", request_id="r", expire_time=2**60),)
     )
-    await desk.intake.cancel(receipt.order.accept_sequence)
+    await desk.intake.cancel(receipt.order.accept_sequence, owner=None)
     return receipt.order.accept_sequence
 
 
@@ -57,7 +57,7 @@ async def test_a_repeat_gives_the_same_copy_even_when_it_ended(desk: Desk, intak
     number = await ended_badly(desk)
     first = await intake.redrive(number)
     again_ = await intake.redrive(number)
-    await intake.cancel(first.order.accept_sequence)
+    await intake.cancel(first.order.accept_sequence, owner=None)
     late = await intake.redrive(number)
     assert [receipt.replayed for receipt in (first, again_, late)] == [False, True, True]
     numbers = {receipt.order.accept_sequence for receipt in (first, again_, late)}
@@ -66,7 +66,7 @@ async def test_a_repeat_gives_the_same_copy_even_when_it_ended(desk: Desk, intak
 
 async def test_a_copy_that_ended_badly_too_can_be_copied(desk: Desk, intake: Intake) -> None:
     first = (await intake.redrive(await ended_badly(desk))).order.accept_sequence
-    await intake.cancel(first)
+    await intake.cancel(first, owner=None)
     second = (await intake.redrive(first)).order
     assert second.accept_sequence != first
     assert second.redrive_of == first
@@ -81,7 +81,7 @@ async def test_only_what_ended_badly_is_placed_again(desk: Desk, intake: Intake)
         (5, State.SCHEDULED),
         (6, State.PROCESSING),
     ):
-        found = (await intake.get(number)).found
+        found = (await intake.get(number, owner=None)).found
         order = found.order if isinstance(found, Completion) else found
         assert order.state is state
         with pytest.raises(OrderNotRedrivable):

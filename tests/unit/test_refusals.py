@@ -43,6 +43,8 @@ def test_every_reason_has_the_contracts_code() -> None:
         "CURSOR_INVALID": "INVALID_ARGUMENT",
         "SUBSCRIBER_TOO_SLOW": "ABORTED",
         "REQUEST_TOO_SLOW": "UNAVAILABLE",
+        "UNAUTHENTICATED": "UNAUTHENTICATED",
+        "NOT_ALLOWED": "PERMISSION_DENIED",
         "METHOD_UNKNOWN": "UNIMPLEMENTED",
         "INTERNAL": "INTERNAL",
     }
@@ -58,6 +60,8 @@ REFUSALS = [
     errors.CustomerQuota("too many", subject="ada", retry_after=2.0),
     errors.OrderNotFound("none"),
     errors.OrderNotRedrivable("not ended"),
+    errors.Unauthenticated("who is it?", problem="MISSING"),
+    errors.NotAllowed("not his", needs="vip"),
     errors.CursorExpired(earliest=7),
     errors.CursorAhead("ahead"),
     errors.CursorOtherLog("other"),

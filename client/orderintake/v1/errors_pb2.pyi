@@ -83,6 +83,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 21
     """UNIMPLEMENTED. This server has no such method."""
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 17
+    """UNAUTHENTICATED. The server does not know who calls. Metadata: `problem`,
+    which is MISSING (the call has no credentials), INVALID (they are not
+    known here), or EXPIRED (they were good and have ended). A completion
+    stream ends so when its caller's right ends: resume from your last cursor,
+    with new credentials.
+    """
+    ERROR_REASON_NOT_ALLOWED: _ErrorReason.ValueType  # 18
+    """PERMISSION_DENIED. The caller is known, and may not do this; nothing was
+    stored. Metadata: `needs`, the role that is missing, or "customer" when the
+    order is another customer's. Whether another's order exists is not told:
+    where an order is named by its id, the reason is ORDER_NOT_FOUND.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL. A bug of the service. Metadata: `incident_id`, which the
     server's log names beside the cause.
@@ -157,6 +170,19 @@ was stored. With RetryInfo.
 """
 ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 21
 """UNIMPLEMENTED. This server has no such method."""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 17
+"""UNAUTHENTICATED. The server does not know who calls. Metadata: `problem`,
+which is MISSING (the call has no credentials), INVALID (they are not
+known here), or EXPIRED (they were good and have ended). A completion
+stream ends so when its caller's right ends: resume from your last cursor,
+with new credentials.
+"""
+ERROR_REASON_NOT_ALLOWED: ErrorReason.ValueType  # 18
+"""PERMISSION_DENIED. The caller is known, and may not do this; nothing was
+stored. Metadata: `needs`, the role that is missing, or "customer" when the
+order is another customer's. Whether another's order exists is not told:
+where an order is named by its id, the reason is ORDER_NOT_FOUND.
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL. A bug of the service. Metadata: `incident_id`, which the
 server's log names beside the cause.

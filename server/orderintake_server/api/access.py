@@ -1,16 +1,76 @@
-"""The caller of a method: for now no caller is identified, and any caller may call everything."""
+"""Who may call a method, and whose orders it then sees or changes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from orderintake.v1 import order_pb2
+from orderintake_server.access import EVERYBODY, Role
+from orderintake_server.errors import NotAllowed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orderintake.v1 import order_intake_service_pb2 as api
+    from orderintake_server.access import Caller
+
+
+class Tenant(Enum):
+    """Where a method's request says whose order it is about."""
+
+    REQUEST = "its customer_id: an empty one means the caller's own"
+    ORDER = "the order that it names: another's is as unknown as one that does not exist"
+    FILTER = "the customer_id of its filter: an empty one means all that the caller may see"
+    NONE = "nowhere: the method is about the service as a whole"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who makes a call, as far as the transport knows; every endpoint gets it."""
+class Rule:
+    """Who may call a method: for orders of their `own` customer, or for `all` orders."""
 
-    name: str
+    own: frozenset[Role] = frozenset()
+    all: frozenset[Role] = frozenset()
+    tenant: Tenant
+
+    def admit(self, caller: Caller) -> str | None:
+        """Return the customer whose orders the call is about, None for everybody's.
+
+        Raises NotAllowed when no role of the caller allows the method.
+        """
+        if caller.roles & self.all:
+            return None
+        if not caller.roles & self.own:
+            needed = sorted(role.value for role in self.own | self.all)
+            raise NotAllowed(f"this call needs the role {' or '.join(needed)}", needs=needed[0])
+        if caller.customer is None:
+            raise NotAllowed("the caller acts for no customer", needs="customer")
+        return None if caller.customer == EVERYBODY else caller.customer
 
 
-ANYBODY = Caller(name="anybody")
-"""A caller that was not identified."""
+ANYONE_KNOWN = Rule(all=frozenset(Role), tenant=Tenant.NONE)
+"""For whoever has any role."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call as an endpoint sees it: who makes it, and whose orders it is about."""
+
+    caller: Caller
+    owner: str | None
+    """The customer whose orders it is about; None: everybody's."""
+    peer: Callable[[], str]
+    """Returns the caller's address, as the transport names it."""
+
+    def check_order(self, request: api.PlaceOrderRequest) -> None:
+        """Fill in the caller's customer where the order names none.
+
+        Raises NotAllowed for another's order, and for a VIP order without the role for that.
+        """
+        if self.owner is not None:
+            request.customer_id = request.customer_id or self.owner
+            if request.customer_id != self.owner:
+                raise NotAllowed("the order is another customer's", needs="customer")
+        if request.tier == order_pb2.TIER_VIP and Role.VIP not in self.caller.roles:
+            raise NotAllowed("TIER_VIP needs the role vip", needs="vip")

@@ -13,7 +13,7 @@ from orderintake_server.views import Signal
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from orderintake_server.api.access import Caller
+    from orderintake_server.api.access import Call
     from orderintake_server.api.responses import Responses
     from orderintake_server.ids import Ids
     from orderintake_server.intake import Intake
@@ -34,53 +34,62 @@ class Endpoints:
     # OrderIntakeService
 
     async def place_order(
-        self, request: api.PlaceOrderRequest, _: Caller
+        self, request: api.PlaceOrderRequest, call: Call
     ) -> api.PlaceOrderResponse:
         """Accept one order."""
+        call.check_order(request)
         (receipt,) = await self._intake.place((requests.new_order(request),))
         return self._responses.receipt(receipt)
 
     async def batch_place_orders(
-        self, request: api.BatchPlaceOrdersRequest, _: Caller
+        self, request: api.BatchPlaceOrdersRequest, call: Call
     ) -> api.BatchPlaceOrdersResponse:
         """Accept several orders, all or none."""
+        for order in request.requests:
+            call.check_order(order)
         receipts = await self._intake.place(requests.new_orders(request))
         return api.BatchPlaceOrdersResponse(receipts=map(self._responses.receipt, receipts))
 
-    async def get_order(self, request: api.GetOrderRequest, _: Caller) -> api.GetOrderResponse:
+    async def get_order(self, request: api.GetOrderRequest, call: Call) -> api.GetOrderResponse:
         """Return one order in its present state."""
-        status = await self._intake.get(requests.accept_sequence(request, self._ids))
+        number = requests.accept_sequence(request, self._ids)
+        status = await self._intake.get(number, owner=call.owner)
         return self._responses.order_status(status)
 
     async def list_orders(
-        self, request: api.ListOrdersRequest, _: Caller
+        self, request: api.ListOrdersRequest, call: Call
     ) -> api.ListOrdersResponse:
         """List a page of orders."""
         wanted, limit = requests.order_filter(request), requests.page_size(request)
         after = self._ids.listed(request.page_token)
-        orders, next_after = await self._intake.list_orders(wanted, after=after, limit=limit)
+        orders, next_after = await self._intake.list_orders(
+            wanted, owner=call.owner, after=after, limit=limit
+        )
         return self._responses.orders(orders, next_after)
 
     async def cancel_order(
-        self, request: api.CancelOrderRequest, _: Caller
+        self, request: api.CancelOrderRequest, call: Call
     ) -> api.CancelOrderResponse:
         """Cancel one order."""
-        cancelled = await self._intake.cancel(requests.accept_sequence(request, self._ids))
+        number = requests.accept_sequence(request, self._ids)
+        cancelled = await self._intake.cancel(number, owner=call.owner)
         return self._responses.cancelled(cancelled)
 
     async def list_completions(
-        self, request: api.ListCompletionsRequest, _: Caller
+        self, request: api.ListCompletionsRequest, call: Call
     ) -> api.ListCompletionsResponse:
         """Read a page of the completion log."""
         wanted, limit = requests.completion_filter(request), requests.page_size(request)
         start = requests.read_from(request.page_token, self._ids)
-        return self._responses.page(await self._intake.page(wanted, start=start, limit=limit))
+        page = await self._intake.page(wanted, owner=call.owner, start=start, limit=limit)
+        return self._responses.page(page)
 
     async def stream_completions(
-        self, request: api.StreamCompletionsRequest, _: Caller
+        self, request: api.StreamCompletionsRequest, call: Call
     ) -> AsyncIterator[bytes]:
         """Yield completions, each message encoded, until the caller leaves or the service stops."""
-        async with self._intake.subscribe(requests.subscribe(request, self._ids)) as subscription:
+        asked = requests.subscribe(request, self._ids)
+        async with self._intake.subscribe(asked, owner=call.owner) as subscription:
             while True:
                 delivery = await subscription.next()
                 yield self._responses.delivery(delivery)
@@ -90,7 +99,7 @@ class Endpoints:
     # OrderAdminService
 
     async def get_queue_stats(
-        self, _: admin.GetQueueStatsRequest, __: Caller
+        self, _: admin.GetQueueStatsRequest, __: Call
     ) -> admin.GetQueueStatsResponse:
         """Return the state of the queue."""
         stats, oldest = await self._intake.stats()
@@ -104,22 +113,20 @@ class Endpoints:
             subscribers=self._intake.subscribers,
         )
 
-    async def pause_tier(
-        self, request: admin.PauseTierRequest, _: Caller
-    ) -> admin.PauseTierResponse:
+    async def pause_tier(self, request: admin.PauseTierRequest, _: Call) -> admin.PauseTierResponse:
         """Pause a tier."""
         await self._intake.pause(requests.tier(request), is_paused=True)
         return admin.PauseTierResponse()
 
     async def resume_tier(
-        self, request: admin.ResumeTierRequest, _: Caller
+        self, request: admin.ResumeTierRequest, _: Call
     ) -> admin.ResumeTierResponse:
         """Resume a tier."""
         await self._intake.pause(requests.tier(request), is_paused=False)
         return admin.ResumeTierResponse()
 
     async def redrive_order(
-        self, request: admin.RedriveOrderRequest, _: Caller
+        self, request: admin.RedriveOrderRequest, _: Call
     ) -> admin.RedriveOrderResponse:
         """Place a copy of an order that failed, was cancelled or expired."""
         receipt = await self._intake.redrive(requests.accept_sequence(request, self._ids))

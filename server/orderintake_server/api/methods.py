@@ -9,6 +9,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake_server.access import Role
+from orderintake_server.api.access import Rule, Tenant
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.errors import StartupFailed
 
@@ -18,11 +20,11 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
 
-    from orderintake_server.api.access import Caller
+    from orderintake_server.api.access import Call
 
-    Answer = Callable[[Any, Caller], Awaitable[Message]]
+    Answer = Callable[[Any, Call], Awaitable[Message]]
     """Answers a request, or an async iterator of requests, with one message."""
-    Stream = Callable[[Any, Caller], AsyncIterator[Message | bytes]]
+    Stream = Callable[[Any, Call], AsyncIterator[Message | bytes]]
     """Answers the same with a stream: of messages, or of encoded messages."""
 
 SERVICES: tuple[ServiceDescriptor, ...] = (
@@ -40,24 +42,50 @@ class Row:
     """
 
     endpoint: Callable[..., Any]
+    rule: Rule
 
+
+_OWN = frozenset({Role.CUSTOMER})
+_SEE = frozenset({Role.OPERATOR, Role.OBSERVER})
+_READ_LOG = _SEE | {Role.SUBSCRIBER}
+_OPERATE = frozenset({Role.OPERATOR})
 
 TABLE: Mapping[str, Row] = {
-    "orderintake.v1.OrderIntakeService.PlaceOrder": Row(endpoint=Endpoints.place_order),
+    "orderintake.v1.OrderIntakeService.PlaceOrder": Row(
+        endpoint=Endpoints.place_order, rule=Rule(own=_OWN, tenant=Tenant.REQUEST)
+    ),
     "orderintake.v1.OrderIntakeService.BatchPlaceOrders": Row(
-        endpoint=Endpoints.batch_place_orders
+        endpoint=Endpoints.batch_place_orders, rule=Rule(own=_OWN, tenant=Tenant.REQUEST)
     ),
-    "orderintake.v1.OrderIntakeService.GetOrder": Row(endpoint=Endpoints.get_order),
-    "orderintake.v1.OrderIntakeService.ListOrders": Row(endpoint=Endpoints.list_orders),
-    "orderintake.v1.OrderIntakeService.CancelOrder": Row(endpoint=Endpoints.cancel_order),
-    "orderintake.v1.OrderIntakeService.ListCompletions": Row(endpoint=Endpoints.list_completions),
+    "orderintake.v1.OrderIntakeService.GetOrder": Row(
+        endpoint=Endpoints.get_order, rule=Rule(own=_OWN, all=_SEE, tenant=Tenant.ORDER)
+    ),
+    "orderintake.v1.OrderIntakeService.ListOrders": Row(
+        endpoint=Endpoints.list_orders, rule=Rule(own=_OWN, all=_SEE, tenant=Tenant.FILTER)
+    ),
+    "orderintake.v1.OrderIntakeService.CancelOrder": Row(
+        endpoint=Endpoints.cancel_order, rule=Rule(own=_OWN, all=_OPERATE, tenant=Tenant.ORDER)
+    ),
+    "orderintake.v1.OrderIntakeService.ListCompletions": Row(
+        endpoint=Endpoints.list_completions,
+        rule=Rule(own=_OWN, all=_READ_LOG, tenant=Tenant.FILTER),
+    ),
     "orderintake.v1.OrderIntakeService.StreamCompletions": Row(
-        endpoint=Endpoints.stream_completions
+        endpoint=Endpoints.stream_completions,
+        rule=Rule(own=_OWN, all=_READ_LOG, tenant=Tenant.FILTER),
     ),
-    "orderintake.v1.OrderAdminService.GetQueueStats": Row(endpoint=Endpoints.get_queue_stats),
-    "orderintake.v1.OrderAdminService.PauseTier": Row(endpoint=Endpoints.pause_tier),
-    "orderintake.v1.OrderAdminService.ResumeTier": Row(endpoint=Endpoints.resume_tier),
-    "orderintake.v1.OrderAdminService.RedriveOrder": Row(endpoint=Endpoints.redrive_order),
+    "orderintake.v1.OrderAdminService.GetQueueStats": Row(
+        endpoint=Endpoints.get_queue_stats, rule=Rule(all=_SEE, tenant=Tenant.NONE)
+    ),
+    "orderintake.v1.OrderAdminService.PauseTier": Row(
+        endpoint=Endpoints.pause_tier, rule=Rule(all=_OPERATE, tenant=Tenant.NONE)
+    ),
+    "orderintake.v1.OrderAdminService.ResumeTier": Row(
+        endpoint=Endpoints.resume_tier, rule=Rule(all=_OPERATE, tenant=Tenant.NONE)
+    ),
+    "orderintake.v1.OrderAdminService.RedriveOrder": Row(
+        endpoint=Endpoints.redrive_order, rule=Rule(all=_OPERATE, tenant=Tenant.NONE)
+    ),
 }
 
 
@@ -71,6 +99,7 @@ class Method:
     response: type[Message]
     takes_stream: bool
     gives_stream: bool
+    rule: Rule
     endpoint: Answer | Stream
     """A Stream when `gives_stream`, otherwise an Answer."""
 
@@ -100,5 +129,6 @@ def _bound(method: MethodDescriptor, row: Row, endpoints: Endpoints) -> Method:
         response=GetMessageClass(method.output_type),
         takes_stream=method.client_streaming,
         gives_stream=method.server_streaming,
+        rule=row.rule,
         endpoint=row.endpoint.__get__(endpoints),
     )

@@ -42,6 +42,8 @@ CODES: dict[Reason, code_pb2.Code] = {
     Reason.CURSOR_INVALID: code_pb2.INVALID_ARGUMENT,
     Reason.SUBSCRIBER_TOO_SLOW: code_pb2.ABORTED,
     Reason.REQUEST_TOO_SLOW: code_pb2.UNAVAILABLE,
+    Reason.UNAUTHENTICATED: code_pb2.UNAUTHENTICATED,
+    Reason.NOT_ALLOWED: code_pb2.PERMISSION_DENIED,
     Reason.METHOD_UNKNOWN: code_pb2.UNIMPLEMENTED,
     Reason.INTERNAL: code_pb2.INTERNAL,
 }
@@ -102,6 +104,10 @@ class Refusals:
             return {"order_id": self._ids.order_id(refusal.accept_sequence)}
         if isinstance(refusal, errors.CursorExpired):
             return {"earliest_cursor": self._ids.cursor(refusal.earliest)}
+        if isinstance(refusal, errors.Unauthenticated):
+            return {"problem": refusal.problem}
+        if isinstance(refusal, errors.NotAllowed):
+            return {"needs": refusal.needs}
         return {}
 
 

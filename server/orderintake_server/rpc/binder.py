@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from orderintake_server.api.access import ANYBODY
 from orderintake_server.errors import MethodUnknown
 from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, write
 from orderintake_server.rpc.status import refuse
@@ -17,14 +16,16 @@ from orderintake_server.rpc.status import refuse
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
+    from orderintake_server.api.access import Call, Rule
     from orderintake_server.api.methods import Method
     from orderintake_server.api.refusals import Refusals
+    from orderintake_server.rpc.door import Door
     from orderintake_server.rpc.gate import ShutdownGate
     from orderintake_server.rpc.messages import Context, Decode
 
     Handler = grpc.RpcMethodHandler[Any, Any]
     Encode = Callable[[Any], bytes]
-    Behaviour = Callable[[Context], Awaitable[Any]]
+    Behaviour = Callable[[Context, Call | None], Awaitable[Any]]
     """Answers a call: it reads the request, and returns the encoded message or writes many."""
 
 _KINDS = {
@@ -54,10 +55,11 @@ class Handlers(grpc.GenericRpcHandler):
 
 
 class Binder:
-    """Wraps each method, whatever its shape, with the caller, the shutdown gate and error mapping.
+    """Wraps each method, whatever its shape, with the door, the shutdown gate and error mapping.
 
     To gRPC every method takes a stream of bytes, so that a call is ours from its first header on:
-    its request is awaited for a bounded time, and read where an error of that is mapped too.
+    its caller is known before its request is, which is awaited for a bounded time, and read where
+    an error of that is mapped too.
     Refusals become their statuses, and bugs INTERNAL with an incident id. A client's own
     cancellation passes through untouched: swallowing it leaks memory (grpc#43360).
     """
@@ -66,6 +68,7 @@ class Binder:
         self,
         refusals: Refusals,
         gate: ShutdownGate,
+        door: Door,
         *,
         write_seconds: float,
         request_seconds: float = REQUEST_SECONDS,
@@ -77,76 +80,89 @@ class Binder:
         """
         self._refusals = refusals
         self._gate = gate
+        self._door = door
         self._write_seconds = write_seconds
         self._request_seconds = request_seconds
 
     def handlers(
-        self, methods: Iterable[Method], services: Mapping[str, Mapping[str, Handler]]
+        self,
+        methods: Iterable[Method],
+        services: Mapping[str, Mapping[str, Handler]],
+        rules: Mapping[str, Rule | None],
     ) -> Handlers:
-        """Bind the table's methods, and gRPC's own services, by service and by method name."""
+        """Bind the table's methods, and gRPC's own services, by service and by method name.
+
+        `rules` has one for each of gRPC's services: None lets in whoever calls.
+        """
         bound = {method.path: self.method(method) for method in methods}
         for service, handlers in services.items():
             for name, handler in handlers.items():
                 path = f"/{service}/{name}"
-                bound[path] = self.handler(path, handler)
-        return Handlers(bound, grpc.stream_unary_rpc_method_handler(self._guarded("", _unknown)))
+                bound[path] = self.handler(path, handler, rules[service])
+        unknown = self._guarded("", None, _unknown)
+        return Handlers(bound, grpc.stream_unary_rpc_method_handler(unknown))
 
     def method(self, method: Method) -> Handler:
         """Bind a row of the table."""
         endpoint: Any = method.endpoint
 
-        def answer(request: Any, _: Context) -> Any:  # noqa: ANN401
-            return endpoint(request, ANYBODY)
+        def answer(request: Any, _: Context, call: Call | None) -> Any:  # noqa: ANN401
+            return endpoint(request, call)
 
         requests = self._requests(method.request.FromString, is_stream=method.takes_stream)
         if method.gives_stream:
             behaviour = self._streaming(requests, answer)
-            return self._stream(method.path, behaviour, _encoded)
-        return self._unary(method.path, requests, answer, method.response.SerializeToString)
+            return self._stream(method.path, method.rule, behaviour, _encoded)
+        encode = method.response.SerializeToString
+        return self._unary(method.path, method.rule, _answering(requests, answer, encode))
 
-    def handler(self, path: str, handler: Handler) -> Handler:
-        """Bind a handler that was made elsewhere, of any shape.
+    def handler(self, path: str, handler: Handler, rule: Rule | None) -> Handler:
+        """Bind a handler that was made elsewhere, of any shape, for callers that the rule admits.
 
         Raises TypeError for one that gRPC would run in a thread, where nothing can be wrapped
         around it.
         """
         shape = (handler.request_streaming, handler.response_streaming)
-        answer = getattr(handler, _KINDS[shape])
+        inner = getattr(handler, _KINDS[shape])
+
+        def answer(request: Any, context: Context, _: Call | None) -> Any:  # noqa: ANN401
+            return inner(request, context)
+
         requests = self._requests(handler.request_deserializer, is_stream=shape[0])
-        if inspect.isasyncgenfunction(answer):
+        if inspect.isasyncgenfunction(inner):
             behaviour = self._streaming(requests, answer)
-        elif not inspect.iscoroutinefunction(answer):
+        elif not inspect.iscoroutinefunction(inner):
             raise TypeError(f"{path} is neither a coroutine function nor an async generator")
         elif not shape[1]:
-            return self._unary(path, requests, answer, handler.response_serializer)
+            behaviour = _answering(requests, answer, handler.response_serializer)
+            return self._unary(path, rule, behaviour)
         else:
-            behaviour = _writing(requests, answer)
-        return self._stream(path, behaviour, handler.response_serializer)
+            behaviour = _answering(requests, answer, None)
+        return self._stream(path, rule, behaviour, handler.response_serializer)
 
     def _requests(self, decode: Decode | None, *, is_stream: bool) -> Requests:
         return Requests(decode or bytes, is_stream=is_stream, seconds=self._request_seconds)
 
-    def _unary(
-        self, path: str, requests: Requests, answer: Callable[..., Any], encode: Encode | None
+    def _unary(self, path: str, rule: Rule | None, behaviour: Behaviour) -> Handler:
+        return grpc.stream_unary_rpc_method_handler(self._guarded(path, rule, behaviour))
+
+    def _stream(
+        self, path: str, rule: Rule | None, behaviour: Behaviour, encode: Encode | None
     ) -> Handler:
-        async def behaviour(context: Context) -> Any:  # noqa: ANN401
-            answered = await answer(await requests.of(context), context)
-            return encode(answered) if encode else answered
-
-        return grpc.stream_unary_rpc_method_handler(self._guarded(path, behaviour))
-
-    def _stream(self, path: str, behaviour: Behaviour, encode: Encode | None) -> Handler:
         return grpc.stream_stream_rpc_method_handler(
-            self._guarded(path, behaviour),
+            self._guarded(path, rule, behaviour),
             response_serializer=encode,
         )
 
-    def _guarded(self, path: str, behaviour: Behaviour) -> Callable[[object, Context], Any]:
+    def _guarded(
+        self, path: str, rule: Rule | None, behaviour: Behaviour
+    ) -> Callable[[object, Context], Any]:
         async def guarded(_: object, context: Context) -> Any:  # noqa: ANN401
             try:
                 if self._gate.is_closed:
                     await self._gate.wait()
-                return await behaviour(context)
+                call = self._door.let_in(context, rule) if rule else None
+                return await behaviour(context, call)
             except (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
                     raise
@@ -155,29 +171,35 @@ class Binder:
         return guarded
 
     def _streaming(
-        self, requests: Requests, messages: Callable[[Any, Context], AsyncIterator[Any]]
+        self, requests: Requests, messages: Callable[..., AsyncIterator[Any]]
     ) -> Behaviour:
-        """Write what an async iterator gives: gRPC's own way of that is slower."""
+        """Write what an async iterator gives, as long as its caller may have it.
 
-        async def behaviour(context: Context) -> None:
-            stream: Any = messages(await requests.of(context), context)
+        gRPC's own way of that is slower.
+        """
+
+        async def behaviour(context: Context, call: Call | None) -> None:
+            stream: Any = messages(await requests.of(context), context, call)
             async with aclosing(stream):
                 async for message in stream:
+                    if call is not None:
+                        self._door.check(call)
                     await write(context, message, seconds=self._write_seconds)
 
         return behaviour
 
 
-def _writing(requests: Requests, answer: Callable[..., Any]) -> Behaviour:
-    """Let a coroutine function write its messages by itself."""
+def _answering(requests: Requests, answer: Callable[..., Any], encode: Encode | None) -> Behaviour:
+    """Answer with what a coroutine function returns; one that streams writes by itself."""
 
-    async def behaviour(context: Context) -> Any:  # noqa: ANN401
-        return await answer(await requests.of(context), context)
+    async def behaviour(context: Context, call: Call | None) -> Any:  # noqa: ANN401
+        answered = await answer(await requests.of(context), context, call)
+        return encode(answered) if encode else answered
 
     return behaviour
 
 
-async def _unknown(_: Context) -> None:
+async def _unknown(_: Context, __: Call | None) -> None:
     raise MethodUnknown("this server has no such method")
 
 

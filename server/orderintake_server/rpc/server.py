@@ -11,6 +11,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.methods import SERVICES
 from orderintake_server.rpc.addresses import bind
 from orderintake_server.rpc.binder import Binder
@@ -19,11 +20,13 @@ from orderintake_server.rpc.health import Health
 from orderintake_server.rpc.memory import trimming
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
+    from orderintake_server.api.access import Rule
     from orderintake_server.api.methods import Method
     from orderintake_server.api.refusals import Refusals
     from orderintake_server.rpc.binder import Handler
+    from orderintake_server.rpc.door import Door
 
 NAMES = tuple(service.full_name for service in SERVICES)
 """The full names of the contract's services."""
@@ -46,6 +49,11 @@ OPTIONS = (
     ("grpc.server_handshake_timeout_ms", 10_000),  # a peer that says nothing goes
     ("grpc.max_connection_idle_ms", 600_000),  # our clients connect again by themselves
 )
+STANDARD_RULES: Mapping[str, Rule | None] = {
+    health.SERVICE_NAME: None,  # load balancers, and gRPC's own round robin, send no credentials
+    reflection.SERVICE_NAME: ANYONE_KNOWN,
+}
+"""Who may call gRPC's own services; each that is served must have its rule."""
 AGE_GRACE_SECONDS = 5.0
 """How long calls may go on when their connection is too old; after that they are ended, as
 completion streams always are. Never longer than the age itself."""
@@ -103,7 +111,7 @@ class RpcServer:
 
 @asynccontextmanager
 async def rpc_server(
-    methods: Iterable[Method], refusals: Refusals, settings: RpcSettings
+    methods: Iterable[Method], refusals: Refusals, door: Door, settings: RpcSettings
 ) -> AsyncIterator[RpcServer]:
     """Serve these methods while inside, and health and reflection.
 
@@ -111,9 +119,11 @@ async def rpc_server(
     """
     gate = ShutdownGate()
     checks = Health(*NAMES)
-    binder = Binder(refusals, gate, write_seconds=settings.subscriber_seconds)
+    binder = Binder(refusals, gate, door, write_seconds=settings.subscriber_seconds)
     server = grpc.aio.server(options=OPTIONS + _chosen(settings))
-    server.add_generic_rpc_handlers((binder.handlers(methods, _standard_services(checks)),))
+    server.add_generic_rpc_handlers(
+        (binder.handlers(methods, _standard_services(checks), STANDARD_RULES),)
+    )
     port = await bind(server.add_insecure_port, settings.listen)
     await server.start()
     await checks.report(is_serving=True)

@@ -1,0 +1,38 @@
+"""How a call's credentials tell its caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from orderintake_server.access.caller import EVERYBODY, Caller, Credential, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Credentials(NamedTuple):
+    """What a call says of its caller."""
+
+    authorization: Sequence[str]
+    """The values of all its `authorization` headers."""
+    certificate: Callable[[], str | None]
+    """Returns the URI that its connection's client certificate names, None if there is none."""
+
+
+class Callers(Protocol):
+    """Knows who may call."""
+
+    def identify(self, credentials: Credentials) -> Caller:
+        """Return who calls. Raises Unauthenticated."""
+
+
+class OpenDoor:
+    """Lets anybody do everything: for a server that only its own machine can reach."""
+
+    _ANYBODY = Caller(
+        name="anybody", credential=Credential.OPEN, roles=frozenset(Role), customer=EVERYBODY
+    )
+
+    def identify(self, _: Credentials) -> Caller:
+        """Return the caller that stands for anybody."""
+        return self._ANYBODY

@@ -1,0 +1,55 @@
+"""Lets calls in: finds who makes each, and what the method's rule allows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orderintake_server.access import Credentials
+from orderintake_server.api.access import Call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orderintake_server.access import Callers
+    from orderintake_server.api.access import Rule
+    from orderintake_server.rpc.messages import Context
+
+_CERTIFICATES = ("peer_uri", "peer_spiffe_id")
+"""What gRPC calls the names that count. Its identities mix names of all kinds: a DNS name may read
+like a URI, and a certificate without names gives its subject."""
+
+
+class Door:
+    """The one way into a method, before its request is read; and the watch over open streams."""
+
+    def __init__(self, callers: Callers, clock: Callable[[], int]) -> None:
+        """Let in whom `callers` knows; `clock` returns microseconds since 1970."""
+        self._callers = callers
+        self._clock = clock
+
+    def let_in(self, context: Context, rule: Rule) -> Call:
+        """Return the call. Raises Unauthenticated or NotAllowed."""
+        credentials = Credentials(
+            [
+                value
+                for key, value in context.invocation_metadata() or ()
+                if key == "authorization" and isinstance(value, str)
+            ],
+            lambda: _certificate(context),
+        )
+        caller = self._callers.identify(credentials)
+        return Call(caller=caller, owner=rule.admit(caller), peer=context.peer)
+
+    def check(self, call: Call) -> None:
+        """Raise Unauthenticated when the right of a call's caller has ended meanwhile."""
+        call.caller.check(self._clock())
+
+
+def _certificate(context: Context) -> str | None:
+    """Return the URI that the client's certificate names, if there is exactly one."""
+    found = context.auth_context()
+    for kind in _CERTIFICATES:
+        if kind in found:
+            names = list(found[kind])
+            return names[0].decode(errors="replace") if len(names) == 1 else None
+    return None
