@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orderintake_server.errors import StartupFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _WHAT_TO_DO = {
     errno.EADDRINUSE: "stop the program that uses it, which `ss -ltnp` names, or choose another"
@@ -20,15 +20,22 @@ _WHAT_TO_DO = {
 }
 
 
-async def bind(add: Callable[[str], int], listen: str) -> int:
-    """Give each address that `listen` names to `add`, which binds it; return the port.
+async def resolved(listen: str) -> list[str]:
+    """Return the addresses of this machine that HOST:PORT names; there is at least one.
+
+    Raises StartupFailed when it names none.
+    """
+    return await asyncio.to_thread(_resolved, listen.rpartition(":")[0], listen)
+
+
+async def bind(add: Callable[[str], int], listen: str, addresses: Sequence[str]) -> int:
+    """Give each of the addresses that `listen` names to `add`, which binds it; return the port.
 
     `add` returns the port that it bound, and raises RuntimeError when it cannot; port 0 is a free
     one, the same for all addresses. Raises StartupFailed when one of them cannot be bound.
     """
-    host, _, text = listen.rpartition(":")
-    port = int(text)
-    for address in await asyncio.to_thread(_resolved, host, listen):
+    port = int(listen.rpartition(":")[2])
+    for address in addresses:
         shown = f"[{address}]" if ":" in address else address
         try:
             port = add(f"{shown}:{port}")

@@ -13,20 +13,21 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.methods import SERVICES
-from orderintake_server.rpc.addresses import bind
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.gate import ShutdownGate
 from orderintake_server.rpc.health import Health
+from orderintake_server.rpc.listeners import Exposure, listen_on
 from orderintake_server.rpc.memory import trimming
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from orderintake_server.api.access import Rule
     from orderintake_server.api.methods import Method
     from orderintake_server.api.refusals import Refusals
     from orderintake_server.rpc.binder import Handler
     from orderintake_server.rpc.door import Door
+    from orderintake_server.rpc.tls import Certificates
 
 NAMES = tuple(service.full_name for service in SERVICES)
 """The full names of the contract's services."""
@@ -65,12 +66,14 @@ STOP_SECONDS = 2.0
 class RpcSettings:
     """Where to serve, and how long to wait for clients.
 
-    `listen` is HOST:PORT, port 0 for a free one. A subscriber has `subscriber_seconds` to take a
+    `listen` holds HOST:PORT, port 0 for a free one, or unix:PATH. A subscriber has `subscriber_seconds` to take a
     message; a connection grows `connection_seconds` old at the most (None: any age). Of more than
     `most_connections` the newest are closed at once.
     """
 
-    listen: str
+    listen: Sequence[str]
+    tls: Certificates | None
+    exposure: Exposure
     subscriber_seconds: float
     connection_seconds: float | None
     most_connections: int
@@ -80,14 +83,19 @@ class RpcServer:
     """A started server: its port, its health, and how to stop it."""
 
     def __init__(
-        self, server: grpc.aio.Server, port: int, health: Health, gate: ShutdownGate
+        self,
+        server: grpc.aio.Server,
+        addresses: tuple[str, ...],
+        health: Health,
+        gate: ShutdownGate,
     ) -> None:
         """Keep a server that has been started."""
         self._server = server
         self._health = health
         self._gate = gate
         self._is_stopping = False
-        self.port = port
+        self.addresses = addresses
+        """Where it listens: each HOST:PORT with the port that it got, or unix:PATH."""
 
     async def report_reach(self, *, is_there: bool) -> None:
         """Set health by whether the store can be reached, and so new orders accepted."""
@@ -124,10 +132,11 @@ async def rpc_server(
     server.add_generic_rpc_handlers(
         (binder.handlers(methods, _standard_services(checks), STANDARD_RULES),)
     )
-    port = await bind(server.add_insecure_port, settings.listen)
+    credentials = settings.tls.credentials if settings.tls else None
+    addresses = await listen_on(server, settings.listen, credentials, settings.exposure)
     await server.start()
     await checks.report(is_serving=True)
-    started = RpcServer(server, port, checks, gate)
+    started = RpcServer(server, addresses, checks, gate)
     try:
         async with trimming():
             yield started
