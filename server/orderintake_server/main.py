@@ -20,7 +20,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 from orderintake.work import forks
 from orderintake_server import config, handlers
-from orderintake_server.commands import COMMANDS
+from orderintake_server.commands import COMMANDS, SUMMARIES
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone
 from orderintake_server.rpc.limits import raise_file_limit
 from orderintake_server.service import running
@@ -61,7 +61,7 @@ def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     output = LogOutput(form=config.log_form(arguments))
     try:
-        settings = config.read(arguments)
+        settings = config.read(arguments, SUMMARIES)
     except StartupFailed as failed:
         _exit(output, f"orderintake-server: {failed}", 2)
     output.configure(form=settings.log_format, level=settings.log_level)

@@ -115,7 +115,13 @@ def test_help_tells_every_setting() -> None:
         assert f"[env: ORDERINTAKE_{name.upper()}]" in said
         assert setting.description
         assert setting.description in said
-        assert f"(default: {setting.default})" in said
+        assert f"(default: {_told(setting.default)})" in said
+
+
+def _told(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()  # as it is typed
+    return "none" if default in ("", None) else str(default)
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    CliPositionalArg,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field
 
 from orderintake_server import config, parts
 from orderintake_server.errors import StartupFailed, StoreError
@@ -26,76 +22,67 @@ if TYPE_CHECKING:
     from orderintake_server.store.audit import Finding
 
 
-class _Command(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix="ORDERINTAKE_", extra="ignore", cli_show_env_vars=True
-    )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read no variable without our prefix: FROM and TO belong to whoever set them."""
-        return init_settings, config.PrefixedVariables(settings_cls)
+_DATA: Any = Field(default=Path("data"), description="directory of the store")
+_STORE: Any = Field(description="the database that is the store", repr=False)
 
 
-_Asked = TypeVar("_Asked", bound=_Command)
+class Audit(config.Sourced):
+    """Check every rule of a store, and name the broken ones.
 
-
-class Audit(_Command):
-    """Check every rule of a store and name the broken ones; servers may be using the store.
-
-    Exit code 0: every rule holds; 1: a rule is broken; 2: there is no store to check.
+    Servers may be using it. Exit code 0: every rule holds; 1: a rule is broken;
+    2: there is no store to check.
     """
 
-    data: config.Directory = Field(default=Path("data"), description="directory of the store")
+    data: config.Directory = _DATA
     store: config.Database = Field(
-        default="", description="or its database: postgresql://…", repr=False
+        default="", description="or the database that is the store", repr=False
     )
 
 
-class Backup(_Command):
-    """Copy the store in a directory to a new file TO; its server may be using it.
+class Backup(config.Sourced):
+    """Copy the store in a directory to a new file.
 
-    The copy is complete and on the disk when the command ends. To restore it, put it into an empty
-    directory as orders.db. A database is backed up by its own tools, such as pg_dump.
+    Its server may be using it. The copy is complete and on the disk when the
+    command ends. To restore it, put it into an empty directory as orders.db.
+    A database is backed up by its own tools, such as pg_dump.
     """
 
-    target: CliPositionalArg[config.File] = Field(alias="to", description="file to make")
-    data: config.Directory = Field(default=Path("data"), description="directory of the store")
+    target: Annotated[config.File, config.POSITIONAL] = Field(
+        alias="to", description="file to make"
+    )
+    data: config.Directory = _DATA
 
 
-class Migrate(_Command):
-    """Make the store in a database, or bring it up to date; servers may be using it."""
+class Migrate(config.Sourced):
+    """Make the store in a database, or bring it up to date.
 
-    store: config.Database = Field(description="the database: postgresql://…", repr=False)
-
-
-class Copy(_Command):
-    """Copy a store to a target where there is none yet; no server may use the store meanwhile.
-
-    Order ids, cursors and request_ids stay the same: clients can go on using them.
+    Servers may be using it.
     """
 
-    model_config = SettingsConfigDict(cli_show_env_vars=False)
-
-    source: config.AnyStore = Field(
-        alias="from", description="directory or postgresql://… [env: ORDERINTAKE_FROM]", repr=False
-    )
-    target: config.AnyStore = Field(
-        alias="to", description="directory or postgresql://… [env: ORDERINTAKE_TO]", repr=False
-    )
+    store: config.Database = _STORE
 
 
-class Servers(_Command):
-    """List the servers that use a store: what each has in process, how long its lease lasts."""
+class Copy(config.Sourced):
+    """Copy a store from a directory into a database, or back.
 
-    store: config.Database = Field(description="the database: postgresql://…", repr=False)
+    There must be no store at the target yet, and no server may use either
+    meanwhile. Order ids, cursors and request_ids stay the same: clients can go
+    on using them.
+    """
+
+    source: config.AnyStore = Field(alias="from", description="store to copy", repr=False)
+    target: config.AnyStore = Field(alias="to", description="where to copy it", repr=False)
+
+
+class Servers(config.Sourced):
+    """List the servers that use a database, alive or not.
+
+    A server is alive while its heartbeats come. One that is silent for longer
+    than its lease is dead or frozen: another server takes over the orders that
+    it had in process, within seconds, and then it is not listed any more.
+    """
+
+    store: config.Database = _STORE
 
 
 def _audit(settings: Audit) -> int:
@@ -165,34 +152,47 @@ def _lease(seconds: float) -> str:
     return f"its lease lasts {seconds:.0f} s more"
 
 
-def _run(name: str, kind: type[_Asked], run: Callable[[_Asked], int], arguments: list[str]) -> int:
-    """Read the command's settings and run it; return its exit code, 2 when it cannot run."""
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: what it is told, and what it does."""
 
-    class Named(kind):  # type: ignore[valid-type, misc] # a class of settings, chosen at run time
-        __doc__ = kind.__doc__
-        model_config = SettingsConfigDict(cli_prog_name=f"orderintake-server {name}")
+    settings: type[config.Sourced]
+    run: Callable[[Any], int]
+    """Takes the settings, which are of that type, and returns the exit code."""
 
-    try:
-        with config.plain_errors():
-            asked = Named(_cli_parse_args=arguments)
-        return run(asked)
-    except ValidationError as error:
-        why = config.explained(error)
-    except (StartupFailed, StoreError) as error:
-        why = str(error)
-    print(f"orderintake-server {name}: {why}", file=sys.stderr)  # noqa: T201
-    return 2
+    @property
+    def summary(self) -> str:
+        """What it is for, in a line."""
+        return (self.settings.__doc__ or "").partition("\n")[0]
+
+    def __call__(self, name: str, arguments: list[str]) -> int:
+        """Read the arguments and do it; return the exit code, 2 when it cannot be done."""
+        for variable, nearest in config.unknown_variables().items():
+            if nearest:
+                _complain(f"{variable} sets nothing; did you mean {nearest}?")
+        try:
+            return self.run(config.read_for(self.settings, name, arguments))
+        except (StartupFailed, StoreError) as error:
+            _complain(f"{config.PROGRAM} {name}: {error}")
+            return 2
+
+
+def _complain(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201 - a command's errors
 
 
 def _print(text: str) -> None:
     print(text)  # noqa: T201 - the command's output
 
 
-COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "audit": lambda arguments: _run("audit", Audit, _audit, arguments),
-    "backup": lambda arguments: _run("backup", Backup, _backup, arguments),
-    "migrate": lambda arguments: _run("migrate", Migrate, _migrate, arguments),
-    "copy": lambda arguments: _run("copy", Copy, _copy, arguments),
-    "servers": lambda arguments: _run("servers", Servers, _servers, arguments),
+_COMMANDS = {
+    "audit": Command(Audit, _audit),
+    "backup": Command(Backup, _backup),
+    "migrate": Command(Migrate, _migrate),
+    "copy": Command(Copy, _copy),
+    "servers": Command(Servers, _servers),
 }
+COMMANDS = {name: partial(command, name) for name, command in _COMMANDS.items()}
 """Each takes its command line arguments and returns the exit code."""
+SUMMARIES = {name: command.summary for name, command in _COMMANDS.items()}
+"""What each command is for, in a line."""

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
-import sys
-from contextlib import contextmanager, redirect_stderr
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from orderintake_server.config.settings import PREFIX, Settings
-from orderintake_server.config.values import may_be_secret, path, without_secrets
+from orderintake_server.config.command_line import (
+    did_you_mean,
+    given,
+    given_as,
+    known_as,
+)
+from orderintake_server.config.settings import Settings
+from orderintake_server.config.sources import PREFIX, Sourced
+from orderintake_server.config.values import may_be_secret, path
 from orderintake_server.errors import StartupFailed
-from orderintake_server.texts import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
-def read(arguments: list[str]) -> Settings:
+PROGRAM = "orderintake-server"
+_S = TypeVar("_S", bound=Sourced)
+
+
+def read(arguments: list[str], commands: Mapping[str, str] | None = None) -> Settings:
     """Read the settings for these command line arguments.
 
-    Raises StartupFailed, which names every bad setting; SystemExit for --help and for bad usage.
+    `commands` are those that --help tells of. Raises StartupFailed, which names every bad setting;
+    SystemExit for --help and for bad usage.
     """
-    _refuse_line_feeds(arguments)
+    texts = given(Settings, arguments, program=PROGRAM, commands=commands)
     file = _config_path(arguments)
 
     class SettingsOfFile(Settings, toml_file=file):
@@ -35,20 +45,22 @@ def read(arguments: list[str]) -> Settings:
     try:
         if file is not None and not file.is_file():
             raise StartupFailed(f"config: there is no file {file}")
-        with plain_errors():
-            return SettingsOfFile(_cli_parse_args=arguments)
-    except ValidationError as error:
-        raise StartupFailed(explained(error)) from None
+        return _checked(SettingsOfFile, texts)
     except (OSError, ValueError) as error:  # the file cannot be read, or is not TOML
         raise StartupFailed(f"config: {file}: {error}") from None
 
 
-def _refuse_line_feeds(arguments: list[str]) -> None:
-    """Refuse --flag=value with a line feed: the parser would read the value only as far as that."""
-    for argument in arguments:
-        if argument.startswith("--") and "\n" in argument:
-            name = argument.partition("=")[0].removeprefix("--").replace("-", "_")
-            raise StartupFailed(f"{escaped(name)}: must be without control characters")
+def read_for(settings: type[_S], command: str, arguments: list[str]) -> _S:
+    """Read the settings of another command than the server's; raises what `read` does."""
+    return _checked(settings, given(settings, arguments, program=f"{PROGRAM} {command}"))
+
+
+def _checked(settings: type[_S], texts: dict[str, str]) -> _S:
+    values: dict[str, Any] = texts  # of all types in the end: pydantic reads them
+    try:
+        return settings(**values)
+    except ValidationError as error:
+        raise StartupFailed(_explained(error, settings)) from None
 
 
 def log_form(arguments: list[str]) -> str:
@@ -77,26 +89,20 @@ def _early(arguments: list[str], name: str) -> str | None:
     return text
 
 
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Keep passwords out of what the parser of the command line writes to standard error."""
-    written = io.StringIO()
-    try:
-        with redirect_stderr(written):
-            yield
-    finally:
-        sys.stderr.write(without_secrets(written.getvalue()))
-
-
-def explained(error: ValidationError) -> str:
+def _explained(error: ValidationError, settings: type[Sourced]) -> str:
     """Return a text that names every bad setting and what is wrong with it."""
+    fields = {known_as(name, field): field for name, field in settings.model_fields.items()}
     return "; ".join(
-        f"{'.'.join(map(str, bad['loc']))}: {bad['msg']}{_shown(bad['loc'], bad['input'])}"
+        f"{'.'.join(map(str, bad['loc']))}: {bad['msg']}{_hint(bad, fields)}"
         for bad in error.errors()
     )
 
 
-def _shown(place: tuple[int | str, ...], value: object) -> str:
-    """Show a bad value, unless there may be a password in it."""
-    is_secret = {"store", "from", "to"} & set(place) or may_be_secret(str(value))
-    return "" if is_secret else f" (it is {value!r})"
+def _hint(bad: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
+    """Show a bad value, unless there may be a password in it; tell how to give a missing one."""
+    name, value = ".".join(map(str, bad["loc"])), bad["input"]
+    if bad["type"] == "missing":
+        return f" ({given_as(name, fields[name])} or {PREFIX}{name.upper()})"
+    is_secret = name in {"store", "from", "to"} or may_be_secret(str(value))
+    shown = "" if is_secret else f" (it is {value!r})"
+    return shown + (did_you_mean(name, fields) if name not in fields else "")

@@ -1,12 +1,13 @@
-"""The kinds of values that settings have: addresses, databases, paths; and which to show nobody."""
+"""The kinds of values that settings have, each with its word in --help; which to show nobody."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from orderintake_server.texts import is_printable
 
@@ -60,16 +61,42 @@ def _any_store(text: str) -> str:
     return text if _DATABASE.match(text) else str(path(text))
 
 
-Listen = Annotated[str, AfterValidator(_listen)]
-"""HOST:PORT."""
-Database = Annotated[str, AfterValidator(_database)]
+@dataclass(frozen=True, slots=True)
+class Word:
+    """The word that stands in --help for a value: its unit, or its form."""
+
+    text: str
+
+
+POSITIONAL = "positional"
+"""Marks the type of an argument that is given by its place, without a flag."""
+
+Listen = Annotated[str, Word("HOST:PORT"), AfterValidator(_listen)]
+"""Where to serve."""
+Database = Annotated[str, Word("POSTGRESQL://…"), AfterValidator(_database)]
 """The address of a PostgreSQL database, or the empty text."""
-Directory = Annotated[Path, BeforeValidator(_directory)]
+Directory = Annotated[Path, Word("DIRECTORY"), BeforeValidator(_directory)]
 """The path of a directory, with ~ replaced."""
-File = Annotated[Path, BeforeValidator(path)]
+File = Annotated[Path, Word("FILE"), BeforeValidator(path)]
 """The path of a file, with ~ replaced."""
-AnyStore = Annotated[str, AfterValidator(_any_store)]
+AnyStore = Annotated[str, Word("DIRECTORY|POSTGRESQL://…"), AfterValidator(_any_store)]
 """The address of a database, or the path of a directory."""
+Seconds = Annotated[float, Word("SECONDS"), Field(allow_inf_nan=False)]
+"""A length of time; how long it may be, its setting says."""
+Callable = Annotated[str, Word("PACKAGE.MODULE:NAME")]
+"""Where in the shop's code something stands that can be called."""
+Count = Annotated[int, Word("COUNT")]
+"""How many."""
+Orders = Annotated[int, Word("ORDERS")]
+"""How many orders."""
+Rate = Annotated[float, Word("ORDERS/SECOND"), Field(allow_inf_nan=False)]
+"""How many orders a second."""
+Share = Annotated[float, Word("SHARE")]
+"""A part of a whole, which is 1."""
+Factor = Annotated[float, Word("FACTOR")]
+"""By how much something grows."""
+Switch = Annotated[bool, Word("true|false")]
+"""Whether something is on."""
 
 
 def may_be_secret(text: str) -> bool:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from typing import TYPE_CHECKING
 
-from pydantic_settings import EnvSettingsSource
-
-from orderintake_server.config.settings import PREFIX, Settings
+from orderintake_server.config.command_line import nearest
+from orderintake_server.config.settings import Settings
+from orderintake_server.config.sources import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from pydantic_settings import BaseSettings
 
 _OTHERS = {"SERVER", "FROM", "TO", "TEST_GATE"}
 """Variables of the client, of the command copy, and of the handlers that are only for tests."""
@@ -34,24 +31,5 @@ def unknown_variables(environment: Mapping[str, str] = os.environ) -> dict[str, 
 
 
 def _nearest(name: str, known: set[str]) -> str | None:
-    found = difflib.get_close_matches(name, sorted(known), n=1)
-    return PREFIX + found[0] if found else None
-
-
-class PrefixedVariables(EnvSettingsSource):
-    """Reads variables with our prefix only, also those of fields that have an alias.
-
-    An empty variable is as none.
-    """
-
-    def __init__(self, settings: type[BaseSettings]) -> None:
-        """Read the fields of these settings."""
-        super().__init__(settings, env_prefix="", env_ignore_empty=True)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        prefix = PREFIX.lower()
-        return {
-            name.lower().removeprefix(prefix): value
-            for name, value in super()._load_env_vars().items()
-            if name.lower().startswith(prefix)
-        }
+    found = nearest(name, known)
+    return PREFIX + found if found else None
