@@ -140,8 +140,8 @@ async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
     async with running(settings, shop=shop) as service:
         output.configure(form=settings.log_format, level=settings.log_level)  # whatever a handler's
         # module has set when it was loaded
-        host = settings.listen.rpartition(":")[0]
-        log.info("listening", address=f"{host}:{service.port}")
+        for address in service.addresses:
+            log.info("listening", address=address)
         await signals.wait()
         stop_begins()
         await service.note_stop()

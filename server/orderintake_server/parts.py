@@ -22,8 +22,11 @@ from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking
 from orderintake_server.errors import StartupFailed
 from orderintake_server.handlers import CallPolicy
+from orderintake_server.rpc import tls
 from orderintake_server.rpc.limits import most_connections
+from orderintake_server.rpc.listeners import Exposure
 from orderintake_server.rpc.server import RpcSettings
+from orderintake_server.rpc.tls import CertificateRefused, Certificates, TlsFiles
 from orderintake_server.store.base import Policy
 
 if TYPE_CHECKING:
@@ -155,13 +158,45 @@ def call_policy(settings: Settings, shop: Shop) -> CallPolicy:
 
 
 def rpc_settings(settings: Settings) -> RpcSettings:
-    """Return where to serve, and how long to wait for clients."""
+    """Return where to serve, and how long to wait for clients.
+
+    Raises StartupFailed when the certificate cannot be used.
+    """
     return RpcSettings(
         listen=settings.listen,
+        tls=certificates(settings),
+        exposure=Exposure(
+            is_encrypted=settings.tls_cert is not None,
+            knows_callers=knows_callers(settings),
+            is_accepted=settings.insecure,
+        ),
         subscriber_seconds=settings.subscriber_timeout,
         connection_seconds=settings.max_connection_age or None,
         most_connections=most_connections(settings.workers),
     )
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """Return the files of the certificate, None when the server has none."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return TlsFiles(cert=settings.tls_cert, key=settings.tls_key, client_ca=settings.tls_client_ca)
+
+
+def certificates(settings: Settings) -> Certificates | None:
+    """Return the server's certificate. Raises StartupFailed when it cannot be used."""
+    files = tls_files(settings)
+    if files is None:
+        return None
+    try:
+        return Certificates(tls.read(files), wants_clients=files.client_ca is not None)
+    except CertificateRefused as refused:
+        raise StartupFailed(f"the certificate cannot be used: {refused}") from refused
+
+
+def knows_callers(_: Settings) -> bool:
+    """Tell whether the server knows who may call."""
+    return False
 
 
 def callers(_: Settings) -> Callers:

@@ -46,9 +46,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A running service: its port, and what to call after its clock was turned by hand."""
+    """A running service: where it serves, and what to call after its clock was turned by hand."""
 
-    port: int
+    addresses: tuple[str, ...]
+    """HOST:PORT with the port that was bound, or unix:/PATH; in the order of the settings."""
     look_at_clock: Callable[[], None]
     note_stop: Callable[[], Awaitable[None]]
     """Notes in the store that an operator stops the service: its end is no order's crash."""
@@ -141,10 +142,12 @@ class Service:
         except (TimeoutError, StoreError) as error:
             log.warning("the stop could not be noted in the store", error=str(error))
 
-    def at(self, port: int) -> Running:
-        """Return what is told of this service, which serves on `port`."""
+    def at(self, addresses: tuple[str, ...]) -> Running:
+        """Return what is told of this service, which serves at these addresses."""
         return Running(
-            port=port, look_at_clock=self.committer.look_at_clock, note_stop=self.note_stop
+            addresses=addresses,
+            look_at_clock=self.committer.look_at_clock,
+            note_stop=self.note_stop,
         )
 
     async def drain(self, seconds: float) -> None:
@@ -190,8 +193,8 @@ async def running(
                 service.start(tasks)
                 service.committer.on_reach = _health_reporter(server, tasks)
                 try:
-                    with forks.belongs(None if settings.store else settings.data, server.port):
-                        yield service.at(server.port)
+                    with forks.belongs(None if settings.store else settings.data, server.listens):
+                        yield service.at(server.addresses)
                 finally:
                     service.intake.refuse_orders()
                     await server.announce_stop()

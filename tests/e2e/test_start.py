@@ -121,6 +121,8 @@ def test_help_tells_every_setting() -> None:
 def _told(default: object) -> str:
     if isinstance(default, bool):
         return str(default).lower()  # as it is typed
+    if isinstance(default, tuple):
+        return ", ".join(default)
     return "none" if default in ("", None) else str(default)
 
 

@@ -51,7 +51,7 @@ async def listening(
 ) -> AsyncIterator[tuple[str, Stub]]:
     """Run a server as `serving` does; give its address too."""
     chosen = Settings(
-        listen="127.0.0.1:0",
+        listen=("127.0.0.1:0",),
         data=data,
         workers=workers,
         max_attempts=max_attempts,
@@ -59,9 +59,9 @@ async def listening(
     )
     async with (
         running(chosen, shop=Shop(handler=handler)) as service,
-        grpc.aio.insecure_channel(f"127.0.0.1:{service.port}") as channel,
+        grpc.aio.insecure_channel(service.addresses[0]) as channel,
     ):
-        yield f"127.0.0.1:{service.port}", api_grpc.OrderIntakeServiceStub(channel)
+        yield service.addresses[0], api_grpc.OrderIntakeServiceStub(channel)
 
 
 async def completions(stub: Stub, count: int, *, after: str = "") -> list[order_pb2.Completion]:

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.rpc.addresses import bind
+from orderintake_server.rpc.addresses import bind, resolved
 
 
 class Port:
@@ -39,6 +39,10 @@ def port() -> Iterator[Port]:
         each.close()
 
 
+async def _bind(port: Port, listen: str) -> int:
+    return await bind(port.add, listen, await resolved(listen))
+
+
 def _names(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """Let every name mean these addresses."""
     found = [(0, 0, 0, "", (address, 0)) for address in addresses]
@@ -49,7 +53,7 @@ async def test_each_address_of_a_name_is_bound_on_the_same_port(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _names(monkeypatch, "127.0.0.1", "127.0.0.2", "127.0.0.1")
-    number = await bind(port.add, "shop:0")
+    number = await _bind(port, "shop:0")
     assert port.bound == ["127.0.0.1", "127.0.0.2"]
     assert {each.getsockname()[1] for each in port.sockets} == {number}
 
@@ -61,7 +65,7 @@ async def test_an_address_of_a_name_that_is_taken_is_told_with_what_to_do(
         number = other.getsockname()[1]
         _names(monkeypatch, "127.0.0.1", "127.0.0.2")
         with pytest.raises(StartupFailed) as failed:
-            await bind(port.add, f"shop:{number}")
+            await _bind(port, f"shop:{number}")
     said = str(failed.value)
     assert said.startswith(f"cannot listen on shop:{number}: 127.0.0.2:{number}: ")
     assert "Address already in use; stop the program that uses it" in said
@@ -72,18 +76,18 @@ async def test_an_address_that_this_machine_does_not_have_is_left_out(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _names(monkeypatch, "127.0.0.1", "198.51.100.1")
-    await bind(port.add, "shop:0")
+    await _bind(port, "shop:0")
     assert port.bound == ["127.0.0.1"]
     _names(monkeypatch, "198.51.100.1")
     with pytest.raises(StartupFailed, match=r"198\.51\.100\.1 is no address of this machine"):
-        await bind(port.add, "shop:0")
+        await _bind(port, "shop:0")
 
 
 async def test_a_name_that_nobody_knows_is_told(port: Port) -> None:
     with pytest.raises(StartupFailed, match=r"cannot listen on no\.such\.host\.invalid:1: "):
-        await bind(port.add, "no.such.host.invalid:1")
+        await _bind(port, "no.such.host.invalid:1")
 
 
 async def test_numbers_are_bound_as_they_are(port: Port) -> None:
-    await bind(port.add, "127.0.0.1:0")
+    await _bind(port, "127.0.0.1:0")
     assert port.bound == ["127.0.0.1"]

@@ -60,9 +60,9 @@ def test_help_tells_the_unit_or_form_of_every_value(capsys: pytest.CaptureFixtur
     words = dict(line.split() for line in lines if line.startswith("  --") and " " in line.strip())
     assert len(words) == len(Settings.model_fields)
     assert {flag for flag, word in words.items() if word == "TEXT"} == {"--replica"}
-    assert words["--listen"] == "HOST:PORT"
+    assert words["--listen"] == "HOST:PORT|unix:/PATH"
     assert words["--drain-timeout"] == "SECONDS"
-    assert words["--notify"] == "true|false"
+    assert words["--notify"] == "[true|false]"
     assert words["--log-format"] == "text|json"
 
 

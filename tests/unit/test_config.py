@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 
 EACH: dict[str, tuple[str, Any]] = {
-    "listen": ("0.0.0.0:0", "0.0.0.0:0"),
+    "listen": ("0.0.0.0:0", ("0.0.0.0:0",)),
     "data": ("/var/lib/orders", Path("/var/lib/orders")),
     "store": ("postgresql://127.0.0.1/shop", "postgresql://127.0.0.1/shop"),
     "replica": ("north-1", "north-1"),
@@ -52,15 +52,41 @@ EACH: dict[str, tuple[str, Any]] = {
     "request_id_retention": ("86400", 86400.0),
     "subscriber_timeout": ("0.5", 0.5),
     "max_connection_age": ("3600", 3600.0),
+    "insecure": ("true", True),
     "drain_timeout": ("2.5", 2.5),
     "log_format": ("json", "json"),
     "log_level": ("error", "error"),
 }
 
 
+TOGETHER = ("tls_cert", "tls_key", "tls_client_ca")
+"""Settings of which none can be given alone."""
+
+
+def test_a_certificate_its_key_and_an_authority_are_given_together() -> None:
+    files = [f"--{name.replace('_', '-')}=/tls/{name}" for name in TOGETHER]
+    settings = read(files)
+    assert [getattr(settings, name) for name in TOGETHER] == [Path("/tls", n) for n in TOGETHER]
+    assert "tls_cert and tls_key belong together" in refusal(files[0])
+    assert "tls_cert and tls_key belong together" in refusal(files[1], files[2])
+    assert "tls_client_ca needs tls_cert" in refusal(files[2])
+
+
+def test_several_addresses_can_be_listened_on(variables: pytest.MonkeyPatch) -> None:
+    both = ("127.0.0.1:1", "unix:/run/orders.sock")
+    assert read([f"--listen={both[0]}", "--listen", both[1]]).listen == both
+    variables.setenv("ORDERINTAKE_LISTEN", ", ".join(both))
+    assert read([]).listen == both
+    assert refusal("--listen=127.0.0.1:1,nowhere").startswith("listen: ")
+
+
+def test_a_switch_is_put_on_by_its_flag_alone() -> None:
+    assert read(["--insecure", "--workers=1"]).insecure
+
+
 def test_without_anything_there_are_defaults() -> None:
     assert read([]).model_dump() == {
-        "listen": "127.0.0.1:50051",
+        "listen": ("127.0.0.1:50051",),
         "data": Path("data"),
         "store": "",
         "replica": "",
@@ -88,12 +114,16 @@ def test_without_anything_there_are_defaults() -> None:
         "request_id_retention": 0.0,
         "subscriber_timeout": 60.0,
         "max_connection_age": 0.0,
+        "tls_cert": None,
+        "tls_key": None,
+        "tls_client_ca": None,
+        "insecure": False,
         "drain_timeout": 20.0,
         "log_format": "text",
         "log_level": "info",
         "config": None,
     }
-    assert {*EACH, "config"} == set(Settings.model_fields)
+    assert {*EACH, *TOGETHER, "config"} == set(Settings.model_fields)
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -219,7 +249,15 @@ LIMITS: dict[str, tuple[list[str], list[str]]] = {
     "log-format": (["text", "json"], ["xml", "", "JSON"]),
     "log-level": (["debug", "info", "warning", "error"], ["critical", "", "INFO"]),
     "listen": (
-        ["localhost:0", "127.0.0.1:65535", "[::1]:50051", "[::]:1", "orders.example:443", "*:1"],
+        [
+            "localhost:0",
+            "127.0.0.1:65535",
+            "[::1]:50051",
+            "[::]:1",
+            "orders.example:443",
+            "*:1",
+            "unix:/run/orders.sock",
+        ],
         [
             "",
             "localhost",
@@ -229,6 +267,8 @@ LIMITS: dict[str, tuple[list[str], list[str]]] = {
             "localhost:-1",
             "::1:50051",
             "unix:1",
+            "unix:orders.sock",
+            "unix:/" + 107 * "x",
             "UNIX:1",
             "unix-abstract:1",
             "vsock:1",
@@ -244,7 +284,8 @@ BAD = [(name, text) for name, (_, bad) in LIMITS.items() for text in bad]
 
 @pytest.mark.parametrize(("name", "text"), GOOD)
 def test_a_value_within_the_limits_is_taken(name: str, text: str) -> None:
-    assert str(getattr(read([f"--{name}", text]), name.replace("-", "_"))).startswith(text)
+    value = getattr(read([f"--{name}", text]), name.replace("-", "_"))
+    assert str(value[0] if isinstance(value, tuple) else value).startswith(text)
 
 
 @pytest.mark.parametrize(("name", "text"), BAD)

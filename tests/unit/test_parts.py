@@ -15,6 +15,7 @@ from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking, Tier
 from orderintake_server.handlers import CallPolicy, Shop
 from orderintake_server.rpc.limits import most_connections
+from orderintake_server.rpc.listeners import Exposure
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, OverCapacity
@@ -40,7 +41,7 @@ def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:
     settings = Settings(
         workers=3, max_attempts=2, retry_delay=0.5, retry_factor=3, retry_delay_limit=9,
         attempt_timeout=4, stuck_attempts=5, exception_text=True,
-        listen="[::1]:5", subscriber_timeout=7, max_connection_age=8,
+        listen=("[::1]:5",), insecure=True, subscriber_timeout=7, max_connection_age=8,
     )  # fmt: skip
     assert parts.work_policy(settings) == WorkPolicy(
         workers=3,
@@ -50,7 +51,9 @@ def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:
         name="kitchen:prepare", slots=3, stuck=5, attempt_seconds=4, tells_text=True
     )
     assert parts.rpc_settings(settings) == RpcSettings(
-        listen="[::1]:5",
+        listen=("[::1]:5",),
+        tls=None,
+        exposure=Exposure(is_encrypted=False, knows_callers=False, is_accepted=True),
         subscriber_seconds=7,
         connection_seconds=8,
         most_connections=most_connections(3),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -32,8 +32,8 @@ class Belongings:
 
     directory: Path | None = None
     """All files in it: the database, its log, the lock."""
-    port: int = 0
-    """The port listened on, and so that of each connection of a caller."""
+    listens: frozenset[int | str] = frozenset()
+    """The ports and socket paths listened on, and so those of each connection of a caller."""
     peers: set[object] = field(default_factory=set)
     """The addresses of the database's servers."""
     loop: asyncio.AbstractEventLoop | None = None
@@ -63,14 +63,14 @@ def let_children_end() -> None:
 
 
 @contextmanager
-def belongs(directory: Path | None, port: int) -> Iterator[None]:
-    """Keep what is in the directory and on the port from children, while inside."""
-    _ours.directory, _ours.port = directory, port
+def belongs(directory: Path | None, listens: Iterable[int | str]) -> Iterator[None]:
+    """Keep from children what is in the directory, or on these ports and sockets, while inside."""
+    _ours.directory, _ours.listens = directory, frozenset(listens)
     _ours.loop = asyncio.get_running_loop()
     try:
         yield
     finally:
-        _ours.directory, _ours.port, _ours.loop = None, 0, None
+        _ours.directory, _ours.listens, _ours.loop = None, frozenset(), None
 
 
 def note_peer(address: object) -> None:
@@ -165,7 +165,7 @@ def _is_our_socket(descriptor: int) -> bool:
     found = socket.socket(fileno=descriptor)
     try:
         own = found.getsockname()
-        if isinstance(own, tuple) and _ours.port and own[1] == _ours.port:
+        if (own[1] if isinstance(own, tuple) else own) in _ours.listens:
             return True
         return found.getpeername() in _ours.peers
     finally:

@@ -11,7 +11,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from orderintake_server.config.sources import PREFIX, Sourced
-from orderintake_server.config.values import POSITIONAL, Word, without_secrets
+from orderintake_server.config.values import POSITIONAL, REPEATED, Word, without_secrets
 from orderintake_server.texts import escaped
 
 if TYPE_CHECKING:
@@ -134,7 +134,12 @@ def _add(group: argparse._ActionsContainer, name: str, field: FieldInfo) -> None
         group.add_argument(known, metavar=word, help=_help(known, field), nargs="?")
     else:
         flag = given_as(known, field)
-        group.add_argument(flag, dest=known, metavar=word, help=_help(known, field))
+        how: dict[str, Any] = {}
+        if REPEATED in field.metadata:
+            how = {"action": "append"}
+        elif field.annotation is bool:
+            how = {"nargs": "?", "const": "true"}  # the flag alone switches it on
+        group.add_argument(flag, dest=known, metavar=word, help=_help(known, field), **how)
 
 
 def _is_positional(field: FieldInfo) -> bool:
@@ -154,6 +159,8 @@ def _help(known: str, field: FieldInfo) -> str:
 def _shown(default: Any) -> str:  # noqa: ANN401 - of any type
     if isinstance(default, bool):
         return str(default).lower()
+    if isinstance(default, tuple):
+        return ", ".join(map(str, default))
     return "none" if default in ("", None) else str(default)
 
 

@@ -92,15 +92,17 @@ def _early(arguments: list[str], name: str) -> str | None:
 def _explained(error: ValidationError, settings: type[Sourced]) -> str:
     """Return a text that names every bad setting and what is wrong with it."""
     fields = {known_as(name, field): field for name, field in settings.model_fields.items()}
-    return "; ".join(
-        f"{'.'.join(map(str, bad['loc']))}: {bad['msg']}{_hint(bad, fields)}"
-        for bad in error.errors()
-    )
+    return "; ".join(f"{_name(bad)}: {bad['msg']}{_hint(bad, fields)}" for bad in error.errors())
+
+
+def _name(bad: ErrorDetails) -> str:
+    """Return the name of a bad setting, whichever of its values is bad."""
+    return ".".join(part for part in bad["loc"] if isinstance(part, str))
 
 
 def _hint(bad: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
     """Show a bad value, unless there may be a password in it; tell how to give a missing one."""
-    name, value = ".".join(map(str, bad["loc"])), bad["input"]
+    name, value = _name(bad), bad["input"]
     if bad["type"] == "missing":
         return f" ({given_as(name, fields[name])} or {PREFIX}{name.upper()})"
     is_secret = name in {"store", "from", "to"} or may_be_secret(str(value))

@@ -32,8 +32,9 @@ class _Place(Sourced):
     """Where it serves, and where orders are stored."""
 
     listen: Listen = Field(
-        default="127.0.0.1:50051",
-        description="where to serve; port 0 means a free port, which the log names",
+        default=("127.0.0.1:50051",),
+        description="where to serve; port 0 means a free port, which the log names; may be given "
+        "more than once, and hold several with commas between them",
     )
     data: Directory = Field(
         default=Path("data"),
@@ -216,6 +217,27 @@ class _Connections(Sourced):
     )
 
 
+class _Trust(Sourced):
+    """Who may reach it, and how."""
+
+    tls_cert: Annotated[File | None, Word("FILE")] = Field(
+        default=None,
+        description="PEM file of the certificate, with its chain: TCP connections must use TLS; "
+        "it is read again when it changes, as the two below are",
+    )
+    tls_key: Annotated[File | None, Word("FILE")] = Field(
+        default=None, description="PEM file of the certificate's private key, without a password"
+    )
+    tls_client_ca: Annotated[File | None, Word("FILE")] = Field(
+        default=None,
+        description="PEM file of an authority: clients over TCP must show a certificate of its",
+    )
+    insecure: Switch = Field(
+        default=False,
+        description="whether other machines may reach it without TLS, or without being known",
+    )
+
+
 class _Process(Sourced):
     """The process, its log and its file of settings."""
 
@@ -237,7 +259,7 @@ class _Process(Sourced):
 
 
 class Settings(  # in the order in which --help tells them
-    _Place, _Sharing, _Work, _Waiting, _Attempts, _Retention, _Connections, _Process
+    _Place, _Sharing, _Work, _Waiting, _Attempts, _Retention, _Connections, _Trust, _Process
 ):
     """Durable, VIP-first order intake over gRPC: serves until SIGTERM or Ctrl-C.
 
@@ -251,4 +273,12 @@ class Settings(  # in the order in which --help tells them
     def _check_retention(self) -> Self:
         if 0 < self.request_id_retention < self.retention:
             raise ValueError("request_id_retention must be 0 or no shorter than retention")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key belong together: give both or neither")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key")
         return self

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from orderintake_server.texts import is_printable
 
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+):(\d{1,5})")
 _LAST_PORT = 65_535
+_SOCKET = "unix:/"
+"""How the absolute path of a Unix socket begins; one that is relative would follow the process."""
+_LONGEST_SOCKET = 106
+"""Systems keep 108 bytes for the path of a socket, with a zero at its end; the / is not counted."""
 _SCHEMES = {"dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"}
 """What gRPC takes for the beginning of an address of another kind, and not for a host."""
 
@@ -23,10 +28,25 @@ _SECRET = re.compile(
 """What may hold a password: an address with a scheme, user:password@host, password=…"""
 
 
+def _several(value: object) -> object:
+    """Take one text, or several, each of which may hold several with commas between them."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
+        return value
+    return tuple(one.strip() for text in texts for one in text.split(","))
+
+
 def _listen(text: str) -> str:
+    if text.startswith(_SOCKET):
+        path(text.removeprefix(_SOCKET))
+        if len(text.removeprefix(_SOCKET).encode()) > _LONGEST_SOCKET:
+            raise ValueError(f"must be a path of at most {_LONGEST_SOCKET} bytes after unix:")
+        return text
     match = _LISTEN.fullmatch(text)
     if match is None or int(match[2]) > _LAST_PORT or match[1].lower() in _SCHEMES:
-        raise ValueError("must be HOST:PORT, with [ ] around an IPv6 host, and a port up to 65535")
+        raise ValueError(
+            "must be HOST:PORT, with [ ] around an IPv6 host, and a port up to 65535; or unix:/PATH"
+        )
     return text
 
 
@@ -71,8 +91,18 @@ class Word:
 POSITIONAL = "positional"
 """Marks the type of an argument that is given by its place, without a flag."""
 
-Listen = Annotated[str, Word("HOST:PORT"), AfterValidator(_listen)]
-"""Where to serve."""
+REPEATED = "repeated"
+"""Marks the type of a setting whose flag may be given more than once."""
+
+Listen = Annotated[
+    tuple[Annotated[str, AfterValidator(_listen)], ...],
+    Word("HOST:PORT|unix:/PATH"),
+    REPEATED,
+    NoDecode,
+    BeforeValidator(_several),
+    Field(min_length=1),
+]
+"""Where to serve: at least at one address."""
 Database = Annotated[str, Word("POSTGRESQL://…"), AfterValidator(_database)]
 """The address of a PostgreSQL database, or the empty text."""
 Directory = Annotated[Path, Word("DIRECTORY"), BeforeValidator(_directory)]

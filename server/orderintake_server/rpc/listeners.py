@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
 from orderintake_server.errors import StartupFailed
 from orderintake_server.rpc.addresses import bind, resolved
 from orderintake_server.rpc.sockets import PREFIX, bind_socket
@@ -16,16 +18,31 @@ if TYPE_CHECKING:
     import grpc
 
 
+log = structlog.get_logger()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """How a server may be reached from other machines.
+    """What makes it safe that other machines reach the server, or that an operator accepts it."""
 
-    `is_safe`: by TLS, and by known callers only; `is_accepted`: an operator said that it need not
-    be safe.
-    """
-
-    is_safe: bool
+    is_encrypted: bool
+    knows_callers: bool
     is_accepted: bool
+
+    def check(self, address: str) -> None:
+        """Raise StartupFailed when an address that other machines reach is neither."""
+        lacks = [
+            *([] if self.is_encrypted else ["what is said there is not encrypted"]),
+            *([] if self.knows_callers else ["anybody there may do everything"]),
+        ]
+        if lacks and not self.is_accepted:
+            raise StartupFailed(
+                f"cannot listen on {address}: other machines reach it, and {', and '.join(lacks)}. "
+                "Give --tls-cert and --tls-key, and say who may call with --access or --jwt-keys; "
+                "or say --insecure"
+            )
+        if lacks:
+            log.warning("other machines reach this server", address=address, insecure=lacks)
 
 
 async def listen_on(
@@ -36,12 +53,8 @@ async def listen_on(
 ) -> tuple[str, ...]:
     """Bind all addresses, TCP ones with the credentials; return them, with the ports that they got.
 
-    Raises StartupFailed when one cannot be bound, or could be reached from elsewhere though that is
-    not safe.
+    Raises StartupFailed when one cannot be bound, or other machines reach it though they must not.
     """
-    add: Callable[[str], int] = server.add_insecure_port
-    if credentials is not None:
-        add = lambda address: server.add_secure_port(address, credentials)  # noqa: E731
     bound = []
     for address in addresses:
         if address.startswith(PREFIX):
@@ -49,18 +62,19 @@ async def listen_on(
             bound.append(address)
             continue
         found = await resolved(address)
-        if not (exposure.is_safe or exposure.is_accepted) and not all(map(_is_loopback, found)):
-            raise StartupFailed(_NOT_SAFE.format(address=address))
-        port = await bind(add, address, found)
+        if not all(map(_is_loopback, found)):
+            exposure.check(address)
+        port = await bind(_adding(server, credentials), address, found)
         bound.append(f"{address.rpartition(':')[0]}:{port}")
     return tuple(bound)
 
 
-_NOT_SAFE = (
-    "cannot listen on {address}: other machines would reach it, and anybody there could place VIP "
-    "orders, read every order and pause tiers. Give --tls-cert and --tls-key, and say who may call "
-    "with --access or --jwt-keys; or say --insecure"
-)
+def _adding(
+    server: grpc.aio.Server, credentials: grpc.ServerCredentials | None
+) -> Callable[[str], int]:
+    if credentials is None:
+        return server.add_insecure_port
+    return lambda address: server.add_secure_port(address, credentials)
 
 
 def _is_loopback(address: str) -> bool:

@@ -18,6 +18,7 @@ from orderintake_server.rpc.gate import ShutdownGate
 from orderintake_server.rpc.health import Health
 from orderintake_server.rpc.listeners import Exposure, listen_on
 from orderintake_server.rpc.memory import trimming
+from orderintake_server.rpc.sockets import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -66,9 +67,9 @@ STOP_SECONDS = 2.0
 class RpcSettings:
     """Where to serve, and how long to wait for clients.
 
-    `listen` holds HOST:PORT, port 0 for a free one, or unix:PATH. A subscriber has `subscriber_seconds` to take a
-    message; a connection grows `connection_seconds` old at the most (None: any age). Of more than
-    `most_connections` the newest are closed at once.
+    `listen` holds HOST:PORT, port 0 for a free one, or unix:/PATH. A subscriber has
+    `subscriber_seconds` to take a message; a connection grows `connection_seconds` old at the most
+    (None: any age). Of more than `most_connections` the newest are closed at once.
     """
 
     listen: Sequence[str]
@@ -80,7 +81,7 @@ class RpcSettings:
 
 
 class RpcServer:
-    """A started server: its port, its health, and how to stop it."""
+    """A started server: its addresses, its health, and how to stop it."""
 
     def __init__(
         self,
@@ -96,6 +97,16 @@ class RpcServer:
         self._is_stopping = False
         self.addresses = addresses
         """Where it listens: each HOST:PORT with the port that it got, or unix:PATH."""
+
+    @property
+    def listens(self) -> list[int | str]:
+        """The ports and the paths of sockets that it listens on."""
+        return [
+            address.removeprefix(PREFIX)
+            if address.startswith(PREFIX)
+            else int(address.rpartition(":")[2])
+            for address in self.addresses
+        ]
 
     async def report_reach(self, *, is_there: bool) -> None:
         """Set health by whether the store can be reached, and so new orders accepted."""
@@ -123,7 +134,7 @@ async def rpc_server(
 ) -> AsyncIterator[RpcServer]:
     """Serve these methods while inside, and health and reflection.
 
-    Raises StartupFailed when the server cannot listen on the address.
+    Raises StartupFailed when the server cannot listen on one of the addresses, or must not.
     """
     gate = ShutdownGate()
     checks = Health(*NAMES)

@@ -40,8 +40,11 @@ class TlsFiles:
 
 
 def read(files: TlsFiles) -> Any:  # noqa: ANN401 - gRPC's own, which has no type
-    """Read the files into what gRPC takes. Raises CertificateRefused, also when key and certificate
-    do not belong together: gRPC itself would say nothing of use."""
+    """Read the files into what gRPC takes.
+
+    Raises CertificateRefused, also when key and certificate do not belong together, of which gRPC
+    would say nothing.
+    """
     _check(files)
     try:
         return grpc.ssl_server_certificate_configuration(

@@ -159,7 +159,7 @@ async def server(
 
     Raises StartupFailed when it cannot start, TimeoutError when it takes too long to start or stop.
     """
-    chosen = Settings(listen="127.0.0.1:0", data=data, **settings)
+    chosen = Settings(listen=("127.0.0.1:0",), data=data, **settings)
     under_test = ServerUnderTest(data, patience=patience)
     shop = Shop(handler=handler, before=under_test.let_start, lifespan=lifespan)
     service = running(chosen, shop=shop, clock=under_test.clock)
@@ -168,7 +168,7 @@ async def server(
         under_test.stops_within = chosen.drain_timeout + patience
         stack.push_async_exit(partial(_stop, service, under_test.stops_within))
         stack.callback(under_test.release)
-        under_test.address = f"127.0.0.1:{started.port}"
+        under_test.address = started.addresses[0]
         under_test.clock.on_turn = started.look_at_clock
         yield under_test
 
