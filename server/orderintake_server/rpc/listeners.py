@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from orderintake_server.rpc.tls import Certificates
+
 
 log = structlog.get_logger()
 
@@ -48,10 +50,10 @@ class Exposure:
 async def listen_on(
     server: grpc.aio.Server,
     addresses: Sequence[str],
-    credentials: grpc.ServerCredentials | None,
+    certificates: Certificates | None,
     exposure: Exposure,
 ) -> tuple[str, ...]:
-    """Bind all addresses, TCP ones with the credentials; return them, with the ports that they got.
+    """Bind all addresses, TCP ones with the certificate; return them, with the ports they got.
 
     Raises StartupFailed when one cannot be bound, or other machines reach it though they must not.
     """
@@ -64,17 +66,15 @@ async def listen_on(
         found = await resolved(address)
         if not all(map(_is_loopback, found)):
             exposure.check(address)
-        port = await bind(_adding(server, credentials), address, found)
+        port = await bind(_adding(server, certificates), address, found)
         bound.append(f"{address.rpartition(':')[0]}:{port}")
     return tuple(bound)
 
 
-def _adding(
-    server: grpc.aio.Server, credentials: grpc.ServerCredentials | None
-) -> Callable[[str], int]:
-    if credentials is None:
+def _adding(server: grpc.aio.Server, certificates: Certificates | None) -> Callable[[str], int]:
+    if certificates is None:
         return server.add_insecure_port
-    return lambda address: server.add_secure_port(address, credentials)
+    return lambda address: server.add_secure_port(address, certificates.credentials())
 
 
 def _is_loopback(address: str) -> bool:

@@ -143,8 +143,7 @@ async def rpc_server(
     server.add_generic_rpc_handlers(
         (binder.handlers(methods, _standard_services(checks), STANDARD_RULES),)
     )
-    credentials = settings.tls.credentials if settings.tls else None
-    addresses = await listen_on(server, settings.listen, credentials, settings.exposure)
+    addresses = await listen_on(server, settings.listen, settings.tls, settings.exposure)
     await server.start()
     await checks.report(is_serving=True)
     started = RpcServer(server, addresses, checks, gate)

@@ -82,21 +82,36 @@ class Certificates:
 
     def __init__(self, first: Any, *, wants_clients: bool) -> None:  # noqa: ANN401
         """Begin with what `read` returned; with `wants_clients`, clients must show theirs."""
-        self._next: Any = None
-        self.credentials = grpc.dynamic_ssl_server_credentials(
-            first, self._replacement, require_client_authentication=wants_clients
+        self._current = first
+        self._wants_clients = wants_clients
+        self._slots: list[_Slot] = []
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return credentials for one address: gRPC gives the first certificate of each to one."""
+        slot = _Slot()
+        self._slots.append(slot)
+        return grpc.dynamic_ssl_server_credentials(
+            self._current, slot.take, require_client_authentication=self._wants_clients
         )
 
     def replace(self, certificate: Any) -> None:  # noqa: ANN401
         """Let the connections from now on have another; those that are open go on."""
-        self._next = certificate
+        self._current = certificate
+        for slot in self._slots:
+            slot.certificate = certificate
 
-    def _replacement(self) -> Any:  # noqa: ANN401
-        """Return the new certificate, None when there is none: gRPC asks before each handshake.
 
-        It asks in a thread of its own, and lets no handshake begin meanwhile.
+class _Slot:
+    """Where one address finds the certificate that replaces its own."""
+
+    certificate: Any = None
+
+    def take(self) -> Any:  # noqa: ANN401
+        """Take the new certificate, None when there is none: gRPC asks before each handshake.
+
+        It asks in a thread of its own, and lets no handshake of that address begin meanwhile.
         """
-        found, self._next = self._next, None
+        found, self.certificate = self.certificate, None
         if found is not None:
             time.sleep(SETTLE_SECONDS)
         return found

@@ -1,0 +1,177 @@
+"""TLS on the real process: who is let in, and certificates that are replaced while it runs."""
+
+import os
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+import trustme
+
+from orderintake import AsyncClient, DeadlineExceeded, Unavailable
+from support.process import ServerProcess, run_to_end, server_process
+
+
+class Pki:
+    """An authority of the test's own, and the files of a server's certificate."""
+
+    def __init__(self, directory: Path) -> None:
+        self.authority = trustme.CA()
+        self.cert, self.key = directory / "tls.crt", directory / "tls.key"
+        self.ca = directory / "ca.crt"
+        self.ca.write_bytes(self.authority.cert_pem.bytes())
+        self.renew()
+
+    def renew(self) -> bytes:
+        """Put another certificate in the files, as careful tools do; give it."""
+        issued = self.authority.issue_cert("localhost", "127.0.0.1")
+        _replace(self.key, issued.private_key_pem.bytes())
+        chain = b"".join(each.bytes() for each in issued.cert_chain_pems)
+        _replace(self.cert, chain)
+        return ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("--tls-cert", str(self.cert), "--tls-key", str(self.key))
+
+    def credentials(self, client: trustme.LeafCert | None = None) -> grpc.ChannelCredentials:
+        roots = self.authority.cert_pem.bytes()
+        if client is None:
+            return grpc.ssl_channel_credentials(roots)
+        (chain,) = client.cert_chain_pems
+        return grpc.ssl_channel_credentials(roots, client.private_key_pem.bytes(), chain.bytes())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    new = path.with_suffix(".new")
+    new.write_bytes(content)
+    new.replace(path)
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Pki:
+    return Pki(tmp_path)
+
+
+@pytest.fixture
+def server(pki: Pki, tmp_path: Path) -> Iterator[ServerProcess]:
+    with server_process(tmp_path / "data", *pki.arguments) as process:
+        yield process
+
+
+async def _places(address: str, credentials: grpc.ChannelCredentials | None) -> bool:
+    """Tell whether an order can be placed."""
+    async with AsyncClient(address, credentials=credentials, timeout=2) as client:
+        try:
+            await client.place(customer_id="ada", lines={"tea": 1})
+        except (Unavailable, DeadlineExceeded):
+            return False
+        return True
+
+
+async def test_only_who_trusts_its_authority_and_speaks_tls_gets_in(
+    pki: Pki, server: ServerProcess
+) -> None:
+    stranger = grpc.ssl_channel_credentials(trustme.CA().cert_pem.bytes())
+    assert await _places(server.address, pki.credentials())
+    assert not await _places(server.address, None)
+    assert not await _places(server.address, stranger)
+    assert await server.stops() == 0
+
+
+@pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
+def test_old_versions_of_tls_are_refused(server: ServerProcess, version: str) -> None:
+    said = _handshake(server.address, version, "-cipher", "ALL:@SECLEVEL=0")
+    assert "no peer certificate available" in said
+    assert "TLSv1.2" in _handshake(server.address, "-tls1_2")
+
+
+def _handshake(address: str, *options: str) -> str:
+    """Tell what openssl says of a handshake."""
+    command = ["openssl", "s_client", "-connect", address, *options]
+    end = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+    return end.stdout + end.stderr
+
+
+async def test_with_an_authority_clients_must_show_a_certificate_of_its(
+    pki: Pki, tmp_path: Path
+) -> None:
+    ours, theirs = pki.authority.issue_cert("kitchen"), trustme.CA().issue_cert("kitchen")
+    arguments = (*pki.arguments, "--tls-client-ca", str(pki.ca))
+    with server_process(tmp_path / "data", *arguments) as server:
+        assert await _places(server.address, pki.credentials(ours))
+        assert not await _places(server.address, pki.credentials())
+        assert not await _places(server.address, pki.credentials(theirs))
+
+
+async def test_a_unix_socket_is_its_owners_and_never_taken_over(pki: Pki, tmp_path: Path) -> None:
+    path = tmp_path / "orders.sock"
+    socket = f"unix:{path}"
+    arguments = (*pki.arguments, "--listen", socket)
+    with server_process(tmp_path / "data", *arguments) as server:
+        server.wait_for("listening")
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert await _places(socket, None)
+        assert await _places(server.address, pki.credentials())
+        end = run_to_end("--data", str(tmp_path / "other"), "--listen", socket)
+        assert end.returncode == 1
+        assert "another server answers on it" in end.stderr
+        assert await _places(socket, None)
+        server.kill()  # the socket's file stays behind
+    assert path.exists()
+    with server_process(tmp_path / "data", "--listen", socket) as server:
+        server.wait_for("listening")
+        assert await _places(socket, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "not encrypted, and anybody there may do everything"),
+        (("--tls",), "and anybody there may do everything"),
+    ],
+)
+def test_other_machines_reach_it_only_when_that_is_safe_or_said(
+    pki: Pki, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    given = pki.arguments if arguments else ()
+    data = ("--data", str(tmp_path / "data"))
+    end = run_to_end("--listen", "0.0.0.0:0", *data, *given)
+    assert end.returncode == 1
+    assert said in end.stderr
+    assert "--insecure" in end.stderr
+    with server_process(tmp_path / "data", "--listen", "0.0.0.0:0", "--insecure", *given) as server:
+        warning = next(e for e in server.log if e["event"] == "other machines reach this server")
+    assert warning["level"] == "warning"
+
+
+@pytest.mark.parametrize("what", ["pair", "junk", "missing", "password", "ca"])
+def test_a_certificate_that_cannot_be_used_is_told_at_start(
+    pki: Pki, tmp_path: Path, what: str
+) -> None:
+    arguments = pki.arguments
+    if what == "pair":
+        other = pki.authority.issue_cert("localhost")
+        pki.key.write_bytes(other.private_key_pem.bytes())
+    elif what == "junk":
+        pki.cert.write_bytes(os.urandom(100))
+    elif what == "missing":
+        pki.key.unlink()
+    elif what == "password":
+        pki.key.write_text(_LOCKED)
+    else:
+        pki.ca.write_text("none")
+        arguments = (*arguments, "--tls-client-ca", str(pki.ca))
+    end = run_to_end("--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"), *arguments)
+    assert end.returncode == 1
+    assert "the certificate cannot be used: " in end.stderr
+    assert "Traceback" not in end.stderr
+
+
+_LOCKED = """-----BEGIN ENCRYPTED PRIVATE KEY-----
+MIH0MF8GCSqGSIb3DQEFDTBSMDEGCSqGSIb3DQEFDDAkBBBJ2R/Yz8Z3dJr3W0cW
+AgIIADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQ
+-----END ENCRYPTED PRIVATE KEY-----
+"""
