@@ -140,6 +140,7 @@ async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
     async with running(settings, shop=shop) as service:
         output.configure(form=settings.log_format, level=settings.log_level)  # whatever a handler's
         # module has set when it was loaded
+        signals.look_at_files = service.look_at_files
         host = settings.listen.rpartition(":")[0]
         log.info("listening", address=f"{host}:{service.port}")
         await signals.wait()

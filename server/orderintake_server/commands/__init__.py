@@ -1,4 +1,4 @@
-"""The other commands: audit, backup, migrate, copy and servers, run on a store by an operator."""
+"""The other commands, run by an operator: on a store, and keys on the file of the callers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from orderintake_server import config, parts
+from orderintake_server.commands.keys import keys
 from orderintake_server.errors import StartupFailed, StoreError
 from orderintake_server.store.sqlite import audit as sqlite_audit
 from orderintake_server.store.sqlite.files.backup import backup
@@ -194,5 +195,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "migrate": lambda arguments: _run("migrate", Migrate, _migrate, arguments),
     "copy": lambda arguments: _run("copy", Copy, _copy, arguments),
     "servers": lambda arguments: _run("servers", Servers, _servers, arguments),
+    "keys": keys,
 }
 """Each takes its command line arguments and returns the exit code."""

@@ -14,6 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from orderintake_server.config.callers import CallerSettings
 from orderintake_server.config.values import Database, Directory, File, Listen
 from orderintake_server.domain import LONGEST_SECONDS
 
@@ -21,15 +22,15 @@ PREFIX = "ORDERINTAKE_"
 """What the name of every variable begins with."""
 
 
-class Settings(BaseSettings):
+class Settings(CallerSettings):
     """Durable, VIP-first order intake over gRPC.
 
     Each setting can be given as the flag shown, as the environment variable shown, or as a key of
     the TOML file that --config names: --queue-limit, ORDERINTAKE_QUEUE_LIMIT or queue_limit.
     A flag wins over a variable, and a variable over the file.
 
-    Other commands: orderintake-server audit, backup, migrate, copy and servers, each with --help;
-    and --version.
+    Other commands: orderintake-server audit, backup, migrate, copy, servers and keys, each with
+    --help; and --version.
     """
 
     model_config = SettingsConfigDict(

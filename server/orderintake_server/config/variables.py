@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pydantic_settings import BaseSettings
 
-_OTHERS = {"SERVER", "FROM", "TO", "TEST_GATE"}
+_OTHERS = {"API_KEY", "SERVER", "FROM", "TO", "TEST_GATE"}
 """Variables of the client, of the command copy, and of the handlers that are only for tests."""
 
 
