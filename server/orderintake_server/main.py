@@ -140,6 +140,7 @@ async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
     async with running(settings, shop=shop) as service:
         output.configure(form=settings.log_format, level=settings.log_level)  # whatever a handler's
         # module has set when it was loaded
+        signals.look_at_files = service.look_at_files
         for address in service.addresses:
             log.info("listening", address=address)
         await signals.wait()

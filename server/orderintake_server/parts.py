@@ -6,9 +6,10 @@ import os
 import socket
 import time
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
-from orderintake_server.access import OpenDoor
+from orderintake_server.access import AccessTable, KnownCallers, OpenDoor, entries
 from orderintake_server.clock import Clock
 from orderintake_server.dispatch.admission import Admission, Limits
 from orderintake_server.dispatch.customer_rate import CustomerRate
@@ -26,17 +27,21 @@ from orderintake_server.rpc import tls
 from orderintake_server.rpc.limits import most_connections
 from orderintake_server.rpc.listeners import Exposure
 from orderintake_server.rpc.server import RpcSettings
-from orderintake_server.rpc.tls import CertificateRefused, Certificates, TlsFiles
+from orderintake_server.rpc.tls import Certificates, TlsFiles
 from orderintake_server.store.base import Policy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
 
     from orderintake_server.access import Callers
+    from orderintake_server.access.tokens import Tokens
     from orderintake_server.config import Settings
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.handlers import Shop
     from orderintake_server.store.base import Store
+    from orderintake_server.watched import WatchedFiles
 
 
 @asynccontextmanager
@@ -70,21 +75,24 @@ async def store(settings: Settings, clock: Clock | None) -> AsyncIterator[Store]
             yield own
 
 
-@contextmanager
-def postgres_driver() -> Iterator[None]:
-    """Import modules that need PostgreSQL's driver while inside.
+def postgres_driver() -> AbstractContextManager[None]:
+    """Import modules that need PostgreSQL's driver while inside, as an `extra`."""
+    needs = "a store in PostgreSQL needs the driver asyncpg"
+    return extra("postgres", modules={"asyncpg"}, purpose=needs)
 
-    Raises StartupFailed, which says what to install, when the driver is missing.
+
+@contextmanager
+def extra(name: str, *, modules: AbstractSet[str], purpose: str) -> Iterator[None]:
+    """Import what needs the modules of an extra of the distribution while inside.
+
+    Raises StartupFailed, which says what to install, when one of them is missing.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "asyncpg":
+        if (error.name or "").partition(".")[0] not in modules:
             raise
-        raise StartupFailed(
-            "a store in PostgreSQL needs the driver asyncpg: "
-            "pip install 'orderintake-server[postgres]'"
-        ) from error
+        raise StartupFailed(f"{purpose}: pip install 'orderintake-server[{name}]'") from error
 
 
 def store_policy(settings: Settings) -> Policy:
@@ -157,14 +165,11 @@ def call_policy(settings: Settings, shop: Shop) -> CallPolicy:
     )
 
 
-def rpc_settings(settings: Settings) -> RpcSettings:
-    """Return where to serve, and how long to wait for clients.
-
-    Raises StartupFailed when the certificate cannot be used.
-    """
+def rpc_settings(settings: Settings, certificates: Certificates | None) -> RpcSettings:
+    """Return where to serve, and how long to wait for clients."""
     return RpcSettings(
         listen=settings.listen,
-        tls=certificates(settings),
+        tls=certificates,
         exposure=Exposure(
             is_encrypted=settings.tls_cert is not None,
             knows_callers=knows_callers(settings),
@@ -183,22 +188,59 @@ def tls_files(settings: Settings) -> TlsFiles | None:
     return TlsFiles(cert=settings.tls_cert, key=settings.tls_key, client_ca=settings.tls_client_ca)
 
 
-def certificates(settings: Settings) -> Certificates | None:
-    """Return the server's certificate. Raises StartupFailed when it cannot be used."""
+async def certificates(settings: Settings, watched: WatchedFiles) -> Certificates | None:
+    """Return the server's certificate, as the files say that are watched from now on.
+
+    Raises StartupFailed when it cannot be used.
+    """
     files = tls_files(settings)
     if files is None:
         return None
-    try:
-        return Certificates(tls.read(files), wants_clients=files.client_ca is not None)
-    except CertificateRefused as refused:
-        raise StartupFailed(f"the certificate cannot be used: {refused}") from refused
+    found = await watched.watch("certificate", files.paths, partial(tls.read, files))
+    certificates = Certificates(found.value, wants_clients=files.client_ca is not None)
+    found.on_change = certificates.replace
+    return certificates
 
 
-def knows_callers(_: Settings) -> bool:
+def knows_callers(settings: Settings) -> bool:
     """Tell whether the server knows who may call."""
-    return False
+    return settings.access is not None or settings.jwt_keys is not None
 
 
-def callers(_: Settings) -> Callers:
-    """Return who may call."""
-    return OpenDoor()
+async def callers(settings: Settings, clock: Clock, files: WatchedFiles) -> Callers:
+    """Return who may call, as the files say that are watched from now on.
+
+    Raises StartupFailed when one of them cannot be used.
+    """
+    if not knows_callers(settings):
+        return OpenDoor()
+    table = AccessTable()
+    if settings.access is not None:
+        read = partial(entries.read, settings.access)
+        watched = await files.watch("access", [settings.access], read)
+        table.take(watched.value)
+        watched.on_change = table.take
+    return KnownCallers(table, await _tokens(settings, clock, files))
+
+
+async def _tokens(settings: Settings, clock: Clock, files: WatchedFiles) -> Tokens | None:
+    if settings.jwt_keys is None:
+        return None
+    if not settings.jwt_issuer:
+        raise StartupFailed("jwt_keys: needs jwt_issuer too: the issuer that tokens must be of")
+    with extra("jwt", modules={"jwt", "cryptography"}, purpose="tokens (JWT) need PyJWT"):
+        from orderintake_server.access.token_keys import read_keys  # noqa: PLC0415 - an extra
+        from orderintake_server.access.tokens import TokenRules, Tokens  # noqa: PLC0415
+    read = partial(read_keys, settings.jwt_keys)
+    watched = await files.watch("jwt_keys", [settings.jwt_keys], read)
+    rules = TokenRules(
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        roles_claim=settings.jwt_roles_claim,
+        customer_claim=settings.jwt_customer_claim,
+        leeway_seconds=settings.jwt_leeway,
+        longest_seconds=settings.jwt_longest,
+    )
+    tokens = Tokens(rules, watched.value, clock)
+    watched.on_change = tokens.take
+    return tokens

@@ -28,6 +28,7 @@ from orderintake_server.intake import Intake
 from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.server import rpc_server
 from orderintake_server.stream.log import CompletionLog
+from orderintake_server.watched import WatchedFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -53,6 +54,8 @@ class Running:
     look_at_clock: Callable[[], None]
     note_stop: Callable[[], Awaitable[None]]
     """Notes in the store that an operator stops the service: its end is no order's crash."""
+    look_at_files: Callable[[], bool]
+    """Looks at once for files that changed. Returns whether there are any to look at."""
 
 
 class Service:
@@ -85,6 +88,7 @@ class Service:
             times=self._times,
         )
         self.intake = self._make_intake()
+        self.files = WatchedFiles()
         self._committing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -148,6 +152,7 @@ class Service:
             addresses=addresses,
             look_at_clock=self.committer.look_at_clock,
             note_stop=self.note_stop,
+            look_at_files=self.files.look_now,
         )
 
     async def drain(self, seconds: float) -> None:
@@ -219,10 +224,10 @@ async def _serving(
 ) -> AsyncIterator[RpcServer]:
     """Serve the methods of the table while inside."""
     endpoints = Endpoints(service.intake, responses=Responses(ids, clock), ids=ids)
-    door = Door(parts.callers(settings), clock)
-    async with rpc_server(
-        methods.bound(endpoints), Refusals(ids), door, parts.rpc_settings(settings)
-    ) as server:
+    door = Door(await parts.callers(settings, clock, service.files), clock)
+    chosen = parts.rpc_settings(settings, await parts.certificates(settings, service.files))
+    rpc = rpc_server(methods.bound(endpoints), Refusals(ids), door, chosen)
+    async with service.files.looking(), rpc as server:
         yield server
 
 

@@ -1,4 +1,4 @@
-"""Which signals stop the service, and when: an operator's stop is one, however it is sent."""
+"""What signals do: which stop the service, and when; and SIGHUP, at which files are read again."""
 
 from __future__ import annotations
 
@@ -24,11 +24,14 @@ log = structlog.get_logger()
 class StopSignals:
     """Waits for SIGTERM or SIGINT, or for SIGHUP when the terminal is gone.
 
-    A further signal, more than a second later, ends the process at once.
+    A further signal, more than a second later, ends the process at once. While the terminal is
+    there, or never was, SIGHUP looks for files that changed.
     """
 
     def __init__(self, end: Callable[[int], object]) -> None:
         """Listen in the running loop; `end` ends the process with an exit code."""
+        self.look_at_files: Callable[[], bool] = lambda: False
+        """Looks for files that changed. Returns whether there are any to look at."""
         self._end = end
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
@@ -59,6 +62,8 @@ class StopSignals:
     def _on_hangup(self) -> None:
         if self._had_terminal and not _has_terminal():
             self._on_stop(signal.SIGHUP)
+        elif self.look_at_files():
+            log.info("SIGHUP: files are read again if they changed")
         else:
             log.info("SIGHUP is ignored: the terminal is still there, or there never was one")
 

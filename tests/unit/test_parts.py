@@ -33,7 +33,7 @@ def test_a_head_start_is_told_in_microseconds_and_none_means_strict_priority() -
 def test_without_a_timeout_or_an_age_there_is_none() -> None:
     settings = Settings(attempt_timeout=0, max_connection_age=0, retention=0)
     assert parts.call_policy(settings, Shop()).attempt_seconds is None
-    assert parts.rpc_settings(settings).connection_seconds is None
+    assert parts.rpc_settings(settings, None).connection_seconds is None
     assert parts.retention(settings, Clock()).due() is None
 
 
@@ -50,7 +50,7 @@ def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:
     assert parts.call_policy(settings, Shop(name="kitchen:prepare")) == CallPolicy(
         name="kitchen:prepare", slots=3, stuck=5, attempt_seconds=4, tells_text=True
     )
-    assert parts.rpc_settings(settings) == RpcSettings(
+    assert parts.rpc_settings(settings, None) == RpcSettings(
         listen=("[::1]:5",),
         tls=None,
         exposure=Exposure(is_encrypted=False, knows_callers=False, is_accepted=True),

@@ -2,5 +2,17 @@
 
 from orderintake_server.access.caller import EVERYBODY, Caller, Credential, Role
 from orderintake_server.access.callers import Callers, Credentials, OpenDoor
+from orderintake_server.access.known import KnownCallers
+from orderintake_server.access.table import AccessTable
 
-__all__ = ["EVERYBODY", "Caller", "Callers", "Credential", "Credentials", "OpenDoor", "Role"]
+__all__ = [
+    "EVERYBODY",
+    "AccessTable",
+    "Caller",
+    "Callers",
+    "Credential",
+    "Credentials",
+    "KnownCallers",
+    "OpenDoor",
+    "Role",
+]

@@ -38,7 +38,7 @@ class Credential(Enum):
     CERTIFICATE = "certificate"
 
 
-@dataclass(eq=False, slots=True, kw_only=True)
+@dataclass(eq=False, slots=True, weakref_slot=True, kw_only=True)
 class Caller:
     """Who makes a call.
 

@@ -17,6 +17,8 @@ class Credentials(NamedTuple):
     """The values of all its `authorization` headers."""
     certificate: Callable[[], str | None]
     """Returns the URI that its connection's client certificate names, None if there is none."""
+    peer: Callable[[], str]
+    """Returns the caller's address, for the log."""
 
 
 class Callers(Protocol):

@@ -1,4 +1,4 @@
-"""The other commands: audit, backup, migrate, copy and servers, run on a store by an operator."""
+"""The other commands, run by an operator: on a store, and keys on the file of the callers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from orderintake_server import config, parts
+from orderintake_server.commands.keys import keys
 from orderintake_server.errors import StartupFailed, StoreError
 from orderintake_server.store.sqlite import audit as sqlite_audit
 from orderintake_server.store.sqlite.files.backup import backup
@@ -192,7 +193,13 @@ _COMMANDS = {
     "copy": Command(Copy, _copy),
     "servers": Command(Servers, _servers),
 }
-COMMANDS = {name: partial(command, name) for name, command in _COMMANDS.items()}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    **{name: partial(command, name) for name, command in _COMMANDS.items()},
+    "keys": keys,
+}
 """Each takes its command line arguments and returns the exit code."""
-SUMMARIES = {name: command.summary for name, command in _COMMANDS.items()}
+SUMMARIES = {
+    **{name: command.summary for name, command in _COMMANDS.items()},
+    "keys": "Add callers to the file of --access, list them, and remove them.",
+}
 """What each command is for, in a line."""

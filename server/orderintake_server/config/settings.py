@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from orderintake_server.config.callers import CallerSettings
 from orderintake_server.config.sources import Sourced
 from orderintake_server.config.values import (
     Callable,
@@ -217,8 +218,8 @@ class _Connections(Sourced):
     )
 
 
-class _Trust(Sourced):
-    """Who may reach it, and how."""
+class _Transport(Sourced):
+    """TLS, and who may reach it."""
 
     tls_cert: Annotated[File | None, Word("FILE")] = Field(
         default=None,
@@ -259,7 +260,16 @@ class _Process(Sourced):
 
 
 class Settings(  # in the order in which --help tells them
-    _Place, _Sharing, _Work, _Waiting, _Attempts, _Retention, _Connections, _Trust, _Process
+    _Place,
+    _Sharing,
+    _Work,
+    _Waiting,
+    _Attempts,
+    _Retention,
+    _Connections,
+    _Transport,
+    CallerSettings,
+    _Process,
 ):
     """Durable, VIP-first order intake over gRPC: serves until SIGTERM or Ctrl-C.
 

@@ -12,7 +12,7 @@ from orderintake_server.config.sources import PREFIX
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OTHERS = {"SERVER", "FROM", "TO", "TEST_GATE"}
+_OTHERS = {"API_KEY", "SERVER", "FROM", "TO", "TEST_GATE"}
 """Variables of the client, of the command copy, and of the handlers that are only for tests."""
 
 

@@ -36,6 +36,7 @@ class Door:
                 if key == "authorization" and isinstance(value, str)
             ],
             lambda: _certificate(context),
+            context.peer,
         )
         caller = self._callers.identify(credentials)
         return Call(caller=caller, owner=rule.admit(caller), peer=context.peer)

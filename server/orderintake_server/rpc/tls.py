@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from orderintake_server.watched import BadFile
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -16,10 +18,6 @@ SETTLE_SECONDS = 0.1
 """So long no new handshake begins before a certificate is replaced. Without that gRPC's core uses
 what it has freed when two handshakes meet (grpc#36693), and the process ends: at 0.02 s it lived,
 at 0.002 s it did not."""
-
-
-class CertificateRefused(Exception):
-    """The files hold no certificate that a server could use; the text says which, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +40,7 @@ class TlsFiles:
 def read(files: TlsFiles) -> Any:  # noqa: ANN401 - gRPC's own, which has no type
     """Read the files into what gRPC takes.
 
-    Raises CertificateRefused, also when key and certificate do not belong together, of which gRPC
+    Raises BadFile, also when key and certificate do not belong together, of which gRPC
     would say nothing.
     """
     _check(files)
@@ -52,7 +50,7 @@ def read(files: TlsFiles) -> Any:  # noqa: ANN401 - gRPC's own, which has no typ
             root_certificates=files.client_ca.read_bytes() if files.client_ca else None,
         )
     except OSError as error:  # it was there a moment ago
-        raise CertificateRefused(f"{error.filename}: {error.strerror}") from error
+        raise BadFile(f"{error.filename}: {error.strerror}") from error
 
 
 def _check(files: TlsFiles) -> None:
@@ -68,9 +66,9 @@ def _check(files: TlsFiles) -> None:
             context.load_verify_locations(files.client_ca)
     except OSError as error:  # ssl.SSLError is one
         why = getattr(error, "reason", None) or error.strerror or str(error)
-        raise CertificateRefused(f"{reading}: {why}") from error
+        raise BadFile(f"{reading}: {why}") from error
     except ValueError as error:
-        raise CertificateRefused(f"{reading}: {error}") from error
+        raise BadFile(f"{reading}: {error}") from error
 
 
 def _no_password() -> str:
