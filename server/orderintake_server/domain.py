@@ -105,10 +105,15 @@ class NewOrder:
     not_before: int = 0
     expire_time: int = 0
     redrive_of: int = 0
+    trace: bytes | None = None
+    """The trace context in which it is placed, see `traces`."""
 
     @cached_property
     def digest(self) -> bytes:
-        """A digest that is equal only for equal content: 16 bytes of BLAKE2b."""
+        """A digest that is equal only for equal content: 16 bytes of BLAKE2b.
+
+        The trace is not in it: a repeat of the same order has another.
+        """
         times = (
             b""
             if self.not_before == self.expire_time == 0
@@ -136,6 +141,7 @@ class Order:
     not_before: int = 0
     expire_time: int = 0
     redrive_of: int = 0
+    trace: bytes | None = None
     attempt_count: int = 0
     start_sequence: int = 0
     start_time: int = 0

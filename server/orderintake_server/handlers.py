@@ -17,6 +17,7 @@ from orderintake.work import handlers as calling
 from orderintake.work.finding import HandlerUnusable, check, find
 from orderintake.work.handlers import CallPolicy
 from orderintake.work.lifespan import lifespan
+from orderintake_server import traces
 from orderintake_server.errors import StartupFailed
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ class HandlerCalls:
             not_before=_time(stored.not_before) if stored.not_before else None,
             expire_time=_time(stored.expire_time) if stored.expire_time else None,
             redrive_of=self._ids.order_id(stored.redrive_of) if stored.redrive_of else "",
+            traceparent=traces.written(stored.trace) if stored.trace else "",
             resources=self._resources,
             signal=signal,
         )

@@ -205,7 +205,10 @@ async def test_changed_functions_of_the_same_release_are_deployed_anew(database:
 
 
 async def test_functions_are_deployed_once(database: Database) -> None:
-    deployed = "SELECT deployed_at, 'orderintake_r1'::regnamespace::oid FROM orderintake.releases"
+    deployed = (
+        "SELECT deployed_at, concat('orderintake_r', release)::regnamespace::oid"
+        " FROM orderintake.releases"
+    )
     before = await database.run(deployed)
     await migrate(database.url)
     assert await database.run(deployed) == before

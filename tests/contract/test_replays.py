@@ -1,5 +1,7 @@
 """P2: a request_id names one order of its customer, for ever."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,6 +35,16 @@ async def test_equal_content_gives_the_same_order_again(store: FoundStore) -> No
     assert again.replayed
     assert again.order == first.order
     assert len(await waiting(store)) == 1
+
+
+async def test_a_repeat_is_the_same_order_whatever_trace_it_is_made_in(store: FoundStore) -> None:
+    first_trace, other_trace = bytes(range(1, 26)), bytes(range(2, 27))
+    (first,) = await place(store, replace(TEA, trace=first_trace))
+    assert first.order.trace == first_trace
+    for trace in (other_trace, None):
+        (again,) = await place(store, replace(TEA, trace=trace))
+        assert again.replayed
+        assert again.order == first.order
 
 
 async def test_other_content_is_refused_naming_the_order(store: FoundStore) -> None:

@@ -54,6 +54,7 @@ def new(  # noqa: PLR0913 - whatever can be said of an order
     not_before: int = 0,
     expire_time: int = 0,
     redrive_of: int = 0,
+    trace: bytes | None = None,
 ) -> NewOrder:
     """Make an order to be accepted."""
     return NewOrder(
@@ -64,6 +65,7 @@ def new(  # noqa: PLR0913 - whatever can be said of an order
         not_before=not_before,
         expire_time=expire_time,
         redrive_of=redrive_of,
+        trace=trace,
     )
 
 

@@ -138,6 +138,7 @@ def accepted(new: NewOrder, number: int, now: int) -> Order:
         not_before=new.not_before,
         expire_time=new.expire_time,
         redrive_of=new.redrive_of,
+        trace=new.trace,
     )
 
 
@@ -148,7 +149,7 @@ def unstarted(order: Order) -> Order:
 
 def remembered(order: Order) -> Order:
     """Leave out what is not known of an order that was forgotten."""
-    return replace(order, attempt_count=0, start_sequence=0, start_time=0, redrive_of=0)
+    return replace(order, attempt_count=0, start_sequence=0, start_time=0, redrive_of=0, trace=None)
 
 
 def quarantined(crashes: int) -> Failure:

@@ -35,6 +35,7 @@ ORDERS = st.builds(
     request_id=st.sampled_from([None, None, "1", "2", "3"]),
     not_before=TIMES,
     expire_time=TIMES,
+    trace=st.sampled_from([None, 25 * b"t"]),
 )
 GROUPS = st.lists(st.lists(ORDERS, min_size=1, max_size=4), min_size=1, max_size=4)
 COUNTS = st.one_of(st.just(PLENTY), st.integers(-1, 6))

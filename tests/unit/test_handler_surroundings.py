@@ -53,17 +53,21 @@ async def one(calls: HandlerCalls, **given: Any) -> None:  # noqa: ANN401 - as a
 
 # What a handler knows of its order
 
+TRACE = 25 * b"\x01"
+
 
 async def test_an_order_shows_its_times_and_what_it_repeats() -> None:
     seen: list[OrderAttempt] = []
     async with handler_calls(Shop(handler=seen.append), CallPolicy(), IDS) as calls:
-        await one(calls, not_before=1_000_000, expire_time=2_000_001, redrive_of=5)
+        await one(calls, not_before=1_000_000, expire_time=2_000_001, redrive_of=5, trace=TRACE)
         await one(calls, expire_time=2**62)
     first, far = seen
     assert first.not_before is not None
     assert first.expire_time is not None
     assert (first.not_before.timestamp(), first.expire_time.timestamp()) == (1.0, 2.000001)
     assert first.redrive_of == IDS.order_id(5)
+    assert first.traceparent == f"00-{'01' * 16}-{'01' * 8}-01"
+    assert far.traceparent == ""
     assert first.deadline is None
     assert (far.not_before, far.redrive_of) == (None, "")
     assert far.expire_time is not None

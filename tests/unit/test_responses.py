@@ -296,6 +296,7 @@ LARGEST = Order(
     not_before=2**56,
     expire_time=2**56,
     redrive_of=2**48 - 1,
+    trace=25 * b"\xff",
 )
 
 

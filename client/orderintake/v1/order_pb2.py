@@ -26,7 +26,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aorderintake/v1/order.proto\x12\x0eorderintake.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"*\n\tOrderLine\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x05\"\xfc\x04\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\"\n\x04tier\x18\x03 \x01(\x0e\x32\x14.orderintake.v1.Tier\x12(\n\x05lines\x18\x04 \x03(\x0b\x32\x19.orderintake.v1.OrderLine\x12\x31\n\x06labels\x18\x05 \x03(\x0b\x32!.orderintake.v1.Order.LabelsEntry\x12%\n\x07payload\x18\x06 \x01(\x0b\x32\x14.google.protobuf.Any\x12$\n\x05state\x18\x07 \x01(\x0e\x32\x15.orderintake.v1.State\x12\x17\n\x0f\x61\x63\x63\x65pt_sequence\x18\x08 \x01(\x03\x12\x16\n\x0estart_sequence\x18\t \x01(\x03\x12\x15\n\rattempt_count\x18\n \x01(\x05\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nnot_before\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nredrive_of\x18\x10 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa4\x01\n\nCompletion\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12$\n\x05order\x18\x02 \x01(\x0b\x32\x15.orderintake.v1.Order\x12(\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x17.orderintake.v1.Failure\x12$\n\x06result\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t*<\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\x10\n\x0cTIER_REGULAR\x10\x01\x12\x0c\n\x08TIER_VIP\x10\x02*\xaa\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x13\n\x0fSTATE_SCHEDULED\x10\x02\x12\x14\n\x10STATE_PROCESSING\x10\x03\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x12\x11\n\rSTATE_EXPIRED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aorderintake/v1/order.proto\x12\x0eorderintake.v1\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"*\n\tOrderLine\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x05\"\xfc\x04\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\"\n\x04tier\x18\x03 \x01(\x0e\x32\x14.orderintake.v1.Tier\x12(\n\x05lines\x18\x04 \x03(\x0b\x32\x19.orderintake.v1.OrderLine\x12\x31\n\x06labels\x18\x05 \x03(\x0b\x32!.orderintake.v1.Order.LabelsEntry\x12%\n\x07payload\x18\x06 \x01(\x0b\x32\x14.google.protobuf.Any\x12$\n\x05state\x18\x07 \x01(\x0e\x32\x15.orderintake.v1.State\x12\x17\n\x0f\x61\x63\x63\x65pt_sequence\x18\x08 \x01(\x03\x12\x16\n\x0estart_sequence\x18\t \x01(\x03\x12\x15\n\rattempt_count\x18\n \x01(\x05\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nnot_before\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nredrive_of\x18\x10 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xb9\x01\n\nCompletion\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12$\n\x05order\x18\x02 \x01(\x0b\x32\x15.orderintake.v1.Order\x12(\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x17.orderintake.v1.Failure\x12$\n\x06result\x18\x04 \x01(\x0b\x32\x14.google.protobuf.Any\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\x12\x13\n\x0btraceparent\x18\x06 \x01(\t*<\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\x10\n\x0cTIER_REGULAR\x10\x01\x12\x0c\n\x08TIER_VIP\x10\x02*\xaa\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x13\n\x0fSTATE_SCHEDULED\x10\x02\x12\x14\n\x10STATE_PROCESSING\x10\x03\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x12\x11\n\rSTATE_EXPIRED\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ORDER_LABELSENTRY']._loaded_options = None
   _globals['_ORDER_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_TIER']._serialized_start=998
-  _globals['_TIER']._serialized_end=1058
-  _globals['_STATE']._serialized_start=1061
-  _globals['_STATE']._serialized_end=1231
+  _globals['_TIER']._serialized_start=1019
+  _globals['_TIER']._serialized_end=1079
+  _globals['_STATE']._serialized_start=1082
+  _globals['_STATE']._serialized_end=1252
   _globals['_ORDERLINE']._serialized_start=106
   _globals['_ORDERLINE']._serialized_end=148
   _globals['_ORDER']._serialized_start=151
@@ -48,5 +48,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAILURE']._serialized_start=789
   _globals['_FAILURE']._serialized_end=829
   _globals['_COMPLETION']._serialized_start=832
-  _globals['_COMPLETION']._serialized_end=996
+  _globals['_COMPLETION']._serialized_end=1017
 # @@protoc_insertion_point(module_scope)

@@ -309,6 +309,7 @@ class Completion(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Its number in the completion log: 1, 2, 3 … without a gap, in the order in
     which the completions were committed; never reused.
@@ -316,6 +317,12 @@ class Completion(_message.Message):
     cursor: _builtins.str
     """The cursor of this completion: StreamCompletions after this cursor begins
     with the next completion. Opaque: keep it unchanged.
+    """
+    traceparent: _builtins.str
+    """The trace in which the order was placed, as W3C's traceparent, for example
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01": what is done about
+    the completion can join that trace. Empty when the caller sent none, and
+    the server records none.
     """
     @_builtins.property
     def order(self) -> Global___Order:
@@ -337,10 +344,11 @@ class Completion(_message.Message):
         failure: Global___Failure | None = ...,
         result: _any_pb2.Any | None = ...,
         cursor: _builtins.str = ...,
+        traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "order", b"order", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "failure", b"failure", "order", b"order", "result", b"result", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "failure", b"failure", "order", b"order", "result", b"result", "sequence", b"sequence", "traceparent", b"traceparent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -60,6 +60,8 @@ class OrderAttempt:
     """The time after which no attempt begins any more, if its caller named one."""
     redrive_of: str = ""
     """The order_id of the order that this one repeats; empty for an order placed by itself."""
+    traceparent: str = ""
+    """The trace in which the order was placed, as W3C's traceparent; empty when there is none."""
     deadline: datetime | None = None
     """When this attempt is stopped, by the time-out of attempts; None: never."""
     resources: Any = None

@@ -62,6 +62,8 @@ class Call:
     """The customer whose orders it is about; None: everybody's."""
     peer: Callable[[], str]
     """Returns the caller's address, as the transport names it."""
+    trace: bytes | None = None
+    """The trace context in which it is made, see `traces`."""
 
     def check_order(self, request: api.PlaceOrderRequest) -> None:
         """Fill in the caller's customer where the order names none.

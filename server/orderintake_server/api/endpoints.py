@@ -38,7 +38,7 @@ class Endpoints:
     ) -> api.PlaceOrderResponse:
         """Accept one order."""
         call.check_order(request)
-        (receipt,) = await self._intake.place((requests.new_order(request),))
+        (receipt,) = await self._intake.place((requests.new_order(request, call.trace),))
         return self._responses.receipt(receipt)
 
     async def batch_place_orders(
@@ -47,7 +47,7 @@ class Endpoints:
         """Accept several orders, all or none."""
         for order in request.requests:
             call.check_order(order)
-        receipts = await self._intake.place(requests.new_orders(request))
+        receipts = await self._intake.place(requests.new_orders(request, call.trace))
         return api.BatchPlaceOrdersResponse(receipts=map(self._responses.receipt, receipts))
 
     async def get_order(self, request: api.GetOrderRequest, call: Call) -> api.GetOrderResponse:

@@ -69,15 +69,17 @@ class _Violations:
             self.add(field, "has a character that cannot be printed")
 
 
-def new_order(request: api.PlaceOrderRequest) -> NewOrder:
-    """Read an order to accept. Raises InvalidOrder."""
-    order, violations = _read(request, "")
+def new_order(request: api.PlaceOrderRequest, trace: bytes | None = None) -> NewOrder:
+    """Read an order to accept, placed in this trace. Raises InvalidOrder."""
+    order, violations = _read(request, "", trace)
     if order is None:
         raise InvalidOrder(tuple(violations[:VIOLATIONS]))
     return order
 
 
-def new_orders(request: api.BatchPlaceOrdersRequest) -> tuple[NewOrder, ...]:
+def new_orders(
+    request: api.BatchPlaceOrdersRequest, trace: bytes | None = None
+) -> tuple[NewOrder, ...]:
     """Read a batch of orders, each as `new_order` does.
 
     Raises InvalidOrder, which names the bad fields of all of them, 50 at most.
@@ -90,7 +92,7 @@ def new_orders(request: api.BatchPlaceOrdersRequest) -> tuple[NewOrder, ...]:
     orders: list[NewOrder] = []
     bad_fields: list[FieldViolation] = []
     for index, item in enumerate(request.requests):
-        order, violations = _read(item, f"requests[{index}].")
+        order, violations = _read(item, f"requests[{index}].", trace)
         if order is not None:
             orders.append(order)
         bad_fields += violations
@@ -102,7 +104,7 @@ def new_orders(request: api.BatchPlaceOrdersRequest) -> tuple[NewOrder, ...]:
 
 
 def _read(
-    request: api.PlaceOrderRequest, path: str
+    request: api.PlaceOrderRequest, path: str, trace: bytes | None
 ) -> tuple[NewOrder | None, list[FieldViolation]]:
     """Return one order, or None and its bad fields."""
     violations = _Violations(path)
@@ -121,7 +123,7 @@ def _read(
         violations.add("", f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
     if violations.found:
         return None, violations.found
-    return _accepted(request), []
+    return _accepted(request, trace), []
 
 
 def _check_lines(request: api.PlaceOrderRequest, violations: _Violations) -> None:
@@ -165,7 +167,7 @@ def _microseconds(timestamp: Timestamp) -> int:
     return timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000
 
 
-def _accepted(request: api.PlaceOrderRequest) -> NewOrder:
+def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
     """Return the order of a checked request, whose fields have the same numbers in Order.
 
     Fields that this version does not know are dropped: their numbers may mean another field in
@@ -183,6 +185,7 @@ def _accepted(request: api.PlaceOrderRequest) -> NewOrder:
         content=request.SerializeToString(deterministic=True),
         not_before=not_before,
         expire_time=expire_time,
+        trace=trace,
     )
 
 

@@ -9,7 +9,7 @@ from google.protobuf import any_pb2
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server import domain
+from orderintake_server import domain, traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +131,8 @@ class Responses:
             message.failure.message = failure.message
         if result is not None:
             message.result.CopyFrom(any_pb2.Any.FromString(result))
+        if completion.order.trace is not None:
+            message.traceparent = traces.written(completion.order.trace)
         return message
 
     def order(self, order: domain.Order) -> order_pb2.Order:

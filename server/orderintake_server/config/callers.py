@@ -23,16 +23,18 @@ class CallerSettings(Sourced):
         description="file of the keys that tokens (JWT) are verified with, a JWKS or a public key "
         "as PEM; read again when it changes",
     )
-    jwt_issuer: str = Field(default="", description="issuer that a token must be of; no default")
-    jwt_audience: str = Field(
+    jwt_issuer: Annotated[str, Word("ISSUER")] = Field(
+        default="", description="issuer that a token must be of; no default"
+    )
+    jwt_audience: Annotated[str, Word("AUDIENCE")] = Field(
         default="orderintake", min_length=1, description="audience that a token must be for"
     )
-    jwt_roles_claim: str = Field(
+    jwt_roles_claim: Annotated[str, Word("CLAIM")] = Field(
         default="roles",
         min_length=1,
         description="where a token names the roles of its caller; a.b means b inside a",
     )
-    jwt_customer_claim: str = Field(
+    jwt_customer_claim: Annotated[str, Word("CLAIM")] = Field(
         default="customer",
         min_length=1,
         description="where a token names the customer that its caller acts for",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orderintake_server import traces
 from orderintake_server.access import Credentials
 from orderintake_server.api.access import Call
 
@@ -29,21 +30,25 @@ class Door:
 
     def let_in(self, context: Context, rule: Rule) -> Call:
         """Return the call. Raises Unauthenticated or NotAllowed."""
-        credentials = Credentials(
-            [
-                value
-                for key, value in context.invocation_metadata() or ()
-                if key == "authorization" and isinstance(value, str)
-            ],
-            lambda: _certificate(context),
-            context.peer,
-        )
+        authorization, trace = _headers(context)
+        credentials = Credentials(authorization, lambda: _certificate(context), context.peer)
         caller = self._callers.identify(credentials)
-        return Call(caller=caller, owner=rule.admit(caller), peer=context.peer)
+        return Call(caller=caller, owner=rule.admit(caller), peer=context.peer, trace=trace)
 
     def check(self, call: Call) -> None:
         """Raise Unauthenticated when the right of a call's caller has ended meanwhile."""
         call.caller.check(self._clock())
+
+
+def _headers(context: Context) -> tuple[list[str], bytes | None]:
+    """Return what a call's metadata says of its caller, and of the trace that it belongs to."""
+    authorization, trace = [], None
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            authorization.append(str(value))
+        elif key == traces.HEADER:
+            trace = traces.read(str(value))
+    return authorization, trace
 
 
 def _certificate(context: Context) -> str | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orderintake_server.store.changes import Changes, Committed, StoreState
     from orderintake_server.views import CountsByTier, LogPage, OrderFilter
 
-COMPLETION_BYTES = 256
+COMPLETION_BYTES = 320
 """The most that a completion takes in a message beside its order's content, result and failure."""
 
 

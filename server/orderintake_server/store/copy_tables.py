@@ -27,7 +27,7 @@ TABLES = (
         "orders",
         (
             *("accept_sequence", "customer_id", "tier", "rank", "accept_time", "content"),
-            *("request_id", "not_before", "expire_time", "redrive_of"),
+            *("request_id", "not_before", "expire_time", "redrive_of", "trace"),
         ),
         "accept_sequence",
     ),

@@ -39,6 +39,7 @@ def accepted_order(number: int, new: NewOrder, *, accept_time: int, now: int) ->
         not_before=new.not_before,
         expire_time=new.expire_time,
         redrive_of=new.redrive_of,
+        trace=new.trace,
     )
 
 
@@ -106,7 +107,7 @@ class Receipts:
         found = self.pruned[number]
         order = accepted_order(number, repeat, accept_time=found.accept_time, now=self.now)
         outcome, complete_time = State(found.outcome), found.complete_time
-        return replace(order, state=outcome, redrive_of=0, complete_time=complete_time)
+        return replace(order, state=outcome, redrive_of=0, trace=None, complete_time=complete_time)
 
 
 def restated(receipt: Receipt, stands: Order | Completion, position: int) -> Receipt:

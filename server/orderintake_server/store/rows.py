@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ORDER_COLUMNS = (
     *("accept_sequence", "customer_id", "tier", "content", "accept_time"),
-    *("not_before", "expire_time", "redrive_of"),
+    *("not_before", "expire_time", "redrive_of", "trace"),
 )
 """Of what was accepted."""
 ATTEMPT_COLUMNS = ("attempt_count", "start_sequence", "start_time")
@@ -97,7 +97,7 @@ def order_of(
 ) -> Order:
     """Make an order of its own row and of what is known of its latest attempt."""
     accept_sequence, customer_id, tier, content, accept_time, *given = accepted
-    not_before, expire_time, redrive_of = given
+    not_before, expire_time, redrive_of, trace = given
     attempt_count, start_sequence, start_time = attempt
     return Order(
         accept_sequence=accept_sequence,
@@ -109,6 +109,7 @@ def order_of(
         not_before=not_before,
         expire_time=expire_time,
         redrive_of=redrive_of,
+        trace=trace,
         attempt_count=attempt_count,
         start_sequence=start_sequence,
         start_time=start_time,

@@ -39,7 +39,7 @@ def arguments(changes: Changes, caller: Caller) -> list[Any]:
     return [
         json.dumps(_asked(changes, caller)),
         *_columns(_ends(changes), 7),
-        *_columns(accepts, 9),
+        *_columns(accepts, 10),
     ]
 
 
@@ -76,6 +76,7 @@ def _accept(group: int, order: NewOrder) -> tuple[Any, ...]:
         order.not_before,
         order.expire_time,
         order.redrive_of,
+        order.trace,
     )
 
 

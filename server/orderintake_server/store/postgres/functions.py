@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from orderintake_server.store.postgres.connector import Connection
 
-RELEASE = 1
+RELEASE = 2
 """Of the functions that this server calls. Raise it when one that Python calls (`commit_changes`,
 `positions`, `rank_of`) takes or answers something else than before, or a step of the tables needs
 it: servers of the release before go on with their own functions then. Otherwise functions are
 replaced for all servers of the release, while these are running."""
 
-_ARGUMENTS = ", ".join(f"${number}" for number in range(1, 18))
+_ARGUMENTS = ", ".join(f"${number}" for number in range(1, 19))
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,7 @@ class Acceptance:
         return (
             *(order.accept_sequence, order.customer_id, order.tier, rank, order.accept_time),
             *(order.content, request_id, order.not_before, order.expire_time, order.redrive_of),
+            order.trace,
         )
 
     def _order(self, number: int, new: NewOrder) -> Order:

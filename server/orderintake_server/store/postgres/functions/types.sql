@@ -24,7 +24,7 @@ CREATE TYPE work AS (
 CREATE TYPE answer AS (
   kind smallint, summary jsonb,
   accept_sequence bigint, customer_id text, tier smallint, content bytea, accept_time bigint,
-  not_before bigint, expire_time bigint, redrive_of bigint,
+  not_before bigint, expire_time bigint, redrive_of bigint, trace bytea,
   queued integer, scheduled integer, attempt_count integer, start_sequence bigint, start_time bigint,
   sequence bigint, outcome smallint, logged_attempts integer, logged_start bigint,
   logged_start_time bigint, complete_time bigint, failure_code bytea, failure_message bytea,

@@ -2,7 +2,7 @@
 -- many wait, is told as it is before anything starts, or expires instead.
 CREATE FUNCTION accept_groups(w work, capacity jsonb, groups integer[], names text[], requests text[],
   tiers smallint[], contents bytea[], digests uuid[], not_befores bigint[], expire_times bigint[],
-  redrives bigint[]) RETURNS work LANGUAGE plpgsql AS $$
+  redrives bigint[], traces bytea[]) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   e commits := w.entry;
   given record;
@@ -14,7 +14,7 @@ BEGIN
     e.accept_time := greatest(e.accept_time, e.time);  -- it alone never falls
     w.entry := e;
     w := apply_moves(w, store_orders(e, given.numbers, names, requests, tiers, contents, digests,
-      not_befores, expire_times, redrives));
+      not_befores, expire_times, redrives, traces));
   END IF;
   IF cardinality(w.ids) > 0 THEN
     was_pruned := pruned_orders(names, requests);

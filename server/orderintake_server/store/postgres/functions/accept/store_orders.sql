@@ -1,7 +1,7 @@
 -- Stores the orders that `decide` found new, and lets them wait.
 CREATE FUNCTION store_orders(e commits, numbers bigint[], names text[], requests text[],
   tiers smallint[], contents bytea[], digests uuid[], not_befores bigint[], expire_times bigint[],
-  redrives bigint[]) RETURNS moves LANGUAGE plpgsql AS $$
+  redrives bigint[], traces bytea[]) RETURNS moves LANGUAGE plpgsql AS $$
 DECLARE
   m moves;
   head_start bigint := (SELECT vip_head_start FROM policy);
@@ -9,13 +9,14 @@ BEGIN
   WITH fresh AS MATERIALIZED (
     SELECT DISTINCT ON (number) *, not_before > e.time AS is_later,
       rank_of(tier, number, e.accept_time, head_start) AS rank
-    FROM unnest(numbers, names, requests, tiers, contents, digests, not_befores, expire_times, redrives)
+    FROM unnest(numbers, names, requests, tiers, contents, digests, not_befores, expire_times,
+        redrives, traces)
       WITH ORDINALITY AS i (number, name, request, tier, content, digest, not_before, expire_time,
-        redrive_of, o)
+        redrive_of, trace, o)
     WHERE number > e.accepted ORDER BY number, o),
   stored AS (
     INSERT INTO orders SELECT number, name, tier, rank, e.accept_time, content, request, not_before,
-      expire_time, redrive_of, e.number FROM fresh),
+      expire_time, redrive_of, e.number, trace FROM fresh),
   named AS (
     INSERT INTO requests SELECT name, request, number, digest FROM fresh WHERE request IS NOT NULL),
   queued AS (INSERT INTO ready SELECT tier, rank, number, 0, 0 FROM fresh WHERE NOT is_later),

@@ -5,7 +5,8 @@ CREATE FUNCTION commit_changes(p jsonb,
   e_order bigint[], e_start bigint[], e_how smallint[], e_code bytea[], e_message bytea[],
   e_result bytea[], e_delay bigint[],
   a_group integer[], a_name text[], a_request text[], a_tier smallint[], a_content bytea[],
-  a_digest uuid[], a_not_before bigint[], a_expire_time bigint[], a_redrive_of bigint[])
+  a_digest uuid[], a_not_before bigint[], a_expire_time bigint[], a_redrive_of bigint[],
+  a_trace bytea[])
   RETURNS SETOF answer LANGUAGE plpgsql
   SET search_path FROM CURRENT              -- this release's functions, then the tables
   SET lock_timeout = '10s'
@@ -30,5 +31,5 @@ BEGIN
   RETURN QUERY SELECT * FROM make_changes(p,
     e_order, e_start, e_how, e_code, e_message, e_result, e_delay,
     a_group, a_name, a_request, a_tier, a_content, a_digest, a_not_before, a_expire_time,
-    a_redrive_of);
+    a_redrive_of, a_trace);
 END $$;

@@ -10,8 +10,8 @@
 CREATE FUNCTION make_changes(p jsonb, e_order bigint[], e_start bigint[], e_how smallint[],
   e_code bytea[], e_message bytea[], e_result bytea[], e_delay bigint[],
   a_group integer[], a_name text[], a_request text[], a_tier smallint[], a_content bytea[],
-  a_digest uuid[], a_not_before bigint[], a_expire_time bigint[], a_redrive_of bigint[])
-  RETURNS SETOF answer LANGUAGE plpgsql AS $$
+  a_digest uuid[], a_not_before bigint[], a_expire_time bigint[], a_redrive_of bigint[],
+  a_trace bytea[]) RETURNS SETOF answer LANGUAGE plpgsql AS $$
 DECLARE
   w work;
   told answer;
@@ -29,7 +29,7 @@ BEGIN
     w := set_pauses(w, p -> 'pauses');
     IF cardinality(a_group) > 0 THEN
       w := accept_groups(w, p -> 'capacity', a_group, a_name, a_request, a_tier, a_content, a_digest,
-        a_not_before, a_expire_time, a_redrive_of);
+        a_not_before, a_expire_time, a_redrive_of, a_trace);
       IF cardinality(w.ids) > 0 THEN
         RETURN QUERY SELECT * FROM standing(1::smallint, w.ids);
       END IF;

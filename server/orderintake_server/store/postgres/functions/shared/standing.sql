@@ -2,7 +2,7 @@
 CREATE FUNCTION standing(what smallint, ids bigint[]) RETURNS SETOF answer
   LANGUAGE sql STABLE AS $$
   SELECT what, NULL::jsonb, o.accept_sequence, o.customer_id, o.tier, o.content, o.accept_time,
-    o.not_before, o.expire_time, o.redrive_of, r.attempt_count, s.attempt_count,
+    o.not_before, o.expire_time, o.redrive_of, o.trace, r.attempt_count, s.attempt_count,
     l.attempt_count, l.start_sequence, l.start_time, g.sequence, g.outcome, g.attempt_count,
     g.start_sequence, g.start_time, g.complete_time, g.failure_code, g.failure_message, g.result,
     coalesce(r.crash_count, s.crash_count, l.crash_count)
