@@ -131,10 +131,12 @@ class Intake:
         return self._times.wait(position) if position else None
 
     async def list_orders(
-        self, wanted: OrderFilter, *, after: int, limit: int
+        self, wanted: OrderFilter, *, after: int, limit: int, newest_first: bool = False
     ) -> tuple[list[Order], int | None]:
-        """Return orders after accept sequence `after`, and after which to go on (None: no more)."""
-        return await self._store.list_orders(wanted, after=after, limit=limit)
+        """Return a page as `Store.list_orders` does, and after which order the next one begins."""
+        return await self._store.list_orders(
+            wanted, after=after, limit=limit, newest_first=newest_first
+        )
 
     async def page(self, wanted: OrderFilter, *, start: ReadFrom, limit: int) -> LogPage:
         """Return the page of the log that begins at `start`.
@@ -274,4 +276,4 @@ def _wait_reason(order: Order, *, is_paused: bool) -> WaitReason | None:
 
 
 def _not_found() -> OrderNotFound:
-    return OrderNotFound("there is no order with this order_id")
+    return OrderNotFound("there is no such order")

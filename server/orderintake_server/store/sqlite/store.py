@@ -115,11 +115,14 @@ class SqliteStore:
         return await self._run(self._writing, lambda: self._writer.locate(accept_sequence))
 
     async def list_orders(
-        self, wanted: OrderFilter, *, after: int, limit: int
+        self, wanted: OrderFilter, *, after: int, limit: int, newest_first: bool = False
     ) -> tuple[list[Order], int | None]:
         """Keep `Store.list_orders`."""
         return await self._run(
-            self._reading, lambda: reads.list_orders(self._reader(), wanted, after, limit)
+            self._reading,
+            lambda: reads.list_orders(
+                self._reader(), wanted, after, limit, newest_first=newest_first
+            ),
         )
 
     async def read_log(
