@@ -177,6 +177,7 @@ def list_orders(
     customer_id: str | None = None,
     tier: "Tier.ValueType | None" = None,
     state: "State.ValueType | None" = None,
+    newest_first: bool = False,
     page_size: int = 0,
 ) -> ListOrdersRequest:
     """Make the request for the first page of the orders that match; None matches all.
@@ -190,6 +191,7 @@ def list_orders(
         customer_id=customer_id or "",
         tier=tier or TIER_UNSPECIFIED,
         state=state or STATE_UNSPECIFIED,
+        newest_first=newest_first,
         page_size=page_size,
     )
 

@@ -14,6 +14,8 @@ from orderintake_server.errors import CursorInvalid, CursorOtherLog, OrderNotFou
 _CURSOR = struct.Struct(">B4sQ")
 _CHECK = struct.Struct(">I")
 _VERSION = 1
+_PAGE_VERSION = 0x81
+"""Of page tokens, which are no cursors."""
 _ORDER_ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{12})")
 
 
@@ -42,21 +44,24 @@ class Ids:
         body = _CURSOR.pack(_VERSION, bytes.fromhex(self.log_id), sequence)
         return _text(body + _CHECK.pack(zlib.crc32(body)))
 
-    def page_token(self, accept_sequence: int) -> str:
-        """Return the page token after this order in the list of all orders."""
-        return self.order_id(accept_sequence)
+    def page_token(self, accept_sequence: int, list_name: bytes) -> str:
+        """Return the page token after this order in one list of orders, which has that name."""
+        body = _CURSOR.pack(_PAGE_VERSION, bytes.fromhex(self.log_id), accept_sequence)
+        return _text(body + _CHECK.pack(zlib.crc32(body + list_name)))
 
-    def listed(self, page_token: str) -> int:
+    def listed(self, page_token: str, list_name: bytes) -> int:
         """Return the accept sequence after which the page begins; 0 for the empty token.
 
-        Raises CursorInvalid for a text that is not a page token of this store.
+        Raises CursorInvalid for a text that is not a page token of this list in this store.
         """
         if not page_token:
             return 0
-        try:
-            return self.accept_sequence(page_token)
-        except OrderNotFound:
-            raise CursorInvalid("this is not a page token of ListOrders") from None
+        sequence = int.from_bytes(_bytes(page_token)[5:13], "big")
+        if page_token != self.page_token(sequence, list_name):
+            raise CursorInvalid(
+                "this is not a page token of ListOrders with these filters and this newest_first"
+            )
+        return sequence
 
     def sequence(self, cursor: str) -> int:
         """Return the completion sequence that a cursor comes after.
@@ -73,13 +78,21 @@ def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
+def _bytes(text: str) -> bytes:
+    """Return what `_text` made a text of; no bytes if it did not."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
 def _parse(cursor: str) -> tuple[str, int]:
     """Return a cursor's log id and sequence; only a text exactly as `cursor` writes it is valid."""
+    raw = _bytes(cursor)
     try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         body, (check,) = raw[: _CURSOR.size], _CHECK.unpack(raw[_CURSOR.size :])
         version, log_id, sequence = _CURSOR.unpack(body)
-    except (binascii.Error, struct.error, ValueError):
+    except struct.error:
         raise CursorInvalid("this is not a cursor") from None
     if version != _VERSION or check != zlib.crc32(body) or cursor != _text(raw):
         raise CursorInvalid("this is not a cursor, or it was damaged")

@@ -133,13 +133,21 @@ class Intake:
         return self._times.wait(position) if position else None
 
     async def list_orders(
-        self, wanted: OrderFilter, *, owner: str | None, after: int, limit: int
+        self,
+        wanted: OrderFilter,
+        *,
+        owner: str | None,
+        after: int,
+        limit: int,
+        newest_first: bool = False,
     ) -> tuple[list[Order], int | None]:
-        """Return orders after accept sequence `after`, and after which to go on (None: no more).
+        """Return a page as `Store.list_orders` does, and after which order the next one begins.
 
         Raises NotAllowed when another customer's than the `owner`'s are wanted.
         """
-        return await self._store.list_orders(wanted.within(owner), after=after, limit=limit)
+        return await self._store.list_orders(
+            wanted.within(owner), after=after, limit=limit, newest_first=newest_first
+        )
 
     async def page(
         self, wanted: OrderFilter, *, owner: str | None, start: ReadFrom, limit: int
@@ -283,4 +291,4 @@ def _wait_reason(order: Order, *, is_paused: bool) -> WaitReason | None:
 
 
 def _not_found() -> OrderNotFound:
-    return OrderNotFound("there is no order with this order_id")
+    return OrderNotFound("there is no such order")

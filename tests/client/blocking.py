@@ -71,8 +71,8 @@ class BlockingClient:
     ) -> list[PlaceOrderResponse]:
         return self._runner.run(self._client.place_batch(orders))
 
-    def get(self, order_id: str) -> GetOrderResponse:
-        return self._runner.run(self._client.get(order_id))
+    def get(self, order_id: str | None = None, **number: Any) -> GetOrderResponse:  # noqa: ANN401
+        return self._runner.run(self._client.get(order_id, **number))
 
     def cancel(self, order_id: str) -> CancelOrderResponse:
         return self._runner.run(self._client.cancel(order_id))

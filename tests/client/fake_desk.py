@@ -49,7 +49,8 @@ class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminService
         if self.listed is not None:
             return api.ListOrdersResponse(orders=self.listed)
         numbers, token = page(request.page_token, request.page_size, ORDERS)
-        return api.ListOrdersResponse(orders=map(order, numbers), next_page_token=token)
+        listed = [ORDERS + 1 - n if request.newest_first else n for n in numbers]
+        return api.ListOrdersResponse(orders=map(order, listed), next_page_token=token)
 
     def CancelOrder(
         self, request: api.CancelOrderRequest, context: Context

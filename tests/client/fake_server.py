@@ -176,7 +176,7 @@ class FakeServicer(FakeDesk):
         self._meet(request, context)
         if request.order_id == "waiting":
             return api.GetOrderResponse(order=order_pb2.Order(order_id="waiting"))
-        if known := self.known.get(request.order_id):
+        if known := self.known.get(request.order_id or str(request.accept_sequence)):
             return known
         return api.GetOrderResponse(order=completion(1).order, completion=completion(1))
 

@@ -33,6 +33,13 @@ def test_orders_come_from_all_pages_with_the_same_filters(
     ]
 
 
+def test_the_newest_come_first_when_asked(server: FakeServer, connect: Connect) -> None:
+    with connect(server.target) as client:
+        newest = client.orders(newest_first=True)
+        assert [next(newest).order_id for _ in range(2)] == ["order-5", "order-4"]
+    assert [request.newest_first for request in server.servicer.requests] == [True]
+
+
 def test_a_page_is_fetched_when_it_is_needed(server: FakeServer, connect: Connect) -> None:
     with connect(server.target) as client:
         orders = client.orders()

@@ -64,11 +64,13 @@ FILTERS = [
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
-async def test_every_filter_lists_just_what_it_wants(
+async def test_every_filter_lists_just_what_it_wants_either_way(
     store: FoundStore, shop: list[Order], limit: int
 ) -> None:
     for wanted in FILTERS:
-        assert await _listed(store, wanted, limit) == [o for o in shop if _is_wanted(o, wanted)]
+        expected = [o for o in shop if _is_wanted(o, wanted)]
+        assert await _listed(store, wanted, limit) == expected
+        assert await _listed(store, wanted, limit, newest_first=True) == expected[::-1]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
@@ -91,6 +93,18 @@ async def test_pages_are_stable_while_orders_move(store: FoundStore) -> None:
     await place(store, new(vip=True))
     second, _ = await store.list_orders(ALL, after=after, limit=9)
     assert [order.accept_sequence for order in first + second] == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_pages_from_the_newest_on_are_stable_while_orders_come(store: FoundStore) -> None:
+    await place(store, *(new() for _ in range(6)))
+    first, after = await store.list_orders(ALL, after=0, limit=3, newest_first=True)
+    assert after == 4
+    await cancel(store, 2, 5)
+    await place(store, new(vip=True))
+    second, after = await store.list_orders(ALL, after=after, limit=3, newest_first=True)
+    assert [order.accept_sequence for order in first + second] == [6, 5, 4, 3, 2, 1]
+    assert after is None
+    assert await store.list_orders(ALL, after=1, limit=3, newest_first=True) == ([], None)
 
 
 async def test_a_page_shows_orders_as_they_stand_now(store: FoundStore, shop: list[Order]) -> None:
@@ -200,11 +214,15 @@ async def test_a_search_holds_no_more_than_the_bytes_asked_for(store: FoundStore
     assert ([end.sequence for end in page.completions], page.end) == ([3], 3)
 
 
-async def _listed(store: FoundStore, wanted: OrderFilter, limit: int) -> list[Order]:
+async def _listed(
+    store: FoundStore, wanted: OrderFilter, limit: int, *, newest_first: bool = False
+) -> list[Order]:
     orders: list[Order] = []
     after: int | None = 0
     while after is not None:
-        page, after = await store.list_orders(wanted, after=after, limit=limit)
+        page, after = await store.list_orders(
+            wanted, after=after, limit=limit, newest_first=newest_first
+        )
         assert len(page) <= limit
         orders += page
     return orders
@@ -242,13 +260,17 @@ async def test_a_scan_for_few_among_bulky_orders_ends_in_steps(
 ) -> None:
     for module in ("store.pages", "store.postgres.reads"):
         monkeypatch.setattr(f"orderintake_server.{module}.SCAN_BYTES", 3 * BULKY)
-    await place(store, *(new(b"x" * BULKY) for _ in range(9)), new(vip=True))
-    listed: list[int] = []
-    steps = 0
-    after: int | None = 0
-    while after is not None:
-        page, after = await store.list_orders(VIPS, after=after, limit=1000)
-        listed += [order.accept_sequence for order in page]
-        steps += 1
-    assert listed == [10]
-    assert steps == 3
+    vip = new(vip=True)
+    await place(store, vip, *(new(b"x" * BULKY) for _ in range(9)), vip)
+    for newest_first in (False, True):
+        listed: list[int] = []
+        steps = 0
+        after: int | None = 0
+        while after is not None:
+            page, after = await store.list_orders(
+                VIPS, after=after, limit=1000, newest_first=newest_first
+            )
+            listed += [order.accept_sequence for order in page]
+            steps += 1
+        assert sorted(listed) == [1, 11]
+        assert steps == 3

@@ -137,11 +137,27 @@ async def test_orders_are_listed_page_by_page_while_they_move(tmp_path: Path) ->
                 customer_id="c1", tier=order_pb2.TIER_VIP, state=order_pb2.STATE_SUCCEEDED
             )
         )
-        bad = await refusal_of(here.stub.ListOrders(api.ListOrdersRequest(page_token="what")))  # noqa: S106
+        newest = await here.stub.ListOrders(api.ListOrdersRequest(newest_first=True, page_size=3))
+        token = newest.next_page_token
+        last = api.ListOrdersRequest(newest_first=True, page_size=1000, page_token=token)
+        rest = await here.stub.ListOrders(last)
+        others = [api.ListOrdersRequest(page_token=each) for each in ("what", token)]
+        others.append(api.ListOrdersRequest(newest_first=True, customer_id="c1", page_token=token))
+        bad = [await refusal_of(here.stub.ListOrders(request)) for request in others]
+        number = receipts[9].order.accept_sequence
+        known = await here.stub.GetOrder(api.GetOrderRequest(accept_sequence=number))
+        unknown = [
+            await refusal_of(here.stub.GetOrder(api.GetOrderRequest(accept_sequence=each)))
+            for each in (31, 2**63 - 1)
+        ]
     assert [o.order_id for o in found] == [r.order.order_id for r in receipts]
     assert {(o.customer_id, o.tier) for o in mine.orders} == {("c1", order_pb2.TIER_VIP)}
     assert len(mine.orders) == 5
-    assert bad.reason == "CURSOR_INVALID"
+    listed = [*newest.orders, *rest.orders]
+    assert [o.order_id for o in listed] == [r.order.order_id for r in reversed(receipts)]
+    assert [each.reason for each in bad] == ["CURSOR_INVALID"] * 3
+    assert known.order.order_id == receipts[9].order.order_id
+    assert [each.reason for each in unknown] == ["ORDER_NOT_FOUND"] * 2
 
 
 async def test_completions_are_filtered_by_customer_and_tier(tmp_path: Path) -> None:

@@ -216,15 +216,19 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             assert self.run(reading).completions == self.model.log(after)[:limit]
 
-    @rule(wanted=FILTERS, limit=st.integers(1, 5))
-    def list_the_orders(self, wanted: OrderFilter, limit: int) -> None:
+    @rule(wanted=FILTERS, limit=st.integers(1, 5), newest_first=st.booleans())
+    def list_the_orders(self, wanted: OrderFilter, limit: int, newest_first: bool) -> None:  # noqa: FBT001
         listed: list[Order] = []
         after: int | None = 0
         while after is not None:
-            page, after = self.run(self.store.list_orders(wanted, after=after, limit=limit))
+            listing = self.store.list_orders(
+                wanted, after=after, limit=limit, newest_first=newest_first
+            )
+            page, after = self.run(listing)
             assert len(page) <= limit
             listed += page
-        assert listed == [o for o in self.model.orders() if _is_wanted(wanted, o)]
+        expected = [o for o in self.model.orders() if _is_wanted(wanted, o)]
+        assert listed == (expected[::-1] if newest_first else expected)
 
     @rule(wanted=FILTERS, limit=st.integers(1, 5))
     def search_the_log(self, wanted: OrderFilter, limit: int) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -180,6 +181,33 @@ async def test_a_handlers_log_names_its_order(
         assert {**entry, **NAMES} == entry
         assert (entry["event"], entry["level"]) == ("oven is hot", "warning")
         assert entry["degrees"] == 200
+
+
+async def test_what_is_logged_of_a_thread_that_hangs_names_its_order(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_log(form="json", level="info")
+    bridge, let_go, is_back = Bridge(), threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hangs(_: OrderAttempt) -> None:
+        let_go.wait(timeout=5)
+        loop.call_soon_threadsafe(loop.call_soon, is_back.set)
+
+    logging.getLogger().addHandler(bridge)
+    policy = CallPolicy(slots=1, stuck=1, attempt_seconds=0.01)
+    async with handler_calls(Shop(handler=hangs), policy, IDS) as calls:
+        await one(calls)
+        let_go.set()
+        await is_back.wait()
+        await asyncio.sleep(0)  # the call's end was put after it
+    logging.getLogger().removeHandler(bridge)
+    entries = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [entry["event"] for entry in entries] == [
+        "a handler's thread does not end; another takes its place",
+        "a handler's thread came back",
+    ]
+    assert [{**entry, **NAMES} for entry in entries] == entries
 
 
 # What is refused at start

@@ -78,17 +78,34 @@ def test_no_other_text_is_an_order_id(text: str) -> None:
 @given(LOG_IDS, st.integers(1, 2**48 - 1))
 def test_a_page_token_names_a_place_in_the_list_of_orders(log_id: str, sequence: int) -> None:
     names = Ids(log_id)
-    assert names.listed(names.page_token(sequence)) == sequence
+    for name in (b"", b"of ada"):
+        assert names.listed(names.page_token(sequence, name), name) == sequence
+
+
+@given(st.integers(1, 2**48 - 1), st.binary(max_size=9), st.binary(max_size=9))
+def test_a_page_token_fits_the_list_that_it_is_of_only(
+    sequence: int, one: bytes, other: bytes
+) -> None:
+    assume(one != other)
+    with pytest.raises(CursorInvalid):
+        LOG.listed(LOG.page_token(sequence, one), other)
+    with pytest.raises(CursorInvalid):
+        Ids("ffffffff").listed(LOG.page_token(sequence, one), one)
+    with pytest.raises(CursorInvalid):
+        LOG.sequence(LOG.page_token(sequence, one))
 
 
 def test_the_empty_page_token_is_before_the_first_order() -> None:
-    assert LOG.listed("") == 0
+    assert LOG.listed("", b"of ada") == 0
 
 
-@pytest.mark.parametrize("text", ["1", "0123abcd-1", LOG.cursor(7), "ffffffff-000000000001"])
+@pytest.mark.parametrize(
+    "text",
+    ["1", "0123abcd-1", LOG.cursor(7), LOG.order_id(7), "\udcff", LOG.page_token(7, b"") + "="],
+)
 def test_no_other_text_is_a_page_token(text: str) -> None:
     with pytest.raises(CursorInvalid):
-        LOG.listed(text)
+        LOG.listed(text, b"")
 
 
 @settings(max_examples=20)

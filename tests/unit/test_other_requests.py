@@ -242,6 +242,17 @@ def test_an_empty_place_is_the_beginning_of_the_log_wherever_that_is() -> None:
     assert requests.read_from(IDS.cursor(0), IDS) == 0
 
 
+def test_an_order_is_looked_up_by_its_number_instead_of_its_id() -> None:
+    assert requests.accept_sequence(api.GetOrderRequest(accept_sequence=7), IDS) == 7
+    for bad in (
+        api.GetOrderRequest(accept_sequence=-1),
+        api.GetOrderRequest(accept_sequence=7, order_id=IDS.order_id(7)),
+    ):
+        with pytest.raises(InvalidOrder) as refused:
+            requests.accept_sequence(bad, IDS)
+        assert [violation.field for violation in refused.value.violations] == ["accept_sequence"]
+
+
 @pytest.mark.parametrize(
     "kind", [api.GetOrderRequest, api.CancelOrderRequest, admin.RedriveOrderRequest]
 )

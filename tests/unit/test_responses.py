@@ -217,11 +217,14 @@ def test_what_never_ran_ends_without_start_failure_and_result(state: State) -> N
     assert not told.HasField("result")
 
 
+NEXT = IDS.page_token(9, b"all")
+
+
 def test_a_page_of_orders_tells_where_to_go_on() -> None:
-    told = RESPONSES.orders([QUEUED, ENDED], 9)
+    told = RESPONSES.orders([QUEUED, ENDED], NEXT)
     assert list(told.orders) == [RESPONSES.order(QUEUED), RESPONSES.order(ENDED)]
-    assert IDS.listed(told.next_page_token) == 9
-    assert RESPONSES.orders([], None) == api.ListOrdersResponse()
+    assert told.next_page_token == NEXT
+    assert RESPONSES.orders([], "") == api.ListOrdersResponse()
 
 
 FLOW = TierStats(

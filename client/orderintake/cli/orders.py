@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from grpc import StatusCode
 
 from orderintake.cli.options import (
     WHICH,
@@ -22,16 +20,12 @@ from orderintake.cli.options import (
 from orderintake.cli.screen import REFUSED, Screen
 from orderintake.cli.tables import standing_table
 from orderintake.cli.text import cancel_text, listed_text
-from orderintake.errors import ContractBroken, OrderNotFound
-from orderintake.status import Status
+from orderintake.errors import OrderNotFound
 from orderintake.v1.order_intake_service_pb2 import CANCEL_OUTCOME_TOO_LATE
 from orderintake.v1.order_pb2 import STATE_FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from orderintake.sync import Client
-    from orderintake.v1.order_intake_service_pb2 import GetOrderResponse
     from orderintake.v1.order_pb2 import Completion, Order
 
 app = typer.Typer()
@@ -44,14 +38,14 @@ Newest = Annotated[
     typer.Option(
         "--newest",
         metavar="",
-        help="The newest first, 100 unless --limit says more. Reads through all that match.",
+        help="The newest first, 100 unless --limit says otherwise.",
         rich_help_panel=WHICH,
     ),
 ]
 Number = Annotated[
     int | None,
     typer.Option(
-        min=1, max=2**48 - 1, metavar="NUMBER", help="Its accept_sequence, instead of its order_id."
+        min=1, max=2**63 - 1, metavar="NUMBER", help="Its accept_sequence, instead of its order_id."
     ),
 ]
 
@@ -73,41 +67,7 @@ def get(
         raise typer.BadParameter("give either an ORDER_ID or --number")
     screen = Screen(as_json=as_json)
     with screen.calls(context.obj) as client:
-        response = _numbered(client, number) if number else client.get(order_id or "")
-        screen.show(response, standing_table)
-
-
-def _numbered(client: Client, number: int) -> GetOrderResponse:
-    """Find an order by its accept_sequence, which an order_id ends with in hexadecimal.
-
-    That is how this server makes its ids, not a promise; so it is checked at both ends.
-
-    Raises:
-        OrderNotFound: there is none.
-        ContractBroken: the ids of this server say something else.
-    """
-    first = next(client.orders(page_size=1), None)
-    log, _, accepted = first.order_id.rpartition("-") if first else ("", "", "")
-    if first and accepted != _in_hexadecimal(first.accept_sequence):
-        raise _unlike_numbers()
-    message = f"there is no order of number {number}"
-    missing = Status(code=StatusCode.NOT_FOUND, message=message, reason="ORDER_NOT_FOUND")
-    try:
-        found = client.get(f"{log}-{_in_hexadecimal(number)}")
-    except OrderNotFound:
-        raise OrderNotFound(missing) from None
-    if found.order.accept_sequence != number:
-        raise _unlike_numbers()
-    return found
-
-
-def _unlike_numbers() -> ContractBroken:
-    message = "the ids of this server's orders do not tell their numbers: use --json and list"
-    return ContractBroken(Status(code=StatusCode.UNIMPLEMENTED, message=message))
-
-
-def _in_hexadecimal(number: int) -> str:
-    return f"{number:012x}"
+        screen.show(client.get(order_id, accept_sequence=number), standing_table)
 
 
 @app.command()
@@ -140,21 +100,18 @@ def list_orders(  # noqa: PLR0913 - each is given by name
     Each with the time when it was accepted, how often it was tried, and why it failed.
     """
     screen = Screen(as_json=as_json)
+    limit = limit or (_NEWEST if newest else None)
     with screen.calls(context.obj) as client:
         orders = client.orders(
             customer_id=customer,
             tier=tier and tier.tier,
             state=state and state.state,
-            page_size=_PAGE_SIZE if newest else min(limit or _PAGE_SIZE, _PAGE_SIZE),
+            newest_first=newest,
+            page_size=min(limit or _PAGE_SIZE, _PAGE_SIZE),
         )
-        for order in _newest(orders, limit) if newest else islice(orders, limit):
+        for order in islice(orders, limit):
             failed = _failed(client, order) if not as_json else None
             screen.show(order, partial(listed_text, completion=failed))
-
-
-def _newest(orders: Iterator[Order], limit: int | None) -> Iterator[Order]:
-    """Read all orders, for the service lists the oldest first; give the last ones, newest first."""
-    return reversed(deque(orders, maxlen=limit or _NEWEST))
 
 
 def _failed(client: Client, order: Order) -> Completion | None:

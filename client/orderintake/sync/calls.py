@@ -59,9 +59,10 @@ class Calls:
         customer_id: str | None = None,
         tier: Tier.ValueType | None = None,
         state: State.ValueType | None = None,
+        newest_first: bool = False,
         page_size: int = 0,
     ) -> Iterator[Order]:
-        """Iterate over orders, oldest first: all of them, or those that match.
+        """Iterate over orders, oldest first unless told otherwise: all, or those that match.
 
         A page of up to `page_size` (0: the server's 100; at most 1000) is fetched when it is
         needed. An order that exists when the first page is fetched comes exactly once, if it still
@@ -71,7 +72,11 @@ class Calls:
             ValueError: a value does not fit its field.
         """
         request = requests.list_orders(
-            customer_id=customer_id, tier=tier, state=state, page_size=page_size
+            customer_id=customer_id,
+            tier=tier,
+            state=state,
+            newest_first=newest_first,
+            page_size=page_size,
         )
         return self._orders(self._opened(), request)
 

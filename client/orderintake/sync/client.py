@@ -144,16 +144,19 @@ class Client(Calls):
             batch = self._opened().BatchPlaceOrders(request, timeout=self._timeout)
         return list(batch.receipts)
 
-    def get(self, order_id: str) -> GetOrderResponse:
+    def get(
+        self, order_id: str | None = None, *, accept_sequence: int | None = None
+    ) -> GetOrderResponse:
         """Return an order as it is now, with its completion once it has ended.
+
+        It is named by its order_id, or by its accept_sequence.
 
         Raises:
             OrderNotFound: there is no such order.
         """
+        request = message(GetOrderRequest, order_id=order_id, accept_sequence=accept_sequence)
         with translated():
-            return self._opened().GetOrder(
-                message(GetOrderRequest, order_id=order_id), timeout=self._timeout
-            )
+            return self._opened().GetOrder(request, timeout=self._timeout)
 
     def completions(  # noqa: PLR0913 - each is given by name
         self,

@@ -410,21 +410,27 @@ Global___BatchPlaceOrdersResponse: _TypeAlias = BatchPlaceOrdersResponse  # noqa
 
 @_typing.final
 class GetOrderRequest(_message.Message):
-    """Which order to return."""
+    """Which order to return: exactly one of the two names it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ORDER_ID_FIELD_NUMBER: _builtins.int
+    ACCEPT_SEQUENCE_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
-    """The order_id of its receipt. Required."""
+    """The order_id of its receipt."""
+    accept_sequence: _builtins.int
+    """Or its accept_sequence, for people who have a number and no receipt. An
+    order_id is not made from it by hand: what stands in one is not promised.
+    """
     def __init__(
         self,
         *,
         order_id: _builtins.str = ...,
+        accept_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_sequence", b"accept_sequence", "order_id", b"order_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -560,6 +566,7 @@ class ListOrdersRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """Only orders of this customer. Empty: of every customer."""
     tier: _order_pb2.Tier.ValueType
@@ -571,8 +578,16 @@ class ListOrdersRequest(_message.Message):
     1000. A page may hold fewer, even none, without being the last.
     """
     page_token: _builtins.str
-    """The next_page_token of the page before, used with the same filters. Empty:
-    the first page.
+    """The next_page_token of the page before, used with the same filters and the
+    same newest_first; only page_size may differ. With others it is refused with
+    CURSOR_INVALID. Empty: the first page.
+    """
+    newest_first: _builtins.bool
+    """Whether the list begins with the order that was accepted last. A page costs
+    the same either way, however many orders there are. These two directions are
+    all there is, and not the beginning of an order_by: only the order of
+    acceptance never changes, so that only along it pages can promise to show
+    each order exactly once.
     """
     def __init__(
         self,
@@ -582,10 +597,11 @@ class ListOrdersRequest(_message.Message):
         state: _order_pb2.State.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        newest_first: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "page_size", b"page_size", "page_token", b"page_token", "state", b"state", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token", "state", b"state", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -603,7 +619,7 @@ class ListOrdersResponse(_message.Message):
     """Where the next page begins; empty on the last page."""
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
-        """In the order in which they were accepted."""
+        """In the order in which they were accepted, or the reverse of it, as requested."""
 
     def __init__(
         self,

@@ -105,9 +105,9 @@ class OrderIntakeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListOrders(self, request, context):
-        """Lists orders, oldest first, a page at a time. An order that exists when the
-        first page is requested is on exactly one page, even if its state changes
-        in the meantime, as long as it matches the filters.
+        """Lists orders, oldest or newest first, a page at a time. An order that exists
+        when the first page is requested is on exactly one page, even if its state
+        changes in the meantime, as long as it matches the filters.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

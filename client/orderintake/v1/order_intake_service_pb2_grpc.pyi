@@ -50,9 +50,9 @@ class OrderIntakeServiceStub:
     was sent.
     """
     ListOrders: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.ListOrdersRequest, _order_intake_service_pb2.ListOrdersResponse]
-    """Lists orders, oldest first, a page at a time. An order that exists when the
-    first page is requested is on exactly one page, even if its state changes
-    in the meantime, as long as it matches the filters.
+    """Lists orders, oldest or newest first, a page at a time. An order that exists
+    when the first page is requested is on exactly one page, even if its state
+    changes in the meantime, as long as it matches the filters.
     """
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.CancelOrderRequest, _order_intake_service_pb2.CancelOrderResponse]
     """Cancels an order. The answer is definite: the order's one completion will
@@ -96,9 +96,9 @@ class OrderIntakeServiceAsyncStub(OrderIntakeServiceStub):
     was sent.
     """
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.ListOrdersRequest, _order_intake_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
-    """Lists orders, oldest first, a page at a time. An order that exists when the
-    first page is requested is on exactly one page, even if its state changes
-    in the meantime, as long as it matches the filters.
+    """Lists orders, oldest or newest first, a page at a time. An order that exists
+    when the first page is requested is on exactly one page, even if its state
+    changes in the meantime, as long as it matches the filters.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.CancelOrderRequest, _order_intake_service_pb2.CancelOrderResponse]  # type: ignore[assignment]
     """Cancels an order. The answer is definite: the order's one completion will
@@ -163,9 +163,9 @@ class OrderIntakeServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_intake_service_pb2.ListOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_intake_service_pb2.ListOrdersResponse, _abc.Awaitable[_order_intake_service_pb2.ListOrdersResponse]]:
-        """Lists orders, oldest first, a page at a time. An order that exists when the
-        first page is requested is on exactly one page, even if its state changes
-        in the meantime, as long as it matches the filters.
+        """Lists orders, oldest or newest first, a page at a time. An order that exists
+        when the first page is requested is on exactly one page, even if its state
+        changes in the meantime, as long as it matches the filters.
         """
 
     @_abc_1.abstractmethod

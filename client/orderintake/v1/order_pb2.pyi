@@ -173,7 +173,8 @@ class Order(_message.Message):
     REDRIVE_OF_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     """The order's id, given by the service. Compared as plain strings, the ids of
-    one service sort in the order in which the orders were accepted.
+    one service sort in the order in which the orders were accepted. Otherwise
+    opaque: keep it unchanged. GetOrder finds an order by its accept_sequence too.
     """
     customer_id: _builtins.str
     """Whose order it is, as in the request."""

@@ -46,7 +46,7 @@ class HandlerThread:
             context, call, loop, answer = asked
             given = context.run(call)
             try:
-                loop.call_soon_threadsafe(self._tell, answer, given)
+                loop.call_soon_threadsafe(self._tell, answer, given, context=context)
             except RuntimeError:  # the loop is closed: nobody waits any more
                 return
             del asked, context, call, answer, given  # they may hold an order while we wait

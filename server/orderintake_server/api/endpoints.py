@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api import requests
+from orderintake_server.api.list_names import list_name
 from orderintake_server.errors import Draining
 from orderintake_server.views import Signal
 
@@ -61,11 +62,17 @@ class Endpoints:
     ) -> api.ListOrdersResponse:
         """List a page of orders."""
         wanted, limit = requests.order_filter(request), requests.page_size(request)
-        after = self._ids.listed(request.page_token)
+        name = list_name(request)
+        after = self._ids.listed(request.page_token, name)
         orders, next_after = await self._intake.list_orders(
-            wanted, owner=call.owner, after=after, limit=limit
+            wanted,
+            owner=call.owner,
+            after=after,
+            limit=limit,
+            newest_first=request.newest_first,
         )
-        return self._responses.orders(orders, next_after)
+        next_token = "" if next_after is None else self._ids.page_token(next_after, name)
+        return self._responses.orders(orders, next_token)
 
     async def cancel_order(
         self, request: api.CancelOrderRequest, call: Call

@@ -12,6 +12,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from orderintake_server import errors
 from orderintake_server.errors import Reason
+from orderintake_server.telemetry import Outage
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -66,6 +67,7 @@ class Refusals:
     def __init__(self, ids: Ids) -> None:
         """Write order ids and cursors with `ids`."""
         self._ids = ids
+        self._unreadable = Outage("the store cannot be read")
 
     def reply(self, error: BaseException, *, method: str) -> ErrorReply:
         """Return what the caller of `method` gets for any error.
@@ -77,7 +79,7 @@ class Refusals:
         if isinstance(error, errors.Refusal):
             return self.of(error)
         if isinstance(error, errors.StoreObstacle | errors.StoreBroken):
-            log.error("the store cannot be read", method=method, error=str(error))
+            self._unreadable.goes_on(error, method=method)
             return self.of(errors.StorageUnavailable("the store cannot be read"))
         incident_id = secrets.token_hex(8)
         log.error(

@@ -252,9 +252,17 @@ def accept_sequence(
     request: api.GetOrderRequest | api.CancelOrderRequest | admin.RedriveOrderRequest, ids: Ids
 ) -> int:
     """Read which order is meant. Raises InvalidOrder, or OrderNotFound for an impossible id."""
+    if isinstance(request, api.GetOrderRequest) and request.accept_sequence:
+        return _number(request)
     if not request.order_id:
         raise _invalid("order_id", "is required")
     return ids.accept_sequence(request.order_id)
+
+
+def _number(request: api.GetOrderRequest) -> int:
+    if request.order_id or request.accept_sequence < 1:
+        raise _invalid("accept_sequence", "is at least 1, and beside no order_id")
+    return request.accept_sequence
 
 
 def completion_filter(

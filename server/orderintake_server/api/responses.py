@@ -66,12 +66,9 @@ class Responses:
         self._fill_order(response, cancelled.stands)
         return response
 
-    def orders(self, orders: list[domain.Order], next_after: int | None) -> api.ListOrdersResponse:
-        """Return a page of orders; the next page begins after `next_after`, None: there is none."""
-        return api.ListOrdersResponse(
-            orders=map(self.order, orders),
-            next_page_token="" if next_after is None else self._ids.page_token(next_after),
-        )
+    def orders(self, orders: list[domain.Order], next_token: str) -> api.ListOrdersResponse:
+        """Return a page of orders, and the token of the next one, "" if there is none."""
+        return api.ListOrdersResponse(orders=map(self.order, orders), next_page_token=next_token)
 
     def page(self, page: LogPage) -> api.ListCompletionsResponse:
         """Return a page of the log."""

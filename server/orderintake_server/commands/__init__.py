@@ -140,17 +140,29 @@ def _servers(settings: Servers) -> int:
     for replica in found:
         _print(
             f"{replica.name}: {replica.workers} workers, {replica.in_process} orders in process, "
-            f"up for {replica.up_seconds:.0f} s, {_lease(replica.lease_seconds)}"
+            f"{_life(replica.up_seconds, replica.lease_seconds)}"
         )
     if not found:
         _print("no server uses the store")
     return 0
 
 
-def _lease(seconds: float) -> str:
-    if seconds < 0:
-        return f"silent: its lease ended {-seconds:.0f} s ago"
-    return f"its lease lasts {seconds:.0f} s more"
+def _life(up_seconds: float, lease_seconds: float) -> str:
+    if lease_seconds < 0:
+        return f"dead or frozen: its heartbeats are overdue by {_length(-lease_seconds)}"
+    return (
+        f"alive for {_length(up_seconds)} (without another heartbeat its orders are taken over in "
+        f"{_length(lease_seconds)})"
+    )
+
+
+def _length(seconds: float) -> str:
+    """Tell a length of time in its two largest units."""
+    whole = round(seconds)
+    for size, unit, part, smaller in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {smaller}"
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"  # noqa: PLR2004
 
 
 @dataclass(frozen=True, slots=True)

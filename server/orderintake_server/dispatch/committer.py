@@ -267,7 +267,7 @@ class Committer:
         self._refuse(batch.inbox, refused)
         settle_otherwise(batch.inbox, refused, self, seconds=self._policy.probe_seconds)
         if not batch.inbox:  # it was to start or prune orders, or to do what is due
-            log.error("the store refuses a commit without requests", error=str(refused))
+            self._reach.refuse(refused)
             await self._pause()
 
     def _refuse(self, inbox: Inbox, refusal: StorageUnavailable | StoreRefused) -> None:

@@ -111,13 +111,15 @@ class Store(Protocol):
         """
 
     async def list_orders(
-        self, wanted: OrderFilter, *, after: int, limit: int
+        self, wanted: OrderFilter, *, after: int, limit: int, newest_first: bool = False
     ) -> tuple[list[Order], int | None]:
         """Return the orders after accept sequence `after`, in that order, at most `limit`.
 
-        They fit in one message, which is below 256 KiB; there is at least one if there is one.
-        Also returns the accept sequence after which to go on, None when there are no more. The
-        work is bounded: a page may hold fewer than `limit`, even none, and more may follow.
+        With `newest_first` those before `after`, in the reverse order; those before 0 begin with
+        the last of all. They fit in one message, which is below 256 KiB; there is at least one if
+        there is one. Also returns the accept sequence after which to go on, None when there are no
+        more. The work is bounded: a page may hold fewer than `limit`, even none, and more may
+        follow.
         """
 
     async def read_log(

@@ -23,6 +23,15 @@ ORDER_BYTES = 256
 """The most that an order takes in a message beside its content."""
 
 
+LAST = 2**63 - 1
+"""No accept sequence is greater."""
+
+
+def list_from(after: int, *, newest_first: bool) -> int:
+    """Return the accept sequence after which, or before which, a page of orders begins."""
+    return after or LAST if newest_first else after
+
+
 def rows_to_list(wanted: OrderFilter, limit: int) -> int:
     """Tell how many orders to read for a page: of the customer who is wanted, if one is."""
     return limit + 1 if wanted.tier is None and wanted.state is None else SCAN_ROWS

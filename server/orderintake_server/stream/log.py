@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
-
 from orderintake_server.errors import CursorExpired, StoreError, StoreObstacle, StoreRefused
 from orderintake_server.stream.ring import MESSAGE_BYTES, Cut, Entry, Ring
+from orderintake_server.telemetry import Outage
 from orderintake_server.views import EVERY_ORDER
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ PAGE_ENTRIES = 256
 PAGE_BYTES = 1024 * 1024
 AWAY_SECONDS = 0.25
 """Seconds between two attempts to read the log while the store is away."""
-
-log = structlog.get_logger()
 
 
 class Woken(NamedTuple):
@@ -68,6 +66,11 @@ class CompletionLog:
         self.earliest = earliest
         self.subscribers = 0
         self.is_closed = self.is_over = False
+        self._unreadable = Outage(
+            "the completion log cannot be read",
+            "the completion log can be read again",
+            level=logging.WARNING,
+        )
 
     def publish(self, head: int) -> None:
         """Note that the log is durable up to sequence `head`."""
@@ -133,6 +136,7 @@ class CompletionLog:
             self.ring.restart(self.head)
             self._wake_all()
             return
+        self._unreadable.is_over()
         if self.ring.end == after:  # otherwise all subscribers left, others came, and it restarted
             entries = [self._entry(completion) for completion in page.completions]
             self.ring.extend(entries)
@@ -140,7 +144,7 @@ class CompletionLog:
 
     async def _wait_for_store(self, error: StoreError) -> None:
         """Wait before the next attempt; when closed, give up: subscribers resume elsewhere."""
-        log.warning("reading the completion log failed", error=str(error))
+        self._unreadable.goes_on(error)
         if self.is_closed:
             self.ring.restart(self.head)
         else:

@@ -1,19 +1,16 @@
-"""Whether the store can be written: told once when that changes, and tried again after a time."""
+"""Whether the store can be written: told when that changes, and tried again after a time."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from orderintake_server.errors import StoreFull
+from orderintake_server.telemetry import Outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orderintake_server.errors import StoreObstacle
-
-log = structlog.get_logger()
+    from orderintake_server.errors import StoreObstacle, StoreRefused
 
 
 class Reach:
@@ -23,9 +20,21 @@ class Reach:
         """Begin with a store that can be written; try one that is away after `probe_seconds`."""
         self._probe_seconds = probe_seconds
         self._steady = steady
-        self._is_unwritable = False
+        self._unwritable = Outage(
+            "the store cannot be written; orders are refused",
+            "the store can be written again; orders are accepted",
+            clock=self._seconds,
+        )
+        self._refusing = Outage(
+            "the store refuses a commit without requests",
+            "the store takes commits again",
+            clock=self._seconds,
+        )
         self.probe_at: int | None = None
         """When, by the steady time, to commit even if there are no changes; None: not at all."""
+
+    def _seconds(self) -> float:
+        return self._steady() / 1e6
 
     def lose(self, obstacle: StoreObstacle, on_reach: Callable[[bool], object]) -> None:
         """Note that a commit met an obstacle; `on_reach` gets False, unless it is a full disk.
@@ -33,16 +42,18 @@ class Reach:
         Only a full disk is not probed: each request shows by itself whether there is room again.
         """
         is_away = not isinstance(obstacle, StoreFull)
-        if not self._is_unwritable:
-            self._is_unwritable = True
-            log.error("the store cannot be written; orders are refused", error=str(obstacle))
+        if self._unwritable.goes_on(obstacle):
             on_reach(not is_away)
         if is_away:
             self.probe_at = self._steady() + round(self._probe_seconds * 1e6)
 
+    def refuse(self, refused: StoreRefused) -> None:
+        """Note that the store refused a commit that holds nobody's request."""
+        self._refusing.goes_on(refused)
+
     def regain(self, on_reach: Callable[[bool], object]) -> None:
         """Note that a commit succeeded; `on_reach` gets True if the one before had not."""
-        if self._is_unwritable:
-            self._is_unwritable, self.probe_at = False, None
+        self._refusing.is_over()
+        if self._unwritable.is_over():
+            self.probe_at = None
             on_reach(True)  # noqa: FBT003 - it is the only argument
-            log.info("the store can be written again; orders are accepted")

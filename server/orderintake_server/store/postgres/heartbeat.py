@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from contextlib import asynccontextmanager, suppress
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from orderintake_server import telemetry
 from orderintake_server.errors import StoreError
 from orderintake_server.store.blame.postgres import failures
 
@@ -22,41 +24,21 @@ if TYPE_CHECKING:
 BEATS = 3
 """Heartbeats in the time of a lease."""
 
-TELL_SECONDS = 60.0
-"""An outage that goes on is told so often."""
-
 log = structlog.get_logger()
 
 
-class Outage:
-    """Tells an outage in the log at once, then once a minute, and then its end."""
+class Outage(telemetry.Outage):
+    """An outage of the database, as one of those who use it meets it."""
 
     def __init__(self, what: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Tell of failures of `what`; measure with `clock`, in seconds that never go back."""
-        self._what = what
-        self._clock = clock
-        self._began: float | None = None
-        self._told = 0.0
-
-    def goes_on(self, error: Exception) -> None:
-        """Note a failure; it is told if none was for a minute."""
-        now = self._clock()
-        began = self._began = now if self._began is None else self._began
-        if began == now or now - self._told >= TELL_SECONDS:
-            self._told = now
-            log.warning(
-                "the database is away",
-                failed=self._what,
-                error=str(error),
-                seconds=round(now - began, 1),
-            )
-
-    def is_over(self) -> None:
-        """Note a success; the end of an outage is told."""
-        if self._began is not None:
-            seconds = round(self._clock() - self._began, 1)
-            self._began = None
-            log.info("the database is there again", failed=self._what, seconds=seconds)
+        super().__init__(
+            "the database is away",
+            "the database is there again",
+            level=logging.WARNING,
+            clock=clock,
+            failed=what,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

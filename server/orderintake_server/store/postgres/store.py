@@ -16,9 +16,9 @@ from orderintake_server.errors import (
     StoreObstacle,
     StoreRefused,
 )
-from orderintake_server.store.base import Policy, RecoveryReport
+from orderintake_server.store.base import Located, Policy, RecoveryReport
 from orderintake_server.store.blame.postgres import failures
-from orderintake_server.store.changes import Changes, StoreState
+from orderintake_server.store.changes import Changes, Committed, StoreState
 from orderintake_server.store.postgres import reads, schema, shared_policy
 from orderintake_server.store.postgres.call import Caller, arguments
 from orderintake_server.store.postgres.connector import ISOLATION, Connector, Readers
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
 
     from orderintake_server.domain import Completion, Order, Tier
-    from orderintake_server.store.base import Located
-    from orderintake_server.store.changes import Committed
     from orderintake_server.store.postgres.answer import Answer
     from orderintake_server.store.postgres.functions import Release
     from orderintake_server.store.postgres.schema import Version
@@ -175,10 +173,12 @@ class PostgresStore:
         return found.get(accept_sequence)
 
     async def list_orders(
-        self, wanted: OrderFilter, *, after: int, limit: int
+        self, wanted: OrderFilter, *, after: int, limit: int, newest_first: bool = False
     ) -> tuple[list[Order], int | None]:
         """Keep `Store.list_orders`."""
-        return await reads.list_orders(self._readers.fetch, wanted, after, limit)
+        return await reads.list_orders(
+            self._readers.fetch, wanted, after, limit, newest_first=newest_first
+        )
 
     async def read_log(
         self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from orderintake_server.domain import Tier
 from orderintake_server.errors import CursorExpired
 from orderintake_server.store.base import COMPLETION_BYTES
-from orderintake_server.store.pages import LogRead, log_scan, page_of_orders, rows_to_list
+from orderintake_server.store.pages import (
+    LogRead,
+    list_from,
+    log_scan,
+    page_of_orders,
+    rows_to_list,
+)
 from orderintake_server.store.rows import (
     ACCEPTED,
     COMPLETION_COLUMNS,
@@ -68,21 +74,35 @@ def known_requests(
     return set(connection.execute(_KNOWN, (json.dumps(list(names)),)))
 
 
-_LISTED = _STANDING % (
-    "(SELECT * FROM orders WHERE accept_sequence > :after{of_customer}"
-    " ORDER BY accept_sequence LIMIT :scan) o"
+_LISTED = (
+    _STANDING
+    % (
+        "(SELECT * FROM orders WHERE accept_sequence {after} :after{of_customer}"
+        " ORDER BY accept_sequence {way} LIMIT :scan) o"
+    )
+    + "ORDER BY o.accept_sequence {way}"
 )
+_OLDEST_FIRST, _NEWEST_FIRST = {"after": ">", "way": "ASC"}, {"after": "<", "way": "DESC"}
 
 
 def list_orders(
-    connection: sqlite3.Connection, wanted: OrderFilter, after: int, limit: int
+    connection: sqlite3.Connection,
+    wanted: OrderFilter,
+    after: int,
+    limit: int,
+    *,
+    newest_first: bool,
 ) -> tuple[list[Order], int | None]:
     """Keep `Store.list_orders`."""
     of_customer = " AND customer_id = :customer_id" if wanted.customer_id else ""
-    scan = rows_to_list(wanted, limit)
+    words = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
     rows = connection.execute(
-        _LISTED.format(of_customer=of_customer) + " ORDER BY o.accept_sequence",
-        {"after": after, "scan": scan, "customer_id": wanted.customer_id},
+        _LISTED.format(**words, of_customer=of_customer),
+        {
+            "after": list_from(after, newest_first=newest_first),
+            "scan": rows_to_list(wanted, limit),
+            "customer_id": wanted.customer_id,
+        },
     )
     with closing(rows):
         return page_of_orders(map(standing_of, rows), wanted, limit)

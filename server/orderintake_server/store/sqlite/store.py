@@ -16,6 +16,7 @@ from orderintake_server.errors import Refusal, StartupFailed, StoreBroken, Store
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.sqlite import blamed
 from orderintake_server.store.sqlite import database, reads, schema
+from orderintake_server.store.sqlite.files.rights import warn_of_others
 from orderintake_server.store.sqlite.files.watch import FileWatch
 from orderintake_server.store.sqlite.writer import Writer
 
@@ -115,11 +116,14 @@ class SqliteStore:
         return await self._run(self._writing, lambda: self._writer.locate(accept_sequence))
 
     async def list_orders(
-        self, wanted: OrderFilter, *, after: int, limit: int
+        self, wanted: OrderFilter, *, after: int, limit: int, newest_first: bool = False
     ) -> tuple[list[Order], int | None]:
         """Keep `Store.list_orders`."""
         return await self._run(
-            self._reading, lambda: reads.list_orders(self._reader(), wanted, after, limit)
+            self._reading,
+            lambda: reads.list_orders(
+                self._reader(), wanted, after, limit, newest_first=newest_first
+            ),
         )
 
     async def read_log(
@@ -226,6 +230,7 @@ def _opened(directory: Path, clock: Clock, policy: Policy, files: ExitStack) -> 
         watch = FileWatch(path, descriptor, connection, files)
         store = files.enter_context(closing(SqliteStore(path, writer, watch)))
         store.start()
+        warn_of_others(directory, database.NAME)
     except (sqlite3.Error, OSError) as error:
         raise StartupFailed(f"cannot open the store {path}: {error}") from error
     return store
