@@ -6,6 +6,8 @@ import re
 
 HEADER = "traceparent"
 """The name of the header that carries a caller's trace context."""
+TRACE_END, SPAN_END = 16, 24
+"""Where the ids of the trace and of the span end; one byte of flags follows."""
 _FORM = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
 
@@ -26,9 +28,9 @@ def read(text: str) -> bytes | None:
 def written(trace: bytes) -> str:
     """Return the traceparent of what `read` returned."""
     text = trace.hex()
-    return f"00-{text[:32]}-{text[32:48]}-{text[48:]}"
+    return f"00-{text[: 2 * TRACE_END]}-{text[2 * TRACE_END : 2 * SPAN_END]}-{text[2 * SPAN_END :]}"
 
 
 def trace_id(trace: bytes) -> str:
     """Return the id of the trace, as tools show it."""
-    return trace[:16].hex()
+    return trace[:TRACE_END].hex()
