@@ -28,8 +28,9 @@ from orderintake_server.store.postgres.notifier import Notifier
 from orderintake_server.store.postgres.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Collection
 
+    from orderintake_server.clock import Clock
     from orderintake_server.domain import Completion, Order, Tier
     from orderintake_server.store.base import Located
     from orderintake_server.store.changes import Committed
@@ -52,18 +53,13 @@ class PostgresStore:
     recovery: RecoveryReport
 
     def __init__(
-        self, heartbeat: Heartbeat, notifier: Notifier, *, policy: Policy, release: Release,
-        clock: Callable[[], int] | None,
-    ) -> None:  # fmt: skip
-        """Commit as the replica that `heartbeat` keeps alive, by the functions of `release`.
-
-        `clock` tells microseconds since 1970; None: the database's clock does.
-        """
+        self, heartbeat: Heartbeat, notifier: Notifier, *, policy: Policy, release: Release
+    ) -> None:
+        """Commit as the replica that `heartbeat` keeps alive, by the functions of `release`."""
         self._heartbeat = heartbeat
         self._notifier = notifier
         self._policy = policy
         self._release = release
-        self._clock = clock
         self._turn = asyncio.Lock()  # a session's commits come to the database in their order
         self._writer = Writer(heartbeat.connector, release)
         self._readers = Readers(heartbeat.connector)
@@ -90,6 +86,7 @@ class PostgresStore:
             paused=paused(found),
         )
         self._state = KnownState(found)
+        self._notifier.clock_says(self._state.leapt)  # leaps count from now on
         self._cancels = found["cancels"]
 
     async def close(self) -> None:
@@ -100,7 +97,8 @@ class PostgresStore:
     # Changes
 
     async def note_stop(self) -> None:
-        """Do nothing: what this replica leaves in process, others count as a crash."""
+        """Keep `Store.note_stop`."""
+        await self._heartbeat.note_stop()
 
     async def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
@@ -111,6 +109,7 @@ class PostgresStore:
             if answer.summary["number"] > self._state.number:
                 self._notifier.notify()
             self._state.see(answer.summary)
+            self._notifier.heed(self._state.time)
             self._keep_leases(changes, answer)
         accepted = answer.accepted(changes.accepts)
         accepted = await reads.located(accepted, self._readers.fetch, self._release)
@@ -124,7 +123,7 @@ class PostgresStore:
             max_crashes=self._policy.max_crashes,
             lease_seconds=self._heartbeat.lease_seconds,
             opens=opens,
-            now=None if self._clock is None else self._clock(),
+            **self._notifier.clock_says(None if opens else self._state.leapt),
             held=list(self._leased) if self._lost_an_answer else None,
         )
         try:
@@ -154,7 +153,7 @@ class PostgresStore:
 
     def _locally(self, due: int | None) -> int | None:
         """Tell by our clock when something is due, a little later for each older replica."""
-        if due is None or self._clock is not None:
+        if due is None or self._notifier.has_stand_in:
             return due
         stagger = min(self._heartbeat.status.older_replicas * STAGGER, MOST_STAGGER)
         return due - self._state.time + self._notifier.now() + stagger
@@ -248,7 +247,7 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     is_pooled: bool = False,
     connect_seconds: float = 5.0,
     call_seconds: float = 15.0,
-    clock: Callable[[], int] | None = None,
+    clock: Clock | None = None,
     policy: Policy | None = None,
     version: Version | None = None,
 ) -> AsyncIterator[PostgresStore]:
@@ -258,7 +257,7 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     `hints`: replicas tell each other of changes by NOTIFY; without, they see them a little later.
     `is_pooled`: the address leads through a pooler in transaction mode; there are no hints then.
     `connect_seconds` is for one attempt to connect to one server, `call_seconds` for one call.
-    `clock` stands in for the database's, in microseconds since 1970. `version`: other steps and
+    `clock` stands in for the database's. `version`: other steps and
     functions than those that come with this server.
 
     Raises StartupFailed when the database cannot be reached, has no store of this version, or
@@ -268,8 +267,8 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     known = await asyncio.to_thread(schema.this_version) if version is None else version
     connector = Connector(address, is_pooled, connect_seconds, call_seconds)
     heartbeat = Heartbeat(connector, replica=replica, workers=workers, lease_seconds=lease_seconds)
-    notifier = Notifier(connector, heartbeat, hints=hints)
-    store = PostgresStore(heartbeat, notifier, policy=policy, release=known.release, clock=clock)
+    notifier = Notifier(connector, heartbeat, hints=hints, clock=clock)
+    store = PostgresStore(heartbeat, notifier, policy=policy, release=known.release)
     try:
         try:
             await _prepare(heartbeat, policy, known)
