@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from orderintake_server.errors import StoreError
-from orderintake_server.store.blame.postgres import failures
+from orderintake_server.store.blame.postgres import talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -178,7 +178,7 @@ class Heartbeat:
     async def _beat_on(self, connection: Connection, outage: Outage) -> None:
         while not self._is_over:
             is_stopping = self._is_stopping
-            with failures():  # one that takes longer comes too late
+            with talking():  # one that takes longer comes too late
                 async with asyncio.timeout(self.lease_seconds / BEATS):
                     status = await self._beat(connection, is_stopping=is_stopping)
             outage.is_over()

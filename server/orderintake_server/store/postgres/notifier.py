@@ -10,8 +10,9 @@ import structlog
 
 from orderintake_server.clock import Clock, FollowedClock, Moment
 from orderintake_server.errors import StoreObstacle, StoreRefused
-from orderintake_server.store.blame.postgres import failures
+from orderintake_server.store.blame.postgres import talking
 from orderintake_server.store.postgres.heartbeat import Outage
+from orderintake_server.store.postgres.known_state import KnownState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +62,7 @@ class Notifier:
         self.has_stand_in = clock is not None
         self._followed = FollowedClock()
         self._expected: int | None = None
+        self._moment: Moment | None = None
         self._session_id = 0
         self._wake = asyncio.Event()
         self._has_notified = True
@@ -97,9 +99,10 @@ class Notifier:
         """
         while True:
             try:
-                connection = await self._connected()
-                await self._give_hint(connection)
-                row = await self._look(connection)
+                with talking():
+                    connection = await self._connected()
+                    await self._give_hint(connection)
+                    row = await self._look(connection)
                 self._outage.is_over()
             except (StoreObstacle, StoreRefused) as away:
                 self._outage.goes_on(away)
@@ -117,6 +120,7 @@ class Notifier:
         began = self._steady()
         (newest,) = await self._connector.fetch(connection, _NEWEST)
         row: dict[str, Any] = dict(newest)
+        KnownState(row).report()  # it can be read
         moment = Moment(now=row["clock"], steady=self._steady())
         is_soon = moment.steady - began < SOON_SECONDS * 1e6  # else it says little of the clock
         if is_soon and not self.has_stand_in and self._look_at_clock(moment, row["leapt"]):
@@ -141,13 +145,18 @@ class Notifier:
         """
         now, steady = None, self._steady()
         if self._stand_in is not None:
-            now, steady = moment = self._stand_in.moment()
+            now, steady = self._moment = self._stand_in.moment()
             if leapt is not None:
-                self._look_at_clock(moment, leapt)
+                self._look_at_clock(self._moment, leapt)
         clock = self._followed
         self._expected = clock.expected(steady)
         leap = clock.leap if self._judges() else 0
         return {"now": now, "leap": leap, "leapt": clock.leapt, "expected": self._expected}
+
+    def begin(self, leapt: int) -> None:
+        """Count leaps of a stand-in from the first commit on, up to which it had leapt so much."""
+        if self._moment is not None:
+            self._look_at_clock(self._moment, leapt)
 
     def heed(self, time: int) -> None:
         """Look at the clock at once if this is later than a commit should have been."""
@@ -167,7 +176,7 @@ class Notifier:
     async def _give_hint(self, connection: Connection) -> None:
         if not self._has_notified:
             self._has_notified = True
-            with failures():
+            with talking():
                 await connection.execute(_HINT)
 
     async def _connected(self) -> Connection:
@@ -175,7 +184,7 @@ class Notifier:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self._connector.connect_durably()
             if self._hints:
-                with failures():
+                with talking():
                     await self._connection.add_listener(CHANNEL, self._hinted)
         return self._connection
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import CursorExpired, StoreObstacle, StoreRefused
 from orderintake_server.store.base import COMPLETION_BYTES, Located
-from orderintake_server.store.blame.postgres import failures
+from orderintake_server.store.blame.postgres import talking
 from orderintake_server.store.pages import (
     SCAN_BYTES,
     LogRead,
@@ -39,8 +40,23 @@ if TYPE_CHECKING:
     Fetch = Callable[..., Awaitable[list[Row]]]
     """Gives the rows of a query, asked with its values."""
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
 LOCATE_SECONDS = 1.0
 """After which the receipts are given as they are, without places in the queue."""
+
+
+def _read(read: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaitable[_T]]:
+    """Let an answer that cannot be read be the connection's fault, whatever is wrong with it."""
+
+    @wraps(read)
+    async def reading(*values: _P.args, **named: _P.kwargs) -> _T:
+        with talking():
+            return await read(*values, **named)
+
+    return reading
+
 
 _STANDING = f"""
 SELECT {STANDING}%s
@@ -56,6 +72,7 @@ LEFT JOIN orderintake.log       g ON g.accept_sequence = o.accept_sequence
 _FOUND = _STANDING % ("", "orderintake.orders o") + "WHERE o.accept_sequence = $1"
 
 
+@_read
 async def find(fetch: Fetch, accept_sequence: int) -> Order | Completion | None:
     """Keep `Store.find`."""
     rows = await fetch(_FOUND, accept_sequence)
@@ -68,6 +85,7 @@ JOIN unnest($1::text[], $2::text[]) AS n (customer_id, request_id) USING (custom
 """
 
 
+@_read
 async def known_requests(fetch: Fetch, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
     """Keep `Store.known_requests`."""
     rows = await fetch(_KNOWN, *map(list, zip(*names, strict=True)))
@@ -84,6 +102,7 @@ _LOCATED = (
 )
 
 
+@_read
 async def locate(
     fetch: Fetch, release: Release, accept_sequences: Sequence[int]
 ) -> dict[int, Located]:
@@ -104,7 +123,7 @@ async def located(outcomes: list[Outcome], fetch: Fetch, release: Release) -> li
     if not numbers:
         return outcomes
     try:
-        with failures():
+        with talking():
             async with asyncio.timeout(LOCATE_SECONDS):
                 found = await locate(fetch, release, numbers)
     except (StoreObstacle, StoreRefused):
@@ -138,6 +157,7 @@ _SOME = """(
 _LISTED = _STANDING % ("", _SOME) + "ORDER BY o.accept_sequence"
 
 
+@_read
 async def list_orders(
     fetch: Fetch, wanted: OrderFilter, after: int, limit: int
 ) -> tuple[list[Order], int | None]:
@@ -170,6 +190,7 @@ _FACTS = ("completed", "earliest", "scanned", "last_scanned", "found")
 _PLACEHOLDERS = {"tier": "$2", "customer_id": "$7"}
 
 
+@_read
 async def read_log(
     fetch: Fetch, wanted: OrderFilter, after: int, limit: int, max_bytes: int
 ) -> LogPage:
@@ -198,6 +219,7 @@ JOIN orderintake.orders o ON o.accept_sequence = f.accept_sequence
 """
 
 
+@_read
 async def oldest_waiting(fetch: Fetch) -> dict[Tier, int]:
     """Keep `Store.oldest_waiting`."""
     rows = await fetch(_OLDEST)
@@ -207,7 +229,19 @@ async def oldest_waiting(fetch: Fetch) -> dict[Tier, int]:
 _BOUNDS = "SELECT earliest, completed FROM orderintake.commits ORDER BY number DESC LIMIT 1"
 
 
+@_read
 async def bounds(fetch: Fetch) -> tuple[int, int]:
     """Keep `Store.bounds`."""
     ((earliest, head),) = await fetch(_BOUNDS)
     return earliest, head
+
+
+_TO_STOP = """
+SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
+"""
+
+
+@_read
+async def to_stop(fetch: Fetch, session_id: int) -> list[int]:
+    """Give the accept sequences of a replica's attempts that somebody asked to cancel."""
+    return [number for (number,) in await fetch(_TO_STOP, session_id)]

@@ -17,7 +17,7 @@ from orderintake_server.errors import (
     StoreRefused,
 )
 from orderintake_server.store.base import Policy, RecoveryReport
-from orderintake_server.store.blame.postgres import failures
+from orderintake_server.store.blame.postgres import failures, talking
 from orderintake_server.store.changes import Changes, StoreState
 from orderintake_server.store.postgres import reads, schema, shared_policy
 from orderintake_server.store.postgres.call import Caller, arguments
@@ -73,7 +73,7 @@ class PostgresStore:
     async def open(self) -> None:
         """Take stock, and recover what expired replicas had in process."""
         await self._readers.open()
-        found = (await self._call(Changes(), opens=True)).summary
+        found = (await self._call(Changes(), opens=True))[0].summary
         ((log_id,),) = await self._readers.fetch("SELECT log_id FROM orderintake.identity")
         recovered, quarantined = found.get("recovered") or (0, 0)
         self.recovery = RecoveryReport(
@@ -86,7 +86,7 @@ class PostgresStore:
             paused=paused(found),
         )
         self._state = KnownState(found)
-        self._notifier.clock_says(self._state.leapt)  # leaps count from now on
+        self._notifier.begin(self._state.leapt)
         self._cancels = found["cancels"]
 
     async def close(self) -> None:
@@ -105,17 +105,16 @@ class PostgresStore:
         if changes.prune and self._heartbeat.status.older_replicas:
             changes = replace(changes, prune=None)  # the oldest replica sees to it
         async with self._turn:
-            answer = await self._call(changes)
+            answer, committed = await self._call(changes)
             if answer.summary["number"] > self._state.number:
                 self._notifier.notify()
             self._state.see(answer.summary)
             self._notifier.heed(self._state.time)
             self._keep_leases(changes, answer)
-        accepted = answer.accepted(changes.accepts)
-        accepted = await reads.located(accepted, self._readers.fetch, self._release)
-        return answer.committed(changes, accepted=accepted, state=self._report())
+        accepted = await reads.located(committed.accepted, self._readers.fetch, self._release)
+        return replace(committed, accepted=accepted, **self._report())
 
-    async def _call(self, changes: Changes, *, opens: bool = False) -> Answer:
+    async def _call(self, changes: Changes, *, opens: bool = False) -> tuple[Answer, Committed]:
         self._request += 1
         caller = Caller(
             session_id=self._heartbeat.status.session_id,
@@ -130,13 +129,15 @@ class PostgresStore:
             with failures():
                 values = arguments(changes, caller)
             answer = await self._writer.call(values)
+            with talking():
+                committed = answer.read(changes)
         except StoreAway:
             self._lost_an_answer = True
             raise
         self._lost_an_answer = False
         for replica, orders in answer.summary.get("lost_replicas") or ():
             log.warning("took over from a replica that died", replica=replica, orders=orders)
-        return answer
+        return answer, committed
 
     def _keep_leases(self, changes: Changes, answer: Answer) -> None:
         over = [*changes.releases, *(settle.lease for settle in changes.settles)]
@@ -218,22 +219,14 @@ class PostgresStore:
             return ()
         session_id = self._heartbeat.status.session_id
         try:
-            rows = await self._readers.fetch(_TO_STOP, session_id)
-        except (
-            StoreObstacle,
-            StoreRefused,
-        ):  # asked again by the next look, which waits for the store
+            asked = await reads.to_stop(self._readers.fetch, session_id)
+        except (StoreObstacle, StoreRefused):  # asked again by the next look, which waits for it
             return ()
         ours = set(self._leased.values())
-        numbers = tuple(number for (number,) in rows if number in ours)
-        if len(numbers) == len(rows):  # else one is just being given to us, or taken
+        numbers = tuple(number for number in asked if number in ours)
+        if len(numbers) == len(asked):  # else one is just being given to us, or taken
             self._cancels = cancels
         return numbers
-
-
-_TO_STOP = """
-SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
-"""
 
 
 @asynccontextmanager
