@@ -159,3 +159,4 @@ async def test_p19_stops_in_order_leave_an_order_as_it_was(tmp_path: Path) -> No
             (ended,) = await completions(stub, 1)
             found = await stub.GetOrder(api.GetOrderRequest(order_id=ended.order.order_id))
     assert found.order.attempt_count == 1
+    assert found.order.start_sequence == 4  # the contract says so: each start uses up a number

@@ -174,7 +174,7 @@ class Cluster:
     def _launch(self, port: int) -> Program:
         flags = [f"-c{name}={value}" for name, value in self._flags().items()]
         server = self.programs / "postgres"
-        command = (*self.prefix, server, "-D", self._data, f"-cport={port}")
+        command: tuple[str | Path, ...] = (*self.prefix, server, "-D", self._data, f"-cport={port}")
         return Program(*command, *flags, cwd=self._place)
 
     def _flags(self) -> Settings:

@@ -58,7 +58,7 @@ class Notifier:
         self._connection: Connection | None = None
         self._outage = Outage("polling for changes")
         self._steady = Clock().steady
-        self._stand_in = clock
+        self._stand_in, self._stand_in_followed = clock, FollowedClock()
         self.has_stand_in = clock is not None
         self._followed = FollowedClock()
         self._expected: int | None = None
@@ -123,7 +123,7 @@ class Notifier:
         KnownState(row).report()  # it can be read
         moment = Moment(now=row["clock"], steady=self._steady())
         is_soon = moment.steady - began < SOON_SECONDS * 1e6  # else it says little of the clock
-        if is_soon and not self.has_stand_in and self._look_at_clock(moment, row["leapt"]):
+        if is_soon and self._look_at_clock(moment, row["leapt"]):
             log.warning("the database's clock leapt", seconds=round(self._followed.leap / 1e6, 3))
             self._has_chores = self._has_changed = True
         return row
@@ -147,8 +147,8 @@ class Notifier:
         if self._stand_in is not None:
             now, steady = self._moment = self._stand_in.moment()
             if leapt is not None:
-                self._look_at_clock(self._moment, leapt)
-        clock = self._followed
+                self._stand_in_followed.look(self._moment, leapt, judges=self._judges())
+        clock = self._stand_in_followed if self.has_stand_in else self._followed
         self._expected = clock.expected(steady)
         leap = clock.leap if self._judges() else 0
         return {"now": now, "leap": leap, "leapt": clock.leapt, "expected": self._expected}
@@ -156,7 +156,7 @@ class Notifier:
     def begin(self, leapt: int) -> None:
         """Count leaps of a stand-in from the first commit on, up to which it had leapt so much."""
         if self._moment is not None:
-            self._look_at_clock(self._moment, leapt)
+            self._stand_in_followed.look(self._moment, leapt, judges=self._judges())
 
     def heed(self, time: int) -> None:
         """Look at the clock at once if this is later than a commit should have been."""

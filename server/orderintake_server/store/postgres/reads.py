@@ -6,7 +6,7 @@ import asyncio
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from orderintake_server.domain import State, Tier
+from orderintake_server.domain import Tier
 from orderintake_server.errors import CursorExpired, StoreObstacle, StoreRefused
 from orderintake_server.store.base import COMPLETION_BYTES, Located
 from orderintake_server.store.blame.postgres import talking
@@ -116,7 +116,7 @@ async def located(outcomes: list[Outcome], fetch: Fetch, release: Release) -> li
     """Tell of repeated orders that wait in the queue how they stand now, and at which place.
 
     It takes counting, so that it is no part of the commit; where it fails the receipts stay as they
-    are, for the commit is done.
+    are, without a position, for the commit is done.
     """
     receipts = [r for outcome in outcomes if isinstance(outcome, tuple) for r in outcome]
     numbers = [r.order.accept_sequence for r in receipts if _has_unknown_place(r)]
@@ -137,7 +137,7 @@ async def located(outcomes: list[Outcome], fetch: Fetch, release: Release) -> li
 
 
 def _has_unknown_place(receipt: Receipt) -> bool:
-    return receipt.replayed and receipt.order.state is State.QUEUED and not receipt.position
+    return receipt.position is None
 
 
 def _restated(receipt: Receipt, found: dict[int, Located]) -> Receipt:

@@ -39,7 +39,7 @@ class Writer:
             rows = await self._connector.fetch(connection, self._call, *values)
             with talking():
                 answer = Answer(rows)
-            self._refuse_doubtful(answer)
+                self._refuse_doubtful(answer)
         except (StoreAway, asyncio.CancelledError):
             connection.terminate()  # whatever it still does, its answer is not for us
             raise
