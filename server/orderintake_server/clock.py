@@ -65,6 +65,46 @@ class LeapWatch:
         """Count leaps from this moment on."""
         self._difference = moment.now - moment.steady
 
+    def expected(self, steady: int) -> int | None:
+        """Return the time of day at this steady time if there is no leap; None: it is not known."""
+        return None if self._difference is None else self._difference + steady
+
+
+class FollowedClock:
+    """The clock of a database, as one of its replicas sees it by a look now and then.
+
+    Replicas have it in common how much it leapt in all (`leapt`). One of them judges it: a leap
+    that it sees counts when it has been added there, and from then on for all of them.
+    """
+
+    def __init__(self) -> None:
+        """Begin with the first look."""
+        self._looks = LeapWatch()
+        self._since: int | None = None
+        self.leap = 0
+        """By how many microseconds the clock leapt since all leaps that were added; 0: not."""
+        self.leapt = 0
+        """All leaps that were added, when the clock was looked at last."""
+
+    def look(self, moment: Moment, leapt: int, *, judges: bool) -> bool:
+        """Note a moment of this clock and our steady time; tell whether it has leapt just now.
+
+        Who does not judge it forgets a leap that is not added soon: it was none for the others.
+        """
+        unleapt = Moment(moment.now - leapt, moment.steady)
+        was_seen, self.leapt, self.leap = self.leap, leapt, self._looks.leap(unleapt)
+        self._since = (self._since or moment.steady) if self.leap else None
+        is_old = self._since is not None and moment.steady - self._since > LOOK_SECONDS * 1e6
+        if not self.leap or (is_old and not judges):
+            self._looks.keep(unleapt)
+            self.leap, self._since = 0, None
+        return bool(self.leap) and not was_seen
+
+    def expected(self, steady: int) -> int | None:
+        """Return what the clock says at this steady time at the most if it did not leap."""
+        unleapt = self._looks.expected(steady)
+        return None if unleapt is None else unleapt + self.leapt + round(LEAP_SECONDS * 1e6)
+
 
 class Alarm:
     """How long to sleep until a time of day, which may come sooner or later than it seemed."""

@@ -229,14 +229,15 @@ class WaitEstimate:
 class Receipt:
     """Proof that an order is stored; its completion has a sequence greater than `after`.
 
-    `position` is the order's position in the queue, from 1; 0 when it is not in the queue. `wait`
+    `position` is the order's position in the queue, from 1, at the moment at which it stood as
+    `order` says; 0 when it was not in the queue, None when its position is not known. `wait`
     estimates how long it will wait; None when that is not known. A store never sets it.
     """
 
     order: Order
     replayed: bool
     after: int
-    position: int = 0
+    position: int | None = 0
     durability: Durability = Durability.FSYNC
     wait: WaitEstimate | None = None
 

@@ -128,7 +128,7 @@ class Intake:
             reason=_wait_reason(order, is_paused=is_paused),
         )
 
-    def _wait(self, position: int) -> WaitEstimate | None:
+    def _wait(self, position: int | None) -> WaitEstimate | None:
         """Estimate how long an order at this position waits; None: not queued, or not known."""
         return self._times.wait(position) if position else None
 

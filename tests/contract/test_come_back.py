@@ -142,3 +142,31 @@ async def test_a_store_is_found_as_it_was_left(home: Home, store: FoundStore) ->
     left = await home.crash()
     assert left.recovery.log_id == store.recovery.log_id
     assert (waits(left.recovery.counts), left.recovery.recovered, left.recovery.head) == (4, 2, 1)
+
+
+async def test_p11_an_end_that_an_operator_asked_for_is_no_crash(
+    home: Home, store: FoundStore
+) -> None:
+    home.policy = Policy(max_crashes=2)
+    await place(store, new(), new())
+    await start(store)
+    left = await home.crash()
+    (suspect,) = await start(left)
+    await left.note_stop()
+    await start(left)
+    left = await home.crash()
+    assert (left.recovery.recovered, left.recovery.quarantined) == (2, 0)
+    assert await waiting(left) == [strictly(1, crash_count=suspect.crash_count), strictly(2)]
+    await start(left, 2)  # and this one nobody asks for
+    left = await home.crash()
+    assert (left.recovery.recovered, left.recovery.quarantined) == (1, 1)
+
+
+async def test_p11_what_a_stop_gives_back_keeps_its_crashes(home: Home, store: FoundStore) -> None:
+    await place(store, new())
+    await start(store)
+    left = await home.crash()
+    leases = await start(left)
+    await left.note_stop()
+    await release(left, *leases)
+    assert await waiting(left) == [strictly(1, crash_count=1)]

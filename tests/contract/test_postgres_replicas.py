@@ -196,7 +196,7 @@ async def test_p2_a_repeat_is_told_as_it_stands_at_one_moment_whoever_starts_the
             assert isinstance(receipts, tuple)
             (receipt,) = receipts
             assert receipt.replayed
-            assert (receipt.position > 0) == (receipt.order.state is State.QUEUED)
+            assert bool(receipt.position) == (receipt.order.state is State.QUEUED)
 
 
 async def test_a_leap_of_the_databases_clock_is_noticed_by_an_idle_replica(

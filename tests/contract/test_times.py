@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from orderintake_server.domain import State, Tier
+from orderintake_server.errors import StoreFull
 from orderintake_server.store.changes import Changes, ClaimNext
 from orderintake_server.store.sqlite.due import DUE_ORDERS
 from support.changes import (
@@ -350,18 +351,33 @@ async def test_p12_what_waits_for_a_time_is_due_by_the_clock_as_it_was_set(
 
 @pytest.mark.parametrize("leap", [-3600, 3600])
 async def test_p11_the_delay_of_a_retry_is_a_length_whatever_the_clock_does(
-    sqlite_home: SqliteHome, leap: int
+    home: Home, store: FoundStore, leap: int
 ) -> None:
-    store = await sqlite_home.open()
+    await place(store, new(), new(not_before=home.clock.later(7200)))
+    await settle(store, *await start(store), ending=again(60 * SECOND))
+    home.clock.turn(30)
+    home.clock.leap(leap)
+    assert await queue(store) == []
+    next_due = (await look(store)).next_due
+    assert next_due is not None
+    assert abs(next_due - home.clock.later(30)) < SECOND
+    home.clock.turn(29)
+    assert await queue(store) == []
+    home.clock.turn(1)
+    assert await queue(store) == [1]
+
+
+async def test_p11_a_leap_that_a_failed_commit_saw_moves_a_delay_once(
+    home: Home, store: FoundStore
+) -> None:
     await place(store, new())
     await settle(store, *await start(store), ending=again(60 * SECOND))
-    sqlite_home.clock.turn(30)
-    sqlite_home.clock.leap(leap)
+    home.clock.leap(3600)
+    with home.full(), pytest.raises(StoreFull):
+        await store.commit(Changes(accepts=[[new(b"x" * 90_000)]], capacity=AMPLE))
+    home.clock.turn(59)
     assert await queue(store) == []
-    assert (await look(store)).next_due == sqlite_home.clock.later(30) - 2
-    sqlite_home.clock.turn(29)
-    assert await queue(store) == []
-    sqlite_home.clock.turn(1)
+    home.clock.turn(1)
     assert await queue(store) == [1]
 
 

@@ -11,38 +11,14 @@ from orderintake.v1 import order_pb2
 from support.in_process import completions
 from support.orders import order
 from support.process import serving_process
+from support.set_clock import LIBRARIES, MISSING, SetClock
 
-LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 HOUR = 3600
 
 pytestmark = [
     pytest.mark.seconds,
-    pytest.mark.skipif(not LIBRARIES, reason="there is no libfaketime: apt-get install faketime"),
+    pytest.mark.skipif(not LIBRARIES, reason=MISSING),
 ]
-
-
-class SetClock:
-    """The clock of a process, ahead of the real time by what a file says; steady time is real."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.set(0)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "LD_PRELOAD": str(LIBRARIES[0]),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def set(self, seconds: int) -> None:
-        """Set the clock so far ahead of the real time."""
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{seconds:+d}\n")
-        new.replace(self._file)
 
 
 @pytest.fixture

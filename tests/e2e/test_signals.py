@@ -16,6 +16,7 @@ from support.in_process import completions
 from support.orders import order
 from support.process import EXIT_SECONDS, server_process, serving_process
 from support.remote_gate import remote_gate
+from support.replicas import replicas
 
 
 @pytest.mark.seconds
@@ -60,6 +61,40 @@ async def test_p11_a_stop_that_was_asked_for_is_no_crash_however_it_ends(
         assert (server.log[0]["recovered"], server.log[0]["quarantined"]) == (8, 0)
         ended = await completions(stub, 12)
     assert {each.order.order_id for each in ended} == {each.order.order_id for each in placed}
+    assert {each.order.state for each in ended} == {order_pb2.STATE_SUCCEEDED}
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("end", ["killed", "second signal"])
+async def test_p11_a_replica_that_was_asked_to_stop_crashes_no_order_however_it_ends(
+    end: str,
+) -> None:
+    flags = ("--lease", "1", "--max-crashes", "1", "--drain-timeout", "3600")
+    async with (
+        asyncio.timeout(50),
+        remote_gate() as gate_a,
+        remote_gate() as gate_b,
+        replicas(*flags) as here,
+    ):
+        a = await here.start("a", "--workers", "4", "--log-level", "debug", gate=gate_a)
+        for _ in range(4):
+            await a.place(order())
+        await gate_a.starts(4)
+        a.process.signal(SIGTERM)
+        await a.logs("stopping")
+        if end == "killed":
+            a.process.kill()
+        else:
+            await a.logs("another signal ends at once")
+            assert await a.process.stops() == 128 + SIGTERM
+        b = await here.start("b", "--workers", "4", gate=gate_b)
+        await gate_b.starts(4)
+        counts = await here.ask(
+            "SELECT DISTINCT attempt_count, crash_count FROM orderintake.leases"
+        )
+        await gate_b.let_through(4)
+        ended = await completions(b.stub, 4)
+    assert counts == "2|0"
     assert {each.order.state for each in ended} == {order_pb2.STATE_SUCCEEDED}
 
 
@@ -124,3 +159,4 @@ async def test_p19_stops_in_order_leave_an_order_as_it_was(tmp_path: Path) -> No
             (ended,) = await completions(stub, 1)
             found = await stub.GetOrder(api.GetOrderRequest(order_id=ended.order.order_id))
     assert found.order.attempt_count == 1
+    assert found.order.start_sequence == 4  # the contract says so: each start uses up a number

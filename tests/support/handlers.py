@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 
 from google.protobuf.struct_pb2 import Struct
 
+from orderintake.work import Retry
 from orderintake_server.handlers import OrderAttempt
 
 GATE = "ORDERINTAKE_TEST_GATE"
@@ -91,3 +92,9 @@ async def by_sku(order: OrderAttempt) -> object:
         case "cancel":
             raise asyncio.CancelledError
     return None
+
+
+async def again_in_an_hour(order: OrderAttempt) -> None:
+    """Ask for another attempt an hour later, if the sku is `again`."""
+    if order.lines[0].sku == "again":
+        raise Retry(after=3600)

@@ -66,6 +66,8 @@ class Cluster:
         self.port = 0
         """Where it listens, the same after every start; 0 before the first."""
         self.programs = programs
+        self.prefix: tuple[str, ...] = ()
+        """What the command of the next start begins with."""
         self.standbys: list[Cluster] = []
         self._place = place
         self._data = place / name
@@ -171,7 +173,8 @@ class Cluster:
 
     def _launch(self, port: int) -> Program:
         flags = [f"-c{name}={value}" for name, value in self._flags().items()]
-        command = (self.programs / "postgres", "-D", self._data, f"-cport={port}")
+        server = self.programs / "postgres"
+        command: tuple[str | Path, ...] = (*self.prefix, server, "-D", self._data, f"-cport={port}")
         return Program(*command, *flags, cwd=self._place)
 
     def _flags(self) -> Settings:

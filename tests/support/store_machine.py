@@ -176,8 +176,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(seconds=LEAPS)
     def set_the_clock(self, seconds: int) -> None:
         self.home.clock.leap(seconds)
-        if not self.home.is_shared:  # there the database's clock is all that is known
-            self.model.leap(seconds * SECOND)
+        self.model.leap(seconds * SECOND)
         self.commit(Changes())
 
     @rule(seconds=SECONDS | st.just(0))

@@ -176,6 +176,13 @@ def test_a_receipt_tells_place_and_start_as_far_as_they_are_known() -> None:
     assert not RESPONSES.receipt(receipt).HasField("estimated_start_time")
 
 
+def test_a_receipt_whose_place_is_not_known_has_none_instead_of_one_that_looks_known() -> None:
+    receipt = Receipt(order=QUEUED, replayed=True, after=5, position=None)
+    assert not RESPONSES.receipt(receipt).HasField("position")
+    none = RESPONSES.receipt(replace(receipt, position=0))
+    assert (none.HasField("position"), none.position) == (True, 0)
+
+
 @pytest.mark.parametrize("reason", WaitReason)
 def test_a_standing_tells_place_reason_and_between_when_it_starts(reason: WaitReason) -> None:
     told = RESPONSES.order_status(OrderStatus(found=QUEUED, position=12, wait=WAIT, reason=reason))

@@ -319,8 +319,10 @@ class PlaceOrderResponse(_message.Message):
     made.
     """
     position: _builtins.int
-    """Its position in the queue now: the number of orders that will start before
-    it, plus one. 0 when it does not wait in the queue.
+    """Its position in the queue: the number of orders that will start before it,
+    plus one, at the moment at which the order was in the state told here. 0 when
+    it does not wait in the queue. Unset when that is not known: a replayed order
+    is QUEUED, and its position could not be read in time.
     """
     durability: Global___Durability.ValueType
     """How safely the order was in fact stored."""
@@ -344,16 +346,18 @@ class PlaceOrderResponse(_message.Message):
         *,
         order: _order_pb2.Order | None = ...,
         replayed: _builtins.bool = ...,
-        position: _builtins.int = ...,
+        position: _builtins.int | None = ...,
         estimated_start_time: _timestamp_pb2.Timestamp | None = ...,
         durability: Global___Durability.ValueType = ...,
         cursor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["estimated_start_time", b"estimated_start_time", "order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "estimated_start_time", b"estimated_start_time", "order", b"order", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "durability", b"durability", "estimated_start_time", b"estimated_start_time", "order", b"order", "position", b"position", "replayed", b"replayed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_position", b"_position", "cursor", b"cursor", "durability", b"durability", "estimated_start_time", b"estimated_start_time", "order", b"order", "position", b"position", "replayed", b"replayed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
+    _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
 
 Global___PlaceOrderResponse: _TypeAlias = PlaceOrderResponse  # noqa: Y015
 

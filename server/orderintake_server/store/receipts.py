@@ -94,11 +94,12 @@ class Receipts:
         """Write the receipt of an order accepted earlier; its completion may be long past."""
         stands = self.stands.get(number) or self._as_pruned(number, repeat)
         order, after = _at(stands, self.head)
+        is_queued = order.state is State.QUEUED
         return Receipt(
             order=order,
             replayed=True,
             after=after,
-            position=self.positions.get(number, 0),
+            position=self.positions.get(number) if is_queued else 0,
             durability=self.durability,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from orderintake_server.errors import (
+    Refusal,
+    StartupFailed,
     StoreAway,
     StoreBroken,
     StoreBusy,
@@ -78,6 +81,34 @@ def failures(*, tells_all: bool = False) -> Iterator[None]:
         raise StoreRefused(f"PostgreSQL has no such value: {type(error).__name__}") from None
 
 
+_NAMED = (Refusal, StartupFailed, StoreError, MemoryError)
+"""What has its name already, or is told by `failures`."""
+
+
+@contextmanager
+def talking() -> Iterator[None]:
+    """Raise whatever fails inside as the store's own, where an answer is waited for and read.
+
+    What PostgreSQL does not say itself is the connection's fault: an answer that cannot be read, in
+    whichever way, does not tell what became of what was asked.
+    """
+    with failures():
+        try:
+            yield
+        except (*_NAMED, *_UNREACHABLE):
+            raise
+        except asyncpg.PostgresError as error:
+            if _SQLSTATE.fullmatch(str(error.sqlstate)):
+                raise
+            raise StoreAway("PostgreSQL's answer cannot be read: an error of no kind") from None
+        except Exception as error:
+            name = type(error).__name__  # its text may have pieces of orders
+            raise StoreAway(f"PostgreSQL's answer cannot be read: {name}") from error
+
+
+_SQLSTATE = re.compile("[0-9A-Z]{5}")
+
+
 def _blamed(error: asyncpg.PostgresError, *, tells_all: bool) -> StoreError:
     sqlstate = str(error.sqlstate or "")
     blamed = blame(BLAME, sqlstate, sqlstate[:2])
@@ -91,5 +122,7 @@ def _blamed(error: asyncpg.PostgresError, *, tells_all: bool) -> StoreError:
 
 
 def why(error: Exception) -> str:
-    """Say what went wrong with a connection: the error's text, or else its class."""
-    return str(error) or type(error).__name__
+    """Say what went wrong with a connection: the error's text, or else its class; and its cause."""
+    told = str(error) or type(error).__name__
+    cause = error.__cause__
+    return f"{told}: {cause}" if isinstance(cause, asyncpg.InternalClientError) else told

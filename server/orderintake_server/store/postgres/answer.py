@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orderintake_server.domain import Completion, Durability, Lease, Order, QueueEntry, State, Tier
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.changes import Committed, OverCapacity
+from orderintake_server.store.postgres.known_state import KnownState
 from orderintake_server.store.receipts import Pruned, Receipts
 from orderintake_server.store.rows import STANDING_WIDTH, cancelled_of, number_of, standing_of
 
@@ -51,7 +52,12 @@ class Answer:
             if row[_KIND] == _STARTS and isinstance(order := standing_of(row[_STANDING]), Order)
         ]
 
-    def accepted(self, groups: Sequence[Sequence[NewOrder]]) -> list[Outcome]:
+    def read(self, changes: Changes) -> Committed:
+        """Tell what became of the changes, and how the store stands, by this answer alone."""
+        state = KnownState(self.summary).report()
+        return self._committed(changes, accepted=self._accepted(changes.accepts), state=state)
+
+    def _accepted(self, groups: Sequence[Sequence[NewOrder]]) -> list[Outcome]:
         """Write the receipts of each group, without the places of orders accepted before."""
         summary = self.summary
         decisions = _decisions(summary, groups)
@@ -68,7 +74,7 @@ class Answer:
         )
         return receipts.of(groups, decisions)
 
-    def committed(
+    def _committed(
         self, changes: Changes, *, accepted: list[Outcome], state: Mapping[str, Any]
     ) -> Committed:
         """Tell what became of the changes. `state`: how the store stands, as StoreState has it."""

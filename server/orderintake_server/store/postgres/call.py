@@ -30,6 +30,12 @@ class Caller:
     """Microseconds since 1970; None: what the database's clock says."""
     held: Sequence[int] | None = None
     """Start sequences of all that it has in process, if an answer was lost."""
+    leap: int | None = 0
+    """By how much the clock leapt, as far as it is not in `leapt`; 0: not, or others judge it."""
+    leapt: int | None = 0
+    """By how much the clock had leapt in all when `leap` was seen."""
+    expected: int | None = None
+    """What the clock says now at the most, if it did not leap; None: that is not known."""
 
 
 def arguments(changes: Changes, caller: Caller) -> list[Any]:
@@ -86,6 +92,9 @@ def _asked_by(caller: Caller) -> dict[str, Any]:
         "request": caller.request,
         "now": caller.now,
         "held": caller.held,
+        "leap": caller.leap or None,
+        "leapt": caller.leapt,
+        "expected": caller.expected,
         "max_crashes": caller.max_crashes,
         "lease": caller.lease_seconds,
         "opens": caller.opens or None,

@@ -15,7 +15,8 @@ from asyncpg.connect_utils import SessionAttribute
 
 from orderintake.work import forks
 from orderintake_server.errors import StartupFailed, StoreAway
-from orderintake_server.store.blame.postgres import failures, why
+from orderintake_server.store.blame.postgres import failures, talking, why
+from orderintake_server.store.postgres.wire.frames import check_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,7 @@ class Connector:
         return connection
 
     async def _connect(self, address: str) -> Connection:
+        check_frames()
         with reaching():
             connection = await asyncpg.connect(
                 address,
@@ -113,7 +115,7 @@ class Connector:
 
         Raises StoreFull, StoreAway or StoreBroken.
         """
-        with failures():
+        with talking():
             if not self.is_pooled:
                 return await connection.fetch(query, *values)  # type: ignore[return-value]
             async with connection.transaction(isolation=ISOLATION):

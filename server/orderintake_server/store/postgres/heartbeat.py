@@ -14,7 +14,7 @@ import structlog
 
 from orderintake_server import telemetry
 from orderintake_server.errors import StoreError
-from orderintake_server.store.blame.postgres import failures
+from orderintake_server.store.blame.postgres import talking
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -59,13 +59,14 @@ class ReplicaStatus:
 
 
 _REGISTER = """
-INSERT INTO orderintake.sessions (replica, workers, since, expires_at)
-VALUES ($1, $2, clock_timestamp(), clock_timestamp() + make_interval(secs => $3))
+INSERT INTO orderintake.sessions (replica, workers, is_stopping, since, expires_at)
+VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp() + make_interval(secs => $4))
 RETURNING session_id
 """
 _BEAT = """
 UPDATE orderintake.sessions SET expires_at = clock_timestamp() + make_interval(secs => $2),
-  since = CASE WHEN expires_at < clock_timestamp() THEN clock_timestamp() ELSE since END
+  since = CASE WHEN expires_at < clock_timestamp() THEN clock_timestamp() ELSE since END,
+  is_stopping = $3
 WHERE session_id = $1
 RETURNING clock_timestamp() - since >= make_interval(secs => $2)
 """
@@ -93,7 +94,9 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="store-session", daemon=True)
         self._is_running = threading.Event()
         self._thread_loop: asyncio.AbstractEventLoop | None = None
-        self._over: asyncio.Event | None = None
+        self._wake: asyncio.Event | None = None
+        self._is_over = self._is_stopping = False
+        self._stop_noted: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self.on_change: Callable[[], object] = lambda: None
         """Called, in the loop that made it, when `status` has changed; and at each heartbeat for as
@@ -109,27 +112,41 @@ class Heartbeat:
         await asyncio.to_thread(self._thread.start)
         await asyncio.to_thread(self._is_running.wait)
 
+    async def note_stop(self) -> None:
+        """Let a heartbeat say at once that an operator stops this replica; later ones say it too.
+
+        Raises StoreError when that heartbeat fails.
+        """
+        self._is_stopping, self._stop_noted = True, self._loop.create_future()
+        self._beat_at_once()
+        await self._stop_noted
+
     async def end(self) -> None:
         """Expire at once, so that the others need not wait for it; the thread ends."""
         if self._thread.is_alive():
-            if self._thread_loop and self._over:
-                self._thread_loop.call_soon_threadsafe(self._over.set)
+            self._is_over = True
+            self._beat_at_once()
             await asyncio.to_thread(self._thread.join)
+
+    def _beat_at_once(self) -> None:
+        if self._thread_loop and self._wake:
+            self._thread_loop.call_soon_threadsafe(self._wake.set)
 
     def _run(self) -> None:
         asyncio.run(self._live())
 
     async def _live(self) -> None:
         """Send heartbeats until it is over; a connection that fails is made anew."""
-        self._thread_loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        self._thread_loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
         self._is_running.set()
         outage = Outage("heartbeat")
-        while not self._over.is_set():
+        while not self._is_over:
             try:
                 async with self._connected() as connection:
                     await self._beat_on(connection, outage)
             except StoreError as away:
                 outage.goes_on(away)
+                self._tell_of_stop(away)
                 await self._wait(min(self.lease_seconds / BEATS, 1.0))
 
     @asynccontextmanager
@@ -141,21 +158,37 @@ class Heartbeat:
             connection.terminate()
 
     async def _beat_on(self, connection: Connection, outage: Outage) -> None:
-        assert self._over is not None  # noqa: S101 - set before; mypy cannot know
-        while not self._over.is_set():
-            with failures():  # one that takes longer comes too late
+        while not self._is_over:
+            is_stopping = self._is_stopping
+            with talking():  # one that takes longer comes too late
                 async with asyncio.timeout(self.lease_seconds / BEATS):
-                    status = await self._beat(connection)
+                    status = await self._beat(connection, is_stopping=is_stopping)
             outage.is_over()
+            if is_stopping:
+                self._tell_of_stop(None)
             if status != self.status or status.has_expired or not status.may_recover:
                 self._loop.call_soon_threadsafe(self._change, status)
             await self._wait(self.lease_seconds / BEATS)
         await self.connector.fetch(connection, _END, self.status.session_id)
 
     async def _wait(self, seconds: float) -> None:
-        assert self._over is not None  # noqa: S101 - as above
+        assert self._wake is not None  # noqa: S101 - set before; mypy cannot know
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), seconds)
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        self._wake.clear()
+
+    def _tell_of_stop(self, failure: StoreError | None) -> None:
+        """Tell who waits for it whether a heartbeat said that this replica is stopped."""
+        if self._is_stopping:
+            self._loop.call_soon_threadsafe(self._stop_was_noted, failure)
+
+    def _stop_was_noted(self, failure: StoreError | None) -> None:
+        if self._stop_noted is None or self._stop_noted.done():
+            return
+        if failure is None:
+            self._stop_noted.set_result(None)
+        else:
+            self._stop_noted.set_exception(failure)
 
     def _change(self, status: ReplicaStatus) -> None:
         if status.session_id != self.status.session_id:
@@ -163,9 +196,9 @@ class Heartbeat:
         self.status = status
         self.on_change()
 
-    async def _beat(self, connection: Connection) -> ReplicaStatus:
-        session_id = self.status.session_id
-        rows = await self.connector.fetch(connection, _BEAT, session_id, self.lease_seconds)
+    async def _beat(self, connection: Connection, *, is_stopping: bool) -> ReplicaStatus:
+        session_id, values = self.status.session_id, (self.lease_seconds, is_stopping)
+        rows = await self.connector.fetch(connection, _BEAT, session_id, *values)
         if not rows:  # it had expired, and was recovered
             session_id = await self._register(connection)
         return await self._look_around(
@@ -173,7 +206,7 @@ class Heartbeat:
         )
 
     async def _register(self, connection: Connection) -> int:
-        values = (self._replica, self._workers, self.lease_seconds)
+        values = (self._replica, self._workers, self._is_stopping, self.lease_seconds)
         ((session_id,),) = await self.connector.fetch(connection, _REGISTER, *values)
         return int(session_id)
 

@@ -35,6 +35,11 @@ class KnownState:
         return int(self._seen["time"])
 
     @property
+    def leapt(self) -> int:
+        """By how much the database's clock had leapt in all, as far as that was added."""
+        return int(self._seen["leapt"])
+
+    @property
     def cancels(self) -> int:
         """How often attempts under way were asked to stop, up to it."""
         return int(self._seen["cancels"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from orderintake_server.domain import State, Tier
+from orderintake_server.domain import Tier
 from orderintake_server.errors import CursorExpired, StoreObstacle, StoreRefused
 from orderintake_server.store.base import COMPLETION_BYTES, Located
-from orderintake_server.store.blame.postgres import failures
+from orderintake_server.store.blame.postgres import talking
 from orderintake_server.store.pages import (
     SCAN_BYTES,
     LogRead,
@@ -40,8 +41,23 @@ if TYPE_CHECKING:
     Fetch = Callable[..., Awaitable[list[Row]]]
     """Gives the rows of a query, asked with its values."""
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
 LOCATE_SECONDS = 1.0
 """After which the receipts are given as they are, without places in the queue."""
+
+
+def _read(read: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaitable[_T]]:
+    """Let an answer that cannot be read be the connection's fault, whatever is wrong with it."""
+
+    @wraps(read)
+    async def reading(*values: _P.args, **named: _P.kwargs) -> _T:
+        with talking():
+            return await read(*values, **named)
+
+    return reading
+
 
 _STANDING = f"""
 SELECT {STANDING}%s
@@ -57,6 +73,7 @@ LEFT JOIN orderintake.log       g ON g.accept_sequence = o.accept_sequence
 _FOUND = _STANDING % ("", "orderintake.orders o") + "WHERE o.accept_sequence = $1"
 
 
+@_read
 async def find(fetch: Fetch, accept_sequence: int) -> Order | Completion | None:
     """Keep `Store.find`."""
     rows = await fetch(_FOUND, accept_sequence)
@@ -69,6 +86,7 @@ JOIN unnest($1::text[], $2::text[]) AS n (customer_id, request_id) USING (custom
 """
 
 
+@_read
 async def known_requests(fetch: Fetch, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
     """Keep `Store.known_requests`."""
     rows = await fetch(_KNOWN, *map(list, zip(*names, strict=True)))
@@ -85,6 +103,7 @@ _LOCATED = (
 )
 
 
+@_read
 async def locate(
     fetch: Fetch, release: Release, accept_sequences: Sequence[int]
 ) -> dict[int, Located]:
@@ -98,14 +117,14 @@ async def located(outcomes: list[Outcome], fetch: Fetch, release: Release) -> li
     """Tell of repeated orders that wait in the queue how they stand now, and at which place.
 
     It takes counting, so that it is no part of the commit; where it fails the receipts stay as they
-    are, for the commit is done.
+    are, without a position, for the commit is done.
     """
     receipts = [r for outcome in outcomes if isinstance(outcome, tuple) for r in outcome]
     numbers = [r.order.accept_sequence for r in receipts if _has_unknown_place(r)]
     if not numbers:
         return outcomes
     try:
-        with failures():
+        with talking():
             async with asyncio.timeout(LOCATE_SECONDS):
                 found = await locate(fetch, release, numbers)
     except (StoreObstacle, StoreRefused):
@@ -119,7 +138,7 @@ async def located(outcomes: list[Outcome], fetch: Fetch, release: Release) -> li
 
 
 def _has_unknown_place(receipt: Receipt) -> bool:
-    return receipt.replayed and receipt.order.state is State.QUEUED and not receipt.position
+    return receipt.position is None
 
 
 def _restated(receipt: Receipt, found: dict[int, Located]) -> Receipt:
@@ -149,6 +168,7 @@ def listing(wanted: OrderFilter, *, newest_first: bool) -> str:
     )
 
 
+@_read
 async def list_orders(
     fetch: Fetch, wanted: OrderFilter, after: int, limit: int, *, newest_first: bool
 ) -> tuple[list[Order], int | None]:
@@ -185,6 +205,7 @@ _FACTS = ("completed", "earliest", "scanned", "last_scanned", "found")
 _PLACEHOLDERS = {"tier": "$2", "customer_id": "$7"}
 
 
+@_read
 async def read_log(
     fetch: Fetch, wanted: OrderFilter, after: int, limit: int, max_bytes: int
 ) -> LogPage:
@@ -213,6 +234,7 @@ JOIN orderintake.orders o ON o.accept_sequence = f.accept_sequence
 """
 
 
+@_read
 async def oldest_waiting(fetch: Fetch) -> dict[Tier, int]:
     """Keep `Store.oldest_waiting`."""
     rows = await fetch(_OLDEST)
@@ -222,7 +244,19 @@ async def oldest_waiting(fetch: Fetch) -> dict[Tier, int]:
 _BOUNDS = "SELECT earliest, completed FROM orderintake.commits ORDER BY number DESC LIMIT 1"
 
 
+@_read
 async def bounds(fetch: Fetch) -> tuple[int, int]:
     """Keep `Store.bounds`."""
     ((earliest, head),) = await fetch(_BOUNDS)
     return earliest, head
+
+
+_TO_STOP = """
+SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
+"""
+
+
+@_read
+async def to_stop(fetch: Fetch, session_id: int) -> list[int]:
+    """Give the accept sequences of a replica's attempts that somebody asked to cancel."""
+    return [number for (number,) in await fetch(_TO_STOP, session_id)]

@@ -17,7 +17,7 @@ from orderintake_server.errors import (
     StoreRefused,
 )
 from orderintake_server.store.base import Located, Policy, RecoveryReport
-from orderintake_server.store.blame.postgres import failures
+from orderintake_server.store.blame.postgres import failures, talking
 from orderintake_server.store.changes import Changes, Committed, StoreState
 from orderintake_server.store.postgres import reads, schema, shared_policy
 from orderintake_server.store.postgres.call import Caller, arguments
@@ -28,8 +28,9 @@ from orderintake_server.store.postgres.notifier import Notifier
 from orderintake_server.store.postgres.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Collection
 
+    from orderintake_server.clock import Clock
     from orderintake_server.domain import Completion, Order, Tier
     from orderintake_server.store.postgres.answer import Answer
     from orderintake_server.store.postgres.functions import Release
@@ -50,18 +51,13 @@ class PostgresStore:
     recovery: RecoveryReport
 
     def __init__(
-        self, heartbeat: Heartbeat, notifier: Notifier, *, policy: Policy, release: Release,
-        clock: Callable[[], int] | None,
-    ) -> None:  # fmt: skip
-        """Commit as the replica that `heartbeat` keeps alive, by the functions of `release`.
-
-        `clock` tells microseconds since 1970; None: the database's clock does.
-        """
+        self, heartbeat: Heartbeat, notifier: Notifier, *, policy: Policy, release: Release
+    ) -> None:
+        """Commit as the replica that `heartbeat` keeps alive, by the functions of `release`."""
         self._heartbeat = heartbeat
         self._notifier = notifier
         self._policy = policy
         self._release = release
-        self._clock = clock
         self._turn = asyncio.Lock()  # a session's commits come to the database in their order
         self._writer = Writer(heartbeat.connector, release)
         self._readers = Readers(heartbeat.connector)
@@ -75,7 +71,7 @@ class PostgresStore:
     async def open(self) -> None:
         """Take stock, and recover what expired replicas had in process."""
         await self._readers.open()
-        found = (await self._call(Changes(), opens=True)).summary
+        found = (await self._call(Changes(), opens=True))[0].summary
         ((log_id,),) = await self._readers.fetch("SELECT log_id FROM orderintake.identity")
         recovered, quarantined = found.get("recovered") or (0, 0)
         self.recovery = RecoveryReport(
@@ -88,6 +84,7 @@ class PostgresStore:
             paused=paused(found),
         )
         self._state = KnownState(found)
+        self._notifier.begin(self._state.leapt)
         self._cancels = found["cancels"]
 
     async def close(self) -> None:
@@ -98,23 +95,24 @@ class PostgresStore:
     # Changes
 
     async def note_stop(self) -> None:
-        """Do nothing: what this replica leaves in process, others count as a crash."""
+        """Keep `Store.note_stop`."""
+        await self._heartbeat.note_stop()
 
     async def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
         if changes.prune and self._heartbeat.status.older_replicas:
             changes = replace(changes, prune=None)  # the oldest replica sees to it
         async with self._turn:
-            answer = await self._call(changes)
+            answer, committed = await self._call(changes)
             if answer.summary["number"] > self._state.number:
                 self._notifier.notify()
             self._state.see(answer.summary)
+            self._notifier.heed(self._state.time)
             self._keep_leases(changes, answer)
-        accepted = answer.accepted(changes.accepts)
-        accepted = await reads.located(accepted, self._readers.fetch, self._release)
-        return answer.committed(changes, accepted=accepted, state=self._report())
+        accepted = await reads.located(committed.accepted, self._readers.fetch, self._release)
+        return replace(committed, accepted=accepted, **self._report())
 
-    async def _call(self, changes: Changes, *, opens: bool = False) -> Answer:
+    async def _call(self, changes: Changes, *, opens: bool = False) -> tuple[Answer, Committed]:
         self._request += 1
         caller = Caller(
             session_id=self._heartbeat.status.session_id,
@@ -122,20 +120,22 @@ class PostgresStore:
             max_crashes=self._policy.max_crashes,
             lease_seconds=self._heartbeat.lease_seconds,
             opens=opens,
-            now=None if self._clock is None else self._clock(),
+            **self._notifier.clock_says(None if opens else self._state.leapt),
             held=list(self._leased) if self._lost_an_answer else None,
         )
         try:
             with failures():
                 values = arguments(changes, caller)
             answer = await self._writer.call(values)
+            with talking():
+                committed = answer.read(changes)
         except StoreAway:
             self._lost_an_answer = True
             raise
         self._lost_an_answer = False
         for replica, orders in answer.summary.get("lost_replicas") or ():
             log.warning("took over from a replica that died", replica=replica, orders=orders)
-        return answer
+        return answer, committed
 
     def _keep_leases(self, changes: Changes, answer: Answer) -> None:
         over = [*changes.releases, *(settle.lease for settle in changes.settles)]
@@ -152,7 +152,7 @@ class PostgresStore:
 
     def _locally(self, due: int | None) -> int | None:
         """Tell by our clock when something is due, a little later for each older replica."""
-        if due is None or self._clock is not None:
+        if due is None or self._notifier.has_stand_in:
             return due
         stagger = min(self._heartbeat.status.older_replicas * STAGGER, MOST_STAGGER)
         return due - self._state.time + self._notifier.now() + stagger
@@ -219,22 +219,14 @@ class PostgresStore:
             return ()
         session_id = self._heartbeat.status.session_id
         try:
-            rows = await self._readers.fetch(_TO_STOP, session_id)
-        except (
-            StoreObstacle,
-            StoreRefused,
-        ):  # asked again by the next look, which waits for the store
+            asked = await reads.to_stop(self._readers.fetch, session_id)
+        except (StoreObstacle, StoreRefused):  # asked again by the next look, which waits for it
             return ()
         ours = set(self._leased.values())
-        numbers = tuple(number for (number,) in rows if number in ours)
-        if len(numbers) == len(rows):  # else one is just being given to us, or taken
+        numbers = tuple(number for number in asked if number in ours)
+        if len(numbers) == len(asked):  # else one is just being given to us, or taken
             self._cancels = cancels
         return numbers
-
-
-_TO_STOP = """
-SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
-"""
 
 
 @asynccontextmanager
@@ -248,7 +240,7 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     is_pooled: bool = False,
     connect_seconds: float = 5.0,
     call_seconds: float = 15.0,
-    clock: Callable[[], int] | None = None,
+    clock: Clock | None = None,
     policy: Policy | None = None,
     version: Version | None = None,
 ) -> AsyncIterator[PostgresStore]:
@@ -258,7 +250,7 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     `hints`: replicas tell each other of changes by NOTIFY; without, they see them a little later.
     `is_pooled`: the address leads through a pooler in transaction mode; there are no hints then.
     `connect_seconds` is for one attempt to connect to one server, `call_seconds` for one call.
-    `clock` stands in for the database's, in microseconds since 1970. `version`: other steps and
+    `clock` stands in for the database's. `version`: other steps and
     functions than those that come with this server.
 
     Raises StartupFailed when the database cannot be reached, has no store of this version, or
@@ -268,8 +260,8 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     known = await asyncio.to_thread(schema.this_version) if version is None else version
     connector = Connector(address, is_pooled, connect_seconds, call_seconds)
     heartbeat = Heartbeat(connector, replica=replica, workers=workers, lease_seconds=lease_seconds)
-    notifier = Notifier(connector, heartbeat, hints=hints)
-    store = PostgresStore(heartbeat, notifier, policy=policy, release=known.release, clock=clock)
+    notifier = Notifier(connector, heartbeat, hints=hints, clock=clock)
+    store = PostgresStore(heartbeat, notifier, policy=policy, release=known.release)
     try:
         try:
             await _prepare(heartbeat, policy, known)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StoreAway
+from orderintake_server.store.blame.postgres import talking
 from orderintake_server.store.postgres.answer import Answer
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class Writer:
         connection = await self._connected()
         self._is_doubtful = False
         try:
-            answer = Answer(await self._connector.fetch(connection, self._call, *values))
-            self._refuse_doubtful(answer)
+            rows = await self._connector.fetch(connection, self._call, *values)
+            with talking():
+                answer = Answer(rows)
+                self._refuse_doubtful(answer)
         except (StoreAway, asyncio.CancelledError):
             connection.terminate()  # whatever it still does, its answer is not for us
             raise

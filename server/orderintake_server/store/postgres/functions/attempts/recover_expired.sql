@@ -19,6 +19,7 @@ BEGIN
       FROM sessions s CROSS JOIN LATERAL (
         SELECT count(*) AS orders FROM leases l WHERE l.session_id = s.session_id) AS l
       WHERE s.session_id = ANY (expired) AND (orders > 0 OR expires_at > '-infinity'));
+    PERFORM forgive(expired);
     m := recover(w.entry, expired, (p ->> 'max_crashes')::integer);
     DELETE FROM sessions WHERE session_id = ANY (expired);
     w := apply_moves(w, m);

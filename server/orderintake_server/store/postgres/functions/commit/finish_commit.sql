@@ -7,9 +7,10 @@ DECLARE
   o commits := w.previous;
 BEGIN
   IF is_asked OR p ?| ARRAY['opens', 'held', 'cancels', 'pauses']
-    OR (e.started, e.completed, e.queued, e.scheduled, e.next_due, e.due_low_water_mark, e.earliest)
+    OR (e.started, e.completed, e.queued, e.scheduled, e.next_due, e.due_low_water_mark, e.earliest,
+        e.leapt)
       IS DISTINCT FROM (o.started, o.completed, o.queued, o.scheduled, o.next_due,
-        o.due_low_water_mark, o.earliest)
+        o.due_low_water_mark, o.earliest, o.leapt)
   THEN
     INSERT INTO commits SELECT (e).*;
   ELSE

@@ -5,6 +5,8 @@
 --                      it was started by a commit whose answer was lost, and is released
 --   is_superseded      a later commit of the session was there before: nothing is done
 --   max_crashes, lease seconds after which a session that was silent has expired
+--   leap, leapt        by how much the clock leapt, and had leapt in all when that was seen
+--   expected           what the clock says at the most if it did not leap
 --   opens              a replica takes stock, and recovers what expired ones had in process
 --   cancels, pauses, capacity, claims (accept_sequences) or claim_next {most, alone, idle}, page, prune
 CREATE FUNCTION make_changes(p jsonb, e_order bigint[], e_start bigint[], e_how smallint[],
@@ -18,8 +20,11 @@ DECLARE
 BEGIN
   w.summary := p;
   IF NOT p ? 'is_superseded' THEN
-    w := begin_commit(p);
-    w := recover_expired(CASE WHEN p ? 'opens' THEN w ELSE sweep(w) END, p);
+    w := follow_clock(begin_commit(p), (p ->> 'leap')::bigint, (p ->> 'leapt')::bigint);
+    IF NOT p ? 'opens' THEN
+      w := sweep(w, (p ->> 'expected')::bigint);
+    END IF;
+    w := recover_expired(w, p);
     w := release_unheld(w, p -> 'held');
     w := settle(w, e_order, e_start, e_how, e_code, e_message, e_result, e_delay);
     IF p ? 'cancels' THEN

@@ -1,0 +1,1 @@
+"""What comes from PostgreSQL, before the driver reads it."""
