@@ -128,7 +128,8 @@ class HandlerCalls:
     async def __call__(self, order: OrderAttempt) -> Outcome:
         """Make one attempt; whatever the handler does, give its outcome.
 
-        When the caller is cancelled, so is the handler: raises CancelledError if it ends by that.
+        When the caller is cancelled, so is the handler: raises CancelledError if it ends by that. A
+        caller that is cancelled once more waits no longer: the handler is left behind.
         """
         if self._is_closed:
             raise RuntimeError("the handler cannot be called after shutdown")
@@ -141,9 +142,7 @@ class HandlerCalls:
                 work.cancel()
                 await asyncio.wait({work}, timeout=self._policy.grace_seconds)
         except asyncio.CancelledError:
-            work.cancel()
-            await asyncio.wait({work})
-            if _result(work).is_stopped:
+            if not await self._ends_when_cancelled(work):
                 raise
             return _result(work)
         return self._late(work) if is_late else _heeded(_result(work), order)
@@ -167,6 +166,19 @@ class HandlerCalls:
         while not work.done() and (left := call.seconds_left(seconds)):
             await asyncio.wait({work}, timeout=left)
         return work.done()
+
+    async def _ends_when_cancelled(self, work: asyncio.Task[Outcome]) -> bool:
+        """Cancel an attempt; False when it ended by that, or not until we were cancelled again."""
+        work.cancel()
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            _log.error(
+                "a handler does not heed its cancellation; it is left behind at the stop",
+                extra={"handler": self._policy.name},
+            )
+            return False
+        return not _result(work).is_stopped
 
     def _late(self, work: asyncio.Task[Outcome]) -> Outcome:
         """Give the outcome of an attempt whose time is over: what it came to, if that is good."""
