@@ -24,7 +24,7 @@ ONCE = ("--max-attempts", "1")
 async def test_p21_no_handler_is_noticed_by_the_order_beside_it(
     tmp_path: Path, handler: str
 ) -> None:
-    arguments = ("--handler", f"support.hostile:{handler}", *ARGUMENTS)
+    arguments = ("--handler", handler, *ARGUMENTS)
     async with serving_process(tmp_path, *arguments) as (server, stub):
         requests = batch(Random(handler), count=120)
         assert faults(requests, await ends(stub, requests)) == []
@@ -33,9 +33,9 @@ async def test_p21_no_handler_is_noticed_by_the_order_beside_it(
     assert await asyncio.to_thread(audit, tmp_path) == []
 
 
-@pytest.mark.slow  # beside other cases, a good order can take longer than its time-out
-async def test_p21_no_handler_is_noticed_by_replicas() -> None:
-    async with replicas("--handler", "support.hostile:by_way", *ARGUMENTS) as here:
+@pytest.mark.parametrize("handler", ["support.hostile:by_way", "support.misdeeds:quick"])
+async def test_p21_no_handler_is_noticed_by_replicas(handler: str) -> None:
+    async with replicas("--handler", handler, *ARGUMENTS) as here:
         one, two = await here.start("one"), await here.start("two")
         requests = batch(Random(2), count=120)
         assert faults(requests, await ends(one.stub, requests)) == []
