@@ -14,6 +14,7 @@ from support.in_process import completions
 from support.orders import order
 from support.process import run_to_end, server_process, serving_process
 from support.replicas import replicas
+from support.watched import queue_stats
 
 pytestmark = pytest.mark.seconds
 
@@ -78,6 +79,7 @@ async def test_a_handler_that_blocks_the_loop_is_named_in_the_log(tmp_path: Path
         receipt = await stub.PlaceOrder(order())
         (end,) = await completions(stub, 1)
         assert end.order.state == order_pb2.STATE_SUCCEEDED
+        assert (await queue_stats(server.address)).loop_stalls >= 1
         assert await server.stops() == 0
     told = [entry for entry in server.log if "event loop is blocked" in str(entry["event"])]
     assert told[0]["order_id"] == receipt.order.order_id
@@ -106,6 +108,7 @@ async def test_hanging_threads_are_replaced_up_to_a_bound_and_then_orders_wait(
         await asyncio.to_thread(server.wait_for, "orders wait: too many handlers do not end")
         waits = await stub.GetOrder(api.GetOrderRequest(order_id=last.order.order_id))
         assert waits.order.state == order_pb2.STATE_QUEUED
+        assert (await queue_stats(server.address)).stuck_attempts == 3
         stuck = [entry for entry in server.log if "does not end" in str(entry["event"])]
         assert [entry["stuck"] for entry in stuck[:3]] == [1, 2, 3]
         assert stuck[0]["order_id"] == found[0].order.order_id

@@ -15,6 +15,7 @@ import structlog
 
 from orderintake.work import OrderAttempt, watch
 from orderintake.work import lifespan as lifespans
+from orderintake.work.figures import HandlerFigures
 from orderintake.work.finding import HandlerUnusable, check
 from orderintake.work.handlers import CallPolicy
 from orderintake.work.lifespan import lifespan
@@ -267,7 +268,8 @@ async def test_a_handler_that_blocks_the_loop_is_named(
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(watch, "BLOCKED_SECONDS", 0.05)
     order = attempt_of()
-    looking = LoopWatch("shop:place", {asyncio.current_task(): order}.get)
+    figures = HandlerFigures()
+    looking = LoopWatch("shop:place", {asyncio.current_task(): order}.get, figures)
     looking.start(asyncio.get_running_loop())
     await asyncio.sleep(0.05)
     began = time.monotonic()
@@ -282,3 +284,4 @@ async def test_a_handler_that_blocks_the_loop_is_named(
     assert told[0]["seconds"] > 0
     assert "test_handler_surroundings.py" in told[0]["line"]
     assert "the event loop goes on" in caplog.text
+    assert figures.loop_stalls >= 1

@@ -44,7 +44,7 @@ class WorkPolicy:
     workers: int = 8
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     interrupt_seconds: float = 2.0
-    """How long a handler may clean up at shutdown, after it was cancelled; then it is left behind."""
+    """How long a handler that was cancelled at the stop may tidy up; then it is left behind."""
 
 
 class Workers:
