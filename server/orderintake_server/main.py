@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 
-# In a child that a handler forks gRPC would poll on, on descriptors that are not the child's. It
-# looks at this when it is imported.
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-
 from orderintake.work import forks
 from orderintake_server import config, handlers
 from orderintake_server.commands import COMMANDS

@@ -115,7 +115,7 @@ def floods_the_log(order: OrderAttempt) -> None:
     _log.warning("%d %s", "one")
     _log.error("%s", hostile.Words("words"), extra={"one": hostile.Number(1), "two": object()})
     _log.error("\x1b[2J\x00\udce9", exc_info=hostile.an_exception(hostile.of(order)))
-    sys.stdout.write("\udce9")
+    sys.stderr.write("\udce9\n" * 100)
 
 
 def forgets_descriptors(order: OrderAttempt) -> None:
