@@ -9,7 +9,7 @@ import pytest
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.store.sqlite.audit import audit
-from support.handler_fuzz import ARGUMENTS, HANDLERS, batch, ends, faults
+from support.handler_fuzz import ARGUMENTS, HANDLERS, MOST_SECONDS, batch, ends, faults
 from support.in_process import completions
 from support.orders import order
 from support.process import run_to_end, server_process, serving_process
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.seconds
 ONCE = ("--max-attempts", "1")
 
 
+@pytest.mark.timeout(2 * MOST_SECONDS)
 @pytest.mark.parametrize("handler", HANDLERS)
 async def test_p21_no_handler_is_noticed_by_the_order_beside_it(
     tmp_path: Path, handler: str
@@ -34,6 +35,7 @@ async def test_p21_no_handler_is_noticed_by_the_order_beside_it(
     assert await asyncio.to_thread(audit, tmp_path) == []
 
 
+@pytest.mark.timeout(2 * MOST_SECONDS)
 @pytest.mark.parametrize("handler", ["support.hostile:by_way", "support.misdeeds:quick"])
 async def test_p21_no_handler_is_noticed_by_replicas(handler: str) -> None:
     async with replicas("--handler", handler, *ARGUMENTS) as here:

@@ -51,6 +51,8 @@ class Summary:
     orders: int
     misdeeds: Counter[str]
     """How often a handler did each of its misdeeds, counted by orders."""
+    quarantined: int
+    """Innocent ones that FAILED: this run ended or froze their servers too often meanwhile."""
     ends: Counter[str]
     starts: int
     faults: Counter[str]
@@ -73,8 +75,8 @@ class Summary:
             f"for dead, {self.refusals} refusals, {self.cancelled} unasked CANCELLED, "
             f"{self.replays} replays, {self.moves} moves; {self.misdeeds.total()} orders whose "
             f"handler did one of {len(self.misdeeds)} misdeeds; 0 lost, 0 twice, 0 innocent ones "
-            "failed but by the kills of this run, 0 servers ended by anything else; "
-            f"all had ended {self.settle_seconds:.1f} s after the last fault"
+            f"failed, {self.quarantined} were quarantined by the kills of this run, 0 servers "
+            f"ended by anything else; all had ended {self.settle_seconds:.1f} s after the last fault"
         )
 
 
@@ -175,6 +177,7 @@ class _Run:
             seed=self._seed,
             orders=len(self._placed),
             misdeeds=self._misdeeds(whole_log),
+            quarantined=self._quarantined(whole_log),
             ends=Counter(map(_end, whole_log)),
             starts=int(starts),
             faults=self._here.faults,
@@ -195,6 +198,11 @@ class _Run:
         """Count what handlers did in orders that were given to one."""
         labels = [one.order.labels for one in whole_log if one.order.start_sequence]
         return Counter(each["misdeed"] for each in labels if "misdeed" in each)
+
+    def _quarantined(self, whole_log: list[Completion]) -> int:
+        """Count the innocent among those whose servers died too often."""
+        found = [one.order.labels for one in whole_log if _end(one) == "QUARANTINED"]
+        return sum("misdeed" not in labels for labels in found)
 
     def _wrong_log(self, whole_log: list[Completion]) -> Iterator[str]:
         """Compare the log with what was acknowledged, and with what was seen of it."""
