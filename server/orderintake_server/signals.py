@@ -27,9 +27,13 @@ class StopSignals:
     A further signal, more than a second later, ends the process at once.
     """
 
-    def __init__(self, end: Callable[[int], object]) -> None:
-        """Listen in the running loop; `end` ends the process with an exit code."""
+    def __init__(self, end: Callable[[int], object], begins: Callable[[], object]) -> None:
+        """Listen in the running loop; `end` ends the process with an exit code.
+
+        `begins` is called at the first signal at once, also while a handler blocks the loop.
+        """
         self._end = end
+        self._begins = begins
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._since = 0.0
@@ -48,6 +52,7 @@ class StopSignals:
     def _on_stop(self, number: int) -> None:
         if not self._since:
             self._since = time.monotonic()
+            self._begins()
             self._loop.call_soon_threadsafe(self._begin)
         elif time.monotonic() - self._since >= TOGETHER_SECONDS:
             self._end(128 + number)
