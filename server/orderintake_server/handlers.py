@@ -107,6 +107,7 @@ class HandlerCalls:
     def __init__(self, shop: Shop, policy: CallPolicy, *, ids: Ids, resources: Any = None) -> None:  # noqa: ANN401 - the shop's own
         """Call the handler of `shop`; each order is given `resources`."""
         self._calls = calling.HandlerCalls(shop.handler, policy, before=shop.before)
+        self.figures = self._calls.figures
         self._ids = ids
         self._resources = resources
 

@@ -30,6 +30,7 @@ from orderintake_server.views import OrderStatus, StartAt
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
+    from orderintake.work.figures import HandlerFigures
     from orderintake_server.dispatch.committer import Committer
     from orderintake_server.dispatch.customer_rate import CustomerRate
     from orderintake_server.dispatch.estimate import ServiceTimes
@@ -52,6 +53,7 @@ class Intake:
         stats: QueueStats,
         times: ServiceTimes,
         rate: CustomerRate,
+        figures: HandlerFigures,
     ) -> None:
         """Read from this store; change it through this committer only."""
         self._store = store
@@ -60,6 +62,8 @@ class Intake:
         self._stats = stats
         self._times = times
         self._rate = rate
+        self.figures = figures
+        """What handlers do to this process."""
         self._is_draining = False
 
     async def place(self, group: tuple[NewOrder, ...]) -> tuple[Receipt, ...]:

@@ -14,10 +14,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 
-# In a child that a handler forks gRPC would poll on, on descriptors that are not the child's. It
-# looks at this when it is imported.
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-
 from orderintake.work import forks
 from orderintake_server import config, handlers
 from orderintake_server.commands import COMMANDS, SUMMARIES
@@ -135,8 +131,7 @@ async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
         output.close()
         os._exit(code)  # nothing is lost: everything acknowledged is on disk
 
-    signals = StopSignals(end)
-    stop_begins = _stop_watch(settings.drain_timeout + STUCK_SECONDS, end)
+    signals = StopSignals(end, _stop_watch(settings.drain_timeout + STUCK_SECONDS, end))
     async with running(settings, shop=shop) as service:
         output.configure(form=settings.log_format, level=settings.log_level)  # whatever a handler's
         # module has set when it was loaded
@@ -144,7 +139,6 @@ async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
         for address in service.addresses:
             log.info("listening", address=address)
         await signals.wait()
-        stop_begins()
         await service.note_stop()
         log.info("stopping", drain_timeout=settings.drain_timeout)
     log.info("stopped")
@@ -153,7 +147,7 @@ async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
 def _stop_watch(seconds: float, end: Callable[[int], None]) -> Callable[[], None]:
     """Return what to call when the stop begins: `seconds` later, a process that still runs ends.
 
-    It does when a handler ignores cancellation. The thread is started now: there may be none then.
+    It does when a handler blocks the event loop. The thread is started now: there may be none then.
     """
     begun = threading.Event()
 

@@ -33,9 +33,9 @@ from orderintake_server.watched import WatchedFiles
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from orderintake.work.figures import HandlerFigures
     from orderintake_server.config import Settings
-    from orderintake_server.dispatch.workers import Handler
-    from orderintake_server.handlers import Shop
+    from orderintake_server.handlers import HandlerCalls, Shop
     from orderintake_server.rpc.server import RpcServer
     from orderintake_server.store.base import Store
 
@@ -65,7 +65,7 @@ class Service:
         self,
         store: Store,
         settings: Settings,
-        handler: Handler,
+        handler: HandlerCalls,
         responses: Responses,
         clock: Clock,
     ) -> None:
@@ -87,7 +87,7 @@ class Service:
             handler=handler,
             times=self._times,
         )
-        self.intake = self._make_intake()
+        self.intake = self._make_intake(handler.figures)
         self.files = WatchedFiles()
         self._committing: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -104,7 +104,7 @@ class Service:
             clock=clock,
         )
 
-    def _make_intake(self) -> Intake:
+    def _make_intake(self, figures: HandlerFigures) -> Intake:
         return Intake(
             store=self._store,
             committer=self.committer,
@@ -112,6 +112,7 @@ class Service:
             stats=self._stats,
             times=self._times,
             rate=parts.customer_rate(self._settings),
+            figures=figures,
         )
 
     def start(self, tasks: asyncio.TaskGroup) -> None:

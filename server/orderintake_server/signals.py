@@ -28,11 +28,15 @@ class StopSignals:
     there, or never was, SIGHUP looks for files that changed.
     """
 
-    def __init__(self, end: Callable[[int], object]) -> None:
-        """Listen in the running loop; `end` ends the process with an exit code."""
+    def __init__(self, end: Callable[[int], object], begins: Callable[[], object]) -> None:
+        """Listen in the running loop; `end` ends the process with an exit code.
+
+        `begins` is called at the first signal at once, also while a handler blocks the loop.
+        """
         self.look_at_files: Callable[[], bool] = lambda: False
         """Looks for files that changed. Returns whether there are any to look at."""
         self._end = end
+        self._begins = begins
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._since = 0.0
@@ -51,6 +55,7 @@ class StopSignals:
     def _on_stop(self, number: int) -> None:
         if not self._since:
             self._since = time.monotonic()
+            self._begins()
             self._loop.call_soon_threadsafe(self._begin)
         elif time.monotonic() - self._since >= TOGETHER_SECONDS:
             self._end(128 + number)

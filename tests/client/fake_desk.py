@@ -73,7 +73,11 @@ class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminService
         )
         regular = admin.TierStats(tier=order_pb2.TIER_REGULAR, processing=1, completion_rate=0.5)
         return admin.GetQueueStatsResponse(
-            tiers=[vip, regular], workers=8, head_sequence=7, subscribers=2
+            tiers=[vip, regular],
+            workers=8,
+            head_sequence=7,
+            subscribers=2,
+            stuck_attempts=3,
         )
 
     def PauseTier(

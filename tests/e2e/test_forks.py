@@ -1,7 +1,10 @@
 """P21: a child that a handler forks hears its own signals and keeps nothing of the server."""
 
+import asyncio
 import fcntl
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -9,9 +12,10 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 
 from orderintake.v1 import order_pb2
+from support.forking import ends
 from support.in_process import Stub, completions
 from support.orders import order
-from support.process import ServerProcess, run_to_end, serving_process
+from support.process import TESTS, ServerProcess, run_to_end, serving_process
 from support.replicas import replicas, until
 
 pytestmark = pytest.mark.seconds
@@ -157,6 +161,25 @@ async def test_p21_a_child_holds_no_connection_of_the_database() -> None:
         await until(without(pid, inet))
         assert await one.process.stops() == 0
     await until(waits(pid))
+
+
+@pytest.mark.timeout(150)
+async def test_p21_no_child_dies_of_what_its_server_left_in_it(tmp_path: Path) -> None:
+    async with serving_process(tmp_path, *by("starts_many")) as (server, stub):
+        await stub.PlaceOrder(order(labels={"children": "100"}))
+        (end,) = await completions(stub, 1)
+        result = Struct()
+        assert end.result.Unpack(result)
+        assert ends(result) == {"0": 100}
+        assert await server.stops() == 0
+
+
+@pytest.mark.timeout(150)
+async def test_p21_nor_does_one_of_a_server_that_a_program_runs_beside_itself() -> None:
+    program = (sys.executable, "-m", "support.forking_beside", "100")
+    run = await asyncio.create_subprocess_exec(*program, cwd=TESTS, stdout=subprocess.PIPE)
+    printed, _ = await run.communicate()
+    assert printed.decode().splitlines()[-1] == "{'0': 100}"
 
 
 def test_a_lock_that_is_left_behind_says_so(tmp_path: Path) -> None:

@@ -9,22 +9,24 @@ import pytest
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.store.sqlite.audit import audit
-from support.handler_fuzz import ARGUMENTS, HANDLERS, batch, ends, faults
+from support.handler_fuzz import ARGUMENTS, HANDLERS, MOST_SECONDS, batch, ends, faults
 from support.in_process import completions
 from support.orders import order
 from support.process import run_to_end, server_process, serving_process
 from support.replicas import replicas
+from support.watched import queue_stats
 
 pytestmark = pytest.mark.seconds
 
 ONCE = ("--max-attempts", "1")
 
 
+@pytest.mark.timeout(2 * MOST_SECONDS)
 @pytest.mark.parametrize("handler", HANDLERS)
 async def test_p21_no_handler_is_noticed_by_the_order_beside_it(
     tmp_path: Path, handler: str
 ) -> None:
-    arguments = ("--handler", f"support.hostile:{handler}", *ARGUMENTS)
+    arguments = ("--handler", handler, *ARGUMENTS)
     async with serving_process(tmp_path, *arguments) as (server, stub):
         requests = batch(Random(handler), count=120)
         assert faults(requests, await ends(stub, requests)) == []
@@ -33,9 +35,10 @@ async def test_p21_no_handler_is_noticed_by_the_order_beside_it(
     assert await asyncio.to_thread(audit, tmp_path) == []
 
 
-@pytest.mark.slow  # beside other cases, a good order can take longer than its time-out
-async def test_p21_no_handler_is_noticed_by_replicas() -> None:
-    async with replicas("--handler", "support.hostile:by_way", *ARGUMENTS) as here:
+@pytest.mark.timeout(2 * MOST_SECONDS)
+@pytest.mark.parametrize("handler", ["support.hostile:by_way", "support.misdeeds:quick"])
+async def test_p21_no_handler_is_noticed_by_replicas(handler: str) -> None:
+    async with replicas("--handler", handler, *ARGUMENTS) as here:
         one, two = await here.start("one"), await here.start("two")
         requests = batch(Random(2), count=120)
         assert faults(requests, await ends(one.stub, requests)) == []
@@ -78,6 +81,7 @@ async def test_a_handler_that_blocks_the_loop_is_named_in_the_log(tmp_path: Path
         receipt = await stub.PlaceOrder(order())
         (end,) = await completions(stub, 1)
         assert end.order.state == order_pb2.STATE_SUCCEEDED
+        assert (await queue_stats(server.address)).loop_stalls >= 1
         assert await server.stops() == 0
     told = [entry for entry in server.log if "event loop is blocked" in str(entry["event"])]
     assert told[0]["order_id"] == receipt.order.order_id
@@ -106,6 +110,7 @@ async def test_hanging_threads_are_replaced_up_to_a_bound_and_then_orders_wait(
         await asyncio.to_thread(server.wait_for, "orders wait: too many handlers do not end")
         waits = await stub.GetOrder(api.GetOrderRequest(order_id=last.order.order_id))
         assert waits.order.state == order_pb2.STATE_QUEUED
+        assert (await queue_stats(server.address)).stuck_attempts == 3
         stuck = [entry for entry in server.log if "does not end" in str(entry["event"])]
         assert [entry["stuck"] for entry in stuck[:3]] == [1, 2, 3]
         assert stuck[0]["order_id"] == found[0].order.order_id

@@ -10,6 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake.work.watch import BLOCKED
 from orderintake_server.config import Settings
 from orderintake_server.store.sqlite.database import NAME
 from support.in_process import completions
@@ -257,14 +258,34 @@ async def test_p19_a_thread_that_never_ends_is_left_behind_and_its_order_made_ag
     assert (found.order.start_sequence, found.order.attempt_count) == (2, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.seconds
 async def test_p19_a_handler_that_swallows_its_cancellation_is_left_behind(tmp_path: Path) -> None:
-    arguments = ("--handler", "support.handlers:ignores_cancelling", "--drain-timeout", "0.2")
+    handler = "support.handlers:ignores_cancelling"
+    arguments = ("--handler", handler, "--drain-timeout", "0.2")
+    async with remote_gate() as gate:
+        await gate.let_through(1)
+        async with serving_process(tmp_path, *arguments, env=gate.env) as (server, stub):
+            receipt = await stub.PlaceOrder(order())
+            await gate.starts(1)
+            assert await server.stops() == 0
+    (told,) = [entry for entry in server.log if "left behind at the stop" in str(entry["event"])]
+    assert (told["handler"], told["order_id"]) == (handler, receipt.order.order_id)
+    assert server.events()[-1] == "stopped"
+    async with serving_process(tmp_path) as (_, stub):
+        (found,) = await completions(stub, 1)
+    assert (found.order.start_sequence, found.order.attempt_count) == (2, 1)
+
+
+@pytest.mark.seconds
+async def test_a_stop_ends_a_server_whose_loop_a_handler_never_lets_go(tmp_path: Path) -> None:
+    handler = "support.handlers:never_lets_go"
+    arguments = ("--handler", handler, "--drain-timeout", "0.2")
     async with remote_gate() as gate:
         await gate.let_through(1)
         async with serving_process(tmp_path, *arguments, env=gate.env) as (server, stub):
             await stub.PlaceOrder(order())
             await gate.starts(1)
+            await asyncio.to_thread(server.wait_for, BLOCKED)
             assert await server.stops() == 1
     assert server.events()[-1] == "a handler or the store did not stop in time; exiting without it"
     async with serving_process(tmp_path) as (_, stub):

@@ -49,6 +49,10 @@ class Summary:
 
     seed: int
     orders: int
+    misdeeds: Counter[str]
+    """How often a handler did each of its misdeeds, counted by orders."""
+    quarantined: int
+    """Innocent ones that FAILED: this run ended or froze their servers too often meanwhile."""
     ends: Counter[str]
     starts: int
     faults: Counter[str]
@@ -69,8 +73,11 @@ class Summary:
             f"seed {self.seed}: {self.orders} orders, {self.ends.total()} completions ({ends}), "
             f"{self.starts} starts; {faults}; {self.restarts} restarts, {self.deaths} times taken "
             f"for dead, {self.refusals} refusals, {self.cancelled} unasked CANCELLED, "
-            f"{self.replays} replays, {self.moves} moves; "
-            f"0 lost, 0 twice; all had ended {self.settle_seconds:.1f} s after the last fault"
+            f"{self.replays} replays, {self.moves} moves; {self.misdeeds.total()} orders whose "
+            f"handler did one of {len(self.misdeeds)} misdeeds; 0 lost, 0 twice, 0 innocent ones "
+            f"failed, {self.quarantined} were quarantined by the kills of this run, 0 servers "
+            "ended by anything else; "
+            f"all had ended {self.settle_seconds:.1f} s after the last fault"
         )
 
 
@@ -166,9 +173,12 @@ class _Run:
         if problems:
             raise ChaosFailed("\n".join([f"{len(problems)} problems", *problems[:SHOWN]]))
         starts = await self._ask("SELECT count(*) FROM orderintake.starts")
+        await self._here.stop()
         return Summary(
             seed=self._seed,
             orders=len(self._placed),
+            misdeeds=self._misdeeds(whole_log),
+            quarantined=self._quarantined(whole_log),
             ends=Counter(map(_end, whole_log)),
             starts=int(starts),
             faults=self._here.faults,
@@ -184,6 +194,16 @@ class _Run:
     async def _whole_log(self) -> list[Completion]:
         async with AsyncClient(self._here.addresses[0]) as client:
             return [each async for each in client.list_completions(page_size=1_000)]
+
+    def _misdeeds(self, whole_log: list[Completion]) -> Counter[str]:
+        """Count what handlers did in orders that were given to one."""
+        labels = [one.order.labels for one in whole_log if one.order.start_sequence]
+        return Counter(each["misdeed"] for each in labels if "misdeed" in each)
+
+    def _quarantined(self, whole_log: list[Completion]) -> int:
+        """Count the innocent among those whose servers died too often."""
+        found = [one.order.labels for one in whole_log if _end(one) == "QUARANTINED"]
+        return sum("misdeed" not in labels for labels in found)
 
     def _wrong_log(self, whole_log: list[Completion]) -> Iterator[str]:
         """Compare the log with what was acknowledged, and with what was seen of it."""

@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 
@@ -20,14 +21,25 @@ from orderintake import (
     Tier,
 )
 from orderintake_server.handlers import OrderAttempt
+from support import misdeeds
 
 MAX_ATTEMPTS = 5
 MAX_CRASHES = 3
+MOST_CODE = 64
+MOST_MESSAGE = 1_024
 FOR_EVER = 1_000
 """So often fails what never succeeds."""
 CUSTOMERS = 20
 
-KINDS = {"plain": 66, "slow": 8, "failing": 10, "hopeless": 2, "later": 8, "expiring": 6}
+KINDS = {
+    "plain": 64,
+    "slow": 8,
+    "failing": 10,
+    "hopeless": 2,
+    "later": 8,
+    "expiring": 6,
+    "hostile": 2,
+}
 """How many of a hundred orders are of each kind."""
 
 
@@ -50,12 +62,16 @@ def make(chance: random.Random, request_id: str) -> Placed:
     tier = VIP if chance.random() < 0.3 else REGULAR
     seconds = chance.uniform(0.4, 1.5) if kind == "slow" else chance.expovariate(1 / 0.02)
     fails = {"failing": chance.randint(1, 2), "hopeless": FOR_EVER}.get(kind, 0)
+    labels = {"request_id": request_id, "seconds": f"{seconds:.3f}", "fails": str(fails)}
+    if kind == "hostile":
+        misdeed = chance.choice(sorted(misdeeds.DEEDS))
+        labels |= {"misdeed": misdeed, "seed": str(chance.getrandbits(64))}
     wanted: NewOrder = {
         "customer_id": f"customer-{chance.randrange(CUSTOMERS)}",
         "request_id": request_id,
         "lines": {"tea": chance.randint(1, 9)},
         "tier": tier,
-        "labels": {"request_id": request_id, "seconds": f"{seconds:.3f}", "fails": str(fails)},
+        "labels": labels,
     }
     soon = datetime.now(UTC) + timedelta(seconds=chance.uniform(0.2, 3.0))
     if kind == "later":
@@ -65,7 +81,13 @@ def make(chance: random.Random, request_id: str) -> Placed:
     return Placed(wanted=wanted, tier=tier, kind=kind, soon=soon)
 
 
-async def work(order: OrderAttempt) -> Struct:
+def work(order: OrderAttempt) -> Any:  # noqa: ANN401 - whatever a misdeed gives
+    """Do what is to be done in a thread there; give the rest to be awaited in the event loop."""
+    misdeed = order.labels.get("misdeed")
+    return misdeeds.do(misdeed, order) if misdeed else _work(order)
+
+
+async def _work(order: OrderAttempt) -> Struct:
     """Take as long as a label says, fail as often as another; return which attempt this was."""
     await asyncio.sleep(float(order.labels["seconds"]))
     if order.attempt <= int(order.labels["fails"]):
@@ -84,8 +106,10 @@ def wrong(placed: Placed, completion: Completion) -> Iterator[str]:
         yield "it is not what was placed"
     if order.state not in _POSSIBLE[placed.kind] and not _is_another_end(placed, completion):
         yield f"a {placed.kind} one ended as {State.Name(order.state)} {completion.failure.code}"
-    if order.state == State.STATE_SUCCEEDED:
+    if order.state == State.STATE_SUCCEEDED and placed.kind != "hostile":
         yield from _wrong_success(completion)
+    if order.state == State.STATE_FAILED:
+        yield from _wrong_failure(completion)
     yield from _wrong_times(placed, order)
     if placed.cancelled is not None:
         yield from _wrong_cancel(placed.cancelled, completion)
@@ -108,7 +132,9 @@ _POSSIBLE = {
     "hopeless": {State.STATE_FAILED},
     "later": {State.STATE_SUCCEEDED},
     "expiring": {State.STATE_SUCCEEDED, State.STATE_EXPIRED},
+    "hostile": {State.STATE_SUCCEEDED, State.STATE_FAILED},
 }
+"""How each kind may end. An innocent one never fails: see the one exception below."""
 
 
 def _is_another_end(placed: Placed, completion: Completion) -> bool:
@@ -128,6 +154,13 @@ def _wrong_success(completion: Completion) -> Iterator[str]:
         yield f"attempt {order.attempt_count} has the result of attempt {result['attempt']}"
     if order.attempt_count <= int(order.labels["fails"]):
         yield "an attempt that failed is said to have succeeded"
+
+
+def _wrong_failure(completion: Completion) -> Iterator[str]:
+    """See that a failure can be read, whatever a handler made of it."""
+    failure = completion.failure
+    if not (1 <= len(failure.code) <= MOST_CODE and len(failure.message) <= MOST_MESSAGE):
+        yield f"its failure is none: {failure}"
 
 
 def _wrong_cancel(answer: CancelOrderResponse, completion: Completion) -> Iterator[str]:

@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 REPLICAS = 3
 LEASE_SECONDS = 1.0
+ATTEMPT_SECONDS = 15.0
+"""No innocent order takes so long, frozen for a while and beside others that block the loop."""
 PAUSE_SECONDS = 0.4, 2.2
 """The least and the most between the beginnings of two faults."""
 DOWN_SECONDS = 1.5
@@ -36,7 +38,8 @@ FAULTS = {"kill": 3, "freeze": 3, "stop": 2, "database crash": 1, "database rest
 """How many of ten faults are of each kind."""
 
 _ARGUMENTS = (
-    *("--handler", "support.chaos_orders:work", "--workers", "2", "--lease", str(LEASE_SECONDS)),
+    *("--handler", "support.chaos_orders:work", "--workers", "3", "--lease", str(LEASE_SECONDS)),
+    *("--attempt-timeout", str(ATTEMPT_SECONDS)),
     *("--max-attempts", str(MAX_ATTEMPTS), "--max-crashes", str(MAX_CRASHES)),
     *("--retry-delay", "0.2", "--drain-timeout", "10"),
 )
@@ -89,6 +92,7 @@ class Replica:
 
     async def kill(self) -> None:
         """End it in the middle of whatever it does; it comes back."""
+        self.check_alive()
         await asyncio.to_thread(self.process.kill)
         await asyncio.sleep(self._chance.uniform(0, DOWN_SECONDS))
         await self.start()
@@ -102,9 +106,21 @@ class Replica:
 
     async def stop(self) -> None:
         """Tell it to stop, as a rolling restart does; it comes back."""
-        code = await self.process.stops(SIGTERM)
-        assert code == 0, f"{self.name} was told to stop, and exited with {code}"
+        await self.stop_for_good()
         await self.start()
+
+    async def stop_for_good(self) -> None:
+        """Tell it to stop, which it does in order, whatever its handlers do meanwhile."""
+        self.check_alive()
+        self.is_up = False
+        code = await self.process.stops(SIGTERM)
+        last = self.process.log[-5:]
+        assert code == 0, f"{self.name} was told to stop, and exited with {code}: {last}"
+
+    def check_alive(self) -> None:
+        """Fail when it has ended, though nobody told it to."""
+        is_alive = self.process.is_running()
+        assert is_alive, f"{self.name} ended by itself: {self.process.log[-5:]}"
 
     def end(self) -> None:
         """End it for good."""
@@ -174,8 +190,12 @@ class Shop:
     def check_alive(self) -> None:
         """Fail when a replica has ended that nobody told to."""
         for replica in self.replicas:
-            is_gone = replica.is_up and not replica.process.is_running()
-            assert not is_gone, f"{replica.name} ended by itself: {replica.process.log[-5:]}"
+            if replica.is_up:
+                replica.check_alive()
+
+    async def stop(self) -> None:
+        """Tell every replica to stop: all ends are then such as the run asked for."""
+        await asyncio.gather(*(replica.stop_for_good() for replica in self.replicas))
 
     def _befall_database(self, fault: str, tasks: asyncio.TaskGroup) -> None:
         if self._has_database:

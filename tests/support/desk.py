@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from orderintake.work.figures import HandlerFigures
 from orderintake_server.dispatch.admission import Admission, Limits
 from orderintake_server.dispatch.attempts import Attempts
 from orderintake_server.dispatch.committer import Committer
@@ -77,6 +78,7 @@ class Desk:
             stats=self.stats,
             times=self.times,
             rate=CustomerRate(per_second=orders_per_second, burst=2, clock=self.clock),
+            figures=HandlerFigures(),
         )
 
     async def place(self, *orders: NewOrder) -> tuple[Receipt, ...]:

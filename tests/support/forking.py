@@ -89,3 +89,24 @@ def forks_twice(order: OrderAttempt) -> Struct:
             os.fork()
         time.sleep(LONG)
     return told(pid)
+
+
+def starts_many(order: OrderAttempt) -> Struct:
+    """Start children one after the other; tell how each ended."""
+    fork = multiprocessing.get_context("fork")
+    codes = []
+    for _ in range(int(order.labels["children"])):
+        child = fork.Process(target=time.sleep, args=(0.02,))
+        child.start()
+        child.join()
+        codes.append(child.exitcode)
+    result = Struct()
+    result.update({"ends": {str(code): codes.count(code) for code in codes}})
+    return result
+
+
+def ends(result: Struct) -> dict[str, int]:
+    """Read how many children ended with each exit code."""
+    found = result["ends"]
+    assert isinstance(found, Struct)
+    return {code: round(value.number_value) for code, value in found.fields.items()}

@@ -55,6 +55,12 @@ async def ignores_cancelling(order: OrderAttempt) -> None:
             await asyncio.Event().wait()
 
 
+async def never_lets_go(order: OrderAttempt) -> None:
+    """Block the event loop for good, once the test's gate knows."""
+    await ask_gate(order)
+    threading.Event().wait()
+
+
 def hangs(order: OrderAttempt) -> None:
     """Log, and block a thread for good when the first sku says so."""
     logging.getLogger("kitchen").warning("bake")

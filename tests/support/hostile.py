@@ -220,7 +220,7 @@ async def leaves_behind(order: OrderAttempt) -> None:
     loop.call_soon(sys.exit, 3)
     loop.call_later(0.01, functools.partial(_raise, KeyboardInterrupt()))
     loop.call_soon(loop.stop)
-    left.add(loop.create_task(_exits(), name="left"))
+    left.add(loop.create_task(raises(SystemExit(4)), name="left"))
 
 
 async def exits_all_the_time(order: OrderAttempt) -> None:
@@ -236,12 +236,13 @@ async def exits_all_the_time(order: OrderAttempt) -> None:
     threading.Thread(target=exits, daemon=True).start()
 
 
-left: set[asyncio.Task[None]] = set()
+left: set[asyncio.Task[Any]] = set()
 
 
-async def _exits() -> None:
+async def raises(error: BaseException) -> None:
+    """Raise it after the next turn of the loop."""
     await asyncio.sleep(0)
-    sys.exit(4)
+    raise error
 
 
 def _raise(error: BaseException) -> None:

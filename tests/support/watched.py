@@ -1,4 +1,4 @@
-"""How many subscribers a server counts, awaited."""
+"""What a server counts: asked once, or awaited."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -32,3 +32,10 @@ async def subscribers_become(address: str, count: int, *, seconds: float = 10) -
 
 async def _count(stub: "AdminStub") -> int:
     return (await stub.GetQueueStats(admin.GetQueueStatsRequest())).subscribers
+
+
+async def queue_stats(address: str) -> admin.GetQueueStatsResponse:
+    """Ask the server how it stands."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub: AdminStub = admin_grpc.OrderAdminServiceStub(channel)
+        return await stub.GetQueueStats(admin.GetQueueStatsRequest())

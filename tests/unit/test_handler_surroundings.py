@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ import structlog
 
 from orderintake.work import OrderAttempt, watch
 from orderintake.work import lifespan as lifespans
+from orderintake.work.figures import HandlerFigures
 from orderintake.work.finding import HandlerUnusable, check
 from orderintake.work.handlers import CallPolicy
 from orderintake.work.lifespan import lifespan
@@ -135,17 +136,64 @@ async def ends_badly(how: str) -> AsyncIterator[None]:
     yield
     if how == "hangs":
         await asyncio.sleep(3600)
+    if how == "swallows":
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
     raise {"fails": OSError("gone"), "exits": SystemExit(3)}[how]
 
 
-@pytest.mark.parametrize("how", ["fails", "exits", "hangs"])
+@pytest.mark.parametrize("how", ["fails", "exits", "hangs", "swallows"])
 async def test_how_a_lifespan_ends_is_no_matter_of_the_service(
     how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(lifespans, "END_SECONDS", 0.05)
+    monkeypatch.setattr(lifespans, "HEED_SECONDS", 0.05)
     async with lifespan(partial(ends_badly, how), "shop:place"):
         pass
     assert "the lifespan did not end well" in caplog.text
+
+
+async def test_what_runs_in_a_lifespan_is_left_by_the_task_that_entered_it() -> None:
+    """A task that fails in it cancels neither the service nor the lifespan."""
+    tasks: list[asyncio.Task[object] | None] = []
+
+    @asynccontextmanager
+    async def grouped() -> AsyncIterator[None]:
+        tasks.append(asyncio.current_task())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ends_badly("fails").__aenter__())
+            group.create_task(fails_to_begin(OSError("gone")).__aenter__())
+            yield
+        tasks.append(asyncio.current_task())
+
+    async with lifespan(grouped, "shop:place"):
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert len(tasks) == 1
+
+
+async def test_a_start_that_is_given_up_ends_the_lifespan_that_begins() -> None:
+    ended = asyncio.Event()
+
+    @asynccontextmanager
+    async def slow() -> AsyncIterator[None]:
+        try:
+            await asyncio.sleep(0.05)
+            yield
+        finally:
+            ended.set()
+
+    async def starts() -> None:
+        async with lifespan(slow, "shop:place"):
+            pass
+
+    starting = asyncio.create_task(starts())
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert ended.is_set()
 
 
 # What it logs
@@ -299,7 +347,8 @@ async def test_a_handler_that_blocks_the_loop_is_named(
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(watch, "BLOCKED_SECONDS", 0.05)
     order = attempt_of()
-    looking = LoopWatch("shop:place", {asyncio.current_task(): order}.get)
+    figures = HandlerFigures()
+    looking = LoopWatch("shop:place", {asyncio.current_task(): order}.get, figures)
     looking.start(asyncio.get_running_loop())
     await asyncio.sleep(0.05)
     began = time.monotonic()
@@ -314,3 +363,4 @@ async def test_a_handler_that_blocks_the_loop_is_named(
     assert told[0]["seconds"] > 0
     assert "test_handler_surroundings.py" in told[0]["line"]
     assert "the event loop goes on" in caplog.text
+    assert figures.loop_stalls >= 1

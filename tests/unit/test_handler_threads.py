@@ -44,6 +44,13 @@ async def one(calls: HandlerCalls) -> Outcome:
     return await calls(attempt_of())
 
 
+async def none_stuck(calls: HandlerCalls) -> None:
+    """Wait until every attempt has ended, late as it may be."""
+    async with asyncio.timeout(50):
+        while calls.figures.stuck_attempts:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+
+
 async def test_an_order_is_told_its_deadline() -> None:
     seen: list[OrderAttempt] = []
     with calling(seen.append, seconds=3600) as calls:
@@ -81,7 +88,9 @@ async def test_a_thread_that_hangs_is_replaced_and_told(caplog: pytest.LogCaptur
         told = [record for record in caplog.records if "does not end" in record.message]
         assert [vars(record)["stuck"] for record in told] == [1, 2, 3]
         assert len({vars(record)["handler_thread"] for record in told}) == 3
+        assert calls.figures.stuck_attempts == 3
         hangs.let_go.set()
+        await none_stuck(calls)
     assert len(hangs.called) == 3
 
 
@@ -185,7 +194,9 @@ async def test_an_async_handler_that_does_not_heed_its_time_is_left_behind() -> 
     policy = CallPolicy(attempt_seconds=SHORT, grace_seconds=SHORT)
     with HandlerCalls(stubborn, policy) as calls:
         assert (await one(calls)).code == "ATTEMPT_TIMEOUT"
+        assert calls.figures.stuck_attempts == 1
         let_go.set()
+        await none_stuck(calls)
 
 
 async def test_what_is_done_when_its_time_is_over_is_done() -> None:

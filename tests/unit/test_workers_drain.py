@@ -8,7 +8,7 @@ from google.protobuf import any_pb2
 
 from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.domain import Completion, Lease, State
-from support.changes import new, order, state, waiting, whole_log
+from support.changes import new, order, waiting, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 from support.hands import FOREVER, Hand, at_work
@@ -158,21 +158,25 @@ async def test_a_handler_that_ends_its_work_when_interrupted_has_done_it(
     assert (found.failure, found.result) == (None, DONE)
 
 
-async def test_a_handler_that_does_not_end_when_interrupted_is_left_behind(
+async def test_p19_a_handler_that_does_not_end_when_interrupted_is_left_behind(
     desk: Desk, store: FaultyStore
 ) -> None:
     hand = Hand()
+    is_over = asyncio.Event()
 
-    async def handler(lease: Lease, signal: StopSignal) -> bytes | None:
+    async def handler(lease: Lease, signal: StopSignal) -> None:
         try:
-            return await hand(lease, signal)
+            await hand(lease, signal)
         except asyncio.CancelledError:
-            await hand.let_go.wait()
-            raise
+            await is_over.wait()
 
     async with at_work(desk, handler, interrupt_seconds=0.0) as workers:
         await desk.place(new())
         await hand.starts(1)
         await workers.drain(0)
-        assert await state(store, 1) is State.PROCESSING
-        hand.let_go.set()
+    await desk.place()
+    found = await order(store, 1)
+    assert (found.state, found.attempt_count) == (State.QUEUED, 0)
+    is_over.set()
+    await asyncio.sleep(0)
+    assert await whole_log(store) == []

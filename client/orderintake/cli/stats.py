@@ -25,7 +25,8 @@ def stats_table(stats: GetQueueStatsResponse) -> Table:
     """Return a row for each tier."""
     caption = (
         f"{stats.workers} workers, {stats.head_sequence} completions,"
-        f" {stats.subscribers} subscribers"
+        f" {stats.subscribers} subscribers\n"
+        f"{stats.stuck_attempts} stuck attempts, {stats.loop_stalls} stalls of the event loop"
     )
     table = Table(box=None, padding=(0, 2, 0, 0), caption=caption, caption_justify="left")
     table.add_column("tier")

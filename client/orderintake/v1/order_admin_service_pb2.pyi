@@ -47,6 +47,8 @@ class GetQueueStatsResponse(_message.Message):
     WORKERS_FIELD_NUMBER: _builtins.int
     HEAD_SEQUENCE_FIELD_NUMBER: _builtins.int
     SUBSCRIBERS_FIELD_NUMBER: _builtins.int
+    STUCK_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    LOOP_STALLS_FIELD_NUMBER: _builtins.int
     workers: _builtins.int
     """The number of workers of all servers that use the store and are alive."""
     head_sequence: _builtins.int
@@ -56,6 +58,16 @@ class GetQueueStatsResponse(_message.Message):
     """
     subscribers: _builtins.int
     """How many completion streams are open at the server that answers."""
+    stuck_attempts: _builtins.int
+    """How many handlers of the server that answers go on at this moment though
+    the time of their attempt is over. When there are more of them than its
+    --stuck-attempts, orders wait until one ends.
+    """
+    loop_stalls: _builtins.int
+    """How often the event loop of the server that answers stood for a second or
+    longer since it started: a handler blocked it, or the process was not run.
+    The log names handler and order. It never goes back while the server lives.
+    """
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierStats]:
         """One for each tier, VIP first."""
@@ -67,10 +79,12 @@ class GetQueueStatsResponse(_message.Message):
         workers: _builtins.int = ...,
         head_sequence: _builtins.int = ...,
         subscribers: _builtins.int = ...,
+        stuck_attempts: _builtins.int = ...,
+        loop_stalls: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head_sequence", b"head_sequence", "subscribers", b"subscribers", "tiers", b"tiers", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head_sequence", b"head_sequence", "loop_stalls", b"loop_stalls", "stuck_attempts", b"stuck_attempts", "subscribers", b"subscribers", "tiers", b"tiers", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orderintake.work import finding
 from orderintake.work.contained import Contained
+from orderintake.work.figures import HandlerFigures
 from orderintake.work.outcome import Kind, Outcome, outcome_of
 from orderintake.work.threads import HandlerThread, HandlerThreads
 from orderintake.work.watch import LoopWatch
@@ -98,7 +99,8 @@ class HandlerCalls:
         self._active = 0
         self._threads = HandlerThreads()
         self._under_way: dict[asyncio.Task[Any], _Call] = {}
-        self._watch = LoopWatch(policy.name, self._order_of)
+        self.figures = HandlerFigures()
+        self._watch = LoopWatch(policy.name, self._order_of, self.figures)
         self._is_closed = False
 
     def __enter__(self) -> Self:
@@ -117,7 +119,7 @@ class HandlerCalls:
         if self._room.locked():
             _log.error(
                 "orders wait: too many handlers do not end",
-                extra={"handler": self._policy.name, "stuck": len(self._threads.hanging)},
+                extra={"handler": self._policy.name, "stuck": self.figures.stuck_attempts},
             )
         await self._room.acquire()
         self._active += 1
@@ -128,7 +130,8 @@ class HandlerCalls:
     async def __call__(self, order: OrderAttempt) -> Outcome:
         """Make one attempt; whatever the handler does, give its outcome.
 
-        When the caller is cancelled, so is the handler: raises CancelledError if it ends by that.
+        When the caller is cancelled, so is the handler: raises CancelledError if it ends by that. A
+        caller that is cancelled once more waits no longer: the handler is left behind.
         """
         if self._is_closed:
             raise RuntimeError("the handler cannot be called after shutdown")
@@ -141,9 +144,7 @@ class HandlerCalls:
                 work.cancel()
                 await asyncio.wait({work}, timeout=self._policy.grace_seconds)
         except asyncio.CancelledError:
-            work.cancel()
-            await asyncio.wait({work})
-            if _result(work).is_stopped:
+            if not await self._ends_when_cancelled(work):
                 raise
             return _result(work)
         return self._late(work) if is_late else _heeded(_result(work), order)
@@ -168,17 +169,34 @@ class HandlerCalls:
             await asyncio.wait({work}, timeout=left)
         return work.done()
 
+    async def _ends_when_cancelled(self, work: asyncio.Task[Outcome]) -> bool:
+        """Cancel an attempt; False when it ended by that, or not until we were cancelled again."""
+        work.cancel()
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            self._leave(work, "it is left behind at the stop")
+            return False
+        return not _result(work).is_stopped
+
     def _late(self, work: asyncio.Task[Outcome]) -> Outcome:
         """Give the outcome of an attempt whose time is over: what it came to, if that is good."""
         if not work.done():
-            _log.error(
-                "a handler does not heed its cancellation; its slot goes on without it",
-                extra={"handler": self._policy.name},
-            )
+            self._leave(work, "its slot goes on without it")
         elif (outcome := _result(work)).kind is Kind.SUCCEEDED:
             return outcome
         message = f"the attempt took longer than {self._policy.attempt_seconds} s"
         return Outcome(kind=Kind.FAILED, code="ATTEMPT_TIMEOUT", message=message)
+
+    def _leave(self, work: asyncio.Task[Outcome], what: str) -> None:
+        """Leave a coroutine to itself; it counts as stuck until it ends."""
+        self.figures.stuck_attempts += 1
+        work.add_done_callback(lambda _: self._unstuck())
+        about = {"handler": self._policy.name, "stuck": self.figures.stuck_attempts}
+        _log.error(f"a handler does not heed its cancellation; {what}", extra=about)
+
+    def _unstuck(self) -> None:
+        self.figures.stuck_attempts -= 1
 
     async def _work(self, call: _Call) -> Outcome:
         """Run the handler; whatever it raises is the order's failure, not ours."""
@@ -226,12 +244,14 @@ class HandlerCalls:
         call.is_hanging = True
 
         def back() -> None:
+            self._unstuck()
             self._room.release()
             _log.warning("a handler's thread came back", extra=about | {"seconds": call.age()})
 
         self._threads.give_up(thread, back)
         about: dict[str, object] = {"handler": self._policy.name, "handler_thread": thread.name}
-        stuck = {"stuck": len(self._threads.hanging), "limit": self._policy.stuck}
+        self.figures.stuck_attempts += 1
+        stuck = {"stuck": self.figures.stuck_attempts, "limit": self._policy.stuck}
         _log.error("a handler's thread does not end; another takes its place", extra=about | stuck)
 
 

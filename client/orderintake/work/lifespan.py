@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 END_SECONDS = 5.0
-"""A lifespan that takes longer to end is left behind."""
+"""A lifespan that takes longer to end is cancelled."""
+HEED_SECONDS = 1.0
+"""One that takes longer to heed that is left behind."""
+ENDED_BADLY = "the lifespan did not end well"
 
 _log = logging.getLogger(__name__)
 
@@ -23,27 +26,63 @@ _log = logging.getLogger(__name__)
 async def lifespan(make: Callable[[], Any] | None, name: str) -> AsyncIterator[Any]:
     """Enter the context manager that `make` gives, async or sync; give its value.
 
-    Raises HandlerUnusable when it cannot begin. How it ends is told in the log and nowhere else.
+    It is entered and left in one task of its own. Raises HandlerUnusable when it cannot begin. How
+    it ends is told in the log and nowhere else.
     """
     if make is None:
         yield None
         return
-    value: Any = None
-    with Contained() as beginning:
-        manager = make()
-        value = await _enter(manager)
-    if beginning.error is not None:
-        _pass_on(beginning.error)
-        raise HandlerUnusable(f"the lifespan of {name!r} cannot begin: {why(beginning.error)}")
+    life = _Life(make)
+    task = asyncio.create_task(life.live(), name="lifespan")
     try:
-        yield value
+        yield await life.begins(name)
     finally:
+        life.over.set()
+        await _ends(task)
+
+
+class _Life:
+    """A context manager of the shop's, from its beginning to its end."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.over = asyncio.Event()
+        self._make = make
+        self._begun: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def live(self) -> None:
+        """Enter it, and leave it when it is over; raise nothing, whatever it raises."""
+        value: Any = None
+        with Contained() as beginning:
+            manager = self._make()
+            value = await _enter(manager)
+        if not self._begun.done():
+            self._begun.set_result((value, beginning.error))
+        if beginning.error is not None:
+            return
+        while not self.over.is_set():  # a group of tasks in it may cancel the task that entered it
+            with Contained():
+                await self.over.wait()
         with Contained() as ending:
-            async with asyncio.timeout(END_SECONDS):
-                await _leave(manager)
+            await _leave(manager)
         if ending.error is not None:
-            _pass_on(ending.error)
-            _log.error("the lifespan did not end well", extra={"reason": why(ending.error)})
+            _log.error(ENDED_BADLY, extra={"reason": why(ending.error)})
+
+    async def begins(self, name: str) -> Any:  # noqa: ANN401 - whatever it gives
+        """Wait until it has begun; give its value. Raises HandlerUnusable when it cannot."""
+        value, error = await self._begun
+        if error is not None:
+            raise HandlerUnusable(f"the lifespan of {name!r} cannot begin: {why(error)}")
+        return value
+
+
+async def _ends(task: asyncio.Task[None]) -> None:
+    """Wait for its end; then cancel it, and wait no longer than it takes to heed that."""
+    await asyncio.wait({task}, timeout=END_SECONDS)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=HEED_SECONDS)
+    if not task.done():
+        _log.error(ENDED_BADLY, extra={"reason": "it does not heed its cancellation"})
 
 
 async def _enter(manager: Any) -> Any:  # noqa: ANN401 - whatever a shop writes
@@ -58,10 +97,3 @@ async def _leave(manager: Any) -> None:  # noqa: ANN401 - as above
         await manager.__aexit__(None, None, None)
     else:
         await asyncio.to_thread(manager.__exit__, None, None, None)
-
-
-def _pass_on(error: BaseException) -> None:
-    """Raise the cancellation of our own task, which is not the shop's."""
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-        raise error

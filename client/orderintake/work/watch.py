@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orderintake.work.attempt import OrderAttempt
+    from orderintake.work.figures import HandlerFigures
 
 LOOK_SECONDS = 0.25
 BLOCKED_SECONDS = 1.0
@@ -25,11 +26,18 @@ class LoopWatch:
     """A thread that asks the event loop again and again to answer."""
 
     def __init__(
-        self, handler: str, order_of: Callable[[asyncio.Task[Any]], OrderAttempt | None]
+        self,
+        handler: str,
+        order_of: Callable[[asyncio.Task[Any]], OrderAttempt | None],
+        figures: HandlerFigures,
     ) -> None:
-        """Watch for what `handler` does; `order_of` tells the order that a task processes."""
+        """Watch for what `handler` does; `order_of` tells the order that a task processes.
+
+        Each time that the loop stands for a second or longer is counted in `figures`.
+        """
         self._handler = handler
         self._order_of = order_of
+        self._figures = figures
         self._over = threading.Event()
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -56,6 +64,7 @@ class LoopWatch:
         while not (answers or self._over.wait(LOOK_SECONDS)):
             seconds = time.monotonic() - began
             if seconds >= next_time:
+                self._figures.loop_stalls += next_time == BLOCKED_SECONDS
                 next_time *= 2
                 about = self._about(loop, thread)
                 _log.error(BLOCKED, extra={"seconds": round(seconds, 1), **about})

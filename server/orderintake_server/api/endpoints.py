@@ -118,6 +118,8 @@ class Endpoints:
             workers=self._intake.workers,
             head_sequence=self._intake.head,
             subscribers=self._intake.subscribers,
+            stuck_attempts=self._intake.figures.stuck_attempts,
+            loop_stalls=self._intake.figures.loop_stalls,
         )
 
     async def pause_tier(self, request: admin.PauseTierRequest, _: Call) -> admin.PauseTierResponse:

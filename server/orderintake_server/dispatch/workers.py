@@ -32,7 +32,8 @@ class Handler(Protocol):
     async def __call__(self, lease: Lease, signal: StopSignal) -> Outcome:
         """Make one attempt; give its outcome, whatever it is.
 
-        Raises CancelledError when the caller was cancelled and the attempt ended by that.
+        Raises CancelledError when the caller was cancelled and the attempt ended by that, and at
+        once when the caller is cancelled for the second time.
         """
 
 
@@ -43,7 +44,7 @@ class WorkPolicy:
     workers: int = 8
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     interrupt_seconds: float = 2.0
-    """How long a handler may clean up at shutdown, after it was cancelled."""
+    """How long a handler that was cancelled at the stop may tidy up; then it is left behind."""
 
 
 class Workers:
@@ -74,9 +75,10 @@ class Workers:
             self._all.add(tasks.create_task(self._work(), name=f"worker-{number}"))
 
     async def drain(self, seconds: float) -> None:
-        """Start no more orders; return when all attempts have ended or were interrupted.
+        """Start no more orders; return when every worker has ended.
 
-        An attempt that still runs after `seconds` is cancelled, and its order is released.
+        An attempt that still runs after `seconds` is cancelled, and its order is released. So it is
+        when the handler goes on in spite of that: it is left behind.
         """
         self._is_draining = True
         late = self._all - self._idle
@@ -87,7 +89,8 @@ class Workers:
         for task in self._idle | late:
             task.cancel()
         if self._all:
-            await asyncio.wait(self._all, timeout=self._policy.interrupt_seconds)
+            _, stubborn = await asyncio.wait(self._all, timeout=self._policy.interrupt_seconds)
+            await _end(stubborn)
 
     async def _work(self) -> None:
         """Process one order after the other."""
@@ -159,3 +162,11 @@ class Workers:
             if outcome.after is not None
             else retries.delay_seconds(tries, random.random)
         )
+
+
+async def _end(workers: set[asyncio.Task[None]]) -> None:
+    """Let workers leave the handlers behind that they wait for, though these were cancelled."""
+    for task in workers:
+        task.cancel()
+    if workers:
+        await asyncio.wait(workers)

@@ -29,16 +29,18 @@ class Nothing:
 def test_stats_shows_a_table(server: FakeServer) -> None:
     result = run(server, "stats")
     assert (result.exit_code, result.stderr) == (0, "")
-    head, vip, regular, caption = (line.split() for line in result.stdout.splitlines())
+    head, vip, regular, caption, figures = (line.split() for line in result.stdout.splitlines())
     assert head[:4] == ["tier", "queued", "scheduled", "processing"]
     assert vip == ["VIP", "3", "2", "0", "4.2", "s", "1.2", "0.0", "paused"]
     assert regular == ["regular", "0", "0", "1", "0.0", "0.5"]
     assert caption == ["8", "workers,", "7", "completions,", "2", "subscribers"]
+    assert " ".join(figures) == "3 stuck attempts, 0 stalls of the event loop"
 
 
 def test_stats_as_json_is_one_line(server: FakeServer) -> None:
     (found,) = lines_of(run(server, "stats", "--json").stdout)
     assert found["tiers"][0]["oldest_waiting_age"] == "4.250s"
+    assert (found["stuck_attempts"], found["loop_stalls"]) == (3, "0")
 
 
 @pytest.fixture
