@@ -12,8 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import structlog
-
 # In a child that a handler forks gRPC would poll on, on descriptors that are not the child's. It
 # looks at this when it is imported.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
@@ -22,6 +20,7 @@ from orderintake.work import forks
 from orderintake_server import config, handlers
 from orderintake_server.commands import COMMANDS
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone
+from orderintake_server.logger import get_logger
 from orderintake_server.rpc.limits import raise_file_limit
 from orderintake_server.service import running
 from orderintake_server.signals import StopSignals
@@ -43,7 +42,7 @@ place_order and stream in bench/."""
 THREAD_SECONDS = 0.5
 """An idle thread ends at once; a thread that still runs after this time is in a handler."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-import structlog
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ TOGETHER_SECONDS = 1.0
 """Signals within this time of the first are the same stop: a supervisor and a terminal may both
 send one."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class StopSignals:

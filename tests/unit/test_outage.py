@@ -1,10 +1,9 @@
 """An outage is told once, then once a minute, then its end."""
 
-from structlog.testing import capture_logs
-
 from orderintake_server.errors import StoreAway
 from orderintake_server.store.postgres.heartbeat import TELL_SECONDS, Outage
 from support.clocks import Seconds
+from support.logs import capture_logs
 
 
 def test_an_outage_is_told_at_once_then_once_a_minute_then_its_end() -> None:

@@ -6,19 +6,19 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
 from google.protobuf.any_pb2 import Any
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from orderintake_server import errors
 from orderintake_server.errors import Reason
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from orderintake_server.ids import Ids
 
-log = structlog.get_logger()
+log = get_logger()
 
 DOMAIN = "orderintake"
 DETAIL_BYTES = 4 * 1024

@@ -6,9 +6,8 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
-
 from orderintake_server.errors import CursorExpired, StoreError, StoreObstacle, StoreRefused
+from orderintake_server.logger import get_logger
 from orderintake_server.stream.ring import MESSAGE_BYTES, Cut, Entry, Ring
 from orderintake_server.views import EVERY_ORDER
 
@@ -27,7 +26,7 @@ PAGE_BYTES = 1024 * 1024
 AWAY_SECONDS = 0.25
 """Seconds between two attempts to read the log while the store is away."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Woken(NamedTuple):

@@ -12,8 +12,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import structlog
-
+from orderintake_server.logger import get_logger
 from orderintake_server.telemetry.bridge import Bridge
 from orderintake_server.telemetry.log import configure_log, renderer
 from orderintake_server.telemetry.sink import LineSink
@@ -33,7 +32,7 @@ STANDARD_ERROR = 2
 _GRPC_LEVEL = re.compile(r"([IWEF])\d{4} ")
 _LEVELS = {"I": "info", "W": "warning", "E": "error", "F": "critical"}
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class LogOutput:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from orderintake_server.errors import StoreFull
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orderintake_server.errors import StoreObstacle
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Reach:

@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
-
 from orderintake_server.errors import StoreError
+from orderintake_server.logger import get_logger
 from orderintake_server.store.blame.postgres import failures
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ BEATS = 3
 TELL_SECONDS = 60.0
 """An outage that goes on is told so often."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Outage:
