@@ -13,16 +13,52 @@ from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
+
+    Heard = Callable[[int, FrameType | None], object]
 
 TOGETHER_SECONDS = 1.0
 """Signals within this time of the first are the same stop: a supervisor and a terminal may both
 send one."""
+LOOK_SECONDS = 1.0
+"""So soon a signal is the service's again that code of a handler has taken over."""
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+"""They stop the service in order."""
+MEANINGLESS = tuple(
+    getattr(signal, name)
+    for name in ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGPWR")
+    if hasattr(signal, name)
+)
+"""They mean nothing to the service, and would end it if nobody heard them."""
+HEARD_AGAIN = "a signal that a handler had taken over is the service's again"
 
 log = get_logger()
 
 
+def ignore_meaningless() -> None:
+    """Let no signal end this process that means nothing to it; a handler may use it for itself.
+
+    They are heard and not ignored: what a process ignores, those that it starts ignore too.
+    """
+    for number in MEANINGLESS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _tell_ignored)
+    os.register_at_fork(after_in_child=_begin_child)
+
+
+def _begin_child() -> None:
+    """Let a child go by its signals as any new process does."""
+    for number in MEANINGLESS:
+        if signal.getsignal(number) is _tell_ignored:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _tell_ignored(number: int, _: FrameType | None) -> None:
+    log.info("a signal is ignored: it means nothing here", signal=signal.Signals(number).name)
+
+
 class StopSignals:
-    """Waits for SIGTERM or SIGINT, or for SIGHUP when the terminal is gone.
+    """Waits for SIGTERM, SIGINT or SIGQUIT, or for SIGHUP when the terminal is gone.
 
     A further signal, more than a second later, ends the process at once.
     """
@@ -34,18 +70,27 @@ class StopSignals:
         self._stop = asyncio.Event()
         self._since = 0.0
         self._had_terminal = _has_terminal()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, lambda: None)  # it wakes the loop
-            # A loop's own handler is deaf while left-behind code has made the loop leave.
-            signal.signal(number, lambda number, _: self._on_stop(number))
+        self._heard: dict[int, Heard] = dict.fromkeys(STOPS, self._on_stop)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
-            self._loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+            self._heard[signal.SIGHUP] = self._on_hangup
+        for number, heard in self._heard.items():
+            self._loop.add_signal_handler(number, lambda: None)  # it wakes the loop
+            signal.signal(number, heard)  # the loop's own is deaf while the loop was made to leave
+        self._loop.call_later(LOOK_SECONDS, self._hear_again)
 
     async def wait(self) -> None:
         """Wait for the first signal to stop."""
         await self._stop.wait()
 
-    def _on_stop(self, number: int) -> None:
+    def _hear_again(self) -> None:
+        """Take back, now and then, what code of a handler has taken over."""
+        for number, heard in self._heard.items():
+            if signal.getsignal(number) != heard:
+                signal.signal(number, heard)
+                log.warning(HEARD_AGAIN, signal=signal.Signals(number).name)
+        self._loop.call_later(LOOK_SECONDS, self._hear_again)
+
+    def _on_stop(self, number: int, _: FrameType | None = None) -> None:
         if not self._since:
             self._since = time.monotonic()
             self._loop.call_soon_threadsafe(self._begin)
@@ -56,9 +101,9 @@ class StopSignals:
         self._stop.set()
         self._loop.call_later(TOGETHER_SECONDS, log.debug, "another signal ends at once")
 
-    def _on_hangup(self) -> None:
+    def _on_hangup(self, number: int, _: FrameType | None) -> None:
         if self._had_terminal and not _has_terminal():
-            self._on_stop(signal.SIGHUP)
+            self._on_stop(number)
         else:
             log.info("SIGHUP is ignored: the terminal is still there, or there never was one")
 
