@@ -17,13 +17,13 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 from orderintake.work import forks
 from orderintake_server import config, handlers
 from orderintake_server.commands import COMMANDS
-from orderintake_server.ending import end_process
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone
 from orderintake_server.logger import get_logger
-from orderintake_server.loop import run_to_end
+from orderintake_server.process.ending import end_process
+from orderintake_server.process.loop import run_to_end
+from orderintake_server.process.signals import StopSignals, ignore_meaningless
 from orderintake_server.rpc.limits import raise_file_limit
 from orderintake_server.service import running
-from orderintake_server.signals import StopSignals, ignore_meaningless
 from orderintake_server.telemetry import LogOutput, open_closed_descriptors
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.signals import HEARD_AGAIN
+from orderintake_server.process.signals import HEARD_AGAIN
 from orderintake_server.store.sqlite.audit import audit
 from support.handler_fuzz import ARGUMENTS, HANDLERS, batch, ends, faults
 from support.in_process import completions

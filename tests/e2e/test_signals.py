@@ -12,7 +12,7 @@ import pytest
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.signals import MEANINGLESS, STOPS
+from orderintake_server.process.signals import MEANINGLESS, STOPS
 from support.in_process import completions
 from support.orders import order
 from support.process import EXIT_SECONDS, server_process, serving_process

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from orderintake_server import loop as loops
-from orderintake_server.loop import run_to_end
+from orderintake_server.process import loop as loops
+from orderintake_server.process.loop import run_to_end
 
 
 @pytest.fixture(autouse=True)
