@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -63,14 +64,15 @@ def main() -> None:
     output.configure(form=settings.log_format, level=settings.log_level)
     _warn_of_variables()
     sys.setswitchinterval(SWITCH_SECONDS)
-    raise_file_limit()
-    sys.path.append(str(Path.cwd()))  # the handler may be in the working directory
+    with suppress(OSError):  # the working directory was removed
+        sys.path.append(str(Path.cwd()))  # the handler may be in it
     _exit(output, *_run(settings, output))
 
 
 def _run(settings: Settings, output: LogOutput) -> tuple[str, int]:
     """Run the service; return what to say at its end, and the exit code."""
     try:
+        raise_file_limit()
         forks.contain()
         ignore_meaningless()
         shop = handlers.shop(settings.handler, settings.lifespan)

@@ -86,6 +86,17 @@ async def test_a_hangup_is_ignored_where_there_never_was_a_terminal(tmp_path: Pa
 
 
 @pytest.mark.seconds
+async def test_p19_a_stop_is_heard_though_who_started_the_server_blocks_it(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys;"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals());"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    with server_process(tmp_path, prefix=(sys.executable, "-c", code)) as server:
+        assert await server.stops() == 0
+
+
+@pytest.mark.seconds
 async def test_p22_a_signal_that_means_nothing_ends_nothing(tmp_path: Path) -> None:
     with server_process(tmp_path) as server:
         for number in MEANINGLESS:

@@ -50,6 +50,11 @@ def drop_signals() -> None:
     asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
 
 
+def block_signals() -> None:
+    """Let no signal reach the thread that hears them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
 def ring_alarm() -> None:
     """Send this process signals that end a process by default."""
     for number in (signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPROF):

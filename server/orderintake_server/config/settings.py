@@ -19,6 +19,8 @@ from orderintake_server.domain import LONGEST_SECONDS
 
 PREFIX = "ORDERINTAKE_"
 """What the name of every variable begins with."""
+MOST_ORDERS = 1_000_000_000_000
+"""The largest limit that counts orders: more than any store holds, and exact as any number."""
 
 
 class Settings(BaseSettings):
@@ -98,11 +100,15 @@ class Settings(BaseSettings):
         default=False, description="whether subscribers are told the text of a handler's exceptions"
     )
     stuck_attempts: int = Field(
-        default=32, ge=0, description="threads that hang in a handler and are replaced"
+        default=32,
+        ge=0,
+        le=10_000,
+        description="threads that hang in a handler and are replaced",
     )
     queue_limit: int = Field(
         default=1_000_000,
         ge=1,
+        le=MOST_ORDERS,
         description="how many orders may wait; any more are refused with QUEUE_FULL",
     )
     vip_reserve: float = Field(
@@ -114,17 +120,20 @@ class Settings(BaseSettings):
     customer_queue_limit: int = Field(
         default=0,
         ge=0,
+        le=MOST_ORDERS,
         description="how many orders of one customer may wait; 0 for any number",
     )
     customer_rate: float = Field(
         default=0.0,
         ge=0,
+        le=MOST_ORDERS,
         allow_inf_nan=False,
         description="orders a second that one customer may place; 0 for any number",
     )
     customer_burst: int = Field(
         default=100,
         ge=1,
+        le=MOST_ORDERS,
         description="orders that one customer may place at once, where customer_rate is set",
     )
     vip_head_start: float = Field(

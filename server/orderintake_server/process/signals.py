@@ -76,6 +76,7 @@ class StopSignals:
         for number, heard in self._heard.items():
             self._loop.add_signal_handler(number, lambda: None)  # it wakes the loop
             signal.signal(number, heard)  # the loop's own is deaf while the loop was made to leave
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._heard)  # who started us may block them
         self._loop.call_later(LOOK_SECONDS, self._hear_again)
 
     async def wait(self) -> None:
@@ -88,6 +89,7 @@ class StopSignals:
             if signal.getsignal(number) != heard:
                 signal.signal(number, heard)
                 log.warning(HEARD_AGAIN, signal=signal.Signals(number).name)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._heard)
         self._loop.call_later(LOOK_SECONDS, self._hear_again)
 
     def _on_stop(self, number: int, _: FrameType | None = None) -> None:
