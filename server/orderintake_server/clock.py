@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-import structlog
+from orderintake_server.logger import get_logger
 
 LOOK_SECONDS = 1.0
 """Who waits for a time of day looks so often whether the clock leapt, or the machine was asleep."""
@@ -14,7 +14,7 @@ TOGETHER_SECONDS = 0.1
 LEAP_SECONDS = 0.25
 """A difference that is no slow correction of the clock, which is at most 500 µs a second."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Clock:

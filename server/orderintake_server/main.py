@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import structlog
+from typing import TYPE_CHECKING, NoReturn
 
 from orderintake.work import forks
 from orderintake_server import config, handlers
 from orderintake_server.commands import COMMANDS, SUMMARIES
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone
+from orderintake_server.logger import get_logger
+from orderintake_server.process.ending import end_process
+from orderintake_server.process.loop import run_to_end
+from orderintake_server.process.signals import StopSignals, ignore_meaningless
 from orderintake_server.rpc.limits import raise_file_limit
 from orderintake_server.service import running
-from orderintake_server.signals import StopSignals
 from orderintake_server.telemetry import LogOutput, open_closed_descriptors
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop as Loop
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from orderintake_server.config import Settings
     from orderintake_server.handlers import Shop
@@ -36,10 +35,8 @@ SWITCH_SECONDS = 0.0005
 """How soon Python's lock passes from one thread to another: from the event loop to the store's
 threads, which need it only briefly. The default of 5 ms is as long as ten commits. Measured with
 place_order and stream in bench/."""
-THREAD_SECONDS = 0.5
-"""An idle thread ends at once; a thread that still runs after this time is in a handler."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def main() -> None:
@@ -63,17 +60,19 @@ def main() -> None:
     output.configure(form=settings.log_format, level=settings.log_level)
     _warn_of_variables()
     sys.setswitchinterval(SWITCH_SECONDS)
-    raise_file_limit()
-    sys.path.append(str(Path.cwd()))  # the handler may be in the working directory
+    with suppress(OSError):  # the working directory was removed
+        sys.path.append(str(Path.cwd()))  # the handler may be in it
     _exit(output, *_run(settings, output))
 
 
 def _run(settings: Settings, output: LogOutput) -> tuple[str, int]:
     """Run the service; return what to say at its end, and the exit code."""
     try:
+        raise_file_limit()
         forks.contain()
+        ignore_meaningless()
         shop = handlers.shop(settings.handler, settings.lifespan)
-        run_to_end(_serve(settings, shop, output), _loop_factory())
+        run_to_end(_serve(settings, shop, output))
     except StartupFailed as failed:
         return f"orderintake-server: {failed}", 1
     except StoreGone as gone:
@@ -83,40 +82,6 @@ def _run(settings: Settings, output: LogOutput) -> tuple[str, int]:
         log.critical("the store is broken; acknowledged orders are safe", error=str(broken))
         return f"orderintake-server: the store is broken: {broken}", 1
     return "", 0
-
-
-def run_to_end(main: Coroutine[Any, Any, None], make_loop: Callable[[], Loop]) -> None:
-    """Run `main` to its end, whatever tasks and callbacks do that a handler leaves behind.
-
-    KeyboardInterrupt and SystemExit leave an event loop at once, wherever in it they are raised,
-    and anybody can stop one; then it goes on. Tasks that are left at the end get a moment to end.
-    """
-    loop = make_loop()
-    asyncio.set_event_loop(loop)
-    executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
-    loop.set_default_executor(executor)
-    task = loop.create_task(main, name="main")
-    _run_until_done(loop, task)
-    left = asyncio.all_tasks(loop)
-    for one in left:
-        one.cancel()
-    if left:
-        _run_until_done(loop, loop.create_task(_wait_for(left)))
-    executor.shutdown(wait=False, cancel_futures=True)
-    task.result()
-
-
-def _run_until_done(loop: Loop, task: asyncio.Task[None]) -> None:
-    task.add_done_callback(lambda _: loop.stop())
-    while not task.done():
-        try:
-            loop.run_forever()
-        except (KeyboardInterrupt, SystemExit) as error:
-            log.exception("what a handler left behind cannot end the process", exc_info=error)
-
-
-async def _wait_for(tasks: set[asyncio.Task[Any]]) -> None:
-    await asyncio.wait(tasks, timeout=THREAD_SECONDS)
 
 
 def _warn_of_variables() -> None:
@@ -161,35 +126,11 @@ def _stop_watch(seconds: float, end: Callable[[int], None]) -> Callable[[], None
     return begun.set
 
 
-def _loop_factory() -> Callable[[], Loop]:
-    """Choose uvloop where it is installed: 15 to 80 % more unary calls."""
-    try:
-        import uvloop  # noqa: PLC0415 - optional
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop
-
-
 def _exit(output: LogOutput, message: str, code: int) -> NoReturn:
-    """End the process, even if a sync handler still runs in a thread: a thread cannot be ended."""
+    """Say why the process ends, and end it."""
     if message:
         output.line(message, "critical")
-    forks.let_children_end()
-    for thread in _threads_to_join():
-        thread.join(timeout=THREAD_SECONDS)
-        if thread.is_alive():
-            log.warning("handler thread still running at exit; left running", thread=thread.name)
-            output.close()
-            os._exit(code)
-    output.close()
-    raise SystemExit(code)
-
-
-def _threads_to_join() -> list[threading.Thread]:
-    """Return the threads that Python would wait for when it ends."""
-    main_thread = threading.main_thread()
-    threads = threading.enumerate()
-    return [thread for thread in threads if thread is not main_thread and not thread.daemon]
+    end_process(output, code)
 
 
 if __name__ == "__main__":

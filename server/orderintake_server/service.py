@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
-
 from orderintake.work import forks
 from orderintake_server import handlers, parts, telemetry
 from orderintake_server.api import methods
@@ -25,6 +23,7 @@ from orderintake_server.dispatch.workers import Workers
 from orderintake_server.errors import StoreBroken, StoreError
 from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
+from orderintake_server.logger import get_logger
 from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.server import rpc_server
 from orderintake_server.stream.log import CompletionLog
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 NOTE_SECONDS = 1.0
 """How long a stop waits for its note in the store: no longer than for a second signal."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

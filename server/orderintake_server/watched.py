@@ -6,9 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import structlog
-
 from orderintake_server.errors import StartupFailed
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,7 +19,7 @@ LOOK_SECONDS = 5.0
 _T = TypeVar("_T")
 _Look = tuple[tuple[int, ...] | None, ...]
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class BadFile(ValueError):

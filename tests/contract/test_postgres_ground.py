@@ -5,7 +5,6 @@ from itertools import count
 from types import SimpleNamespace
 
 import pytest
-from structlog.testing import capture_logs
 
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.postgres import schema
@@ -13,6 +12,7 @@ from orderintake_server.store.postgres.connector import Connector
 from orderintake_server.store.postgres.schema import migrate
 from orderintake_server.store.postgres.store import postgres_store
 from support.changes import complete, new, place
+from support.logs import capture_logs
 from support.postgres_home import PostgresHome, kinds, running
 
 _NUMBERS = count(1)

@@ -6,7 +6,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
@@ -16,6 +15,7 @@ from orderintake_server.store.postgres.connector import Connector, Row
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from support.changes import AMPLE, DONE, accept, log_of, new, place, queue, settle, whole_log
 from support.clocks import SECOND
+from support.logs import capture_logs
 from support.pooler import pooler
 from support.postgres_home import PostgresHome, kinds
 

@@ -1,6 +1,7 @@
 """What the SQLite store promises beyond every store's promise: its files, and who may use them."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -70,6 +71,24 @@ async def test_a_failed_open_lets_the_directory_go(home: SqliteHome) -> None:
 async def test_a_directory_that_cannot_be_made_is_named(home: SqliteHome) -> None:
     home.directory.write_text("a file is in the way")
     with pytest.raises(StartupFailed, match=f"cannot use the data directory {home.directory}"):
+        await home.open()
+
+
+async def test_a_full_disk_is_told_with_the_directory(
+    home: SqliteHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StartupFailed, match=f"{home.directory}: .*No space left"):
+        await home.open()
+
+
+async def test_links_that_lead_round_in_a_circle_are_told(home: SqliteHome) -> None:
+    home.directory.mkdir()
+    (home.directory / NAME).symlink_to(home.directory / NAME)
+    with pytest.raises(StartupFailed, match=f"cannot open the store {home.directory / NAME}"):
         await home.open()
 
 

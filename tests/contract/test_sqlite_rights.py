@@ -7,9 +7,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from orderintake_server.store.sqlite.files.rights import warn_of_others
+from support.logs import capture_logs
 from support.stores import SqliteHome
 
 

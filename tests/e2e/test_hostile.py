@@ -96,7 +96,8 @@ async def _is_closed(closed: asyncio.Event) -> bool:
     return True
 
 
-async def test_too_few_files_end_the_start_with_what_to_do(tmp_path: Path) -> None:
-    with server_process(tmp_path, prefix=_few_files(100), waits=False) as server:
+@pytest.mark.parametrize("files", [100, 9])
+async def test_too_few_files_end_the_start_with_what_to_do(tmp_path: Path, files: int) -> None:
+    with server_process(tmp_path, prefix=_few_files(files), waits=False) as server:
         assert await asyncio.to_thread(server.exit_code) == 1
     assert any("ulimit -n" in str(event) for event in server.events())

@@ -8,6 +8,7 @@ import pytest
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake_server.process.signals import HEARD_AGAIN
 from orderintake_server.store.sqlite.audit import audit
 from support.handler_fuzz import ARGUMENTS, HANDLERS, MOST_SECONDS, batch, ends, faults
 from support.in_process import completions
@@ -52,6 +53,33 @@ async def test_p21_a_stop_is_heard_whatever_handlers_left_behind(tmp_path: Path)
             await stub.PlaceOrder(order())
             await completions(stub, 1)
             assert await server.stops() == 0
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "cancel_all",
+        "replace_streams",
+        "hang_at_exit",
+        "exit_at_exit",
+        "take_signals",
+        "drop_signals",
+        "block_signals",
+        "ring_alarm",
+    ],
+)
+async def test_p21_what_a_handler_changes_of_the_process_neither_ends_nor_holds_it(
+    tmp_path: Path, what: str
+) -> None:
+    async with serving_process(tmp_path, "--handler", "support.leaving:handle") as (server, stub):
+        await stub.PlaceOrder(order(labels={"leaves": what}))
+        await completions(stub, 1)
+        await stub.PlaceOrder(order())
+        ended = await completions(stub, 2)
+        if what in {"take_signals", "drop_signals"}:
+            await asyncio.to_thread(server.wait_for, HEARD_AGAIN)
+        assert await server.stops() == 0
+    assert {each.order.state for each in ended} == {order_pb2.STATE_SUCCEEDED}
 
 
 @pytest.mark.parametrize(

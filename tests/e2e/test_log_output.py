@@ -223,7 +223,9 @@ async def test_what_grpc_itself_tells_is_json_and_a_handlers_settings_change_not
         "import logging, structlog\n"
         "logging.basicConfig(force=True, format='%(message)s')\n"
         "structlog.reset_defaults()\n"
-        "def handle(order): logging.warning('made')\n"
+        "def handle(order):\n"
+        "    structlog.configure(processors=[lambda *_: 1 / 0])\n"
+        "    logging.warning('made')\n"
     )
     env = {"PYTHONPATH": str(tmp_path), "GRPC_VERBOSITY": "DEBUG", "GRPC_TRACE": "call_error"}
     async with serving_process(tmp_path, "--handler", "shop:handle", env=env) as (server, stub):

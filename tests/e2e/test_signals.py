@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from signal import SIGHUP, SIGINT, SIGTERM
+from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 
 import pytest
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake_server.process.signals import MEANINGLESS, STOPS
 from support.in_process import completions
 from support.orders import order
 from support.process import EXIT_SECONDS, server_process, serving_process
@@ -20,7 +21,7 @@ from support.replicas import replicas
 
 
 @pytest.mark.seconds
-@pytest.mark.parametrize("second", [SIGTERM, SIGINT])
+@pytest.mark.parametrize("second", [SIGTERM, SIGINT, SIGQUIT])
 async def test_p19_signals_that_come_together_are_one_stop(
     tmp_path: Path, second: signal.Signals
 ) -> None:
@@ -117,6 +118,48 @@ async def test_a_hangup_is_ignored_where_there_never_was_a_terminal(tmp_path: Pa
         entry = await asyncio.to_thread(server.wait_for, _IGNORED)
         assert entry["level"] == "info"
         assert await server.stops() == 0
+
+
+@pytest.mark.seconds
+async def test_p19_a_stop_is_heard_though_who_started_the_server_blocks_it(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys;"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals());"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    with server_process(tmp_path, prefix=(sys.executable, "-c", code)) as server:
+        assert await server.stops() == 0
+
+
+@pytest.mark.seconds
+async def test_p22_a_signal_that_means_nothing_ends_nothing(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        for number in MEANINGLESS:
+            server.signal(number)
+            entry = await asyncio.to_thread(
+                server.wait_for, "a signal is ignored: it means nothing here"
+            )
+            assert (entry["level"], entry["signal"]) == ("info", number.name)
+        assert await server.stops(SIGQUIT) == 0
+    assert server.events()[-1] == "stopped"
+
+
+def test_p22_what_each_signal_does_is_known() -> None:
+    known = {*STOPS, *MEANINGLESS, SIGHUP, *HEARD_BY_PYTHON, *LEFT_TO_THE_SYSTEM}
+    real_time = range(signal.SIGRTMIN, signal.SIGRTMAX + 1)
+    assert {number for number in signal.valid_signals() if number not in real_time} == known
+
+
+HEARD_BY_PYTHON = {signal.SIGPIPE, signal.SIGXFSZ}
+"""Python ignores them."""
+LEFT_TO_THE_SYSTEM = {
+    # A fault of the process, or its end by force.
+    *(signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV),
+    *(signal.SIGSYS, signal.SIGKILL, signal.SIGXCPU, 16),  # 16: a fault of a coprocessor
+    # It goes on later, or takes no notice by default.
+    *(signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT),
+    *(signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH),
+}
 
 
 _IGNORED = "SIGHUP is ignored: the terminal is still there, or there never was one"

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from orderintake_server.access import AccessTable, KnownCallers, Role
 from orderintake_server.access.bearer import MOST_BYTES
 from orderintake_server.access.entries import parse
 from orderintake_server.errors import Unauthenticated
 from support.callers import entry, key_of, presented
+from support.logs import capture_logs
 
 KEY = key_of("shop")
 URI = "spiffe://shop.example/kitchen"

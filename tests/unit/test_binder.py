@@ -10,7 +10,6 @@ import grpc
 import pytest
 from google.protobuf.message import DecodeError, EncodeError
 from google.rpc import error_details_pb2, status_pb2
-from structlog.testing import capture_logs
 
 from orderintake_server import errors
 from orderintake_server.access import OpenDoor
@@ -22,6 +21,7 @@ from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.gate import ShutdownGate
 from support.hostile_peer import framed, peer
+from support.logs import capture_logs
 
 METHOD = "/orderintake.v1.OrderIntakeService/PlaceOrder"
 FOREVER = 3600.0

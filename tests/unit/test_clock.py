@@ -4,10 +4,10 @@ import time
 
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from orderintake_server.clock import LEAP_SECONDS, LOOK_SECONDS, Alarm, Clock, LeapWatch
 from support.clocks import SECOND, Microseconds
+from support.logs import capture_logs
 
 STEPS = st.lists(
     st.tuples(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.api import requests
+from orderintake_server.api.violations import Violations
 from orderintake_server.domain import NewOrder, Tier
 from orderintake_server.errors import InvalidOrder
 from support.orders import order
@@ -87,6 +88,29 @@ def test_p4_no_more_than_fifty_fields_are_named() -> None:
     assert len(_bad_fields(request)) == 50
     request.lines.add(sku="tea", quantity=0)
     assert len(_bad_fields(request)) == 50
+
+
+@pytest.mark.parametrize("count", [101, 5_000])
+def test_p22_what_is_beyond_the_limits_is_not_looked_at(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def check_text(_: Violations, field: str, *__: object, **___: object) -> None:
+        looked.append(field)
+
+    monkeypatch.setattr(Violations, "check_text", check_text)
+    request = order()
+    request.lines.extend([order_pb2.OrderLine()] * count)
+    request.labels.update({f"key {number}": "" for number in range(count)})
+    assert _bad_fields(request)
+    assert len(looked) <= 2 + 100 + 16
+    batch = api.BatchPlaceOrdersRequest(requests=[request] * 20)
+    looked.clear()
+    with pytest.raises(InvalidOrder) as refused:
+        requests.new_orders(batch)
+    assert len(refused.value.violations) == 50
+    assert len(looked) <= 2 + 100 + 16
 
 
 def _with(**fields: Any) -> api.PlaceOrderRequest:  # noqa: ANN401 - of any type

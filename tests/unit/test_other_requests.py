@@ -231,6 +231,22 @@ def test_what_this_version_does_not_know_is_refused_by_its_name(
     assert [violation.field for violation in refused.value.violations] == [field]
 
 
+@pytest.mark.parametrize("text", ["a\x00", "\n", "\u202e", "x" * 129])
+@pytest.mark.parametrize(
+    ("read", "kind"),
+    [
+        (requests.order_filter, api.ListOrdersRequest),
+        (requests.completion_filter, api.ListCompletionsRequest),
+        (lambda request: requests.subscribe(request, IDS), api.StreamCompletionsRequest),
+    ],
+    ids=["orders", "completions", "stream"],
+)
+def test_a_filter_is_checked_as_the_field_it_filters_by(read: Any, kind: Any, text: str) -> None:  # noqa: ANN401
+    with pytest.raises(InvalidOrder) as refused:
+        read(kind(customer_id=text, tier=LATER))
+    assert [violation.field for violation in refused.value.violations] == ["customer_id", "tier"]
+
+
 @pytest.mark.parametrize("kind", [admin.PauseTierRequest, admin.ResumeTierRequest])
 def test_a_tier_is_paused_or_resumed_by_its_name(kind: Any) -> None:  # noqa: ANN401
     assert requests.tier(kind(tier=order_pb2.TIER_VIP)) is Tier.VIP

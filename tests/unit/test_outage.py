@@ -1,7 +1,6 @@
 """Whatever fails for a while is told at once, then once a minute, then its end."""
 
 import pytest
-from structlog.testing import capture_logs
 
 from orderintake_server import telemetry
 from orderintake_server.api.refusals import Refusals
@@ -11,6 +10,7 @@ from orderintake_server.ids import Ids
 from orderintake_server.store.postgres.heartbeat import Outage
 from orderintake_server.telemetry.outage import TELL_SECONDS
 from support.clocks import Microseconds, Seconds
+from support.logs import capture_logs
 
 
 def test_an_outage_is_told_at_once_then_once_a_minute_then_its_end() -> None:

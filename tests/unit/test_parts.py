@@ -1,10 +1,13 @@
 """From settings to parts: each setting arrives where it is used, and an absent limit is none."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from annotated_types import Ge, Gt, Le, Lt
 
 from orderintake_server import parts
 from orderintake_server.clock import Clock
@@ -70,6 +73,39 @@ async def test_what_waits_in_the_store_is_counted_against_the_limits(store: Faul
     admission.count(counted, started=0)
     assert admission.capacity() == Capacity(total=8, regular=6, per_customer=3, waiting=2)
     assert "2 orders wait; 10 may" in admission.refusal(OverCapacity(9)).text
+
+
+NUMBERS = [
+    name for name, field in Settings.model_fields.items() if field.annotation in {int, float}
+]
+
+
+def edges(name: str) -> list[float]:
+    """Give the least and the largest value of a setting."""
+    found: list[Any] = []
+    for limit in Settings.model_fields[name].metadata:
+        match limit:
+            case Ge(ge=edge) | Le(le=edge):
+                found.append(edge)
+            case Gt(gt=outside) | Lt(lt=outside):
+                found.append(math.nextafter(float(str(outside)), 0.5))
+    return found
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+async def test_every_number_has_limits_and_the_parts_take_them(
+    store: FaultyStore, name: str
+) -> None:
+    assert len(edges(name)) == 2, "it has no least or no largest value"
+    for edge in edges(name):
+        settings = Settings.model_construct(None, **{name: edge})  # type: ignore[arg-type] # which one it is
+        parts.admission(settings, store).capacity()
+        parts.customer_rate(settings).consume([("ada", 1)])
+        parts.retention(settings, Clock()).due()
+        assert parts.rpc_settings(settings, None).most_connections > 0
+        assert parts.store_policy(settings).max_crashes > 0
+        retries = parts.work_policy(settings).retries
+        assert (retries.delay_seconds(1, lambda: 1.0) or 0) >= 0
 
 
 async def test_the_queue_is_the_stores_where_others_use_it_too(store: FaultyStore) -> None:

@@ -93,7 +93,16 @@ def test_only_what_passes_says_when_to_come_back(refusal: errors.Refusal) -> Non
 
 
 @pytest.mark.parametrize(
-    ("seconds", "milliseconds"), [(0.0, 1), (0.0001, 1), (0.1, 100), (1.5, 1500), (10, 10_000)]
+    ("seconds", "milliseconds"),
+    [
+        (0.0, 1),
+        (0.0001, 1),
+        (0.1, 100),
+        (1.5, 1500),
+        (10, 10_000),
+        (1e300, 2**31 - 1),
+        (float("inf"), 2**31 - 1),
+    ],
 )
 def test_p5_the_pushback_and_the_retry_info_say_the_same(seconds: float, milliseconds: int) -> None:
     _, _, trailing = sent(REFUSED.of(errors.QueueFull("full", retry_after=seconds)))

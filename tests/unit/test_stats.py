@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from structlog.testing import capture_logs
 
 from orderintake_server.clock import Clock
 from orderintake_server.dispatch.rate import Rate
@@ -20,6 +19,7 @@ from orderintake_server.store.base import RecoveryReport
 from orderintake_server.store.changes import Committed, Prune
 from orderintake_server.views import TierCounts
 from support.clocks import Seconds
+from support.logs import capture_logs
 
 NONE = dict.fromkeys(Tier, 0)
 EMPTY = {tier: TierCounts() for tier in Tier}

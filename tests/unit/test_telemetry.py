@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from orderintake_server.ids import Ids
+from orderintake_server.logger import get_logger
 from orderintake_server.telemetry import ORDER_ID, configure_log
 from orderintake_server.telemetry.sink import LineSink
 
@@ -32,7 +33,7 @@ def test_json_is_one_object_a_line_with_the_fields_beside_the_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_log(form="json", level="info")
-    structlog.get_logger().warning("store opened", head=7, data="a\nb")
+    get_logger().warning("store opened", head=7, data="a\nb")
     (line,) = _entries(capsys)
     entry = json.loads(line)
     assert entry.pop("timestamp").endswith("Z")
@@ -45,18 +46,34 @@ def test_a_line_that_tells_of_an_order_tells_its_order_id(
 ) -> None:
     configure_log(form=form, level="info")
     token = ORDER_ID.set(Ids("0badcafe").order_id)
-    structlog.get_logger().warning("attempt failed", accept_sequence=10_003)
+    get_logger().warning("attempt failed", accept_sequence=10_003)
     ORDER_ID.reset(token)
-    structlog.get_logger().warning("attempt failed", accept_sequence=10_003)
+    get_logger().warning("attempt failed", accept_sequence=10_003)
     named, unnamed = _entries(capsys)
     assert "0badcafe-000000002713" in named
     assert "10003" in named
     assert "order_id" not in unnamed
 
 
+@pytest.mark.parametrize("level", ["debug", "warning"])
+def test_p21_how_others_configure_structlog_changes_nothing(
+    level: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    configure_log(form="json", level=level)
+    structlog.get_config()["processors"].clear()
+    structlog.configure(processors=[fails], wrapper_class=structlog.make_filtering_bound_logger(50))
+    get_logger().info("unseen unless debug")
+    get_logger().warning("seen")
+    events = [json.loads(line)["event"] for line in _entries(capsys)]
+    assert events == ["unseen unless debug", "seen"][-(1 + (level == "debug")) :]
+
+
 def test_text_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     configure_log(form="text", level="info")
-    structlog.get_logger().info("store opened", head=7)
+    get_logger().info("store opened", head=7)
     (line,) = _entries(capsys)
     assert "store opened" in line
     assert "head=7" in line
@@ -70,7 +87,7 @@ def test_only_what_is_urgent_enough_is_written(
     capsys: pytest.CaptureFixture[str], level: str, count: int
 ) -> None:
     configure_log(form="json", level=level)
-    log = structlog.get_logger()
+    log = get_logger()
     for write in (log.debug, log.info, log.warning, log.error, log.critical):
         write("something happened")
     assert len(_entries(capsys)) == count
@@ -89,7 +106,7 @@ def test_an_exception_is_written_without_the_values_of_variables(
     try:
         _fail()
     except LookupError as error:
-        structlog.get_logger().error("a call failed", exc_info=error)
+        get_logger().error("a call failed", exc_info=error)
     text = "\n".join(_entries(capsys))
     assert "LookupError" in text
     assert "no such article, 9" in text
@@ -102,7 +119,7 @@ def test_json_with_an_exception_is_still_one_line(capsys: pytest.CaptureFixture[
     try:
         _fail()
     except LookupError as error:
-        structlog.get_logger().error("a call failed", exc_info=error)
+        get_logger().error("a call failed", exc_info=error)
     (line,) = _entries(capsys)
     assert json.loads(line)["exception"][0]["exc_type"] == "LookupError"
 
@@ -126,7 +143,7 @@ def test_nothing_that_is_logged_raises_and_what_can_be_told_is(
     capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
     configure_log(form=form, level="info")
-    log = structlog.get_logger()
+    log = get_logger()
     log.info("an entry", value=Unspeakable(), head=7)
     log.info("an entry", exc_info=UnspeakableError(), head=7)
     log.info(Unspeakable(), head=7)
@@ -143,7 +160,7 @@ def test_in_a_log_for_people_no_value_forges_a_line_or_speaks_to_the_terminal(
 ) -> None:
     configure_log(form="text", level="info")
     text = f"a{character}2026-01-01 [critical] forged"
-    log = structlog.get_logger()
+    log = get_logger()
     log.info("an entry", value=text, values=[text])
     log.info(text)
     log.info("an error", exc_info=LookupError(text))

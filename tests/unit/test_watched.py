@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from orderintake_server import watched
 from orderintake_server.errors import StartupFailed
 from orderintake_server.watched import BadFile, Watched, WatchedFiles
+from support.logs import capture_logs
 
 
 class File:

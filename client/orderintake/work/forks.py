@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 """What stops a server; a child goes by them as any new process does."""
 END_SECONDS = 1.0
 """What a child gets to end by SIGTERM when its server has ended; then it is killed."""

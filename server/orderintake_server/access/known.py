@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from orderintake_server.access.bearer import bearer
 from orderintake_server.access.checks import CheckFailed, Problem
 from orderintake_server.access.table import KEY_PREFIX, AccessTable
 from orderintake_server.errors import Unauthenticated
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from orderintake_server.access.caller import Caller
@@ -22,7 +21,7 @@ _TOLD = {
     Problem.EXPIRED: "the credentials have ended",
 }
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class KnownCallers:

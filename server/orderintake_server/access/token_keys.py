@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt import PyJWK
 
 from orderintake_server.access.checks import CheckFailed
+from orderintake_server.logger import get_logger
 from orderintake_server.watched import BadFile
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _PRIVATE = {"d", "p", "q", "k"}
 """Members of a JWK that only a private key or a shared secret has."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,25 +1,110 @@
-"""The bytes of a request as its message, or the refusal of what is none."""
+"""The bytes of a request as its message, or the refusal of what is none; in bounded time."""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
-from orderintake_server.errors import FieldViolation, InvalidOrder
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake_server.api.requests import BATCH_BYTES, BATCH_ORDERS, ORDER_BYTES
+from orderintake_server.api.violations import Violations, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from google.protobuf.message import Message
+
+    from orderintake_server.errors import InvalidOrder
+
+    Decode = Callable[[bytes], Any]
+
+_FIXED_BYTES = {1: 8, 5: 4}
+"""The sizes of fields by their wire types, of those that have always the same."""
 
 
-def decoded(message: bytes, decode: Callable[[bytes], Any]) -> Any:  # noqa: ANN401
+def reader(kind: type[Message]) -> Decode:
+    """Give what reads the requests of one kind; it raises InvalidOrder for what is too large.
+
+    What is larger than any order may be is not decoded: four megabytes of labels take a second of
+    the event loop's time.
+    """
+    check = _check_batch if _is_batch(kind) else _check_single
+
+    def read(message: bytes) -> Any:  # noqa: ANN401
+        if len(message) > ORDER_BYTES:
+            check(message)
+        return kind.FromString(message)
+
+    return read
+
+
+def decoded(message: bytes, decode: Decode) -> Any:  # noqa: ANN401
     """Read a request's message. Raises InvalidOrder when its bytes are none."""
     try:
         return decode(message)
-    except (DecodeError, ValueError):  # ValueError: some parsers say so of text that is not UTF-8
+    except (DecodeError, ValueError, IndexError):  # ValueError: some parsers say so of bad UTF-8
         raise unreadable("the request cannot be read as the method's message") from None
 
 
 def unreadable(description: str) -> InvalidOrder:
     """Give the refusal of a request as a whole."""
-    return InvalidOrder((FieldViolation(field="", description=description),))
+    return invalid("", description)
+
+
+def _is_batch(kind: type[Message]) -> bool:
+    """Tell whether a request holds whole orders."""
+    order = api.PlaceOrderRequest.DESCRIPTOR
+    return any(field.message_type is order for field in kind.DESCRIPTOR.fields)
+
+
+def _check_single(message: bytes) -> None:
+    size = len(message)
+    raise unreadable(f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
+
+
+def _check_batch(message: bytes) -> None:
+    """Refuse too many orders, and too large ones."""
+    if len(message) > BATCH_BYTES:
+        raise invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
+    violations = Violations()
+    sizes = list(islice(_sizes(message), BATCH_ORDERS + 1))
+    if len(sizes) > BATCH_ORDERS:
+        violations.add("requests", f"has more than {BATCH_ORDERS} orders")
+    for index, size in enumerate(sizes):
+        if size > ORDER_BYTES:
+            violations.add(
+                f"requests[{index}]",
+                f"the order has {size} bytes; at most {ORDER_BYTES} are allowed",
+            )
+    violations.refuse()
+
+
+def _sizes(message: bytes) -> Iterator[int]:
+    """Give the size of each field of a message, nothing of which is decoded.
+
+    Raises IndexError or ValueError where the bytes are no message.
+    """
+    at = 0
+    while at < len(message):
+        tag, at = _number(message, at)
+        size = _FIXED_BYTES.get(tag & 7, 0)
+        if tag & 7 in {0, 2}:
+            number, at = _number(message, at)
+            size = number if tag & 7 == 2 else 0  # noqa: PLR2004 - a field with its length
+        elif not size:
+            raise ValueError("groups are in no request")
+        yield size
+        at += size
+
+
+def _number(message: bytes, at: int) -> tuple[int, int]:
+    """Read a number of variable length, of ten bytes at most; give where the next field begins."""
+    number = 0
+    for index in range(10):
+        byte = message[at + index]
+        number |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:  # noqa: PLR2004 - the last one
+            return number, at + index + 1
+    raise ValueError("a number has more than ten bytes")

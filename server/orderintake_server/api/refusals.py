@@ -6,12 +6,12 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
 from google.protobuf.any_pb2 import Any
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from orderintake_server import errors
 from orderintake_server.errors import Reason
+from orderintake_server.logger import get_logger
 from orderintake_server.telemetry import Outage
 
 if TYPE_CHECKING:
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
     from orderintake_server.ids import Ids
 
-log = structlog.get_logger()
+log = get_logger()
 
 DOMAIN = "orderintake"
 DETAIL_BYTES = 4 * 1024
 """Above 8 KiB of metadata a client sees a transport error instead of ours; base64 adds a third."""
+
+MOST_MILLISECONDS = 2**31 - 1
+"""25 days: no caller is told to come back later, and none sooner than after 1 ms, for with 0 gRPC's
+retry hangs."""
 
 WRAPPING_BYTES = 64
 """The most that packing adds to a detail: the URL of its type, and three lengths."""
@@ -97,7 +101,7 @@ class Refusals:
             _add(status, _quota_failure(refusal))
         if not isinstance(refusal, errors.Unavailable | errors.CustomerQuota):
             return ErrorReply(status=status)
-        milliseconds = max(round(refusal.retry_after * 1000), 1)  # with 0, gRPC's retry hangs
+        milliseconds = round(min(max(refusal.retry_after * 1000, 1), MOST_MILLISECONDS))
         _add(status, _retry_info(milliseconds))
         return ErrorReply(status=status, retry_after=milliseconds)
 

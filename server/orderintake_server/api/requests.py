@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake_server.api.violations import Violations, invalid
 from orderintake_server.domain import LONG_PAST, NewOrder, State, Tier
-from orderintake_server.errors import FieldViolation, InvalidOrder
-from orderintake_server.texts import is_printable
 from orderintake_server.views import OrderFilter, ReadFrom, StartAt, Subscribe
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     _Time = Literal["not_before", "expire_time"]
 
-TEXT_CHARACTERS = 128
 LINES = 100
 LABELS = 16
 LABEL_KEY_CHARACTERS = 63
@@ -29,7 +28,6 @@ LABEL_VALUE_CHARACTERS = 256
 ORDER_BYTES = 64 * 1024
 BATCH_ORDERS = 1_000
 BATCH_BYTES = 3 * 1024 * 1024
-VIOLATIONS = 50
 """All limits are the contract's; the messages' comments state them."""
 
 PAGE_DEFAULT, PAGE_MOST = 100, 1_000
@@ -46,35 +44,12 @@ _TIERS = {
 }
 
 
-class _Violations:
-    """Collects the bad fields of one message, which is at one path in the request."""
-
-    def __init__(self, path: str = "") -> None:
-        self._path = path
-        self.found: list[FieldViolation] = []
-
-    def add(self, field: str, description: str) -> None:
-        path = (self._path + field).removesuffix(".")  # the field "" means the whole message
-        self.found.append(FieldViolation(field=path, description=description))
-
-    def check_text(
-        self, field: str, text: str, *, most: int = TEXT_CHARACTERS, may_be_empty: bool = False
-    ) -> None:
-        if not text:
-            if not may_be_empty:
-                self.add(field, f"is required: 1 to {most} printable characters")
-        elif len(text) > most:
-            self.add(field, f"has {len(text)} characters; at most {most} are allowed")
-        elif not is_printable(text):
-            self.add(field, "has a character that cannot be printed")
-
-
 def new_order(request: api.PlaceOrderRequest, trace: bytes | None = None) -> NewOrder:
     """Read an order to accept, placed in this trace. Raises InvalidOrder."""
-    order, violations = _read(request, "", trace)
-    if order is None:
-        raise InvalidOrder(tuple(violations[:VIOLATIONS]))
-    return order
+    violations = Violations()
+    _check_order(request, violations)
+    violations.refuse()
+    return _accepted(request, trace)
 
 
 def new_orders(
@@ -86,32 +61,23 @@ def new_orders(
     """
     count = len(request.requests)
     if not 1 <= count <= BATCH_ORDERS:
-        raise _invalid("requests", f"has {count} orders; 1 to {BATCH_ORDERS} are allowed")
+        raise invalid("requests", f"has {count} orders; 1 to {BATCH_ORDERS} are allowed")
     if request.ByteSize() > BATCH_BYTES:
-        raise _invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
-    orders: list[NewOrder] = []
-    bad_fields: list[FieldViolation] = []
+        raise invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
+    violations = Violations()
     for index, item in enumerate(request.requests):
-        order, violations = _read(item, f"requests[{index}].", trace)
-        if order is not None:
-            orders.append(order)
-        bad_fields += violations
-        if len(bad_fields) >= VIOLATIONS:
+        _check_order(item, violations.within(f"requests[{index}]."))
+        if violations.is_full:
             break
-    if bad_fields:
-        raise InvalidOrder(tuple(bad_fields[:VIOLATIONS]))
-    return tuple(orders)
+    violations.refuse()
+    return tuple(_accepted(item, trace) for item in request.requests)
 
 
-def _read(
-    request: api.PlaceOrderRequest, path: str, trace: bytes | None
-) -> tuple[NewOrder | None, list[FieldViolation]]:
-    """Return one order, or None and its bad fields."""
-    violations = _Violations(path)
+def _check_order(request: api.PlaceOrderRequest, violations: Violations) -> None:
+    """Check one order; what is beyond its limits is counted and not looked at."""
     violations.check_text("request_id", request.request_id, may_be_empty=True)
     violations.check_text("customer_id", request.customer_id)
-    if request.tier not in _TIERS:
-        violations.add("tier", f"{request.tier} is no tier of this version")
+    _check_tier(request.tier, violations)
     _check_lines(request, violations)
     _check_labels(request, violations)
     if request.HasField("not_before") or request.HasField("expire_time"):
@@ -121,24 +87,21 @@ def _read(
     size = request.ByteSize()
     if size > ORDER_BYTES:
         violations.add("", f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
-    if violations.found:
-        return None, violations.found
-    return _accepted(request, trace), []
 
 
-def _check_lines(request: api.PlaceOrderRequest, violations: _Violations) -> None:
+def _check_lines(request: api.PlaceOrderRequest, violations: Violations) -> None:
     if not 1 <= len(request.lines) <= LINES:
         violations.add("lines", f"has {len(request.lines)} lines; 1 to {LINES} are allowed")
-    for index, line in enumerate(request.lines):
+    for index, line in enumerate(request.lines[:LINES]):
         violations.check_text(f"lines[{index}].sku", line.sku)
         if line.quantity < 1:
             violations.add(f"lines[{index}].quantity", f"is {line.quantity}; it must be at least 1")
 
 
-def _check_labels(request: api.PlaceOrderRequest, violations: _Violations) -> None:
+def _check_labels(request: api.PlaceOrderRequest, violations: Violations) -> None:
     if len(request.labels) > LABELS:
         violations.add("labels", f"has {len(request.labels)} labels; at most {LABELS} are allowed")
-    for key, value in request.labels.items():
+    for key, value in islice(request.labels.items(), LABELS):
         field = f"labels[{key[:LABEL_KEY_CHARACTERS]!r}]"
         violations.check_text(field, key, most=LABEL_KEY_CHARACTERS)
         if len(value) > LABEL_VALUE_CHARACTERS:
@@ -148,7 +111,7 @@ def _check_labels(request: api.PlaceOrderRequest, violations: _Violations) -> No
             )
 
 
-def _check_times(request: api.PlaceOrderRequest, violations: _Violations) -> None:
+def _check_times(request: api.PlaceOrderRequest, violations: Violations) -> None:
     for field in ("not_before", "expire_time"):
         if request.HasField(field) and not _is_time(getattr(request, field)):
             violations.add(field, "is no time from the year 1 to 9999")
@@ -206,7 +169,7 @@ def _taken(request: api.PlaceOrderRequest, field: _Time) -> int:
 
 def subscribe(request: api.StreamCompletionsRequest, ids: Ids) -> Subscribe:
     """Read a subscription. Raises InvalidOrder, CursorInvalid or CursorOtherLog."""
-    violations = _Violations()
+    violations = Violations()
     if not 0 <= request.max_batch_size <= PAGE_MOST:
         violations.add(
             "max_batch_size", f"is {request.max_batch_size}; 0 to {PAGE_MOST} is allowed"
@@ -217,10 +180,8 @@ def subscribe(request: api.StreamCompletionsRequest, ids: Ids) -> Subscribe:
         violations.add("heartbeat_interval", "is negative, or no duration")
     if request.start_at not in api.StartAt.values():
         violations.add("start_at", f"{request.start_at} is no start of this version")
-    if request.tier not in _TIERS:
-        violations.add("tier", f"{request.tier} is no tier of this version")
-    if violations.found:
-        raise InvalidOrder(tuple(violations.found))
+    _check_filter(request, violations)
+    violations.refuse()
     return Subscribe(
         wanted=completion_filter(request),
         start=(
@@ -244,7 +205,7 @@ def read_from(cursor: str, ids: Ids) -> ReadFrom:
 def page_size(request: api.ListCompletionsRequest | api.ListOrdersRequest) -> int:
     """Read the largest number of entries on a page. Raises InvalidOrder."""
     if request.page_size < 0:
-        raise _invalid("page_size", f"is {request.page_size}; it must not be negative")
+        raise invalid("page_size", f"is {request.page_size}; it must not be negative")
     return min(request.page_size or PAGE_DEFAULT, PAGE_MOST)
 
 
@@ -255,13 +216,13 @@ def accept_sequence(
     if isinstance(request, api.GetOrderRequest) and request.accept_sequence:
         return _number(request)
     if not request.order_id:
-        raise _invalid("order_id", "is required")
+        raise invalid("order_id", "is required")
     return ids.accept_sequence(request.order_id)
 
 
 def _number(request: api.GetOrderRequest) -> int:
     if request.order_id or request.accept_sequence < 1:
-        raise _invalid("accept_sequence", "is at least 1, and beside no order_id")
+        raise invalid("accept_sequence", "is at least 1, and beside no order_id")
     return request.accept_sequence
 
 
@@ -269,13 +230,19 @@ def completion_filter(
     request: api.ListCompletionsRequest | api.StreamCompletionsRequest,
 ) -> OrderFilter:
     """Read which completions are wanted. Raises InvalidOrder."""
+    violations = Violations()
+    _check_filter(request, violations)
+    violations.refuse()
     return OrderFilter(customer_id=request.customer_id or None, tier=_wanted_tier(request.tier))
 
 
 def order_filter(request: api.ListOrdersRequest) -> OrderFilter:
     """Read which orders are wanted. Raises InvalidOrder."""
+    violations = Violations()
+    _check_filter(request, violations)
     if request.state not in order_pb2.State.values():
-        raise _invalid("state", f"{request.state} is no state of this version")
+        violations.add("state", f"{request.state} is no state of this version")
+    violations.refuse()
     return OrderFilter(
         customer_id=request.customer_id or None,
         tier=_wanted_tier(request.tier),
@@ -283,19 +250,30 @@ def order_filter(request: api.ListOrdersRequest) -> OrderFilter:
     )
 
 
-def _wanted_tier(number: int) -> Tier | None:
+def _check_filter(
+    request: api.ListCompletionsRequest | api.ListOrdersRequest | api.StreamCompletionsRequest,
+    violations: Violations,
+) -> None:
+    """Check whose orders are wanted: for what no order can have, none is looked for."""
+    violations.check_text("customer_id", request.customer_id, may_be_empty=True)
+    _check_tier(request.tier, violations)
+
+
+def _check_tier(number: int, violations: Violations) -> None:
     if number not in _TIERS:
-        raise _invalid("tier", f"{number} is no tier of this version")
+        violations.add("tier", f"{number} is no tier of this version")
+
+
+def _wanted_tier(number: int) -> Tier | None:
     return Tier(number) if number else None
 
 
 def tier(request: admin.PauseTierRequest | admin.ResumeTierRequest) -> Tier:
     """Read which tier is meant. Raises InvalidOrder."""
+    violations = Violations()
+    _check_tier(request.tier, violations)
+    violations.refuse()
     wanted = _wanted_tier(request.tier)
     if wanted is None:
-        raise _invalid("tier", "is required")
+        raise invalid("tier", "is required")
     return wanted
-
-
-def _invalid(field: str, description: str) -> InvalidOrder:
-    return InvalidOrder((FieldViolation(field=field, description=description),))

@@ -27,6 +27,8 @@ from orderintake_server.config.values import (
 from orderintake_server.domain import LONGEST_SECONDS
 
 _Level = Literal["debug", "info", "warning", "error"]
+MOST_ORDERS = 1_000_000_000_000
+"""The largest limit that counts orders: more than any store holds, and exact as any number."""
 
 
 class _Place(Sourced):
@@ -96,7 +98,10 @@ class _Work(Sourced):
         default=False, description="whether subscribers are told the text of a handler's exceptions"
     )
     stuck_attempts: Count = Field(
-        default=32, ge=0, description="how many threads that hang in a handler are replaced"
+        default=32,
+        ge=0,
+        le=10_000,
+        description="how many threads that hang in a handler are replaced",
     )
 
 
@@ -106,6 +111,7 @@ class _Waiting(Sourced):
     queue_limit: Orders = Field(
         default=1_000_000,
         ge=1,
+        le=MOST_ORDERS,
         description="how many orders may wait; any more are refused with QUEUE_FULL",
     )
     vip_reserve: Share = Field(
@@ -117,16 +123,19 @@ class _Waiting(Sourced):
     customer_queue_limit: Orders = Field(
         default=0,
         ge=0,
+        le=MOST_ORDERS,
         description="how many orders of one customer may wait; 0 for any number",
     )
     customer_rate: Rate = Field(
         default=0.0,
         ge=0,
+        le=MOST_ORDERS,
         description="how fast one customer may place orders; 0 for as fast as it likes",
     )
     customer_burst: Orders = Field(
         default=100,
         ge=1,
+        le=MOST_ORDERS,
         description="how many orders one customer may place at once, where customer_rate is set",
     )
     vip_head_start: Seconds = Field(

@@ -6,14 +6,13 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-import structlog
-
 from orderintake_server.clock import Alarm
 from orderintake_server.dispatch.failures.parts import Parts, settle_otherwise
 from orderintake_server.dispatch.failures.reach import Reach
 from orderintake_server.dispatch.inbox import Batch, CommitPolicy, Inbox, Pending
 from orderintake_server.domain import CancelOutcome
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreObstacle, StoreRefused
+from orderintake_server.logger import get_logger
 from orderintake_server.store.changes import OverCapacity, Settlement
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Committer:

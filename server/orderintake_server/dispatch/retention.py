@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from orderintake_server.clock import LeapWatch
+from orderintake_server.logger import get_logger
 from orderintake_server.store.changes import Prune
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ on average: the log must not grow because of it."""
 LEAP_SECONDS = 60.0
 """After the clock leapt nothing is pruned for this time: it may leap back."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Retention:

@@ -7,11 +7,10 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
-
 from orderintake.work.outcome import Kind
 from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.domain import Ending, Event, Failure
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from orderintake.work.outcome import Outcome
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.estimate import ServiceTimes
     from orderintake_server.domain import Lease
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Handler(Protocol):

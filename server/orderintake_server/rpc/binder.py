@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from orderintake_server.api.decoding import reader
 from orderintake_server.errors import MethodUnknown
 from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, write
 from orderintake_server.rpc.status import refuse
@@ -109,7 +110,7 @@ class Binder:
         def answer(request: Any, _: Context, call: Call | None) -> Any:  # noqa: ANN401
             return endpoint(request, call)
 
-        requests = self._requests(method.request.FromString, is_stream=method.takes_stream)
+        requests = self._requests(reader(method.request), is_stream=method.takes_stream)
         if method.gives_stream:
             behaviour = self._streaming(requests, answer)
             return self._stream(method.path, method.rule, behaviour, _encoded)

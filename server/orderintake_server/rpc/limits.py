@@ -16,12 +16,16 @@ LEAST_FILES = 128
 
 
 def raise_file_limit() -> None:
-    """Let the process open as many files as its hard limit allows, 65,536 at the most."""
+    """Let the process open as many files as its hard limit allows, 65,536 at the most.
+
+    Raises StartupFailed when these are too few to serve anybody.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(ValueError, OSError):  # macOS has a second limit, of which nobody tells
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    _files()
 
 
 def most_connections(workers: int) -> int:
@@ -29,6 +33,11 @@ def most_connections(workers: int) -> int:
 
     Raises StartupFailed when the process may open too few files to serve anybody.
     """
+    files = _files()
+    return files - min(KEPT_FILES + workers, files // 2)
+
+
+def _files() -> int:
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     files = MOST_FILES if soft == resource.RLIM_INFINITY else soft
     if files < LEAST_FILES:
@@ -36,4 +45,4 @@ def most_connections(workers: int) -> int:
             f"this process may open only {files} files; {LEAST_FILES} are the least: "
             "raise the limit (ulimit -n, or LimitNOFILE= of systemd)"
         )
-    return files - min(KEPT_FILES + workers, files // 2)
+    return files

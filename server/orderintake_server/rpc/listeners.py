@@ -6,9 +6,8 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
-
 from orderintake_server.errors import StartupFailed
+from orderintake_server.logger import get_logger
 from orderintake_server.rpc.addresses import bind, resolved
 from orderintake_server.rpc.sockets import PREFIX, bind_socket
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from orderintake_server.rpc.tls import Certificates
 
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 
-import structlog
+from orderintake_server.logger import get_logger
 
 _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"} | {
     *("event", "level", "logger", "timestamp")
 }
 """Fields of every record, and of every entry: what else a record has, its caller gave it."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Bridge(logging.Handler):

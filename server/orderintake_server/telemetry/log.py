@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import textwrap
 from contextvars import ContextVar
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from orderintake_server import logger
 from orderintake_server.texts import escaped
 
 if TYPE_CHECKING:
@@ -39,24 +39,11 @@ def configure_log(
 
     Each entry is given to `write`; without it, it is printed to standard error.
     """
-    structlog.configure(
-        processors=[renderer(form, has_colors=has_colors)],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr) if write is None else _to(write),
-        cache_logger_on_first_use=False,
+    logger.configure(
+        processor=renderer(form, has_colors=has_colors),
+        level=level,
+        write=structlog.PrintLogger(sys.stderr).msg if write is None else write,
     )
-
-
-def _to(write: Callable[[str], object]) -> Callable[..., Any]:
-    """Return a factory of loggers that give each line to `write`."""
-
-    class Lines:
-        def msg(self, line: str) -> None:
-            write(line)
-
-        debug = info = warning = error = critical = msg
-
-    return lambda *_: Lines()
 
 
 def renderer(form: str, *, has_colors: bool = False) -> Processor:

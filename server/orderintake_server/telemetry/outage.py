@@ -6,7 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-import structlog
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 TELL_SECONDS = 60.0
 """An outage that goes on is told so often."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Outage:

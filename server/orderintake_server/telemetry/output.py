@@ -12,8 +12,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import structlog
-
+from orderintake_server.logger import get_logger
 from orderintake_server.telemetry.bridge import Bridge
 from orderintake_server.telemetry.log import configure_log, renderer
 from orderintake_server.telemetry.sink import LineSink
@@ -33,7 +32,7 @@ STANDARD_ERROR = 2
 _GRPC_LEVEL = re.compile(r"([IWEF])\d{4} ")
 _LEVELS = {"I": "info", "W": "warning", "E": "error", "F": "critical"}
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class LogOutput:
@@ -52,7 +51,8 @@ class LogOutput:
         self.configure(form=form, level="info")
         self._reader = self._read_descriptor()
         self._stdout = LineSink(os.dup(1), lambda count: f"{count} lines were dropped")
-        sys.stdout, sys.stderr = _stream(self._stdout.put, 1), _stream(self.line, STANDARD_ERROR)
+        self._streams = _stream(self._stdout.put, 1), _stream(self.line, STANDARD_ERROR)
+        sys.stdout, sys.stderr = self._streams
         _take_over_hooks()
         atexit.register(self.close)
 
@@ -117,8 +117,8 @@ class LogOutput:
         with suppress(OSError):
             os.dup2(self._own, STANDARD_ERROR)  # the pipe ends, unless a child holds it too
         self._reader.join(FLUSH_SECONDS)
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):  # a handler may have put anything in its place
+        for stream in self._streams:
+            with suppress(ValueError):  # a handler may have closed it
                 stream.flush()
         self._stdout.flush(FLUSH_SECONDS)
         self._sink.flush(FLUSH_SECONDS)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
-
 from orderintake_server.dispatch.inbox import Batch, Inbox, Starts
 from orderintake_server.domain import Ending, Event, Failure
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Lease
     from orderintake_server.errors import StoreRefused
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Parts:

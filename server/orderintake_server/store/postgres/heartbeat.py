@@ -10,10 +10,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
-
 from orderintake_server import telemetry
 from orderintake_server.errors import StoreError
+from orderintake_server.logger import get_logger
 from orderintake_server.store.blame.postgres import talking
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 BEATS = 3
 """Heartbeats in the time of a lease."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Outage(telemetry.Outage):

@@ -6,10 +6,9 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from orderintake_server.clock import Clock, FollowedClock, Moment
 from orderintake_server.errors import StoreObstacle, StoreRefused
+from orderintake_server.logger import get_logger
 from orderintake_server.store.blame.postgres import talking
 from orderintake_server.store.postgres.heartbeat import Outage
 from orderintake_server.store.postgres.known_state import KnownState
@@ -32,7 +31,7 @@ AWAY_SECONDS = 0.5
 SOON_SECONDS = 0.1
 """An answer that took longer does not tell whether the clock leapt."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 _NEWEST = """
 SELECT *, floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock

@@ -11,9 +11,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
-
 from orderintake_server.errors import StartupFailed
+from orderintake_server.logger import get_logger
 from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.postgres import functions
 from orderintake_server.store.postgres.connector import connect
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from orderintake_server.store.postgres.functions import Release
     from orderintake_server.store.steps import Step
 
-log = structlog.get_logger()
+log = get_logger()
 
 _LOCK = 8026370375060648053
 """Of the command migrate: one at a time."""

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from orderintake_server.errors import (
     StartupFailed,
     StoreAway,
@@ -16,6 +14,7 @@ from orderintake_server.errors import (
     StoreObstacle,
     StoreRefused,
 )
+from orderintake_server.logger import get_logger
 from orderintake_server.store.base import Located, Policy, RecoveryReport
 from orderintake_server.store.blame.postgres import failures, talking
 from orderintake_server.store.changes import Changes, Committed, StoreState
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from orderintake_server.store.postgres.schema import Version
     from orderintake_server.views import LogPage, OrderFilter
 
-log = structlog.get_logger()
+log = get_logger()
 
 STAGGER, MOST_STAGGER = 200_000, 600_000
 """Microseconds by which each replica looks later for what is due than the one that is older: the

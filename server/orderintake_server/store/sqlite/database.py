@@ -43,7 +43,7 @@ def locked(directory: Path) -> Iterator[None]:
         make_directory(directory)
         descriptor = os.open(directory / LOCK_NAME, _OPEN, OWNER_ONLY)
     except OSError as error:
-        raise StartupFailed(f"cannot use the data directory {directory}: {error}") from error
+        raise _unusable(directory, error) from error
     try:
         _lock(descriptor, directory)
         yield
@@ -58,8 +58,15 @@ def _lock(descriptor: int, directory: Path) -> None:
     except BlockingIOError:
         pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
         raise _in_use(f"the data directory {directory}", pid) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:  # a full disk, say
+        raise _unusable(directory, error) from error
+
+
+def _unusable(directory: Path, error: OSError) -> StartupFailed:
+    return StartupFailed(f"cannot use the data directory {directory}: {error}")
 
 
 def _lives(pid: str) -> bool:
@@ -98,7 +105,7 @@ def owned(path: Path) -> Iterator[int]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield descriptor
     except BlockingIOError:
-        raise _in_use(f"the store {path.resolve()}", _holder(descriptor)) from None
+        raise _in_use(f"the store {os.path.realpath(path)}", _holder(descriptor)) from None
     finally:
         os.close(descriptor)
 

@@ -12,13 +12,13 @@ import os
 import sqlite3
 import zlib
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import BinaryIO
 
 LOG_SUFFIX = "-wal"
@@ -34,7 +34,7 @@ def refuse_foreign_log(path: Path) -> None:
 
     Nobody has the database open. A log that names no token is taken for the database's own.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     log = path.with_name(path.name + LOG_SUFFIX)
     if not log.exists() or log.stat().st_size <= _LOG_HEADER:
         return

@@ -7,14 +7,14 @@ import shlex
 import stat
 from typing import TYPE_CHECKING
 
-import structlog
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 def warn_of_others(directory: Path, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StoreAway, StoreGone
@@ -12,7 +13,6 @@ from orderintake_server.store.sqlite.files.generations import LOG_SUFFIX, Genera
 if TYPE_CHECKING:
     import sqlite3
     from contextlib import ExitStack
-    from pathlib import Path
 
 _Identity = tuple[int, int]
 
@@ -28,7 +28,7 @@ class FileWatch:
         `database` is the descriptor of its file. What was found in its log is on the disk on
         return: SQLite does not flush a log that it only recovers.
         """
-        real = path.resolve()
+        real = Path(os.path.realpath(path))
         log = real.with_name(real.name + LOG_SUFFIX)
         index = real.with_name(real.name + "-shm")
         descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC)

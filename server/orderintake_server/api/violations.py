@@ -1,0 +1,63 @@
+"""The bad fields of a request, found in bounded time however many there are."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from orderintake_server.errors import FieldViolation, InvalidOrder
+from orderintake_server.texts import is_printable
+
+TEXT_CHARACTERS = 128
+"""The longest text of most fields."""
+MOST = 50
+"""So many bad fields of a request are named, and no more are kept."""
+
+
+class Violations:
+    """Collects the bad fields of one message, which is at one path in the request."""
+
+    def __init__(self, path: str = "", found: list[FieldViolation] | None = None) -> None:
+        """Collect those of the message at `path`, after the ones that are `found` already."""
+        self._path = path
+        self._found: list[FieldViolation] = [] if found is None else found
+
+    def within(self, path: str) -> Self:
+        """Collect those of a message at another path of the same request."""
+        return type(self)(path, self._found)
+
+    def __bool__(self) -> bool:
+        """Tell whether the request has a bad field."""
+        return bool(self._found)
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether so many were found that no more are named: to look on is in vain."""
+        return len(self._found) >= MOST
+
+    def add(self, field: str, description: str) -> None:
+        """Name a bad field; the field "" means the whole message."""
+        if not self.is_full:
+            path = (self._path + field).removesuffix(".")
+            self._found.append(FieldViolation(field=path, description=description))
+
+    def check_text(
+        self, field: str, text: str, *, most: int = TEXT_CHARACTERS, may_be_empty: bool = False
+    ) -> None:
+        """Name a field whose text is missing, too long or not printable."""
+        if not text:
+            if not may_be_empty:
+                self.add(field, f"is required: 1 to {most} printable characters")
+        elif len(text) > most:
+            self.add(field, f"has {len(text)} characters; at most {most} are allowed")
+        elif not is_printable(text):
+            self.add(field, "has a character that cannot be printed")
+
+    def refuse(self) -> None:
+        """Raise InvalidOrder, which names what was found; if that is nothing, return."""
+        if self._found:
+            raise InvalidOrder(tuple(self._found))
+
+
+def invalid(field: str, description: str) -> InvalidOrder:
+    """Give the refusal for one bad field."""
+    return InvalidOrder((FieldViolation(field=field, description=description),))

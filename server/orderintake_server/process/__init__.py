@@ -1,0 +1,1 @@
+"""The process of a server: its event loop, its signals, and its end."""

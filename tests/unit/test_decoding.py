@@ -1,0 +1,88 @@
+"""P22: what is larger than a request may be is refused before it is decoded."""
+
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake_server.api import decoding
+from orderintake_server.api.methods import SERVICES
+from orderintake_server.api.requests import BATCH_BYTES, BATCH_ORDERS, ORDER_BYTES
+from orderintake_server.errors import InvalidOrder
+from support.orders import order
+
+Place, Batch = api.PlaceOrderRequest, api.BatchPlaceOrdersRequest
+KINDS = [GetMessageClass(method.input_type) for service in SERVICES for method in service.methods]
+
+
+def refused(kind: type[Message], message: bytes) -> list[str]:
+    """Tell which fields are refused."""
+    with pytest.raises(InvalidOrder) as error:
+        decoding.decoded(message, decoding.reader(kind))
+    return [violation.field for violation in error.value.violations]
+
+
+def padded(size: int) -> bytes:
+    """Give an order of this size, encoded."""
+    made = order()
+    made.payload.type_url = "t"
+    made.payload.value = b"x" * size
+    made.payload.value = b"x" * (2 * size - made.ByteSize())
+    assert made.ByteSize() == size
+    return made.SerializeToString()
+
+
+def batch(*orders: bytes) -> bytes:
+    return b"".join(b"\x0a" + _varint(len(one)) + one for one in orders)
+
+
+def _varint(number: int) -> bytes:
+    encoded = b""
+    while number > 0x7F:
+        encoded += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return encoded + bytes([number])
+
+
+def read(kind: Any, message: bytes) -> Any:  # noqa: ANN401 - a message of the kind
+    return decoding.decoded(message, decoding.reader(kind))
+
+
+def test_an_order_at_its_limit_is_read_and_a_byte_more_refused() -> None:
+    assert read(Place, padded(ORDER_BYTES)).ByteSize() == ORDER_BYTES
+    assert refused(Place, padded(ORDER_BYTES + 1)) == [""]
+
+
+def test_a_batch_at_its_limits_is_read() -> None:
+    large = padded(ORDER_BYTES)
+    assert len(read(Batch, batch(*[large] * 40)).requests) == 40
+    small = order().SerializeToString()
+    many = batch(*[small + b"\x32\x60" + b"\x0a\x5e" + b"t" * 94] * BATCH_ORDERS)
+    assert len(many) > ORDER_BYTES
+    assert len(read(Batch, many).requests) == BATCH_ORDERS
+
+
+def test_of_a_batch_each_order_that_is_too_large_is_named() -> None:
+    good, bad = padded(ORDER_BYTES), padded(ORDER_BYTES + 1)
+    assert refused(Batch, batch(good, bad, good, bad)) == ["requests[1]", "requests[3]"]
+
+
+def test_a_batch_too_large_or_with_too_many_orders_is_refused() -> None:
+    assert refused(Batch, b"\x0a\x00" * (ORDER_BYTES // 2 + 1)) == ["requests"]
+    assert refused(Batch, b"\x0a\x00" * (BATCH_BYTES // 2 + 1)) == ["requests"]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [b"\x0b", b"\x0c", b"\x0f", b"\x0a", b"\x0a\xff", b"\xff" * 11, b"\x08" + b"\xff" * 11],
+    ids=["a group", "its end", "no type", "no length", "a cut one", "an endless tag", "number"],
+)
+def test_a_large_batch_that_is_no_message_is_refused(end: bytes) -> None:
+    assert refused(Batch, batch(padded(ORDER_BYTES), padded(100)) + end) == [""]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.DESCRIPTOR.name)
+def test_no_kind_of_request_is_decoded_whatever_its_size(kind: type[Message]) -> None:
+    assert refused(kind, b"\x0a\x00" * BATCH_BYTES) in (["requests"], [""])
