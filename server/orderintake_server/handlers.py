@@ -17,8 +17,8 @@ from orderintake.work import handlers as calling
 from orderintake.work.finding import HandlerUnusable, check, find
 from orderintake.work.handlers import CallPolicy
 from orderintake.work.lifespan import lifespan
-from orderintake_server import traces
 from orderintake_server.errors import StartupFailed
+from orderintake_server.telemetry import traces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from orderintake_server.access import Callers
     from orderintake_server.access.tokens import Tokens
     from orderintake_server.config import Settings
+    from orderintake_server.config.watched import WatchedFiles
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.handlers import Shop
     from orderintake_server.store.base import Store
-    from orderintake_server.watched import WatchedFiles
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.refusals import Refusals
 from orderintake_server.api.responses import Responses
 from orderintake_server.clock import Clock
+from orderintake_server.config.watched import WatchedFiles
 from orderintake_server.dispatch.attempts import Attempts
 from orderintake_server.dispatch.committer import Committer
 from orderintake_server.dispatch.estimate import ServiceTimes
@@ -27,7 +28,6 @@ from orderintake_server.logger import get_logger
 from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.server import rpc_server
 from orderintake_server.stream.log import CompletionLog
-from orderintake_server.watched import WatchedFiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

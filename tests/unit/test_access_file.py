@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orderintake_server.access import AccessTable, Role
 from orderintake_server.access.checks import CheckFailed
 from orderintake_server.access.entries import MOST_BYTES, parse, read
-from orderintake_server.watched import BadFile
+from orderintake_server.config.watched import BadFile
 from support.callers import entry, key_of, write_access
 
 HASH = "ab" * 32

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orderintake_server import watched
+from orderintake_server.config import watched
+from orderintake_server.config.watched import BadFile, Watched, WatchedFiles
 from orderintake_server.errors import StartupFailed
-from orderintake_server.watched import BadFile, Watched, WatchedFiles
 from support.logs import capture_logs
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from orderintake_server.access import entries
-from orderintake_server.watched import BadFile
+from orderintake_server.config.watched import BadFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

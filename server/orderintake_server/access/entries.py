@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orderintake_server.access.caller import EVERYBODY, Caller, Credential, Role
+from orderintake_server.config.watched import BadFile
 from orderintake_server.texts import is_printable
-from orderintake_server.watched import BadFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt import PyJWK
 
 from orderintake_server.access.checks import CheckFailed
+from orderintake_server.config.watched import BadFile
 from orderintake_server.logger import get_logger
-from orderintake_server.watched import BadFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,7 +9,8 @@ from google.protobuf import any_pb2
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server import domain, traces
+from orderintake_server import domain
+from orderintake_server.telemetry import traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable

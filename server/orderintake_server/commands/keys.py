@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.access import Role, editing, entries
 from orderintake_server.access.table import KEY_PREFIX
-from orderintake_server.watched import BadFile
+from orderintake_server.config.watched import BadFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,14 @@ def _parser() -> argparse.ArgumentParser:
         "server sees it within 5 s; a removed caller's streams end then.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="add | list | remove")
-    adding = _verb(verbs, "add", _add, "add a caller, and print its new key once")
+    _add_options(_verb(verbs, "add", _add, "add a caller, and print its new key once"))
+    _verb(verbs, "list", _list, "list the callers: name, kind, roles, customer")
+    removing = _verb(verbs, "remove", _remove, "remove a caller")
+    removing.add_argument("name")
+    return parser
+
+
+def _add_options(adding: argparse.ArgumentParser) -> None:
     adding.add_argument("name", type=_name, help="letters, digits, - and _: it stands in the log")
     adding.add_argument(
         "--role",
@@ -75,10 +82,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URI",
         help="make no key: the caller has a certificate that names this URI",
     )
-    _verb(verbs, "list", _list, "list the callers: name, kind, roles, customer")
-    removing = _verb(verbs, "remove", _remove, "remove a caller")
-    removing.add_argument("name")
-    return parser
 
 
 def _verb(

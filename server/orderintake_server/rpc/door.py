@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orderintake_server import traces
 from orderintake_server.access import Credentials
 from orderintake_server.api.access import Call
+from orderintake_server.telemetry import traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable

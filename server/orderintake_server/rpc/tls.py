@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from orderintake_server.watched import BadFile
+from orderintake_server.config.watched import BadFile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orderintake_server.traces import SPAN_END, TRACE_END
+from orderintake_server.telemetry.traces import SPAN_END, TRACE_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
