@@ -36,7 +36,7 @@ class Ids:
         """
         match = _ORDER_ID.fullmatch(order_id)
         if match is None or match[1] != self.log_id:
-            raise OrderNotFound("there is no order with this order_id")
+            raise OrderNotFound("there is no such order")
         return int(match[2], 16)
 
     def cursor(self, sequence: int) -> str:

@@ -47,10 +47,12 @@ def main() -> None:
     open_closed_descriptors()
     arguments = sys.argv[1:]
     if "--version" in arguments:
-        print(f"orderintake-server {version('orderintake-server')}")  # noqa: T201 - for people
+        config.tell(f"orderintake-server {version('orderintake-server')}")
         raise SystemExit(0)
     if command := COMMANDS.get("".join(arguments[:1])):
         raise SystemExit(command(arguments[1:]))
+    if {"-h", "--help"} & {*arguments}:
+        config.read(arguments, SUMMARIES)  # ends here, while standard output is not yet the log's
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     output = LogOutput(form=config.log_form(arguments))
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -15,8 +17,11 @@ from orderintake.cli.place import app as place
 from orderintake.cli.watch import app as watch
 from orderintake.sync import Client
 
-MOST_SECONDS = 31_536_000
-"""A year."""
+LEAST_SECONDS, MOST_SECONDS = 0.001, 31_536_000
+"""How long a call may last: to a year."""
+VARIABLE = "ORDERINTAKE_SERVER"
+NEAR = 0.94
+"""How much alike two names of variables are, of 1, of which one was meant to be the other."""
 
 EXIT_CODES = """Exit codes: 0, done; 1, the server refused or does not answer; 2, the command or an
 input line is wrong; 74, input cannot be read or output cannot be written; 130, ended by Ctrl-C;
@@ -28,8 +33,25 @@ _ANYWHERE = ("--server", "--timeout")
 class _Commands(TyperGroup):
     """The commands; the options of all of them may stand after the command too."""
 
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - typer's own
+        return _plain(super().get_params(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - typer's own
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _plain([command.get_help_option(ctx), *command.params])
+        return command
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - typer's own
         return super().parse_args(ctx, _with_options_first(args))
+
+
+def _plain(params: list[Any]) -> list[Any]:
+    """Leave out of the help what says nothing: the type of a flag, or of a text with a name."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
 
 
 def _with_options_first(arguments: list[str]) -> list[str]:
@@ -68,10 +90,23 @@ def _target(text: str) -> str:
         raise typer.BadParameter(str(error)) from None
 
 
+def _seconds(number: float) -> float:
+    if not LEAST_SECONDS <= number <= MOST_SECONDS:
+        raise typer.BadParameter(f"must be {LEAST_SECONDS} to {MOST_SECONDS} seconds")
+    return number
+
+
+def _warn_of_variable() -> None:
+    """Name a variable that was probably meant to be the server's; its value is not looked at."""
+    if VARIABLE not in os.environ:
+        for name in difflib.get_close_matches(VARIABLE, os.environ, cutoff=NEAR):
+            typer.echo(f"{name} sets nothing; did you mean {VARIABLE}?", err=True)
+
+
 Server = Annotated[
     str,
     typer.Option(
-        envvar="ORDERINTAKE_SERVER",
+        envvar=VARIABLE,
         metavar="HOST:PORT",
         help="Where to connect.",
         callback=_target,
@@ -79,7 +114,7 @@ Server = Annotated[
 ]
 Timeout = Annotated[
     float,
-    typer.Option(min=0.001, max=MOST_SECONDS, metavar="SECONDS", help="How long a call may last."),
+    typer.Option(metavar="SECONDS", help="How long a call may last.", callback=_seconds),
 ]
 Version = Annotated[
     bool,
@@ -98,4 +133,5 @@ def connect(
     _version: Version = False,
 ) -> None:
     """Place orders, see how they stand, and watch them being completed."""
+    _warn_of_variable()
     context.obj = Client(server, timeout=timeout)

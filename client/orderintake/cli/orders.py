@@ -44,9 +44,7 @@ Newest = Annotated[
 ]
 Number = Annotated[
     int | None,
-    typer.Option(
-        min=1, max=2**63 - 1, metavar="NUMBER", help="Its accept_sequence, instead of its order_id."
-    ),
+    typer.Option(min=1, metavar="NUMBER", help="Its accept_sequence, instead of its order_id."),
 ]
 
 _PAGE_SIZE = 1000

@@ -31,7 +31,7 @@ class Audit(config.Sourced):
     """Check every rule of a store, and name the broken ones.
 
     Servers may be using it. Exit code 0: every rule holds; 1: a rule is broken;
-    2: there is no store to check.
+    2: there is no store to check; 74: the output cannot be written.
     """
 
     data: config.Directory = _DATA
@@ -89,9 +89,9 @@ class Servers(config.Sourced):
 def _audit(settings: Audit) -> int:
     findings = _findings(settings)
     for finding in findings:
-        _print(_line(finding))
+        config.tell(_line(finding))
     if not findings:
-        _print(f"{'the store' if settings.store else settings.data}: every rule holds")
+        config.tell(f"{'the store' if settings.store else settings.data}: every rule holds")
     return 1 if findings else 0
 
 
@@ -110,7 +110,7 @@ def _line(finding: Finding) -> str:
 
 def _backup(settings: Backup) -> int:
     size = backup(settings.data, settings.target)
-    _print(f"copied {settings.data} to {settings.target}, {size} bytes")
+    config.tell(f"copied {settings.data} to {settings.target}, {size} bytes")
     return 0
 
 
@@ -118,7 +118,7 @@ def _migrate(settings: Migrate) -> int:
     with parts.postgres_driver():
         from orderintake_server.store.postgres import schema  # noqa: PLC0415 - an extra
     applied = asyncio.run(schema.migrate(settings.store))
-    _print(f"applied steps {applied}" if applied else "the store is up to date")
+    config.tell(f"applied steps {applied}" if applied else "the store is up to date")
     return 0
 
 
@@ -126,7 +126,7 @@ def _copy(settings: Copy) -> int:
     with parts.postgres_driver():
         from orderintake_server.commands import copy  # noqa: PLC0415 - needs an extra
     copied = asyncio.run(copy.copy(settings.source, settings.target))
-    _print(
+    config.tell(
         f"copied {copied.orders} orders, {copied.completions} completions and"
         f" {copied.request_ids} request_ids"
     )
@@ -138,12 +138,12 @@ def _servers(settings: Servers) -> int:
         from orderintake_server.store.postgres import connector, heartbeat  # noqa: PLC0415 - an extra
     found = asyncio.run(heartbeat.replicas(connector.Connector(settings.store)))
     for replica in found:
-        _print(
+        config.tell(
             f"{replica.name}: {replica.workers} workers, {replica.in_process} orders in process, "
             f"{_life(replica.up_seconds, replica.lease_seconds)}"
         )
     if not found:
-        _print("no server uses the store")
+        config.tell("no server uses the store")
     return 0
 
 
@@ -192,10 +192,6 @@ class Command:
 
 def _complain(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201 - a command's errors
-
-
-def _print(text: str) -> None:
-    print(text)  # noqa: T201 - the command's output
 
 
 _COMMANDS = {

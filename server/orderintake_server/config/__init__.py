@@ -1,5 +1,6 @@
 """Every setting, read once at start: from a flag, else a variable, else the file, else default."""
 
+from orderintake_server.config.output import tell
 from orderintake_server.config.reading import PROGRAM, log_form, read, read_for
 from orderintake_server.config.settings import Settings
 from orderintake_server.config.sources import Sourced
@@ -18,5 +19,6 @@ __all__ = [
     "log_form",
     "read",
     "read_for",
+    "tell",
     "unknown_variables",
 ]

@@ -10,6 +10,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from orderintake_server.config.output import tell
 from orderintake_server.config.sources import PREFIX, Sourced
 from orderintake_server.config.values import POSITIONAL, REPEATED, Word, without_secrets
 from orderintake_server.texts import escaped
@@ -111,6 +112,10 @@ class _Parser(argparse.ArgumentParser):
             return f"the command {name} must come first: {self.prog} {name} …"
         what = "command" if self._commands else "place for the argument"
         return f"there is no {what} {name}{did_you_mean(name, self._commands)}"
+
+    def print_help(self, _: Any = None) -> None:  # noqa: ANN401 - argparse's own
+        """Tell the help on standard output."""
+        tell(self.format_help().rstrip("\n"))
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the usage in few lines, without a password; exit with 2."""
