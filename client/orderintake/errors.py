@@ -28,6 +28,7 @@ __all__ = [
     "OrderNotRedrivable",
     "RequestIdReused",
     "SubscriberTooSlow",
+    "TooManyStreams",
     "Unavailable",
 ]
 
@@ -153,6 +154,19 @@ class SubscriberTooSlow(OrderIntakeError):
     """
 
 
+class TooManyStreams(OrderIntakeError):
+    """The server has as many completion streams as it may have at once (`--subscriber-limit`).
+
+    Nothing is missed by a subscriber that comes later with its cursor. A subscription that was
+    established before does so by itself.
+    """
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until another try makes sense, as the server says; None if it did not."""
+        return self._status.retry_after
+
+
 class InternalError(OrderIntakeError):
     """The service has a bug. Report it with `incident_id`."""
 
@@ -200,6 +214,7 @@ BY_REASON: dict[str, type[OrderIntakeError]] = {
     "CURSOR_OTHER_LOG": CursorRejected,
     "CURSOR_INVALID": CursorRejected,
     "SUBSCRIBER_TOO_SLOW": SubscriberTooSlow,
+    "TOO_MANY_STREAMS": TooManyStreams,
     "REQUEST_TOO_SLOW": Unavailable,
     "METHOD_UNKNOWN": OrderIntakeError,
     "INTERNAL": InternalError,

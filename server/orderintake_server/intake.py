@@ -154,7 +154,7 @@ class Intake:
         """Subscribe to the wanted completions while inside.
 
         Raises CursorAhead when the log ends before the start, CursorExpired when completions after
-        it have been pruned.
+        it have been pruned, TooManyStreams when there are as many subscribers as there may be.
         """
         after = await self._after(request.start)
         with self._completions.subscriber():

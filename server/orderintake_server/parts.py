@@ -158,5 +158,7 @@ def rpc_settings(settings: Settings) -> RpcSettings:
         listen=settings.listen,
         subscriber_seconds=settings.subscriber_timeout,
         connection_seconds=settings.max_connection_age or None,
-        most_connections=most_connections(settings.workers),
+        idle_seconds=settings.idle_timeout or None,
+        most_connections=most_connections(settings.workers, settings.max_connections or None),
+        most_streams=settings.max_streams,
     )

@@ -208,6 +208,33 @@ class Settings(BaseSettings):
         description="seconds, 10 % more or less, after which a client's connection is closed, so "
         "that the client connects anew, perhaps to another server; 0 for never",
     )
+    max_connections: int = Field(
+        default=0,
+        ge=0,
+        le=65_536,
+        description="how many connections there may be at once, any more are closed; 0 for as many "
+        "as the process may open files for",
+    )
+    max_streams: int = Field(
+        default=64,
+        ge=8,
+        le=10_000,
+        description="how many calls and streams a connection may have at once; more wait in the "
+        "client",
+    )
+    idle_timeout: float = Field(
+        default=600.0,
+        ge=0,
+        le=LONGEST_SECONDS / 1000,
+        allow_inf_nan=False,
+        description="seconds without a call after which a connection is closed; 0 for never",
+    )
+    subscriber_limit: int = Field(
+        default=1_000,
+        ge=0,
+        description="how many completion streams there may be at once; any more are refused with "
+        "TOO_MANY_STREAMS",
+    )
     drain_timeout: float = Field(
         default=20.0,
         ge=0,

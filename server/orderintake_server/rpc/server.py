@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NAMES = tuple(service.full_name for service in SERVICES)
 """The full names of the contract's services."""
+METADATA_BYTES = 8 * 1024
+"""How much the headers of a call may hold: gRPC's own default, from which on it may refuse."""
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # otherwise a second server could share the same port unnoticed
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),  # clients may ping so often
@@ -39,13 +41,14 @@ OPTIONS = (
     # call must get our own answer, if need be QUEUE_FULL.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
-    # What one connection may set in motion. A call that was answered counts until Python lets go
-    # of it: without the second option, of the same size, bursts of well-behaved callers fail.
-    ("grpc.max_concurrent_streams", 128),
-    ("grpc.http2.max_deallocating_streams", 128),
+    # More headers are refused. The default refuses between 8 and 16 KiB at random.
+    ("grpc.max_metadata_size", METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES),
     ("grpc.server_handshake_timeout_ms", 10_000),  # a peer that says nothing goes
-    ("grpc.max_connection_idle_ms", 600_000),  # our clients connect again by themselves
 )
+Options = tuple[tuple[str, int], ...]
+NEVER = 2**31 - 1
+"""What gRPC takes for no limit, where it counts milliseconds."""
 AGE_GRACE_SECONDS = 5.0
 """How long calls may go on when their connection is too old; after that they are ended, as
 completion streams always are. Never longer than the age itself."""
@@ -58,14 +61,17 @@ class RpcSettings:
     """Where to serve, and how long to wait for clients.
 
     `listen` is HOST:PORT, port 0 for a free one. A subscriber has `subscriber_seconds` to take a
-    message; a connection grows `connection_seconds` old at the most (None: any age). Of more than
-    `most_connections` the newest are closed at once.
+    message; a connection grows `connection_seconds` old at the most, and is closed after
+    `idle_seconds` without a call (None: never). Of more than `most_connections` the newest are
+    closed at once; each has `most_streams` calls at once, and its client lets any more wait.
     """
 
     listen: str
     subscriber_seconds: float
     connection_seconds: float | None
+    idle_seconds: float | None
     most_connections: int
+    most_streams: int
 
 
 class RpcServer:
@@ -150,14 +156,31 @@ class _Collected:
         self.handlers[service] = handlers
 
 
-def _chosen(settings: RpcSettings) -> tuple[tuple[str, int], ...]:
-    """Give the options that bound the number of connections, and end those of age."""
-    age = settings.connection_seconds
-    number = (("grpc.max_allowed_incoming_connections", settings.most_connections),)
-    if age is None:
-        return number
+def stream_options(most: int) -> Options:
+    """Give the options that bound the calls of a connection.
+
+    A call that was answered counts until Python lets go of it: without the second option, of the
+    same size, bursts of well-behaved callers fail.
+    """
     return (
-        *number,
-        ("grpc.max_connection_age_ms", round(age * 1_000)),
-        ("grpc.max_connection_age_grace_ms", round(min(age, AGE_GRACE_SECONDS) * 1_000)),
+        ("grpc.max_concurrent_streams", most),
+        ("grpc.http2.max_deallocating_streams", most),
     )
+
+
+def _chosen(settings: RpcSettings) -> Options:
+    """Give the options that bound connections: their number, calls, idleness and age."""
+    return (
+        ("grpc.max_allowed_incoming_connections", settings.most_connections),
+        *stream_options(settings.most_streams),
+        ("grpc.max_connection_idle_ms", _milliseconds(settings.idle_seconds)),
+        ("grpc.max_connection_age_ms", _milliseconds(settings.connection_seconds)),
+        (
+            "grpc.max_connection_age_grace_ms",
+            _milliseconds(min(settings.connection_seconds or AGE_GRACE_SECONDS, AGE_GRACE_SECONDS)),
+        ),
+    )
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return NEVER if seconds is None else max(round(seconds * 1_000), 1)
