@@ -23,7 +23,7 @@ from support.hostile_attacks import ATTACKS
 
 PAUSE_SECONDS = 0.05
 ATTACK_SECONDS = 5.0
-BACK_SECONDS = 150.0
+BACK_SECONDS = 100.0
 """In so long memory is back: it is looked at every 10 s, and given back once a minute, twice."""
 MIB = 1024 * 1024
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -70,7 +71,7 @@ async def _fill(stub: Stub, count: int) -> list[Stream]:
 
 @pytest.mark.parametrize("settings", [{}, {"max_streams": 9}])
 async def test_a_connection_has_so_many_calls_at_once(
-    tmp_path: Path, settings: dict[str, int]
+    tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     most = settings.get("max_streams", STREAMS)
     async with (
