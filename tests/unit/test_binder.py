@@ -45,6 +45,9 @@ class Context:
     async def write(self, message: bytes) -> None:
         self.written.append(message)
 
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:50000"
+
     def time_remaining(self) -> float | None:
         return None
 

@@ -12,6 +12,7 @@ import grpc
 from orderintake_server.api.access import ANYBODY
 from orderintake_server.errors import MethodUnknown
 from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, write
+from orderintake_server.rpc.starts import Starts
 from orderintake_server.rpc.status import refuse
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Binder:
         """
         self._refusals = refusals
         self._gate = gate
+        self._starts = Starts()
         self._write_seconds = write_seconds
         self._request_seconds = request_seconds
 
@@ -160,6 +162,7 @@ class Binder:
         """Write what an async iterator gives: gRPC's own way of that is slower."""
 
         async def behaviour(context: Context) -> None:
+            await self._starts.turn(context.peer())
             stream: Any = messages(await requests.of(context), context)
             async with aclosing(stream):
                 async for message in stream:
