@@ -145,6 +145,7 @@ class Binder:
 
     def _guarded(self, path: str, behaviour: Behaviour) -> Callable[[object, Context], Any]:
         async def guarded(_: object, context: Context) -> Any:  # noqa: ANN401
+            self._gate.calls += 1
             try:
                 if self._gate.is_closed:
                     await self._gate.wait()
@@ -153,6 +154,8 @@ class Binder:
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
                     raise
                 await refuse(context, self._refusals, error, method=path)
+            finally:
+                self._gate.calls -= 1
 
         return guarded
 

@@ -15,6 +15,7 @@ from orderintake_server.api.methods import SERVICES
 from orderintake_server.rpc.addresses import bind
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.gate import ShutdownGate
+from orderintake_server.rpc.hangup import hang_up
 from orderintake_server.rpc.health import Health
 from orderintake_server.rpc.memory import trimming
 
@@ -53,7 +54,7 @@ AGE_GRACE_SECONDS = 5.0
 """How long calls may go on when their connection is too old; after that they are ended, as
 completion streams always are. Never longer than the age itself."""
 STOP_SECONDS = 2.0
-"""How long calls may go on when the server stops; by then, all of them have their answers."""
+"""How long gRPC may take to stop; where connections cannot be hung up, calls go on so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +102,11 @@ class RpcServer:
         """End every call and connection; completion streams must have been closed before."""
         self._health.close()
         await self._gate.close()
+        await self._gate.open()
+        hang_up(self.port)
         stopping = asyncio.create_task(self._server.stop(STOP_SECONDS), name="rpc-stop")
-        await asyncio.sleep(0)  # the stop begins: each connection closes when its calls have ended
-        self._gate.open()
+        await asyncio.sleep(0)  # the stop begins: no more connections are taken
+        hang_up(self.port)  # of those that were taken meanwhile
         await stopping
 
 
