@@ -103,10 +103,10 @@ class RpcServer:
         self._health.close()
         await self._gate.close()
         await self._gate.open()
-        hang_up(self.port)
+        await asyncio.to_thread(hang_up, self.port)
         stopping = asyncio.create_task(self._server.stop(STOP_SECONDS), name="rpc-stop")
         await asyncio.sleep(0)  # the stop begins: no more connections are taken
-        hang_up(self.port)  # of those that were taken meanwhile
+        await asyncio.to_thread(hang_up, self.port)  # of those that were taken meanwhile
         await stopping
 
 
