@@ -25,6 +25,11 @@ class Server:
         found = re.search(rf"{what}:\s+(\d+) kB", status)
         return int(found[1]) * 1024 if found else 0
 
+    def cpu(self) -> float:
+        """Tell how many seconds its threads have run, all together; those that ended left out."""
+        threads = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
+
 
 @contextmanager
 def order_server(data: Path | str, *options: str) -> Iterator[Server]:
@@ -55,11 +60,12 @@ def _finding_us() -> dict[str, str]:
 
 
 @contextmanager
-def bare_server(script: str) -> Iterator[Server]:
+def bare_server(script: str, *arguments: str) -> Iterator[Server]:
     """Run a server that prints its port, a script beside this one."""
     path = Path(__file__).with_name(script)
     began = time.perf_counter()
-    with subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, str(path), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             port = int((process.stdout or sys.stdin).readline())
             yield Server(port=port, pid=process.pid, seconds=time.perf_counter() - began)

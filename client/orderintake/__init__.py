@@ -19,6 +19,7 @@ from orderintake.errors import (
     OrderNotRedrivable,
     RequestIdReused,
     SubscriberTooSlow,
+    TooManyStreams,
     Unavailable,
 )
 from orderintake.requests import REGULAR, VIP, NewOrder
@@ -82,6 +83,7 @@ __all__ = [
     "SubscriberTooSlow",
     "Tier",
     "TierStats",
+    "TooManyStreams",
     "Unavailable",
     "WaitReason",
     "__version__",

@@ -51,6 +51,9 @@ _MANY = ("dns:", "ipv4:", "ipv6:")
 
 _OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.enable_retries", 1),
+    # Otherwise all channels of a process to one target share a connection, and with it the number
+    # of calls and streams that it may have at once.
+    ("grpc.use_local_subchannel_pool", 1),
     # A request larger than this buffer is not retried; grpc's 256 KiB would exclude large batches.
     ("grpc.per_rpc_retry_buffer_size", 4 * 1024**2),
     # Pings notice a server that vanished without closing the connection, within two of a stream's
@@ -109,3 +112,12 @@ def options(target: str) -> Options:
     """
     balance = _BALANCED if target.startswith(_MANY) else {}
     return (("grpc.service_config", json.dumps(_SERVICE_CONFIG | balance)), *_OPTIONS)
+
+
+GIVEN_BACK_MS = 10_000
+"""After so long without a stream grpc closes a further connection; the next stream reopens it."""
+
+
+def further_options(target: str) -> Options:
+    """Return the options of one more channel of a client, for streams only."""
+    return (("grpc.client_idle_timeout_ms", GIVEN_BACK_MS), *options(target))

@@ -29,6 +29,7 @@ __all__ = [
     "OrderNotRedrivable",
     "RequestIdReused",
     "SubscriberTooSlow",
+    "TooManyStreams",
     "Unauthenticated",
     "Unavailable",
 ]
@@ -155,6 +156,19 @@ class SubscriberTooSlow(OrderIntakeError):
     """
 
 
+class TooManyStreams(OrderIntakeError):
+    """The server has as many completion streams as it may have at once (`--subscriber-limit`).
+
+    Nothing is missed by a subscriber that comes later with its cursor. A subscription that was
+    established before does so by itself.
+    """
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until another try makes sense, as the server says; None if it did not."""
+        return self._status.retry_after
+
+
 class Unauthenticated(OrderIntakeError):
     """The server does not know who calls: it needs an API key, a token or a certificate."""
 
@@ -220,6 +234,7 @@ BY_REASON: dict[str, type[OrderIntakeError]] = {
     "CURSOR_OTHER_LOG": CursorRejected,
     "CURSOR_INVALID": CursorRejected,
     "SUBSCRIBER_TOO_SLOW": SubscriberTooSlow,
+    "TOO_MANY_STREAMS": TooManyStreams,
     "REQUEST_TOO_SLOW": Unavailable,
     "UNAUTHENTICATED": Unauthenticated,
     "NOT_ALLOWED": NotAllowed,

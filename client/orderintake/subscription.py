@@ -16,6 +16,7 @@ from orderintake.errors import (
     ContractBroken,
     DeadlineExceeded,
     OrderIntakeError,
+    TooManyStreams,
     Unavailable,
 )
 from orderintake.progress import Progress
@@ -197,21 +198,30 @@ class Subscription:
         """Prepare to reconnect after a stream that failed, or (None) ended or was silent too long.
 
         Raises:
-            OrderIntakeError: the error that was passed, if its code is not one of RESUMABLE.
+            OrderIntakeError: the error that was passed, if its code is not one of RESUMABLE; but
+                TooManyStreams only before the subscription was established.
             Unavailable: it was never established; this is the last such error met.
             DeadlineExceeded: it was never established, and no Unavailable was met.
         """
         if self.ended:
             return
         self._failures += 1
-        if error is not None and error.code not in RESUMABLE:
+        if error is not None and not self._is_passing(error):
             self._end(error)
         if not self.established:
             self._check_time_left(error)
         longest = FIRST_BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10)
         self.backoff = self._jitter() * min(longest, MAX_BACKOFF_SECONDS)
+        if isinstance(error, TooManyStreams):
+            self.backoff += error.retry_after or 0.0
         if self.established:
             self._tell_loss(error)
+
+    def _is_passing(self, error: OrderIntakeError) -> bool:
+        """Tell whether the stream is opened again; who begins is told that there is no room."""
+        if isinstance(error, TooManyStreams):
+            return self.established
+        return error.code in RESUMABLE
 
     def _tell_loss(self, error: OrderIntakeError | None) -> None:
         """Log a loss: at once, and once a minute for as long as it lasts."""

@@ -22,6 +22,7 @@ class Reason(Enum):
     CURSOR_OTHER_LOG = "CURSOR_OTHER_LOG"
     CURSOR_INVALID = "CURSOR_INVALID"
     SUBSCRIBER_TOO_SLOW = "SUBSCRIBER_TOO_SLOW"
+    TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
     REQUEST_TOO_SLOW = "REQUEST_TOO_SLOW"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     NOT_ALLOWED = "NOT_ALLOWED"
@@ -162,6 +163,13 @@ class SubscriberTooSlow(Refusal):
     """The subscriber no longer reads its stream."""
 
     reason = Reason.SUBSCRIBER_TOO_SLOW
+
+
+class TooManyStreams(Refusal):
+    """There are as many completion streams as there may be; look again after `retry_after` s."""
+
+    reason = Reason.TOO_MANY_STREAMS
+    retry_after = 5.0
 
 
 class Unauthenticated(Refusal):

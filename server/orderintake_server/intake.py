@@ -172,7 +172,7 @@ class Intake:
     async def subscribe(
         self, request: Subscribe, *, owner: str | None
     ) -> AsyncIterator[Subscription]:
-        """Subscribe to the wanted completions while inside. Raises what `page` does."""
+        """Subscribe to completions while inside. Raises what `page` does, and TooManyStreams."""
         request = replace(request, wanted=request.wanted.within(owner))
         after = await self._after(request.start)
         with self._completions.subscriber():

@@ -19,7 +19,7 @@ from orderintake_server.logger import get_logger
 from orderintake_server.process.ending import end_process
 from orderintake_server.process.loop import run_to_end
 from orderintake_server.process.signals import StopSignals, ignore_meaningless
-from orderintake_server.rpc.limits import raise_file_limit
+from orderintake_server.rpc.port.limits import raise_file_limit
 from orderintake_server.service import running
 from orderintake_server.telemetry import LogOutput, open_closed_descriptors
 

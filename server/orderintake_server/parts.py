@@ -23,11 +23,11 @@ from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking
 from orderintake_server.errors import StartupFailed
 from orderintake_server.handlers import CallPolicy
-from orderintake_server.rpc import tls
-from orderintake_server.rpc.limits import most_connections
-from orderintake_server.rpc.listeners import Exposure
+from orderintake_server.rpc.port import tls
+from orderintake_server.rpc.port.limits import most_connections
+from orderintake_server.rpc.port.listeners import Exposure
+from orderintake_server.rpc.port.tls import Certificates, TlsFiles
 from orderintake_server.rpc.server import RpcSettings
-from orderintake_server.rpc.tls import Certificates, TlsFiles
 from orderintake_server.store.base import Policy
 
 if TYPE_CHECKING:
@@ -177,7 +177,9 @@ def rpc_settings(settings: Settings, certificates: Certificates | None) -> RpcSe
         ),
         subscriber_seconds=settings.subscriber_timeout,
         connection_seconds=settings.max_connection_age or None,
-        most_connections=most_connections(settings.workers),
+        idle_seconds=settings.idle_timeout or None,
+        most_connections=most_connections(settings.workers, settings.max_connections or None),
+        most_streams=settings.max_streams,
     )
 
 

@@ -76,7 +76,11 @@ class Service:
         self._stats = QueueStats(recovery, time.monotonic)
         self._times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
         self.completions = CompletionLog(
-            store, responses.delivered, head=recovery.head, earliest=recovery.earliest
+            store,
+            responses.delivered,
+            head=recovery.head,
+            earliest=recovery.earliest,
+            most_subscribers=settings.subscriber_limit,
         )
         self.committer = self._make_committer(clock)
         self.workers = Workers(

@@ -2,17 +2,20 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
+from orderintake.status import status_of
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.rpc import server as rpc_server
 from support.hostile_peer import peer
-from support.in_process import Stub, listening
+from support.in_process import Stream, Stub, listening
 from support.orders import order
 
-STREAMS = 128
+STREAMS = 64
+OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 MOST_SECONDS = 20
 
 
@@ -35,31 +38,112 @@ async def test_a_peer_that_says_nothing_is_hung_up_on(
         writer.close()
 
 
-async def test_a_connection_without_a_call_is_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quickly(monkeypatch, "grpc.max_connection_idle_ms")
+async def test_a_connection_without_a_call_is_closed(tmp_path: Path) -> None:
     async with (
-        listening(tmp_path) as (address, _),
+        listening(tmp_path, idle_timeout=0.2) as (address, _),
         asyncio.timeout(MOST_SECONDS),
         peer(address) as idle,
     ):
         await idle.is_closed.wait()
 
 
-async def test_a_connection_has_so_many_calls_at_once(tmp_path: Path) -> None:
-    async with listening(tmp_path) as (address, stub), asyncio.timeout(MOST_SECONDS):
-        streams = [stub.StreamCompletions(api.StreamCompletionsRequest()) for _ in range(STREAMS)]
-        for stream in streams:
-            await stream.read()
+async def test_without_an_idle_timeout_no_connection_is_closed(tmp_path: Path) -> None:
+    """One that counts in gRPC as 0 would be closed at once, as one of a millisecond is."""
+    async with (
+        listening(tmp_path / "never", idle_timeout=0) as (never, _),
+        listening(tmp_path / "soon", idle_timeout=0.2) as (soon, _),
+        asyncio.timeout(MOST_SECONDS),
+        peer(never) as idle,
+        peer(soon) as closed,
+    ):
+        await closed.is_closed.wait()
+        await idle.answer(idle.begin("/unknown", ends=True))
+        assert not idle.is_closed.is_set()
+
+
+async def _fill(stub: Stub, count: int) -> list[Stream]:
+    """Open so many streams, each of which has begun."""
+    streams = [stub.StreamCompletions(api.StreamCompletionsRequest()) for _ in range(count)]
+    for stream in streams:
+        await stream.read()
+    return streams
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_streams": 9}])
+async def test_a_connection_has_so_many_calls_at_once(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    most = settings.get("max_streams", STREAMS)
+    async with (
+        listening(tmp_path, **settings) as (address, stub),
+        asyncio.timeout(MOST_SECONDS),
+        grpc.aio.insecure_channel(address, OWN_CONNECTION) as another,
+    ):
+        streams = await _fill(stub, most)
         waits = asyncio.ensure_future(stub.PlaceOrder(order()))
-        async with grpc.aio.insecure_channel(
-            address, [("grpc.use_local_subchannel_pool", 1)]
-        ) as another:
-            await Stub(another).PlaceOrder(order())
+        await Stub(another).PlaceOrder(order())
         assert not waits.done()
         streams[0].cancel()
         await waits
+
+
+@pytest.mark.parametrize("streams", [8, 64])
+def test_both_options_that_bound_calls_are_the_same(streams: int) -> None:
+    """With the second alone below the first, bursts of well-behaved callers fail."""
+    assert set(dict(rpc_server.stream_options(streams)).values()) == {streams}
+
+
+async def test_there_are_so_many_connections(tmp_path: Path) -> None:
+    async with (
+        listening(tmp_path, max_connections=2) as (address, stub),
+        asyncio.timeout(MOST_SECONDS),
+    ):
+        await stub.PlaceOrder(order())
+        async with peer(address) as second:
+            second_call = second.begin("/unknown", ends=True)
+            await second.answer(second_call)
+            async with peer(address) as third:
+                await third.is_closed.wait()
+            assert not second.is_closed.is_set()
+        await stub.PlaceOrder(order())
+
+
+async def test_there_are_so_many_completion_streams(tmp_path: Path) -> None:
+    async with listening(tmp_path, subscriber_limit=3) as (_, stub), asyncio.timeout(MOST_SECONDS):
+        streams = await _fill(stub, 3)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.StreamCompletions(api.StreamCompletionsRequest()).read()
+        status = status_of(refused.value)
+        assert (status.code, status.reason) == (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "TOO_MANY_STREAMS",
+        )
+        assert status.retry_after
+        await stub.PlaceOrder(order())
+        streams[0].cancel()
+        await _until_there_is_room(stub)
+
+
+async def _until_there_is_room(stub: Stub) -> None:
+    """Try until the server has noticed that a stream ended."""
+    while True:
+        try:
+            await stub.StreamCompletions(api.StreamCompletionsRequest()).read()
+        except grpc.aio.AioRpcError as error:
+            if status_of(error).reason != "TOO_MANY_STREAMS":
+                raise
+        else:
+            return
+
+
+@pytest.mark.parametrize(("size", "is_taken"), [(7_000, True), (8_500, False)])
+async def test_headers_are_taken_or_refused_by_their_size_alone(
+    tmp_path: Path, size: int, *, is_taken: bool
+) -> None:
+    async with listening(tmp_path) as (_, stub), asyncio.timeout(MOST_SECONDS):
+        for _ in range(40):
+            call = stub.PlaceOrder(order(), metadata=(("x-token", "a" * size),))
+            assert (await call.code() is grpc.StatusCode.OK) == is_taken
 
 
 @pytest.mark.seconds

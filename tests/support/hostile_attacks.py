@@ -30,7 +30,7 @@ from support.orders import order
 
 CONNECTIONS = 20
 STREAMS = 128
-"""Calls that a connection holds at once: as many as the server lets it."""
+"""Calls that a connection tries to hold at once: more than the server lets it."""
 RESETS = 50_000
 """By all connections together, as fast as they go, and once."""
 CHUNK = 64

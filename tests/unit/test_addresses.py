@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.rpc.addresses import bind, resolved
+from orderintake_server.rpc.port.addresses import bind, resolved
 
 
 class Port:

@@ -227,7 +227,7 @@ async def test_the_last_calls_wait_until_the_gate_opens(shape: str) -> None:
     call = asyncio.create_task(bound(inner, shape=shape, gate=gate)(Context()))
     await asyncio.sleep(0)
     assert not called.is_set()
-    gate.open()
+    await gate.open()
     assert await call == b"tea"
 
 

@@ -1,34 +1,57 @@
-"""P19: the last calls wait until the server has begun to stop."""
+"""P19: new calls wait until those before them have ended, and are answered before the stop."""
 
 import asyncio
 
 from orderintake_server.rpc.gate import ShutdownGate
 
+LOOK_SECONDS = 0.001
 
-async def _call_without_end(gate: ShutdownGate, tasks: asyncio.TaskGroup, calls: list[int]) -> None:
-    """Call again and again, not waiting for the answers."""
-    while True:
-        tasks.create_task(gate.wait())
-        calls.append(1)
+
+async def _call(gate: ShutdownGate, done: asyncio.Event) -> None:
+    """Make a call as the binder does; it ends when `done` is set."""
+    gate.calls += 1
+    try:
+        if gate.is_closed:
+            await gate.wait()
+        await done.wait()
+    finally:
+        gate.calls -= 1
+
+
+async def test_calls_wait_until_the_gate_opens_and_are_answered_then() -> None:
+    gate, done = ShutdownGate(look_seconds=LOOK_SECONDS), asyncio.Event()
+    done.set()
+    async with asyncio.TaskGroup() as tasks:
+        await gate.close()
+        call = tasks.create_task(_call(gate, done))
         await asyncio.sleep(0)
-
-
-async def test_calls_wait_until_the_gate_opens() -> None:
-    gate = ShutdownGate()
-    assert not gate.is_closed
-    async with asyncio.TaskGroup() as tasks:
-        call = tasks.create_task(gate.wait())
-        await gate.close()
-        assert gate.is_closed
         assert not call.done()
-        gate.open()
+        await gate.open()
+        assert call.done()
+        assert gate.calls == 0
 
 
-async def test_callers_who_never_grow_quiet_are_not_waited_for_for_ever() -> None:
-    gate, calls = ShutdownGate(quiet_seconds=0.001, most_seconds=0.01), list[int]()
+async def test_it_closes_when_those_that_passed_have_ended() -> None:
+    gate, done = ShutdownGate(look_seconds=LOOK_SECONDS, end_seconds=60), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        endless = tasks.create_task(_call_without_end(gate, tasks, calls))
+        tasks.create_task(_call(gate, done))
+        await asyncio.sleep(0)
+        closing = tasks.create_task(gate.close())
+        await asyncio.sleep(0)
+        held = tasks.create_task(_call(gate, done))
+        await asyncio.sleep(0)
+        assert not closing.done()
+        done.set()
+        await closing
+        assert not held.done()
+        await gate.open()
+
+
+async def test_calls_without_an_end_are_not_waited_for_for_ever() -> None:
+    gate, never = ShutdownGate(look_seconds=LOOK_SECONDS, end_seconds=0.01), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        endless = tasks.create_task(_call(gate, never))
+        await asyncio.sleep(0)
         await gate.close()
+        await gate.open()
         endless.cancel()
-        gate.open()
-    assert calls

@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.rpc import limits
+from orderintake_server.rpc.port import limits
 
 
 class Files:
@@ -72,6 +72,14 @@ def test_the_server_keeps_files_for_itself(
 ) -> None:
     files.both = (soft, soft)
     assert limits.most_connections(workers) == connections
+
+
+def test_fewer_connections_may_be_wanted_and_more_end_the_start(files: Files) -> None:
+    files.both = (1_024, 1_024)
+    assert limits.most_connections(8, 100) == 100
+    assert limits.most_connections(8, 760) == 760
+    with pytest.raises(StartupFailed, match="761 are more than the 760"):
+        limits.most_connections(8, 761)
 
 
 def test_too_few_files_are_told_at_the_start(files: Files) -> None:

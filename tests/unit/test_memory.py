@@ -18,6 +18,18 @@ class Process:
         self.trims = 0
         self.is_trimmed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._looks: asyncio.Queue[None] = asyncio.Queue()
+
+    def look(self) -> int:
+        self._loop.call_soon_threadsafe(self._looks.put_nowait, None)
+        return self.bytes
+
+    async def looked_at(self, times: int) -> None:
+        """Wait until its memory has been looked at so often from now on."""
+        while not self._looks.empty():
+            self._looks.get_nowait()
+        for _ in range(times):
+            await self._looks.get()
 
     def trim(self, _: int) -> int:
         assert threading.current_thread() is not threading.main_thread()
@@ -29,7 +41,7 @@ class Process:
 @pytest.fixture
 async def process(monkeypatch: pytest.MonkeyPatch) -> Process:
     made = Process()
-    monkeypatch.setattr(memory, "_resident_bytes", lambda: made.bytes)
+    monkeypatch.setattr(memory, "_resident_bytes", made.look)
     monkeypatch.setattr(memory, "_trim_function", lambda: made.trim)
     monkeypatch.setattr(memory, "LOOK_SECONDS", 0.001)
     monkeypatch.setattr(memory, "LEAST_SECONDS", 0.002)
@@ -40,11 +52,11 @@ async def test_a_process_that_has_grown_is_trimmed_for_what_it_has_grown_and_no_
     process: Process,
 ) -> None:
     async with memory.trimming():
-        await asyncio.sleep(0.02)
+        await process.looked_at(3)
         assert process.trims == 0
         process.bytes += 30 * MIB  # and stays so: it is in use
         await process.is_trimmed.wait()
-        await asyncio.sleep(0.02)
+        await process.looked_at(2 + memory.TRIMS)
         assert process.trims == memory.TRIMS
 
 

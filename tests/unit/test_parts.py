@@ -17,8 +17,8 @@ from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking, Tier
 from orderintake_server.handlers import CallPolicy, Shop
-from orderintake_server.rpc.limits import most_connections
-from orderintake_server.rpc.listeners import Exposure
+from orderintake_server.rpc.port.limits import most_connections
+from orderintake_server.rpc.port.listeners import Exposure
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, OverCapacity
@@ -34,9 +34,12 @@ def test_a_head_start_is_told_in_microseconds_and_none_means_strict_priority() -
 
 
 def test_without_a_timeout_or_an_age_there_is_none() -> None:
-    settings = Settings(attempt_timeout=0, max_connection_age=0, retention=0)
+    settings = Settings(attempt_timeout=0, max_connection_age=0, retention=0, idle_timeout=0)
     assert parts.call_policy(settings, Shop()).attempt_seconds is None
     assert parts.rpc_settings(settings, None).connection_seconds is None
+    assert parts.rpc_settings(settings, None).idle_seconds is None
+    most = parts.rpc_settings(settings, None).most_connections
+    assert most == most_connections(settings.workers)
     assert parts.retention(settings, Clock()).due() is None
 
 
@@ -45,6 +48,7 @@ def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:
         workers=3, max_attempts=2, retry_delay=0.5, retry_factor=3, retry_delay_limit=9,
         attempt_timeout=4, stuck_attempts=5, exception_text=True,
         listen=("[::1]:5",), insecure=True, subscriber_timeout=7, max_connection_age=8,
+        idle_timeout=9, max_connections=10, max_streams=11,
     )  # fmt: skip
     assert parts.work_policy(settings) == WorkPolicy(
         workers=3,
@@ -59,7 +63,9 @@ def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:
         exposure=Exposure(is_encrypted=False, knows_callers=False, is_accepted=True),
         subscriber_seconds=7,
         connection_seconds=8,
-        most_connections=most_connections(3),
+        idle_seconds=9,
+        most_connections=10,
+        most_streams=11,
     )
 
 

@@ -42,6 +42,7 @@ def test_every_reason_has_the_contracts_code() -> None:
         "CURSOR_EXPIRED": "OUT_OF_RANGE",
         "CURSOR_INVALID": "INVALID_ARGUMENT",
         "SUBSCRIBER_TOO_SLOW": "ABORTED",
+        "TOO_MANY_STREAMS": "RESOURCE_EXHAUSTED",
         "REQUEST_TOO_SLOW": "UNAVAILABLE",
         "UNAUTHENTICATED": "UNAUTHENTICATED",
         "NOT_ALLOWED": "PERMISSION_DENIED",
@@ -66,6 +67,7 @@ REFUSALS = [
     errors.CursorAhead("ahead"),
     errors.CursorOtherLog("other"),
     errors.CursorInvalid("no cursor"),
+    errors.TooManyStreams("full"),
     errors.RequestTooSlow("late"),
     errors.MethodUnknown("none"),
 ]
@@ -86,7 +88,8 @@ def test_each_refusal_is_sent_with_its_code_text_and_reason(refusal: errors.Refu
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.reason.name)
 def test_only_what_passes_says_when_to_come_back(refusal: errors.Refusal) -> None:
     trailing = dict(sent(REFUSED.of(refusal))[2])
-    is_passing = isinstance(refusal, errors.Unavailable | errors.CustomerQuota)
+    passing = errors.Unavailable | errors.CustomerQuota | errors.TooManyStreams
+    is_passing = isinstance(refusal, passing)
     kinds = [detail.TypeName() for detail in _status(tuple(trailing.items())).details]
     assert ("grpc-retry-pushback-ms" in trailing) == is_passing
     assert ("google.rpc.RetryInfo" in kinds) == is_passing

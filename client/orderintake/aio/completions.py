@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from grpc.aio import UnaryStreamCall
 
     from orderintake.checkpoint import Checkpoint
+    from orderintake.connections import Connections
     from orderintake.subscription import Batch, Subscription
     from orderintake.v1.order_intake_service_pb2 import StreamCompletionsRequest
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
@@ -42,15 +43,13 @@ class AsyncCompletions:
 
     def __init__(
         self,
-        stub: OrderIntakeServiceAsyncStub,
+        connections: Connections[OrderIntakeServiceAsyncStub, AsyncCompletions],
         subscription: Subscription,
-        open_streams: set[AsyncCompletions],
         checkpoint: Checkpoint | None,
     ) -> None:
         """See AsyncClient.completions."""
-        self._stub = stub
+        self._connections = connections
         self._subscription = subscription
-        self._open_streams = open_streams
         self._checkpoint = checkpoint
         self._call: _Call | None = None
         self._closed = asyncio.Event()
@@ -60,13 +59,14 @@ class AsyncCompletions:
 
         Raises:
             CursorRejected: the server cannot go on from the cursor.
+            TooManyStreams: the server has no room for another subscriber now.
             Unavailable: no server was reached in five attempts.
             DeadlineExceeded: the server did not answer within the client's `timeout`.
             RuntimeError: the block was entered before.
             Exception: the checkpoint raised it.
         """
         self._subscription.begin()
-        self._open_streams.add(self)
+        self._stub = self._connections.join(self)
         try:
             await self._load()
             while not (self._subscription.established or self._subscription.ended):
@@ -153,7 +153,7 @@ class AsyncCompletions:
         self._closed.set()
         if self._call is not None:
             self._call.cancel()
-        self._open_streams.discard(self)
+        self._connections.leave(self)
 
     async def _advance(self) -> None:
         """Wait for one message of the stream or its loss; open a stream first if none is open."""

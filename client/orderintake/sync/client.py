@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
 from orderintake import requests
-from orderintake.channel import TIMEOUT_SECONDS, checked_target, options
+from orderintake.channel import TIMEOUT_SECONDS, checked_target, further_options, options
+from orderintake.connections import Connections
 from orderintake.errors import translated
 from orderintake.fields import message
 from orderintake.subscription import Subscription
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from orderintake.channel import Options
     from orderintake.checkpoint import Checkpoint
     from orderintake.requests import NewOrder
     from orderintake.v1.order_intake_service_pb2 import (
@@ -65,7 +67,7 @@ class Client(Calls):
         self._timeout = seconds("timeout", timeout)
         self._credentials = credentials
         self._stub = None
-        self._streams: set[Completions] = set()
+        self._channels: list[grpc.Channel] = []
 
     @property
     def target(self) -> str:
@@ -92,24 +94,34 @@ class Client(Calls):
         """
         if self._stub is not None:
             return self
-        if self._credentials is None:
-            self._channel = grpc.insecure_channel(self._target, options(self._target))
-        else:
-            self._channel = grpc.secure_channel(
-                self._target, self._credentials, options(self._target)
-            )
-        self._stub = OrderIntakeServiceStub(self._channel)
-        self._admin_stub = OrderAdminServiceStub(self._channel)
+        channel = self._connect(options(self._target))
+        self._stub = OrderIntakeServiceStub(channel)
+        self._admin_stub = OrderAdminServiceStub(channel)
+        self._connections: Connections[Any, Completions]
+        self._connections = Connections(self._stub, self._further)
         return self
 
+    def _connect(self, chosen: Options) -> grpc.Channel:
+        if self._credentials is None:
+            channel = grpc.insecure_channel(self._target, chosen)
+        else:
+            channel = grpc.secure_channel(self._target, self._credentials, chosen)
+        self._channels.append(channel)
+        return channel
+
+    def _further(self) -> Any:  # noqa: ANN401 - the stub, whose type has another name here
+        """Open one more connection, for more streams than one has."""
+        return OrderIntakeServiceStub(self._connect(further_options(self._target)))
+
     def close(self) -> None:
-        """End every stream and call that is still open, and close the connection if it is open."""
+        """End every stream and call that is still open, and close what connections are open."""
         if self._stub is None:
             return
-        for stream in tuple(self._streams):
+        for stream in self._connections.streams():
             stream.close()
         self._stub = None
-        self._channel.close()
+        while self._channels:
+            self._channels.pop().close()
 
     def place(self, **order: Unpack[NewOrder]) -> PlaceOrderResponse:
         """Place one order and return its receipt: the order is stored, as `durability` says.
@@ -188,5 +200,6 @@ class Client(Calls):
             max_batch_size=max_batch_size,
             heartbeat_interval=heartbeat_interval,
         )
+        self._opened()
         subscription = Subscription(request, timeout=self._timeout)
-        return Completions(self._opened(), subscription, self._streams, checkpoint)
+        return Completions(self._connections, subscription, checkpoint)

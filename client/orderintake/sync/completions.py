@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from grpc import _CallIterator
 
     from orderintake.checkpoint import Checkpoint
+    from orderintake.connections import Connections
     from orderintake.subscription import Batch, Subscription
     from orderintake.v1.order_intake_service_pb2 import StreamCompletionsResponse
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
@@ -38,15 +39,13 @@ class Completions:
 
     def __init__(
         self,
-        stub: OrderIntakeServiceStub,
+        connections: Connections[OrderIntakeServiceStub, Completions],
         subscription: Subscription,
-        open_streams: set[Completions],
         checkpoint: Checkpoint | None,
     ) -> None:
         """See Client.completions."""
-        self._stub = stub
+        self._connections = connections
         self._subscription = subscription
-        self._open_streams = open_streams
         self._checkpoint = checkpoint
         self._call: _CallIterator[StreamCompletionsResponse] | None = None
         self._opening = threading.Lock()
@@ -57,13 +56,14 @@ class Completions:
 
         Raises:
             CursorRejected: the server cannot go on from the cursor.
+            TooManyStreams: the server has no room for another subscriber now.
             Unavailable: no server was reached in five attempts.
             DeadlineExceeded: the server did not answer within the client's `timeout`.
             RuntimeError: the block was entered before.
             Exception: the checkpoint raised it.
         """
         self._subscription.begin()
-        self._open_streams.add(self)
+        self._stub = self._connections.join(self)
         try:
             self._load()
             while not (self._subscription.established or self._subscription.ended):
@@ -151,7 +151,7 @@ class Completions:
             self._closed.set()
             if self._call is not None:
                 self._call.cancel()
-        self._open_streams.discard(self)
+        self._connections.leave(self)
 
     def _advance(self) -> None:
         """Wait for one message of the stream or its loss; open a stream first if none is open."""

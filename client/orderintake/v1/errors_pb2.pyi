@@ -77,6 +77,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     that the server ended the stream. It has missed nothing: resume from the
     last cursor.
     """
+    ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 19
+    """RESOURCE_EXHAUSTED. The server has as many completion streams as it may have
+    at once. With RetryInfo. You have missed nothing: come back with your last
+    cursor, then or to another server.
+    """
     ERROR_REASON_REQUEST_TOO_SLOW: _ErrorReason.ValueType  # 20
     """UNAVAILABLE. The call's request did not arrive within 30 seconds; nothing
     was stored. With RetryInfo.
@@ -163,6 +168,11 @@ ERROR_REASON_SUBSCRIBER_TOO_SLOW: ErrorReason.ValueType  # 14
 """ABORTED. The subscriber read nothing from its completion stream for so long
 that the server ended the stream. It has missed nothing: resume from the
 last cursor.
+"""
+ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 19
+"""RESOURCE_EXHAUSTED. The server has as many completion streams as it may have
+at once. With RetryInfo. You have missed nothing: come back with your last
+cursor, then or to another server.
 """
 ERROR_REASON_REQUEST_TOO_SLOW: ErrorReason.ValueType  # 20
 """UNAVAILABLE. The call's request did not arrive within 30 seconds; nothing

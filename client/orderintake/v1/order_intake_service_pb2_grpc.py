@@ -82,7 +82,9 @@ class OrderIntakeServiceServicer(object):
         """Accepts one order. OK means that the order is on disk and will be
         processed, even if the server crashes now. A caller that leaves before the
         answer (it cancels, or its deadline ends) loses the answer, never the order:
-        repeat the call with the same request_id.
+        repeat the call with the same request_id. So too after UNAVAILABLE, and after
+        CANCELLED that you did not ask for: at a server's stop, the first calls of a
+        connection made in its last millisecond may end so.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,7 +134,8 @@ class OrderIntakeServiceServicer(object):
     def StreamCompletions(self, request, context):
         """Pushes completions in the order of their sequence, from the requested start
         on, without end. A subscriber that resumes from its last cursor sees each
-        later completion exactly once. The first message comes at once.
+        later completion exactly once. The first message comes at once; where one
+        connection begins many streams together, milliseconds apart.
 
         A subscriber may read as slowly as it likes: nothing is dropped, and nobody
         waits for it. If it reads nothing at all for a minute (a setting of the

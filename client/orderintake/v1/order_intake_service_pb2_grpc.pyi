@@ -39,7 +39,9 @@ class OrderIntakeServiceStub:
     """Accepts one order. OK means that the order is on disk and will be
     processed, even if the server crashes now. A caller that leaves before the
     answer (it cancels, or its deadline ends) loses the answer, never the order:
-    repeat the call with the same request_id.
+    repeat the call with the same request_id. So too after UNAVAILABLE, and after
+    CANCELLED that you did not ask for: at a server's stop, the first calls of a
+    connection made in its last millisecond may end so.
     """
     BatchPlaceOrders: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.BatchPlaceOrdersRequest, _order_intake_service_pb2.BatchPlaceOrdersResponse]
     """Accepts 1 to 1000 orders, all or none, made durable together. Every rule
@@ -64,7 +66,8 @@ class OrderIntakeServiceStub:
     StreamCompletions: _grpc.UnaryStreamMultiCallable[_order_intake_service_pb2.StreamCompletionsRequest, _order_intake_service_pb2.StreamCompletionsResponse]
     """Pushes completions in the order of their sequence, from the requested start
     on, without end. A subscriber that resumes from its last cursor sees each
-    later completion exactly once. The first message comes at once.
+    later completion exactly once. The first message comes at once; where one
+    connection begins many streams together, milliseconds apart.
 
     A subscriber may read as slowly as it likes: nothing is dropped, and nobody
     waits for it. If it reads nothing at all for a minute (a setting of the
@@ -85,7 +88,9 @@ class OrderIntakeServiceAsyncStub(OrderIntakeServiceStub):
     """Accepts one order. OK means that the order is on disk and will be
     processed, even if the server crashes now. A caller that leaves before the
     answer (it cancels, or its deadline ends) loses the answer, never the order:
-    repeat the call with the same request_id.
+    repeat the call with the same request_id. So too after UNAVAILABLE, and after
+    CANCELLED that you did not ask for: at a server's stop, the first calls of a
+    connection made in its last millisecond may end so.
     """
     BatchPlaceOrders: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.BatchPlaceOrdersRequest, _order_intake_service_pb2.BatchPlaceOrdersResponse]  # type: ignore[assignment]
     """Accepts 1 to 1000 orders, all or none, made durable together. Every rule
@@ -110,7 +115,8 @@ class OrderIntakeServiceAsyncStub(OrderIntakeServiceStub):
     StreamCompletions: _aio.UnaryStreamMultiCallable[_order_intake_service_pb2.StreamCompletionsRequest, _order_intake_service_pb2.StreamCompletionsResponse]  # type: ignore[assignment]
     """Pushes completions in the order of their sequence, from the requested start
     on, without end. A subscriber that resumes from its last cursor sees each
-    later completion exactly once. The first message comes at once.
+    later completion exactly once. The first message comes at once; where one
+    connection begins many streams together, milliseconds apart.
 
     A subscriber may read as slowly as it likes: nothing is dropped, and nobody
     waits for it. If it reads nothing at all for a minute (a setting of the
@@ -134,7 +140,9 @@ class OrderIntakeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Accepts one order. OK means that the order is on disk and will be
         processed, even if the server crashes now. A caller that leaves before the
         answer (it cancels, or its deadline ends) loses the answer, never the order:
-        repeat the call with the same request_id.
+        repeat the call with the same request_id. So too after UNAVAILABLE, and after
+        CANCELLED that you did not ask for: at a server's stop, the first calls of a
+        connection made in its last millisecond may end so.
         """
 
     @_abc_1.abstractmethod
@@ -195,7 +203,8 @@ class OrderIntakeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_order_intake_service_pb2.StreamCompletionsResponse], _abc.AsyncIterator[_order_intake_service_pb2.StreamCompletionsResponse]]:
         """Pushes completions in the order of their sequence, from the requested start
         on, without end. A subscriber that resumes from its last cursor sees each
-        later completion exactly once. The first message comes at once.
+        later completion exactly once. The first message comes at once; where one
+        connection begins many streams together, milliseconds apart.
 
         A subscriber may read as slowly as it likes: nothing is dropped, and nobody
         waits for it. If it reads nothing at all for a minute (a setting of the

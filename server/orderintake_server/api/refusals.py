@@ -46,12 +46,17 @@ CODES: dict[Reason, code_pb2.Code] = {
     Reason.CURSOR_OTHER_LOG: code_pb2.FAILED_PRECONDITION,
     Reason.CURSOR_INVALID: code_pb2.INVALID_ARGUMENT,
     Reason.SUBSCRIBER_TOO_SLOW: code_pb2.ABORTED,
+    Reason.TOO_MANY_STREAMS: code_pb2.RESOURCE_EXHAUSTED,
     Reason.REQUEST_TOO_SLOW: code_pb2.UNAVAILABLE,
     Reason.UNAUTHENTICATED: code_pb2.UNAUTHENTICATED,
     Reason.NOT_ALLOWED: code_pb2.PERMISSION_DENIED,
     Reason.METHOD_UNKNOWN: code_pb2.UNIMPLEMENTED,
     Reason.INTERNAL: code_pb2.INTERNAL,
 }
+
+
+_PASSING = (errors.Unavailable, errors.CustomerQuota, errors.TooManyStreams)
+"""The refusals that say when to try again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +104,7 @@ class Refusals:
             _add(status, _bad_request(refusal, most_bytes))
         if isinstance(refusal, errors.CustomerQuota):
             _add(status, _quota_failure(refusal))
-        if not isinstance(refusal, errors.Unavailable | errors.CustomerQuota):
+        if not isinstance(refusal, _PASSING):
             return ErrorReply(status=status)
         milliseconds = round(min(max(refusal.retry_after * 1000, 1), MOST_MILLISECONDS))
         _add(status, _retry_info(milliseconds))

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from orderintake_server.config.sources import Sourced
-from orderintake_server.config.values import File, Seconds, Switch, Word
+from orderintake_server.config.values import Count, File, Seconds, Switch, Word
 from orderintake_server.domain import LONGEST_SECONDS
 
 
@@ -27,6 +27,33 @@ class Connections(Sourced):
         le=LONGEST_SECONDS / 1000,
         description="after this time, 10 % more or less, a client's connection is closed, so that "
         "the client connects anew, perhaps to another server; 0 for never",
+    )
+    max_connections: Count = Field(
+        default=0,
+        ge=0,
+        le=65_536,
+        description="how many connections there may be at once, any more are closed; 0 for as many "
+        "as the process may open files for",
+    )
+    max_streams: Count = Field(
+        default=64,
+        ge=8,
+        le=10_000,
+        description="how many calls and streams a connection may have at once; more wait in the "
+        "client",
+    )
+    idle_timeout: Seconds = Field(
+        default=600.0,
+        ge=0,
+        le=LONGEST_SECONDS / 1000,
+        description="after so long without a call a connection is closed; 0 for never",
+    )
+    subscriber_limit: Count = Field(
+        default=1_000,
+        ge=0,
+        le=1_000_000,
+        description="how many completion streams there may be at once; any more are refused with "
+        "TOO_MANY_STREAMS",
     )
 
 

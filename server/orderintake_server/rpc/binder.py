@@ -12,6 +12,7 @@ import grpc
 from orderintake_server.api.decoding import reader
 from orderintake_server.errors import MethodUnknown
 from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, write
+from orderintake_server.rpc.starts import Starts
 from orderintake_server.rpc.status import refuse
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Binder:
         self._refusals = refusals
         self._gate = gate
         self._door = door
+        self._starts = Starts()
         self._write_seconds = write_seconds
         self._request_seconds = request_seconds
 
@@ -159,6 +161,7 @@ class Binder:
         self, path: str, rule: Rule | None, behaviour: Behaviour
     ) -> Callable[[object, Context], Any]:
         async def guarded(_: object, context: Context) -> Any:  # noqa: ANN401
+            self._gate.calls += 1
             try:
                 if self._gate.is_closed:
                     await self._gate.wait()
@@ -168,6 +171,8 @@ class Binder:
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
                     raise
                 await refuse(context, self._refusals, error, method=path)
+            finally:
+                self._gate.calls -= 1
 
         return guarded
 
@@ -180,6 +185,7 @@ class Binder:
         """
 
         async def behaviour(context: Context, call: Call | None) -> None:
+            await self._starts.turn(context.peer())
             stream: Any = messages(await requests.of(context), context, call)
             async with aclosing(stream):
                 async for message in stream:

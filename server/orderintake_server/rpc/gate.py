@@ -1,52 +1,56 @@
-"""The shutdown gate: the last calls before a stop wait here, so that none ends CANCELLED."""
+"""The shutdown gate: new calls wait here until those before them have ended, and are refused."""
 
 from __future__ import annotations
 
 import asyncio
 
-QUIET_SECONDS = 0.05
-"""Without a new call for so long, every caller that waits for its answer is at the gate."""
-MOST_SECONDS = 3.0
-"""Callers who do not wait for their answers never grow quiet; so long they are waited for.
-
-A connection has 128 calls at the gate at the most: one that makes more than 43 a second is full
-by then, and quiet too. Of the others a call may still end CANCELLED: one that is on its way in
-the millisecond between the begin of gRPC's stop and the moment at which its client hears of it.
-"""
+LOOK_SECONDS = 0.05
+END_SECONDS = 2.0
+"""How long calls that passed may go on; by then, all of them have their answers."""
+ANSWER_SECONDS = 0.25
+"""How long calls that were held may take to be answered; it does not take so long."""
 
 
 class ShutdownGate:
-    """Holds calls from shortly before the server stops until its stop has begun.
+    """Holds new calls while those that passed before come to their end.
 
-    gRPC ends a call as CANCELLED when it reaches the server after the stop began, or has not
-    started by then (grpc#41785). A caller that waits at the gate makes no other call before the
-    gate opens; once it is open, the caller's connection accepts no new calls.
+    gRPC ends a call as CANCELLED that reaches the server after gRPC's own stop began, or has not
+    started by then (grpc#41785). So all calls must be over before it: who stops closes the gate,
+    opens it, ends the connections, and only then stops gRPC.
     """
 
     def __init__(
-        self, *, quiet_seconds: float = QUIET_SECONDS, most_seconds: float = MOST_SECONDS
+        self, *, look_seconds: float = LOOK_SECONDS, end_seconds: float = END_SECONDS
     ) -> None:
         """Begin open: every call passes."""
         self.is_closed = False
-        self._quiet_seconds = quiet_seconds
-        self._most_seconds = most_seconds
-        self._count = 0
+        self.calls = 0
+        """Those in work, and those that are held; whoever serves them counts them."""
+        self._look_seconds = look_seconds
+        self._end_seconds = end_seconds
+        self._held = 0
         self._opened = asyncio.Event()
 
     async def close(self) -> None:
-        """Hold every call from now on; return when no more calls come."""
+        """Hold every call from now on; return when those that passed have ended, or it is late."""
         self.is_closed = True
-        for _ in range(int(self._most_seconds / self._quiet_seconds)):
-            before = self._count
-            await asyncio.sleep(self._quiet_seconds)
-            if self._count == before:
+        for _ in range(max(int(self._end_seconds / self._look_seconds), 1)):
+            await asyncio.sleep(self._look_seconds)
+            if self.calls <= self._held:
                 return
 
     async def wait(self) -> None:
         """Hold the calling call until the gate opens again."""
-        self._count += 1
-        await self._opened.wait()
+        self._held += 1
+        try:
+            await self._opened.wait()
+        finally:
+            self._held -= 1
 
-    def open(self) -> None:
-        """Let the held calls pass, and all later ones."""
+    async def open(self) -> None:
+        """Let the held calls pass, and all later ones; return when they are answered, or soon."""
         self._opened.set()
+        for _ in range(max(int(ANSWER_SECONDS / self._look_seconds), 1)):
+            await asyncio.sleep(self._look_seconds)
+            if not self.calls:
+                return

@@ -16,9 +16,10 @@ from orderintake_server.api.methods import SERVICES
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.gate import ShutdownGate
 from orderintake_server.rpc.health import Health
-from orderintake_server.rpc.listeners import Exposure, listen_on
 from orderintake_server.rpc.memory import trimming
-from orderintake_server.rpc.sockets import PREFIX
+from orderintake_server.rpc.port.hangup import hang_up
+from orderintake_server.rpc.port.listeners import Exposure, listen_on
+from orderintake_server.rpc.port.sockets import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from orderintake_server.api.refusals import Refusals
     from orderintake_server.rpc.binder import Handler
     from orderintake_server.rpc.door import Door
-    from orderintake_server.rpc.tls import Certificates
+    from orderintake_server.rpc.port.tls import Certificates
 
 NAMES = tuple(service.full_name for service in SERVICES)
 """The full names of the contract's services."""
+METADATA_BYTES = 8 * 1024
+"""How much the headers of a call may hold: gRPC's own default, from which on it may refuse."""
 OPTIONS = (
     ("grpc.so_reuseport", 0),  # otherwise a second server could share the same port unnoticed
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),  # clients may ping so often
@@ -44,23 +47,24 @@ OPTIONS = (
     # call must get our own answer, if need be QUEUE_FULL.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 200_000),
-    # What one connection may set in motion. A call that was answered counts until Python lets go
-    # of it: without the second option, of the same size, bursts of well-behaved callers fail.
-    ("grpc.max_concurrent_streams", 128),
-    ("grpc.http2.max_deallocating_streams", 128),
+    # More headers are refused. The default refuses between 8 and 16 KiB at random.
+    ("grpc.max_metadata_size", METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES),
     ("grpc.server_handshake_timeout_ms", 10_000),  # a peer that says nothing goes
-    ("grpc.max_connection_idle_ms", 600_000),  # our clients connect again by themselves
 )
 STANDARD_RULES: Mapping[str, Rule | None] = {
     health.SERVICE_NAME: None,  # load balancers, and gRPC's own round robin, send no credentials
     reflection.SERVICE_NAME: ANYONE_KNOWN,
 }
 """Who may call gRPC's own services; each that is served must have its rule."""
+Options = tuple[tuple[str, int], ...]
+NEVER = 2**31 - 1
+"""What gRPC takes for no limit, where it counts milliseconds."""
 AGE_GRACE_SECONDS = 5.0
 """How long calls may go on when their connection is too old; after that they are ended, as
 completion streams always are. Never longer than the age itself."""
 STOP_SECONDS = 2.0
-"""How long calls may go on when the server stops; by then, all of them have their answers."""
+"""How long gRPC may take to stop; where connections cannot be hung up, calls go on so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +72,10 @@ class RpcSettings:
     """Where to serve, and how long to wait for clients.
 
     `listen` holds HOST:PORT, port 0 for a free one, or unix:/PATH. A subscriber has
-    `subscriber_seconds` to take a message; a connection grows `connection_seconds` old at the most
-    (None: any age). Of more than `most_connections` the newest are closed at once.
+    `subscriber_seconds` to take a message; a connection grows `connection_seconds` old at the most,
+    and is closed after `idle_seconds` without a call (None: never). Of more than `most_connections`
+    the newest are closed at once; each has `most_streams` calls at once, and its client lets any
+    more wait.
     """
 
     listen: Sequence[str]
@@ -77,7 +83,9 @@ class RpcSettings:
     exposure: Exposure
     subscriber_seconds: float
     connection_seconds: float | None
+    idle_seconds: float | None
     most_connections: int
+    most_streams: int
 
 
 class RpcServer:
@@ -122,9 +130,11 @@ class RpcServer:
         """End every call and connection; completion streams must have been closed before."""
         self._health.close()
         await self._gate.close()
+        await self._gate.open()
+        await asyncio.to_thread(hang_up, self.listens)
         stopping = asyncio.create_task(self._server.stop(STOP_SECONDS), name="rpc-stop")
-        await asyncio.sleep(0)  # the stop begins: each connection closes when its calls have ended
-        self._gate.open()
+        await asyncio.sleep(0)  # the stop begins: no more connections are taken
+        await asyncio.to_thread(hang_up, self.listens)  # of those that were taken meanwhile
         await stopping
 
 
@@ -179,14 +189,31 @@ class _Collected:
         self.handlers[service] = handlers
 
 
-def _chosen(settings: RpcSettings) -> tuple[tuple[str, int], ...]:
-    """Give the options that bound the number of connections, and end those of age."""
-    age = settings.connection_seconds
-    number = (("grpc.max_allowed_incoming_connections", settings.most_connections),)
-    if age is None:
-        return number
+def stream_options(most: int) -> Options:
+    """Give the options that bound the calls of a connection.
+
+    A call that was answered counts until Python lets go of it: without the second option, of the
+    same size, bursts of well-behaved callers fail.
+    """
     return (
-        *number,
-        ("grpc.max_connection_age_ms", round(age * 1_000)),
-        ("grpc.max_connection_age_grace_ms", round(min(age, AGE_GRACE_SECONDS) * 1_000)),
+        ("grpc.max_concurrent_streams", most),
+        ("grpc.http2.max_deallocating_streams", most),
     )
+
+
+def _chosen(settings: RpcSettings) -> Options:
+    """Give the options that bound connections: their number, calls, idleness and age."""
+    return (
+        ("grpc.max_allowed_incoming_connections", settings.most_connections),
+        *stream_options(settings.most_streams),
+        ("grpc.max_connection_idle_ms", _milliseconds(settings.idle_seconds)),
+        ("grpc.max_connection_age_ms", _milliseconds(settings.connection_seconds)),
+        (
+            "grpc.max_connection_age_grace_ms",
+            _milliseconds(min(settings.connection_seconds or AGE_GRACE_SECONDS, AGE_GRACE_SECONDS)),
+        ),
+    )
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return NEVER if seconds is None else max(round(seconds * 1_000), 1)

@@ -7,7 +7,13 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from orderintake_server.errors import CursorExpired, StoreError, StoreObstacle, StoreRefused
+from orderintake_server.errors import (
+    CursorExpired,
+    StoreError,
+    StoreObstacle,
+    StoreRefused,
+    TooManyStreams,
+)
 from orderintake_server.stream.ring import MESSAGE_BYTES, Cut, Entry, Ring
 from orderintake_server.telemetry import Outage
 from orderintake_server.views import EVERY_ORDER
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 PAGE_ENTRIES = 256
 """Completions read and encoded at once: about 5 ms, in which the event loop does nothing else."""
 PAGE_BYTES = 1024 * 1024
+MOST_SUBSCRIBERS = 1_000
 AWAY_SECONDS = 0.25
 """Seconds between two attempts to read the log while the store is away."""
 
@@ -43,19 +50,21 @@ class CompletionLog:
     behind reads the log by itself. Only this object keeps where the log begins and ends.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each but the first two is given by name
         self,
         store: Store,
         encode: Callable[[Completion], bytes],
         *,
         head: int,
         earliest: int,
+        most_subscribers: int = MOST_SUBSCRIBERS,
         ring: Ring | None = None,
     ) -> None:
         """Begin with the bounds of the log: `head` is the sequence of its newest completion.
 
-        `earliest` is the sequence of the newest completion that was pruned, 0 if none was. The
-        bytes that `encode` returns for several completions can be joined to one message.
+        `earliest` is the sequence of the newest completion that was pruned, 0 if none was. There
+        may be `most_subscribers` at once. The bytes that `encode` returns for several completions
+        can be joined to one message.
         """
         self._store = store
         self._encode = encode
@@ -65,6 +74,7 @@ class CompletionLog:
         self.head = head
         self.earliest = earliest
         self.subscribers = 0
+        self._most_subscribers = most_subscribers
         self.is_closed = self.is_over = False
         self._unreadable = Outage(
             "the completion log cannot be read",
@@ -89,7 +99,14 @@ class CompletionLog:
 
     @contextmanager
     def subscriber(self) -> Iterator[None]:
-        """Count one more subscriber while inside; without subscribers, `run` reads nothing."""
+        """Count one more subscriber while inside; without subscribers, `run` reads nothing.
+
+        Raises TooManyStreams when there are as many as there may be.
+        """
+        if self.subscribers >= self._most_subscribers:
+            raise TooManyStreams(
+                f"this server has {self.subscribers} completion streams, the most that it may have"
+            )
         if not self.subscribers:
             self.ring.restart(self.head)
             self._changed.set()

@@ -9,6 +9,7 @@ import grpc
 
 from client.blocking import BlockingCompletions
 from orderintake import AsyncCompletions, Completions
+from orderintake.connections import Connections
 from orderintake.subscription import Subscription
 from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
 
@@ -16,12 +17,17 @@ Opened = Callable[[str, Subscription], AbstractContextManager[Any]]
 """Opens either client's completions from the server at a target."""
 
 
+def alone(stub: Any) -> Connections[Any, Any]:  # noqa: ANN401 - of either of grpc's stacks
+    """Give the connections of a client that has one, and needs no other."""
+    return Connections(stub, lambda: stub)
+
+
 @contextmanager
 def completions_of(target: str, subscription: Subscription) -> Iterator[Completions]:
     """The synchronous client's."""
     with grpc.insecure_channel(target) as channel:
         stub = OrderIntakeServiceStub(channel)
-        with Completions(stub, subscription, set(), None) as completions:
+        with Completions(alone(stub), subscription, None) as completions:
             yield completions
 
 
@@ -32,7 +38,7 @@ async def async_completions_of(
     """The asynchronous client's."""
     async with grpc.aio.insecure_channel(target) as channel:
         stub = OrderIntakeServiceStub(channel)
-        async with AsyncCompletions(stub, subscription, set(), None) as completions:
+        async with AsyncCompletions(alone(stub), subscription, None) as completions:
             yield completions
 
 

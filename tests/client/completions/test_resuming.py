@@ -11,6 +11,7 @@ from orderintake.errors import (
     DeadlineExceeded,
     InternalError,
     OrderIntakeError,
+    TooManyStreams,
     Unavailable,
 )
 from orderintake.requests import stream_completions
@@ -31,6 +32,26 @@ def test_it_comes_back_from_what_may_pass_and_raises_the_rest(code: grpc.StatusC
             subscription.lost(error)
         assert caught.value is error
         assert subscription.ended
+
+
+FULL = TooManyStreams(
+    Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED, message="full", retry_after=5.0)
+)
+
+
+def test_a_server_with_too_many_streams_is_come_back_to_when_it_says() -> None:
+    subscription = established()
+    subscription.lost(FULL)
+    assert not subscription.ended
+    assert subscription.backoff == 5.1
+
+
+def test_who_begins_is_told_at_once_that_there_are_too_many_streams() -> None:
+    subscription = subscribed()
+    with pytest.raises(TooManyStreams) as caught:
+        subscription.lost(FULL)
+    assert caught.value.retry_after == 5.0
+    assert subscription.ended
 
 
 def test_pauses_double_up_to_five_seconds() -> None:

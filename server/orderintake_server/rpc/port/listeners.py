@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
 from orderintake_server.logger import get_logger
-from orderintake_server.rpc.addresses import bind, resolved
-from orderintake_server.rpc.sockets import PREFIX, bind_socket
+from orderintake_server.rpc.port.addresses import bind, resolved
+from orderintake_server.rpc.port.sockets import PREFIX, bind_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import grpc
 
-    from orderintake_server.rpc.tls import Certificates
+    from orderintake_server.rpc.port.tls import Certificates
 
 
 log = get_logger()

@@ -28,13 +28,20 @@ def raise_file_limit() -> None:
     _files()
 
 
-def most_connections(workers: int) -> int:
-    """Tell how many connections leave the server the files that it needs itself.
+def most_connections(workers: int, wanted: int | None = None) -> int:
+    """Tell how many connections there may be: `wanted`, or else all that the files are enough for.
 
-    Raises StartupFailed when the process may open too few files to serve anybody.
+    Raises StartupFailed when the process may open too few files: for those that are wanted and
+    what the server needs itself, or to serve anybody.
     """
     files = _files()
-    return files - min(KEPT_FILES + workers, files // 2)
+    most = files - min(KEPT_FILES + workers, files // 2)
+    if wanted is not None and wanted > most:
+        raise StartupFailed(
+            f"max_connections: {wanted} are more than the {most} for which this process may open "
+            "files: raise the limit (ulimit -n, or LimitNOFILE= of systemd)"
+        )
+    return wanted or most
 
 
 def _files() -> int:

@@ -1,0 +1,1 @@
+"""Where the server listens: addresses, sockets, TLS, how many connections, and their end."""

@@ -1,0 +1,39 @@
+"""Ends the connections of a port from below gRPC, which cannot be told to."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_FILES = Path("/dev/fd")
+"""The files that a process has open, on Linux and macOS."""
+
+
+def hang_up(listens: Collection[int | str]) -> None:
+    """End every connection that was made to these ports, or paths of sockets, of this process.
+
+    What is on its way to us is never read, and what gRPC writes from now on is never sent: a call
+    that meets this ends as UNAVAILABLE at its caller. What was sent before still arrives. Where
+    files cannot be listed, nothing happens.
+    """
+    with suppress(OSError):
+        for file in list(_FILES.iterdir()):
+            with suppress(OSError):  # one that is no socket, or was closed meanwhile
+                _end(int(file.name), listens)
+
+
+def _end(file: int, listens: Collection[int | str]) -> None:
+    if not stat.S_ISSOCK(os.fstat(file).st_mode):
+        return
+    with socket.socket(fileno=os.dup(file)) as connection:
+        connection.getpeername()  # raises OSError for one that listens
+        own = connection.getsockname()
+        if (own[1] if isinstance(own, tuple) else own) in listens:
+            connection.shutdown(socket.SHUT_RDWR)
