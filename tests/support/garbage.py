@@ -67,7 +67,7 @@ def _missized(chance: Random, sent: bytes) -> bytes:
 
 def _messages(sent: bytes) -> list[bytes]:
     messages, left = [], sent
-    while len(left) > 4:  # noqa: PLR2004 - the length of a head
+    while len(left) > 4:  # a head and more
         size = struct.unpack_from("!i", left, 1)[0] + 1
         messages.append(left[:size])
         left = left[size:]

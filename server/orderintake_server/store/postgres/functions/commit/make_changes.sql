@@ -20,11 +20,8 @@ DECLARE
 BEGIN
   w.summary := p;
   IF NOT p ? 'is_superseded' THEN
-    w := follow_clock(begin_commit(p), (p ->> 'leap')::bigint, (p ->> 'leapt')::bigint);
-    IF NOT p ? 'opens' THEN
-      w := sweep(w, (p ->> 'expected')::bigint);
-    END IF;
-    w := recover_expired(w, p);
+    w := begin_commit(p);
+    w := recover_expired(CASE WHEN p ? 'opens' THEN w ELSE sweep(w, p) END, p);
     w := release_unheld(w, p -> 'held');
     w := settle(w, e_order, e_start, e_how, e_code, e_message, e_result, e_delay);
     IF p ? 'cancels' THEN
