@@ -148,7 +148,8 @@ class Service:
             async with asyncio.timeout(NOTE_SECONDS):
                 await self._store.note_stop()
         except (TimeoutError, StoreError) as error:
-            log.warning("the stop could not be noted in the store", error=str(error))
+            why = str(error) or f"no answer in {NOTE_SECONDS:g} s"
+            log.warning("the stop could not be noted in the store", error=why)
 
     def at(self, addresses: tuple[str, ...]) -> Running:
         """Return what is told of this service, which serves at these addresses."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,6 +19,7 @@ from support.clocks import SECOND
 from support.logs import capture_logs
 from support.pooler import pooler
 from support.postgres_home import PostgresHome, kinds
+from support.proxy import proxy
 
 KINDS = kinds()
 REPLICAS, ROUNDS = 8, 50
@@ -221,3 +223,26 @@ async def test_a_leap_of_the_databases_clock_is_noticed_by_an_idle_replica(
     assert [line["seconds"] for line in logs if "clock" in line["event"]] == [
         pytest.approx(3600, abs=1)
     ]
+
+
+@pytest.mark.seconds
+async def test_p11_a_stop_that_cannot_be_noted_is_told_at_once_and_noted_when_it_can_be(
+    home: PostgresHome, store: PostgresStore
+) -> None:
+    await store.close()
+    at = urlsplit(home.url)
+    async with proxy(f"127.0.0.1:{at.port}") as line:
+        url = home.url.replace(f"127.0.0.1:{at.port}", line.address)
+        async with postgres_store(url, hints=False) as cut_off:
+            there, line.target = line.target, "127.0.0.1:1"
+            line.cut()
+            with pytest.raises(StoreAway):
+                await cut_off.note_stop()
+            line.target = there
+            await cut_off.note_stop()
+            session_id = cut_off._heartbeat.status.session_id  # noqa: SLF001
+            noted = await asyncio.to_thread(home.cluster.run_sql, _STOPPING, database=at.path[1:])
+            assert str(session_id) in noted.split()
+
+
+_STOPPING = "SELECT session_id FROM orderintake.sessions WHERE is_stopping"

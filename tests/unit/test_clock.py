@@ -5,7 +5,15 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderintake_server.clock import LEAP_SECONDS, LOOK_SECONDS, Alarm, Clock, LeapWatch
+from orderintake_server.clock import (
+    LEAP_SECONDS,
+    LOOK_SECONDS,
+    Alarm,
+    Clock,
+    FollowedClock,
+    LeapWatch,
+    Moment,
+)
 from support.clocks import SECOND, Microseconds
 from support.logs import capture_logs
 
@@ -79,3 +87,42 @@ def test_a_process_that_is_stopped_while_it_reads_the_clock_sees_no_leap() -> No
     watch.keep(clock.moment())
     clock.seconds = 30.0
     assert watch.leap(clock.moment()) == 0
+
+
+LOOKS = st.lists(
+    st.tuples(st.sampled_from([0, 0, 0, 2, -2, 3600, -3600]), st.integers(0, 1), st.booleans()),
+    max_size=40,
+)
+"""By how much a database's clock is set, then which of two replicas looks at it, and whether it
+commits before the clock is set again."""
+
+
+@given(LOOKS)
+def test_a_leap_that_two_replicas_see_is_added_once(looks: list[tuple[int, int, bool]]) -> None:
+    steady, leapt, added = 1_000 * SECOND, 0, 0
+    replicas = FollowedClock(), FollowedClock()
+    for replica in replicas:
+        replica.look(Moment(steady, steady), 0, judges=replica is replicas[0])
+    for seconds, who, commits in looks:
+        leapt += seconds * SECOND
+        steady += SECOND // 100
+        clock = replicas[who]
+        clock.look(Moment(steady + leapt, steady), added, judges=who == 0)
+        if commits and who == 0 and clock.leapt == added:  # as follow_clock does it
+            added += clock.leap
+            assert added == leapt
+    replicas[0].look(Moment(steady + leapt, steady), added, judges=True)
+    assert added + replicas[0].leap == leapt
+
+
+def test_a_leap_that_nobody_else_sees_is_forgotten_soon_by_who_does_not_judge() -> None:
+    clock = FollowedClock()
+    clock.look(Moment(0, 0), 0, judges=False)
+    assert clock.look(Moment(3600 * SECOND, 1), 0, judges=False)
+    assert clock.expected(1) == 1 + LEAP_SECONDS * SECOND
+    later = round((LOOK_SECONDS + 0.1) * SECOND)
+    assert not clock.look(Moment(3600 * SECOND + later, later), 0, judges=False)
+    assert (clock.leap, clock.expected(later)) == (
+        0,
+        3600 * SECOND + later + LEAP_SECONDS * SECOND,
+    )

@@ -16,5 +16,5 @@ BEGIN
   e.time := coalesce((p ->> 'now')::bigint,
     floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
   w.entry := e;
-  RETURN w;
+  RETURN follow_clock(w, p);
 END $$;

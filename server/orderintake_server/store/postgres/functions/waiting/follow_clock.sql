@@ -1,12 +1,13 @@
 -- Moves the ends of delays before another attempt with the clock, which leapt: they are lengths. One
 -- replica judges the clock: the oldest that is alive. A leap counts once: whoever saw it before another one
 -- was added (leapt) has to look again.
-CREATE FUNCTION follow_clock(w work, leap bigint, leapt bigint) RETURNS work LANGUAGE plpgsql AS $$
+CREATE FUNCTION follow_clock(w work, p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   e commits := w.entry;
   m moves;
+  leap bigint := p ->> 'leap';
 BEGIN
-  IF leap IS NULL OR leapt <> e.leapt OR w.session_id IS DISTINCT FROM (
+  IF leap IS NULL OR e.leapt <> (p ->> 'leapt')::bigint OR w.session_id IS DISTINCT FROM (
     SELECT min(session_id) FROM sessions
     WHERE session_id = w.session_id OR expires_at >= clock_timestamp())
   THEN
