@@ -1,5 +1,6 @@
 """How a server starts, and how it says why it does not."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from importlib.metadata import version
