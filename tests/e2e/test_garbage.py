@@ -57,13 +57,7 @@ async def _placed(stub: Stub, receipts: list[str]) -> bool:
     try:
         receipts.append((await stub.PlaceOrder(order(), timeout=60)).order.order_id)
     except grpc.aio.AioRpcError as error:
-<<<<<<< HEAD
-        if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
-            raise
-        return False
-=======
         if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
             return False
         raise
->>>>>>> store-work
     return True

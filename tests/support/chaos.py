@@ -75,7 +75,7 @@ class Summary:
             f"for dead, {self.refusals} refusals, {self.cancelled} unasked CANCELLED, "
             f"{self.replays} replays, {self.moves} moves; {self.misdeeds.total()} orders whose "
             f"handler did one of {len(self.misdeeds)} misdeeds; 0 lost, 0 twice, 0 innocent ones "
-            f"failed, {self.quarantined} were quarantined by the kills of this run, 0 servers "
+            f"failed, {self.quarantined} quarantined by the kills of this run, 0 servers "
             "ended by anything else; "
             f"all had ended {self.settle_seconds:.1f} s after the last fault"
         )

@@ -67,11 +67,7 @@ def _missized(chance: Random, sent: bytes) -> bytes:
 
 def _messages(sent: bytes) -> list[bytes]:
     messages, left = [], sent
-<<<<<<< HEAD
-    while len(left) > 4:
-=======
     while len(left) > 4:  # a head and more
->>>>>>> store-work
         size = struct.unpack_from("!i", left, 1)[0] + 1
         messages.append(left[:size])
         left = left[size:]

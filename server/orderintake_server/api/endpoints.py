@@ -9,7 +9,6 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api import requests
 from orderintake_server.api.list_names import list_name
 from orderintake_server.errors import Draining
-from orderintake_server.logger import get_logger
 from orderintake_server.views import Signal
 
 if TYPE_CHECKING:

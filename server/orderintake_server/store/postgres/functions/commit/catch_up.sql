@@ -1,11 +1,8 @@
 -- Begins a commit: does what is due, and what other replicas, or a lost answer, left to be done.
 CREATE FUNCTION catch_up(p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
-  w work;
+  w work := begin_commit(p);
 BEGIN
-  w := follow_clock(begin_commit(p), (p ->> 'leap')::bigint, (p ->> 'leapt')::bigint);
-  IF NOT p ? 'opens' THEN
-    w := sweep(w, (p ->> 'expected')::bigint);
-  END IF;
-  RETURN release_unheld(recover_expired(w, p), p -> 'held');
+  w := recover_expired(CASE WHEN p ? 'opens' THEN w ELSE sweep(w, p) END, p);
+  RETURN release_unheld(w, p -> 'held');
 END $$;

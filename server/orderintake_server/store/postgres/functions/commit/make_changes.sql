@@ -20,13 +20,7 @@ DECLARE
 BEGIN
   w.summary := p;
   IF NOT p ? 'is_superseded' THEN
-<<<<<<< HEAD
     w := catch_up(p);
-=======
-    w := begin_commit(p);
-    w := recover_expired(CASE WHEN p ? 'opens' THEN w ELSE sweep(w, p) END, p);
-    w := release_unheld(w, p -> 'held');
->>>>>>> store-work
     w := settle(w, e_order, e_start, e_how, e_code, e_message, e_result, e_delay);
     IF p ? 'cancels' THEN
       w := cancel(w, p -> 'cancels');
