@@ -142,7 +142,8 @@ async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
         # module has set when it was loaded
         signals.look_at_files = service.look_at_files
         host = settings.listen.rpartition(":")[0]
-        log.info("listening", address=f"{host}:{service.port}")
+        callers = "known" if settings.knows_callers else "anybody may do everything"
+        log.info("listening", address=f"{host}:{service.port}", callers=callers)
         await signals.wait()
         stop_begins()
         await service.note_stop()

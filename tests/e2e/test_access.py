@@ -75,12 +75,14 @@ def assert_whole(reader: Reader, count: int) -> None:
 async def test_a_stream_ends_with_its_key_and_goes_on_with_another(tmp_path: Path) -> None:
     path = access_of(tmp_path / "access.toml", "first", "second")
     async with serving_process(tmp_path, "--access", str(path)) as (server, stub):
+        assert server.log[1]["callers"] == "known"
         reader = Reader(stub)
         reading = asyncio.create_task(reader.read(bearing(key_of("first"))))
         await place(stub, 20)
         await reader.reaches(20)
         assert run_to_end("keys", "remove", "first", "--access", str(path)).returncode == 0
         server.signal(SIGHUP)
+        await asyncio.to_thread(server.wait_for, "SIGHUP: files are read again if they changed")
         ended = await reading  # no order was placed: a heartbeat noticed it
         assert (ended.reason, ended.metadata) == ("UNAUTHENTICATED", {"problem": "EXPIRED"})
         assert (await reader.read(bearing(key_of("first")))).metadata == {"problem": "INVALID"}

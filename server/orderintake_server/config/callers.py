@@ -49,3 +49,8 @@ class CallerSettings(BaseSettings):
         allow_inf_nan=False,
         description="seconds: a token that ends later than that from now is refused",
     )
+
+    @property
+    def knows_callers(self) -> bool:
+        """Whether callers need credentials; otherwise anybody may do everything."""
+        return self.access is not None or self.jwt_keys is not None
