@@ -44,7 +44,7 @@ class Watched(Generic[_T]):
         """Called in the event loop with each new value, after `value` was set."""
         self.accepted = 0
         self.refused = 0
-        self._what = what
+        self.what = what
         self._paths = tuple(paths)
         self._load = load
         self._seen: _Look | None = None
@@ -54,7 +54,7 @@ class Watched(Generic[_T]):
         """Read the files for the first time. Raises StartupFailed when they cannot be used."""
         self._seen, value, error = await asyncio.to_thread(self._read)
         if error is not None:
-            raise StartupFailed(f"{self._what}: {self._named()}: {_told(error)}")
+            raise StartupFailed(f"{self.what}: {self._named()}: {_told(error)}")
         self.value = value
 
     async def look(self) -> None:
@@ -73,7 +73,7 @@ class Watched(Generic[_T]):
         self.accepted += 1
         self.value = value
         self.on_change(value)
-        log.info("a file was read again", what=self._what, file=self._named())
+        log.info("a file was read again", what=self.what, file=self._named())
 
     def _refuse(self, look: _Look, error: Exception) -> None:
         """Tell, once, why the files are refused."""
@@ -85,7 +85,7 @@ class Watched(Generic[_T]):
         self.refused += 1
         log.error(
             "a file is refused; what was read before stays",
-            what=self._what,
+            what=self.what,
             file=self._named(),
             error=_told(error),
         )
@@ -116,6 +116,14 @@ class WatchedFiles:
         await watched.open()
         self._watched.append(watched)
         return watched
+
+    def reloads(self, what: str) -> dict[str, int]:
+        """Return how often files of this name were read again, by result; for the metrics."""
+        found = [each for each in self._watched if each.what == what]
+        return {
+            "accepted": sum(each.accepted for each in found),
+            "refused": sum(each.refused for each in found),
+        }
 
     def look_now(self) -> bool:
         """Let the task look at once. Return whether there is any file to look at."""

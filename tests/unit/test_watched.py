@@ -147,6 +147,8 @@ async def test_all_files_are_looked_at_when_asked(file: File) -> None:
         assert files.look_now()
         await changed.wait()
     assert number.value == 2
+    assert files.reloads("number") == {"accepted": 1, "refused": 0}
+    assert files.reloads("other") == {"accepted": 0, "refused": 0}
 
 
 async def test_all_files_are_looked_at_from_time_to_time(
