@@ -103,8 +103,9 @@ async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
         output.configure(form=settings.log_format, level=settings.log_level)  # whatever a handler's
         # module has set when it was loaded
         signals.look_at_files = service.look_at_files
+        callers = "known" if settings.knows_callers else "anybody may do everything"
         for address in service.addresses:
-            log.info("listening", address=address)
+            log.info("listening", address=address, callers=callers)
         await signals.wait()
         await service.note_stop()
         log.info("stopping", drain_timeout=settings.drain_timeout)

@@ -172,7 +172,7 @@ def rpc_settings(settings: Settings, certificates: Certificates | None) -> RpcSe
         tls=certificates,
         exposure=Exposure(
             is_encrypted=settings.tls_cert is not None,
-            knows_callers=knows_callers(settings),
+            knows_callers=settings.knows_callers,
             is_accepted=settings.insecure,
         ),
         subscriber_seconds=settings.subscriber_timeout,
@@ -204,17 +204,12 @@ async def certificates(settings: Settings, watched: WatchedFiles) -> Certificate
     return certificates
 
 
-def knows_callers(settings: Settings) -> bool:
-    """Tell whether the server knows who may call."""
-    return settings.access is not None or settings.jwt_keys is not None
-
-
 async def callers(settings: Settings, clock: Clock, files: WatchedFiles) -> Callers:
     """Return who may call, as the files say that are watched from now on.
 
     Raises StartupFailed when one of them cannot be used.
     """
-    if not knows_callers(settings):
+    if not settings.knows_callers:
         return OpenDoor()
     table = AccessTable()
     if settings.access is not None:

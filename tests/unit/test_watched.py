@@ -84,13 +84,44 @@ async def test_a_bad_file_is_told_once_and_what_was_read_stays(file: File, bad: 
     assert (number.value, number.accepted, number.refused) == (3, 1, 1)
 
 
-async def test_a_bad_file_that_is_asked_for_again_is_told_again(file: File) -> None:
+async def test_a_file_that_cannot_be_read_for_now_is_read_later(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object) -> str:
+        raise OSError(24, "Too many open files")
+
     number = file.watched()
     await number.open()
-    file.write("bad")
-    await number.reload()
-    await number.reload()
-    assert number.refused == 2
+    file.write("2")
+    with monkeypatch.context() as short:
+        short.setattr(Path, "read_text", lacking)
+        await number.look()
+        await number.look()
+    assert (number.value, number.refused) == (1, 1)
+    await number.look()
+    assert (number.value, number.accepted) == (2, 1)
+
+
+async def test_a_lack_of_threads_passes(file: File, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = WatchedFiles()
+    number = await files.watch("number", [file.path], file.read)
+    lacked, changed = asyncio.Event(), asyncio.Event()
+    number.on_change = lambda _: changed.set()
+    to_thread = asyncio.to_thread
+
+    async def lacking(*_: object) -> None:
+        lacked.set()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(asyncio, "to_thread", lacking)
+    async with files.looking():
+        file.write("2")
+        files.look_now()
+        await lacked.wait()
+        monkeypatch.setattr(asyncio, "to_thread", to_thread)
+        files.look_now()
+        await changed.wait()
+    assert number.value == 2
 
 
 @pytest.mark.parametrize(
@@ -116,6 +147,8 @@ async def test_all_files_are_looked_at_when_asked(file: File) -> None:
         assert files.look_now()
         await changed.wait()
     assert number.value == 2
+    assert files.reloads("number") == {"accepted": 1, "refused": 0}
+    assert files.reloads("other") == {"accepted": 0, "refused": 0}
 
 
 async def test_all_files_are_looked_at_from_time_to_time(

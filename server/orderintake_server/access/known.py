@@ -11,6 +11,8 @@ from orderintake_server.errors import Unauthenticated
 from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orderintake_server.access.caller import Caller
     from orderintake_server.access.callers import Credentials
     from orderintake_server.access.tokens import Tokens
@@ -31,8 +33,12 @@ class KnownCallers:
         """Know the callers of `table`; without `tokens`, no token is taken."""
         self._table = table
         self._tokens = tokens
-        self.failures = {problem.value: 0 for problem in Problem}
-        """How many calls were refused so far, by problem."""
+        self._failures = {problem.value: 0 for problem in Problem}
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """How many calls were refused so far, by problem; for the metrics."""
+        return self._failures
 
     def identify(self, credentials: Credentials) -> Caller:
         """Return who calls: a key or token counts, and without one the certificate.
@@ -43,7 +49,7 @@ class KnownCallers:
             return self._found(credentials)
         except CheckFailed as failed:
             problem = failed.problem.value
-            self.failures[problem] += 1
+            self._failures[problem] += 1
             log.info(
                 "a call was refused: its caller is not known",
                 problem=problem,

@@ -62,6 +62,8 @@ class VerificationKeys:
         Raises CheckFailed when none fits, or several do.
         """
         kid, algorithm = header.get("kid"), header.get("alg")
+        if "crit" in header:  # PyJWT before 2.12 takes what it does not understand
+            raise CheckFailed("crit")
         is_named = self._have_ids and kid is not None
         named = [key for key in self._keys if not is_named or key.kid == kid]
         if is_named and not named:

@@ -56,14 +56,15 @@ def _parser() -> argparse.ArgumentParser:
         "server sees it within 5 s; a removed caller's streams end then.",
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="add | list | remove")
-    _add_options(_verb(verbs, "add", _add, "add a caller, and print its new key once"))
+    _describe(_verb(verbs, "add", _add, "add a caller, and print its new key once"))
     _verb(verbs, "list", _list, "list the callers: name, kind, roles, customer")
     removing = _verb(verbs, "remove", _remove, "remove a caller")
     removing.add_argument("name")
     return parser
 
 
-def _add_options(adding: argparse.ArgumentParser) -> None:
+def _describe(adding: argparse.ArgumentParser) -> None:
+    """Say what a new caller is described by."""
     adding.add_argument("name", type=_name, help="letters, digits, - and _: it stands in the log")
     adding.add_argument(
         "--role",

@@ -51,3 +51,8 @@ class CallerSettings(Sourced):
         le=31_536_000,
         description="a token that ends later than that from now is refused",
     )
+
+    @property
+    def knows_callers(self) -> bool:
+        """Whether callers need credentials; otherwise anybody may do everything."""
+        return self.access is not None or self.jwt_keys is not None

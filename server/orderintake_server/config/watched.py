@@ -43,39 +43,51 @@ class Watched(Generic[_T]):
         """Called in the event loop with each new value, after `value` was set."""
         self.accepted = 0
         self.refused = 0
-        self._what = what
+        self.what = what
         self._paths = tuple(paths)
         self._load = load
         self._seen: _Look | None = None
+        self._refusal: tuple[_Look, str] | None = None
 
     async def open(self) -> None:
         """Read the files for the first time. Raises StartupFailed when they cannot be used."""
         self._seen, value, error = await asyncio.to_thread(self._read)
         if error is not None:
-            raise StartupFailed(f"{self._what}: {self._named()}: {_told(error)}")
+            raise StartupFailed(f"{self.what}: {self._named()}: {_told(error)}")
         self.value = value
 
     async def look(self) -> None:
-        """Read the files again if they changed since they were read last."""
+        """Read the files again if they changed since they were read last, or could not be read."""
         if await asyncio.to_thread(_look, self._paths) != self._seen:
             await self.reload()
 
     async def reload(self) -> None:
         """Read the files again. When they cannot be used, say so once, and keep what was read."""
-        self._seen, value, error = await asyncio.to_thread(self._read)
+        look, value, error = await asyncio.to_thread(self._read)
+        self._seen = look
         if error is not None:
-            self.refused += 1
-            log.error(
-                "a file is refused; what was read before stays",
-                what=self._what,
-                file=self._named(),
-                error=_told(error),
-            )
+            self._refuse(look, error)
             return
+        self._refusal = None
         self.accepted += 1
         self.value = value
         self.on_change(value)
-        log.info("a file was read again", what=self._what, file=self._named())
+        log.info("a file was read again", what=self.what, file=self._named())
+
+    def _refuse(self, look: _Look, error: Exception) -> None:
+        """Tell, once, why the files are refused."""
+        if isinstance(error, OSError):
+            self._seen = None  # it may pass without a change of the files, as a lack of descriptors
+        if self._refusal == (look, _told(error)):
+            return
+        self._refusal = (look, _told(error))
+        self.refused += 1
+        log.error(
+            "a file is refused; what was read before stays",
+            what=self.what,
+            file=self._named(),
+            error=_told(error),
+        )
 
     def _read(self) -> tuple[_Look, Any, Exception | None]:
         """Return how the files look, then what they hold or why it cannot be used."""
@@ -104,6 +116,14 @@ class WatchedFiles:
         self._watched.append(watched)
         return watched
 
+    def reloads(self, what: str) -> dict[str, int]:
+        """Return how often files of this name were read again, by result; for the metrics."""
+        found = [each for each in self._watched if each.what == what]
+        return {
+            "accepted": sum(each.accepted for each in found),
+            "refused": sum(each.refused for each in found),
+        }
+
     def look_now(self) -> bool:
         """Let the task look at once. Return whether there is any file to look at."""
         self._asked.set()
@@ -125,8 +145,14 @@ class WatchedFiles:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._asked.wait()
             self._asked.clear()
+            await self._look()
+
+    async def _look(self) -> None:
+        try:
             for watched in self._watched:
                 await watched.look()
+        except (RuntimeError, MemoryError) as error:  # there is no thread to be had
+            log.warning("files could not be looked at", error=str(error))
 
 
 def _look(paths: Sequence[Path]) -> _Look:

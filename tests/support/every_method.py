@@ -1,0 +1,67 @@
+"""Every method of a server, called with bytes by its path, whatever its shape."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
+
+from orderintake_server.api.methods import SERVICES
+from support.callers import Metadata
+
+HEALTH: Any = health_pb2.DESCRIPTOR.services_by_name["Health"]
+REFLECTION: Any = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
+
+
+def paths(*services: ServiceDescriptor) -> list[str]:
+    """Give the paths of all methods of these services."""
+    return [f"/{service.full_name}/{m.name}" for service in services for m in service.methods]
+
+
+EVERY = paths(*SERVICES, HEALTH, REFLECTION)
+OPEN = set(paths(HEALTH))
+"""Methods for whoever calls."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a caller was told: the first message, or the status with all its details."""
+
+    code: grpc.StatusCode
+    text: str = ""
+    details: bytes = b""
+    message: bytes = b""
+
+    @property
+    def info(self) -> error_details_pb2.ErrorInfo:
+        """The reason of a refusal, and its metadata."""
+        info = error_details_pb2.ErrorInfo()
+        status_pb2.Status.FromString(self.details).details[0].Unpack(info)
+        return info
+
+    @property
+    def outcome(self) -> str:
+        """The reason of a refusal, or OK."""
+        return self.info.reason if self.details else self.code.name
+
+
+async def call(
+    channel: grpc.aio.Channel, path: str, request: bytes, metadata: Metadata = ()
+) -> Told:
+    """Call a method with one message; give its first answer."""
+    method: Any = channel.stream_stream(path)
+    calling = method(iter([request]), metadata=metadata)
+    try:
+        message = await calling.read()
+        if message is grpc.aio.EOF:
+            return Told(await calling.code(), await calling.details())
+        return Told(grpc.StatusCode.OK, message=bytes(message))
+    except grpc.aio.AioRpcError as error:
+        trailing: dict[str, Any] = dict(error.trailing_metadata() or ())
+        details = bytes(trailing.get("grpc-status-details-bin", b""))
+        return Told(error.code(), error.details() or "", details)
+    finally:
+        calling.cancel()
