@@ -6,12 +6,11 @@ from orderintake_server.commands import COMMANDS
 from orderintake_server.store.postgres import heartbeat
 from orderintake_server.store.postgres.heartbeat import Replica
 
-ELSE = "without another heartbeat its orders are taken over in"
-OVERDUE = "its heartbeats are overdue by"
+FROZEN = "dead or frozen: its last heartbeat came"
 LISTED = [
-    Replica(name="north", workers=8, in_process=3, up_seconds=97_200.4, lease_seconds=11.2),
-    Replica(name="south", workers=0, in_process=0, up_seconds=61.0, lease_seconds=0.2),
-    Replica(name="west", workers=1, in_process=1, up_seconds=8_000.0, lease_seconds=-7.4),
+    Replica("north", 8, 3, up_seconds=97_200.4, lease_seconds=11.2, silent_seconds=3.8),
+    Replica("south", 0, 0, up_seconds=61.0, lease_seconds=0.2, silent_seconds=14.8),
+    Replica("west", 1, 1, up_seconds=8_000.0, lease_seconds=-107.4, silent_seconds=122.4),
 ]
 
 
@@ -21,9 +20,10 @@ LISTED = [
         (
             LISTED,
             [
-                f"north: 8 workers, 3 orders in process, alive for 1 d 3 h ({ELSE} 11 s)",
-                f"south: 0 workers, 0 orders in process, alive for 1 min 1 s ({ELSE} 0 s)",
-                f"west: 1 workers, 1 orders in process, dead or frozen: {OVERDUE} 7 s",
+                "north: 8 workers, 3 orders in process, alive for 1 d 3 h, last heartbeat 4 s ago",
+                "south: 0 workers, 0 orders in process, "
+                "alive for 1 min 1 s, last heartbeat 15 s ago",
+                f"west: 1 workers, 1 orders in process, {FROZEN} 2 min 2 s ago",
             ],
         ),
         ([], ["no server uses the store"]),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orderintake_server.store.audit import Finding
+    from orderintake_server.store.postgres.heartbeat import Replica
 
 
 _DATA: Any = Field(default=Path("data"), description="directory of the store")
@@ -140,20 +141,18 @@ def _servers(settings: Servers) -> int:
     for replica in found:
         config.tell(
             f"{replica.name}: {replica.workers} workers, {replica.in_process} orders in process, "
-            f"{_life(replica.up_seconds, replica.lease_seconds)}"
+            f"{_life(replica)}"
         )
     if not found:
         config.tell("no server uses the store")
     return 0
 
 
-def _life(up_seconds: float, lease_seconds: float) -> str:
-    if lease_seconds < 0:
-        return f"dead or frozen: its heartbeats are overdue by {_length(-lease_seconds)}"
-    return (
-        f"alive for {_length(up_seconds)} (without another heartbeat its orders are taken over in "
-        f"{_length(lease_seconds)})"
-    )
+def _life(replica: Replica) -> str:
+    silent = _length(replica.silent_seconds)
+    if replica.lease_seconds < 0:
+        return f"dead or frozen: its last heartbeat came {silent} ago"
+    return f"alive for {_length(replica.up_seconds)}, last heartbeat {silent} ago"
 
 
 def _length(seconds: float) -> str:

@@ -65,7 +65,7 @@ RETURNING session_id
 _BEAT = """
 UPDATE orderintake.sessions SET expires_at = clock_timestamp() + make_interval(secs => $2),
   since = CASE WHEN expires_at < clock_timestamp() THEN clock_timestamp() ELSE since END,
-  is_stopping = $3
+  is_stopping = $3, beat_at = clock_timestamp()
 WHERE session_id = $1
 RETURNING clock_timestamp() - since >= make_interval(secs => $2)
 """
@@ -235,13 +235,16 @@ class Replica(NamedTuple):
     up_seconds: float
     lease_seconds: float
     """Until it expires; below 0: it has been silent for longer than its lease."""
+    silent_seconds: float
+    """Since its last heartbeat."""
 
 
 _REPLICAS = """
 SELECT replica, workers,
   (SELECT count(*) FROM orderintake.leases l WHERE l.session_id = s.session_id),
   extract(epoch FROM clock_timestamp() - since)::double precision,
-  extract(epoch FROM expires_at - clock_timestamp())::double precision
+  extract(epoch FROM expires_at - clock_timestamp())::double precision,
+  extract(epoch FROM clock_timestamp() - beat_at)::double precision
 FROM orderintake.sessions s WHERE expires_at > '-infinity' ORDER BY session_id
 """
 
