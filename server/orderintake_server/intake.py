@@ -12,9 +12,7 @@ from orderintake_server.domain import (
     Completion,
     NewOrder,
     Order,
-    State,
     Tier,
-    WaitReason,
 )
 from orderintake_server.errors import (
     CursorAhead,
@@ -25,7 +23,7 @@ from orderintake_server.errors import (
     OrderNotRedrivable,
 )
 from orderintake_server.stream.subscription import Subscription
-from orderintake_server.views import OrderStatus, StartAt
+from orderintake_server.views import OrderStatus, StartAt, wait_reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -34,10 +32,17 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.customer_rate import CustomerRate
     from orderintake_server.dispatch.estimate import ServiceTimes
     from orderintake_server.dispatch.stats import QueueStats
-    from orderintake_server.domain import Cancelled, Receipt, WaitEstimate
+    from orderintake_server.domain import Cancelled, Operator, Receipt, WaitEstimate
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
-    from orderintake_server.views import LogPage, OrderFilter, ReadFrom, Subscribe, TierStats
+    from orderintake_server.views import (
+        LogPage,
+        OperatorAction,
+        OrderFilter,
+        ReadFrom,
+        Subscribe,
+        TierStats,
+    )
 
 
 class Intake:
@@ -102,14 +107,20 @@ class Intake:
         wait = self._wait(receipt.position)
         return receipt if wait is None else replace(receipt, wait=wait)
 
-    async def cancel(self, accept_sequence: int, *, owner: str | None) -> Cancelled:
+    async def cancel(
+        self, accept_sequence: int, *, owner: str | None, by: Operator | None
+    ) -> Cancelled:
         """Cancel an order; the answer is durable on return. A running handler is asked to stop.
+
+        What the operator `by` cancels is recorded, but for orders of its own customer.
 
         Raises OrderNotFound, also for another's than the `owner`'s, or StorageUnavailable.
         """
-        if owner is not None:  # an order's customer never changes
-            self._known(await self._store.find(accept_sequence), owner)
-        cancelled = await self._committer.cancel(accept_sequence)
+        own = by.own if by else owner
+        if own is not None:  # an order's customer never changes
+            order = self._known(await self._store.find(accept_sequence), owner)
+            by = None if _customer(order) == own else by
+        cancelled = await self._committer.cancel(accept_sequence, by)
         if cancelled is None:
             raise _not_found()
         return cancelled
@@ -125,7 +136,7 @@ class Intake:
             found=order,
             position=position,
             wait=None if is_paused else self._wait(position),
-            reason=_wait_reason(order, is_paused=is_paused),
+            reason=wait_reason(order, is_paused=is_paused),
         )
 
     def _wait(self, position: int) -> WaitEstimate | None:
@@ -168,14 +179,20 @@ class Intake:
 
     # For operators
 
-    async def pause(self, tier: Tier, *, is_paused: bool) -> None:
+    async def pause(self, tier: Tier, *, is_paused: bool, by: Operator) -> None:
         """Pause a tier, so that none of its orders start, or resume it; durable on return.
 
         Raises StorageUnavailable.
         """
-        await self._committer.pause(tier, is_paused=is_paused)
+        await self._committer.pause(tier, is_paused=is_paused, by=by)
 
-    async def redrive(self, accept_sequence: int) -> Receipt:
+    async def list_actions(
+        self, accept_sequence: int | None, *, before: int, limit: int
+    ) -> tuple[list[OperatorAction], bool]:
+        """Return what operators did, the newest first, as `Store.list_actions` does."""
+        return await self._store.list_actions(accept_sequence, before=before, limit=limit)
+
+    async def redrive(self, accept_sequence: int, *, by: Operator) -> Receipt:
         """Place a copy of an order that failed, was cancelled or expired; a repeat gets that copy.
 
         Raises OrderNotFound, OrderNotRedrivable, and what `place` raises except CustomerQuota.
@@ -191,6 +208,7 @@ class Intake:
             tier=original.tier,
             content=original.content,
             redrive_of=accept_sequence,
+            by=by,
         )
         (receipt,) = await self._committer.accept((copy,))
         return receipt
@@ -223,8 +241,7 @@ class Intake:
         """Return what was found. Raises OrderNotFound for None, and for another's order."""
         if found is None:
             raise _not_found()
-        order = found.order if isinstance(found, Completion) else found
-        if owner not in (None, order.customer_id):
+        if owner not in (None, _customer(found)):
             raise _not_found()
         if isinstance(found, Completion):
             self._completions.publish(found.sequence)  # its cursor must be valid from now on
@@ -264,6 +281,10 @@ class Intake:
             )
 
 
+def _customer(found: Order | Completion) -> str:
+    return (found.order if isinstance(found, Completion) else found).customer_id
+
+
 def _by_customer(orders: Iterable[NewOrder]) -> Iterable[tuple[str, int]]:
     """Count the orders of each customer."""
     return Counter(order.customer_id for order in orders).items()
@@ -271,15 +292,6 @@ def _by_customer(orders: Iterable[NewOrder]) -> Iterable[tuple[str, int]]:
 
 _OWN_PREFIX = "\x1f"
 """Begins the service's own request_ids: a caller's request_id has printable characters only."""
-
-
-def _wait_reason(order: Order, *, is_paused: bool) -> WaitReason | None:
-    """Tell why an order waits, None when it does not."""
-    if order.state is State.SCHEDULED:
-        return WaitReason.RETRY if order.attempt_count else WaitReason.SCHEDULED
-    if order.state is State.QUEUED:
-        return WaitReason.TIER_PAUSED if is_paused else WaitReason.ORDERS_AHEAD
-    return None
 
 
 def _not_found() -> OrderNotFound:

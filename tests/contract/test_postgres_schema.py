@@ -29,9 +29,13 @@ _NUMBERS = count(1)
 TABLES = (
     "identity", "policy", "commits", "orders", "requests", "scheduled", "expiries", "sessions",
     "leases", "starts", "log", "pauses", "customers",
+    "operator_actions",
 )  # fmt: skip
 _ADDED = """
 ALTER TABLE orderintake.{} ADD COLUMN added text NOT NULL DEFAULT 'by a newer step';
+"""
+_DEPLOYED = """
+SELECT deployed_at, 'orderintake_r{}'::regnamespace::oid FROM orderintake.releases
 """
 _NEWER = """
 CREATE SCHEMA orderintake_r9;
@@ -205,7 +209,7 @@ async def test_changed_functions_of_the_same_release_are_deployed_anew(database:
 
 
 async def test_functions_are_deployed_once(database: Database) -> None:
-    deployed = "SELECT deployed_at, 'orderintake_r1'::regnamespace::oid FROM orderintake.releases"
+    deployed = _DEPLOYED.format(RELEASE)
     before = await database.run(deployed)
     await migrate(database.url)
     assert await database.run(deployed) == before

@@ -204,6 +204,16 @@ async def oldest_waiting(fetch: Fetch) -> dict[Tier, int]:
     return {Tier(tier): accept_time for tier, accept_time in rows}
 
 
+_CANCELLED = """
+SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
+"""
+
+
+async def cancelled(fetch: Fetch, session_id: int) -> list[int]:
+    """Return which orders that are in process in this session were cancelled."""
+    return [number for (number,) in await fetch(_CANCELLED, session_id)]
+
+
 _BOUNDS = "SELECT earliest, completed FROM orderintake.commits ORDER BY number DESC LIMIT 1"
 
 

@@ -16,6 +16,7 @@ from orderintake_server.errors import (
     StoreObstacle,
     StoreRefused,
 )
+from orderintake_server.store.actions.postgres import list_actions
 from orderintake_server.store.base import Policy, RecoveryReport
 from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.changes import Changes, StoreState
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from orderintake_server.store.postgres.answer import Answer
     from orderintake_server.store.postgres.functions import Release
     from orderintake_server.store.postgres.schema import Version
-    from orderintake_server.views import LogPage, OrderFilter
+    from orderintake_server.views import LogPage, OperatorAction, OrderFilter
 
 log = structlog.get_logger()
 
@@ -190,6 +191,12 @@ class PostgresStore:
         """Keep `Store.bounds`."""
         return await reads.bounds(self._readers.fetch)
 
+    async def list_actions(
+        self, accept_sequence: int | None, *, before: int, limit: int
+    ) -> tuple[list[OperatorAction], bool]:
+        """Keep `Store.list_actions`."""
+        return await list_actions(self._readers.fetch, accept_sequence, before, limit)
+
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""
         return await reads.oldest_waiting(self._readers.fetch)
@@ -219,22 +226,14 @@ class PostgresStore:
             return ()
         session_id = self._heartbeat.status.session_id
         try:
-            rows = await self._readers.fetch(_TO_STOP, session_id)
-        except (
-            StoreObstacle,
-            StoreRefused,
-        ):  # asked again by the next look, which waits for the store
+            stopped = await reads.cancelled(self._readers.fetch, session_id)
+        except (StoreObstacle, StoreRefused):  # asked again at the next look
             return ()
         ours = set(self._leased.values())
-        numbers = tuple(number for (number,) in rows if number in ours)
-        if len(numbers) == len(rows):  # else one is just being given to us, or taken
+        numbers = tuple(number for number in stopped if number in ours)
+        if len(numbers) == len(stopped):  # else one is just being given to us, or taken
             self._cancels = cancels
         return numbers
-
-
-_TO_STOP = """
-SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
-"""
 
 
 @asynccontextmanager

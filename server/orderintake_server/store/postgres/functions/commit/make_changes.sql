@@ -6,7 +6,10 @@
 --   is_superseded      a later commit of the session was there before: nothing is done
 --   max_crashes, lease seconds after which a session that was silent has expired
 --   opens              a replica takes stock, and recovers what expired ones had in process
---   cancels, pauses, capacity, claims (accept_sequences) or claim_next {most, alone, idle}, page, prune
+--   cancels            [accept_sequence, who] each; who is an operator's [name, credential, address]
+--   pauses             [tier, whether to pause it, who] each
+--   capacity, redrives [place in the list of new orders, who] each, of those that an operator redrives
+--   claims (accept_sequences) or claim_next {most, alone, idle}, page, prune
 CREATE FUNCTION make_changes(p jsonb, e_order bigint[], e_start bigint[], e_how smallint[],
   e_code bytea[], e_message bytea[], e_result bytea[], e_delay bigint[],
   a_group integer[], a_name text[], a_request text[], a_tier smallint[], a_content bytea[],
@@ -28,7 +31,7 @@ BEGIN
     END IF;
     w := set_pauses(w, p -> 'pauses');
     IF cardinality(a_group) > 0 THEN
-      w := accept_groups(w, p -> 'capacity', a_group, a_name, a_request, a_tier, a_content, a_digest,
+      w := accept_groups(w, p, a_group, a_name, a_request, a_tier, a_content, a_digest,
         a_not_before, a_expire_time, a_redrive_of);
       IF cardinality(w.ids) > 0 THEN
         RETURN QUERY SELECT * FROM standing(1::smallint, w.ids);
