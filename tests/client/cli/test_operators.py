@@ -132,7 +132,7 @@ ACTIONS = [
 def test_actions_are_shown_with_who_did_them(server: FakeServer) -> None:
     server.servicer.actions = ACTIONS
     assert run(server, "actions").stdout.splitlines() == [
-        "2027-01-15T08:00:00Z  redrive order  order-1 as order-2  by eve\\x1b  unix:",
+        "2027-01-15T08:00:00Z  redrive order  order-1 as order-2  by eve?  unix:",
         "1970-01-01T00:00:00Z  pause tier     VIP  by boss  ipv4:192.0.2.7:1",
         "1970-01-01T00:00:00Z  99             order-1  by boss  ",
     ]
