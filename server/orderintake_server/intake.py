@@ -15,8 +15,6 @@ from orderintake_server.domain import (
     Tier,
 )
 from orderintake_server.errors import (
-    CursorAhead,
-    CursorExpired,
     CustomerQuota,
     Draining,
     OrderNotFound,
@@ -162,7 +160,7 @@ class Intake:
         """
         return await self._completions.read(
             wanted.within(owner),
-            after=await self._after(start),
+            after=await self._completions.after(start),
             limit=limit,
             from_earliest=start is StartAt.EARLIEST,
         )
@@ -173,7 +171,7 @@ class Intake:
     ) -> AsyncIterator[Subscription]:
         """Subscribe to the wanted completions while inside. Raises what `page` does."""
         request = replace(request, wanted=request.wanted.within(owner))
-        after = await self._after(request.start)
+        after = await self._completions.after(request.start)
         with self._completions.subscriber():
             yield Subscription(self._completions, request, after=after)
 
@@ -251,34 +249,6 @@ class Intake:
         # A broken store is a better reason than the stop that it causes; `accept` raises it.
         if self._is_draining and not self._committer.is_broken:
             raise Draining("the server is stopping; it accepts no new orders")
-
-    async def _after(self, start: ReadFrom) -> int:
-        """Return the sequence after which to read; raise CursorAhead or CursorExpired.
-
-        Where other processes write and prune the log too, its bounds are read from the store when
-        the known ones do not settle the question.
-        """
-        if self._store.is_shared and not self._is_known(start):
-            earliest, head = await self._store.bounds()
-            self._completions.note_pruned(earliest)
-            self._completions.publish(head)
-        head, earliest = self._completions.head, self._completions.earliest
-        if isinstance(start, StartAt):
-            return earliest if start is StartAt.EARLIEST else head
-        self._refuse_ahead(start)
-        if start < earliest:
-            raise CursorExpired(earliest=earliest)
-        return start
-
-    def _is_known(self, start: ReadFrom) -> bool:
-        return isinstance(start, int) and start <= self._completions.head
-
-    def _refuse_ahead(self, after: int) -> None:
-        if after > self._completions.head:
-            raise CursorAhead(
-                f"the cursor is at {after}, the log's head at {self._completions.head}: "
-                "the log was restored from an older copy"
-            )
 
 
 def _customer(found: Order | Completion) -> str:

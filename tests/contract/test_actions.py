@@ -1,6 +1,8 @@
 """What operators did is recorded in the commit that did it: each effect once, and nothing else."""
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,8 @@ from orderintake_server.domain import Action, NewOrder, Operator, Tier
 from orderintake_server.errors import StoreFull, StoreRefused
 from orderintake_server.ids import NEWEST
 from orderintake_server.store.changes import Cancel, Changes, Pause
+from orderintake_server.store.sqlite.database import NAME
+from orderintake_server.store.sqlite.files.backup import backup
 from orderintake_server.views import OperatorAction
 from support.changes import (
     AMPLE,
@@ -25,7 +29,7 @@ from support.changes import (
     told,
     whole_log,
 )
-from support.stores import FoundStore, Home
+from support.stores import FoundStore, Home, SqliteHome
 
 LARGE = b"x" * 90_000
 EVE = Operator(name="eve", credential="jwt", peer="unix:")
@@ -227,3 +231,14 @@ async def test_a_name_of_any_printable_characters_is_kept(store: FoundStore) -> 
     await pause(store, Tier.VIP, by=odd)
     (action,) = await actions(store)
     assert action.by == odd
+
+
+async def test_a_backup_has_what_operators_did(sqlite_home: SqliteHome, tmp_path: Path) -> None:
+    store = await sqlite_home.open()
+    await pause(store, Tier.VIP, by=BOSS)
+    before = await actions(store)
+    copy = SqliteHome(tmp_path / "restored")
+    copy.directory.mkdir(parents=True)
+    await asyncio.to_thread(backup, sqlite_home.directory, copy.directory / NAME)
+    assert await actions(await copy.open()) == before
+    await copy.close()

@@ -34,9 +34,6 @@ TABLES = (
 _ADDED = """
 ALTER TABLE orderintake.{} ADD COLUMN added text NOT NULL DEFAULT 'by a newer step';
 """
-_DEPLOYED = """
-SELECT deployed_at, 'orderintake_r{}'::regnamespace::oid FROM orderintake.releases
-"""
 _NEWER = """
 CREATE SCHEMA orderintake_r9;
 CREATE FUNCTION orderintake_r9.commit_changes() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint';
@@ -209,7 +206,10 @@ async def test_changed_functions_of_the_same_release_are_deployed_anew(database:
 
 
 async def test_functions_are_deployed_once(database: Database) -> None:
-    deployed = _DEPLOYED.format(RELEASE)
+    deployed = (
+        "SELECT deployed_at, concat('orderintake_r', release)::regnamespace::oid"
+        " FROM orderintake.releases"
+    )
     before = await database.run(deployed)
     await migrate(database.url)
     assert await database.run(deployed) == before

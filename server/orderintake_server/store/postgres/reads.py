@@ -204,16 +204,6 @@ async def oldest_waiting(fetch: Fetch) -> dict[Tier, int]:
     return {Tier(tier): accept_time for tier, accept_time in rows}
 
 
-_CANCELLED = """
-SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
-"""
-
-
-async def cancelled(fetch: Fetch, session_id: int) -> list[int]:
-    """Return which orders that are in process in this session were cancelled."""
-    return [number for (number,) in await fetch(_CANCELLED, session_id)]
-
-
 _BOUNDS = "SELECT earliest, completed FROM orderintake.commits ORDER BY number DESC LIMIT 1"
 
 
@@ -221,3 +211,13 @@ async def bounds(fetch: Fetch) -> tuple[int, int]:
     """Keep `Store.bounds`."""
     ((earliest, head),) = await fetch(_BOUNDS)
     return earliest, head
+
+
+_TO_STOP = """
+SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
+"""
+
+
+async def to_stop(fetch: Fetch, session_id: int) -> list[int]:
+    """Give the accept sequences of a replica's attempts that somebody asked to cancel."""
+    return [number for (number,) in await fetch(_TO_STOP, session_id)]

@@ -226,12 +226,12 @@ class PostgresStore:
             return ()
         session_id = self._heartbeat.status.session_id
         try:
-            stopped = await reads.cancelled(self._readers.fetch, session_id)
-        except (StoreObstacle, StoreRefused):  # asked again at the next look
+            asked = await reads.to_stop(self._readers.fetch, session_id)
+        except (StoreObstacle, StoreRefused):  # asked again by the next look, which waits for it
             return ()
         ours = set(self._leased.values())
-        numbers = tuple(number for number in stopped if number in ours)
-        if len(numbers) == len(stopped):  # else one is just being given to us, or taken
+        numbers = tuple(number for number in asked if number in ours)
+        if len(numbers) == len(asked):  # else one is just being given to us, or taken
             self._cancels = cancels
         return numbers
 
