@@ -143,7 +143,8 @@ async def test_actions_are_listed_page_by_page_and_by_order(endpoints: Endpoints
 BAD: dict[str, tuple[dict[str, Any], type[Exception]]] = {
     "a page size below zero": ({"page_size": -1}, InvalidOrder),
     "no page token": ({"page_token": "nonsense"}, CursorInvalid),
-    "a page token of ListOrders": ({"page_token": IDS.page_token(1)}, CursorInvalid),
+    "an order_id": ({"page_token": IDS.order_id(1)}, CursorInvalid),
+    "a cursor": ({"page_token": IDS.cursor(1)}, CursorInvalid),
     "another store's": ({"page_token": Ids("0" * 8).action_token(1)}, CursorInvalid),
     "no order_id": ({"order_id": "nonsense"}, OrderNotFound),
 }
