@@ -27,6 +27,7 @@ from orderintake.subscription import Batch
 from orderintake.sync import Client, Completions
 from orderintake.v1.order_admin_service_pb2 import (
     GetQueueStatsResponse,
+    OperatorAction,
     RedriveOrderResponse,
     TierStats,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "InternalError",
     "InvalidOrder",
     "NewOrder",
+    "OperatorAction",
     "Order",
     "OrderIntakeError",
     "OrderLine",

@@ -89,6 +89,29 @@ class Ranking:
         return accept_time + is_regular * self.vip_head_start
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Who asks for a change as an operator: what is recorded with it."""
+
+    name: str
+    """The caller's name, of printable characters only."""
+    credential: str
+    """By what it was identified: a Credential, by its value."""
+    peer: str
+    """From where it called, as the transport names it."""
+    own: str | None = None
+    """The customer whose orders it cancels as that customer: then nothing is recorded."""
+
+
+class Action(IntEnum):
+    """What an operator can do that is recorded; numbered as in the contract."""
+
+    PAUSE_TIER = 1
+    RESUME_TIER = 2
+    REDRIVE_ORDER = 3
+    CANCEL_ORDER = 4
+
+
 @dataclass(frozen=True, kw_only=True)
 class NewOrder:
     """An order that a caller wants accepted; every field has been checked.
@@ -107,6 +130,8 @@ class NewOrder:
     redrive_of: int = 0
     trace: bytes | None = None
     """The trace context in which it is placed, see `traces`."""
+    by: Operator | None = None
+    """The operator who redrives, for the record; it is no part of the order."""
 
     @cached_property
     def digest(self) -> bytes:

@@ -16,6 +16,10 @@ _CHECK = struct.Struct(">I")
 _VERSION = 1
 _PAGE_VERSION = 0x81
 """Of page tokens, which are no cursors."""
+_ACTION = "@"
+"""Begins a page token of operators' actions, which thus is no order_id."""
+NEWEST = 1 << 62
+"""More than any sequence: before it comes the newest of all."""
 _ORDER_ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{12})")
 
 
@@ -62,6 +66,23 @@ class Ids:
                 "this is not a page token of ListOrders with these filters and this newest_first"
             )
         return sequence
+
+    def action_token(self, sequence: int) -> str:
+        """Return the page token after this operator's action, which leads to older ones."""
+        return _ACTION + self.order_id(sequence)
+
+    def action_before(self, page_token: str) -> int:
+        """Return the sequence below which the page begins; NEWEST for the empty token.
+
+        Raises CursorInvalid for a text that is not such a page token of this store.
+        """
+        if not page_token:
+            return NEWEST
+        mark, order_id = page_token[:1], page_token[1:]
+        try:
+            return self.accept_sequence(order_id if mark == _ACTION else "")
+        except OrderNotFound:
+            raise CursorInvalid("this is not a page token of ListOperatorActions") from None
 
     def sequence(self, cursor: str) -> int:
         """Return the completion sequence that a cursor comes after.

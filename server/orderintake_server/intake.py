@@ -12,20 +12,16 @@ from orderintake_server.domain import (
     Completion,
     NewOrder,
     Order,
-    State,
     Tier,
-    WaitReason,
 )
 from orderintake_server.errors import (
-    CursorAhead,
-    CursorExpired,
     CustomerQuota,
     Draining,
     OrderNotFound,
     OrderNotRedrivable,
 )
 from orderintake_server.stream.subscription import Subscription
-from orderintake_server.views import OrderStatus, StartAt
+from orderintake_server.views import OrderStatus, StartAt, wait_reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -35,10 +31,17 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.customer_rate import CustomerRate
     from orderintake_server.dispatch.estimate import ServiceTimes
     from orderintake_server.dispatch.stats import QueueStats
-    from orderintake_server.domain import Cancelled, Receipt, WaitEstimate
+    from orderintake_server.domain import Cancelled, Operator, Receipt, WaitEstimate
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
-    from orderintake_server.views import LogPage, OrderFilter, ReadFrom, Subscribe, TierStats
+    from orderintake_server.views import (
+        LogPage,
+        OperatorAction,
+        OrderFilter,
+        ReadFrom,
+        Subscribe,
+        TierStats,
+    )
 
 
 class Intake:
@@ -106,14 +109,20 @@ class Intake:
         wait = self._wait(receipt.position)
         return receipt if wait is None else replace(receipt, wait=wait)
 
-    async def cancel(self, accept_sequence: int, *, owner: str | None) -> Cancelled:
+    async def cancel(
+        self, accept_sequence: int, *, owner: str | None, by: Operator | None
+    ) -> Cancelled:
         """Cancel an order; the answer is durable on return. A running handler is asked to stop.
+
+        What the operator `by` cancels is recorded, but for orders of its own customer.
 
         Raises OrderNotFound, also for another's than the `owner`'s, or StorageUnavailable.
         """
-        if owner is not None:  # an order's customer never changes
-            self._known(await self._store.find(accept_sequence), owner)
-        cancelled = await self._committer.cancel(accept_sequence)
+        own = by.own if by else owner
+        if own is not None:  # an order's customer never changes
+            order = self._known(await self._store.find(accept_sequence), owner)
+            by = None if _customer(order) == own else by
+        cancelled = await self._committer.cancel(accept_sequence, by)
         if cancelled is None:
             raise _not_found()
         return cancelled
@@ -129,7 +138,7 @@ class Intake:
             found=order,
             position=position,
             wait=None if is_paused else self._wait(position),
-            reason=_wait_reason(order, is_paused=is_paused),
+            reason=wait_reason(order, is_paused=is_paused),
         )
 
     def _wait(self, position: int | None) -> WaitEstimate | None:
@@ -163,7 +172,7 @@ class Intake:
         """
         return await self._completions.read(
             wanted.within(owner),
-            after=await self._after(start),
+            after=await self._completions.after(start),
             limit=limit,
             from_earliest=start is StartAt.EARLIEST,
         )
@@ -174,20 +183,26 @@ class Intake:
     ) -> AsyncIterator[Subscription]:
         """Subscribe to completions while inside. Raises what `page` does, and TooManyStreams."""
         request = replace(request, wanted=request.wanted.within(owner))
-        after = await self._after(request.start)
+        after = await self._completions.after(request.start)
         with self._completions.subscriber():
             yield Subscription(self._completions, request, after=after)
 
     # For operators
 
-    async def pause(self, tier: Tier, *, is_paused: bool) -> None:
+    async def pause(self, tier: Tier, *, is_paused: bool, by: Operator) -> None:
         """Pause a tier, so that none of its orders start, or resume it; durable on return.
 
         Raises StorageUnavailable.
         """
-        await self._committer.pause(tier, is_paused=is_paused)
+        await self._committer.pause(tier, is_paused=is_paused, by=by)
 
-    async def redrive(self, accept_sequence: int) -> Receipt:
+    async def list_actions(
+        self, accept_sequence: int | None, *, before: int, limit: int
+    ) -> tuple[list[OperatorAction], bool]:
+        """Return what operators did, the newest first, as `Store.list_actions` does."""
+        return await self._store.list_actions(accept_sequence, before=before, limit=limit)
+
+    async def redrive(self, accept_sequence: int, *, by: Operator) -> Receipt:
         """Place a copy of an order that failed, was cancelled or expired; a repeat gets that copy.
 
         Raises OrderNotFound, OrderNotRedrivable, and what `place` raises except CustomerQuota.
@@ -203,6 +218,7 @@ class Intake:
             tier=original.tier,
             content=original.content,
             redrive_of=accept_sequence,
+            by=by,
         )
         (receipt,) = await self._committer.accept((copy,))
         return receipt
@@ -235,8 +251,7 @@ class Intake:
         """Return what was found. Raises OrderNotFound for None, and for another's order."""
         if found is None:
             raise _not_found()
-        order = found.order if isinstance(found, Completion) else found
-        if owner not in (None, order.customer_id):
+        if owner not in (None, _customer(found)):
             raise _not_found()
         if isinstance(found, Completion):
             self._completions.publish(found.sequence)  # its cursor must be valid from now on
@@ -247,33 +262,9 @@ class Intake:
         if self._is_draining and not self._committer.is_broken:
             raise Draining("the server is stopping; it accepts no new orders")
 
-    async def _after(self, start: ReadFrom) -> int:
-        """Return the sequence after which to read; raise CursorAhead or CursorExpired.
 
-        Where other processes write and prune the log too, its bounds are read from the store when
-        the known ones do not settle the question.
-        """
-        if self._store.is_shared and not self._is_known(start):
-            earliest, head = await self._store.bounds()
-            self._completions.note_pruned(earliest)
-            self._completions.publish(head)
-        head, earliest = self._completions.head, self._completions.earliest
-        if isinstance(start, StartAt):
-            return earliest if start is StartAt.EARLIEST else head
-        self._refuse_ahead(start)
-        if start < earliest:
-            raise CursorExpired(earliest=earliest)
-        return start
-
-    def _is_known(self, start: ReadFrom) -> bool:
-        return isinstance(start, int) and start <= self._completions.head
-
-    def _refuse_ahead(self, after: int) -> None:
-        if after > self._completions.head:
-            raise CursorAhead(
-                f"the cursor is at {after}, the log's head at {self._completions.head}: "
-                "the log was restored from an older copy"
-            )
+def _customer(found: Order | Completion) -> str:
+    return (found.order if isinstance(found, Completion) else found).customer_id
 
 
 def _by_customer(orders: Iterable[NewOrder]) -> Iterable[tuple[str, int]]:
@@ -283,15 +274,6 @@ def _by_customer(orders: Iterable[NewOrder]) -> Iterable[tuple[str, int]]:
 
 _OWN_PREFIX = "\x1f"
 """Begins the service's own request_ids: a caller's request_id has printable characters only."""
-
-
-def _wait_reason(order: Order, *, is_paused: bool) -> WaitReason | None:
-    """Tell why an order waits, None when it does not."""
-    if order.state is State.SCHEDULED:
-        return WaitReason.RETRY if order.attempt_count else WaitReason.SCHEDULED
-    if order.state is State.QUEUED:
-        return WaitReason.TIER_PAUSED if is_paused else WaitReason.ORDERS_AHEAD
-    return None
 
 
 def _not_found() -> OrderNotFound:

@@ -6,11 +6,17 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from orderintake_server.domain import Tier
+from orderintake_server.domain import State, Tier, WaitReason
 from orderintake_server.errors import NotAllowed
 
 if TYPE_CHECKING:
-    from orderintake_server.domain import Completion, Order, State, WaitEstimate, WaitReason
+    from orderintake_server.domain import (
+        Action,
+        Completion,
+        Operator,
+        Order,
+        WaitEstimate,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +59,24 @@ class LogPage:
     goes_on: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAction:
+    """What an operator did, as recorded in the commit that did it; numbered by `sequence`."""
+
+    sequence: int
+    time: int
+    """In microseconds since 1970."""
+    action: Action
+    by: Operator
+    tier: Tier | None = None
+    """The tier that was paused or resumed."""
+    accept_sequence: int | None = None
+    """The order that was cancelled, or of which a copy was placed."""
+    detail: str = "{}"
+    """What else there is to say, as a JSON object: `copy`, the accept sequence of the copy that was
+    placed; `outcome`, the CancelOutcome of a cancel."""
+
+
 class StartAt(Enum):
     """A position in the completion log that has a name."""
 
@@ -85,6 +109,15 @@ class OrderStatus:
     position: int = 0
     wait: WaitEstimate | None = None
     reason: WaitReason | None = None
+
+
+def wait_reason(order: Order, *, is_paused: bool) -> WaitReason | None:
+    """Return why an order waits, None when it does not."""
+    if order.state is State.SCHEDULED:
+        return WaitReason.RETRY if order.attempt_count else WaitReason.SCHEDULED
+    if order.state is State.QUEUED:
+        return WaitReason.TIER_PAUSED if is_paused else WaitReason.ORDERS_AHEAD
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

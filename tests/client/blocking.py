@@ -16,6 +16,7 @@ from orderintake import (
     GetOrderResponse,
     GetQueueStatsResponse,
     NewOrder,
+    OperatorAction,
     Order,
     PlaceOrderRequest,
     PlaceOrderResponse,
@@ -101,6 +102,9 @@ class BlockingClient:
 
     def redrive(self, order_id: str) -> RedriveOrderResponse:
         return self._runner.run(self._client.redrive(order_id))
+
+    def operator_actions(self, **filters: Any) -> Iterator[OperatorAction]:  # noqa: ANN401 - as above
+        return self._each(self._client.operator_actions(**filters))
 
     def completions(self, **options: Any) -> "BlockingCompletions":  # noqa: ANN401 - as above
         return BlockingCompletions(self._runner, self._client.completions(**options))

@@ -39,6 +39,8 @@ class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminService
 
     listed: list[order_pb2.Order] | None = None
 
+    actions: list[admin.OperatorAction] | None = None
+
     def _meet(self, request: Message, context: Context) -> None:
         raise NotImplementedError
 
@@ -99,3 +101,15 @@ class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminService
         copy = order(2)
         copy.redrive_of = request.order_id
         return admin.RedriveOrderResponse(order=copy, replayed=request.order_id == "known")
+
+    def ListOperatorActions(
+        self, request: admin.ListOperatorActionsRequest, context: Context
+    ) -> admin.ListOperatorActionsResponse:
+        self._meet(request, context)
+        if self.actions is not None:
+            return admin.ListOperatorActionsResponse(actions=self.actions)
+        numbers, token = page(request.page_token, request.page_size, ORDERS)
+        return admin.ListOperatorActionsResponse(
+            actions=(admin.OperatorAction(sequence=ORDERS + 1 - number) for number in numbers),
+            next_page_token=token,
+        )

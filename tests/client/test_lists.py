@@ -143,9 +143,25 @@ def test_operators_are_heard_and_retried(server: FakeServer, connect: Connect) -
     assert (server.servicer.requests[2].tier, server.servicer.requests[4].tier) == (VIP, REGULAR)
 
 
+def test_what_operators_did_is_iterated_over_page_by_page(
+    server: FakeServer, connect: Connect
+) -> None:
+    with connect(server.target) as client:
+        server.servicer.endings.append(LATER)
+        found = [each.sequence for each in client.operator_actions(order_id="order-1")]
+        with pytest.raises(ValueError, match="range"):
+            client.operator_actions(page_size=2**31)
+    assert found == [5, 4, 3, 2, 1]
+    asked = server.servicer.requests
+    assert [request.page_token for request in asked] == ["", "", "c2", "c4"]
+    assert {request.order_id for request in asked} == {"order-1"}
+
+
 def test_operators_need_an_open_client_too(server: FakeServer, connect: Connect) -> None:
     client = connect(server.target)
     with pytest.raises(RuntimeError, match="with"):
         client.queue_stats()
+    with pytest.raises(RuntimeError, match="with"):
+        client.operator_actions()
     with client:
         assert client.queue_stats().workers == 8

@@ -15,6 +15,7 @@ from orderintake_server.store.base import Policy
 from orderintake_server.store.sqlite.audit import RULES, audit
 from orderintake_server.store.sqlite.database import NAME
 from support.changes import (
+    BOSS,
     FAILED,
     again,
     new,
@@ -47,7 +48,7 @@ async def data(home: SqliteHome) -> Path:
     await settle(store, leases[5], ending=again(60 * SECOND))
     await place(store, new(vip=True, expire_time=home.clock.later(60)))
     home.clock.leap(-3600)
-    await pause(store, Tier.VIP)
+    await pause(store, Tier.VIP, by=BOSS)
     await home.close()
     return home.directory
 
@@ -194,6 +195,31 @@ BREAKS = {
     "a completion of another tier": (
         "the log tells whose order each completion ended",
         "UPDATE log SET tier = 3 - tier",
+    ),
+    "an operator's action is missing": (
+        "what operators did is numbered without a hole",
+        "UPDATE operator_actions SET sequence = 2",
+    ),
+    "an operator paused a tier that was not paused": (
+        "a tier that an operator paused or resumed was so then",
+        "UPDATE operator_actions SET tier = 1",
+    ),
+    "an operator resumed a tier that was paused then": (
+        "a tier that an operator paused or resumed was so then",
+        "UPDATE operator_actions SET action = 2",
+    ),
+    "an operator's copy is of another order": (
+        "an operator's copy is one of the order that was redriven",
+        """UPDATE operator_actions
+        SET action = 3, tier = 0, accept_sequence = 5, detail = '{"copy": 9}'""",
+    ),
+    "what an operator cancelled is queued": (
+        "what an operator cancelled does not wait",
+        "UPDATE operator_actions SET action = 4, tier = 0, accept_sequence = 9",
+    ),
+    "what an operator cancelled is scheduled": (
+        "what an operator cancelled does not wait",
+        "UPDATE operator_actions SET action = 4, tier = 0, accept_sequence = 6",
     ),
 }
 

@@ -12,7 +12,7 @@ from orderintake_server.domain import (
     State,
 )
 from orderintake_server.store.base import Policy
-from orderintake_server.store.changes import Changes, Settlement
+from orderintake_server.store.changes import Cancel, Changes, Settlement
 from support.changes import (
     DONE,
     FAILED,
@@ -196,7 +196,7 @@ async def test_many_are_cancelled_by_one_commit_each_answered_in_its_place(
 async def test_an_order_cancelled_and_claimed_by_one_commit_is_cancelled(store: FoundStore) -> None:
     await place(store, new(), new())
     places = await waiting(store)
-    committed = await store.commit(Changes(cancels=[1], claims=places))
+    committed = await store.commit(Changes(cancels=[Cancel(1)], claims=places))
     assert _outcome(committed.cancelled[0]) is CancelOutcome.CANCELLED
     assert [lease and lease.order.accept_sequence for lease in committed.claimed] == [None, 2]
     assert await log_of(store) == [(1, State.CANCELLED)]
@@ -216,7 +216,7 @@ async def test_an_order_settled_and_cancelled_by_one_commit_was_settled_first(
     await place(store, new())
     (lease,) = await start(store)
     committed = await store.commit(
-        Changes(settles=[Settlement(lease=lease, ending=ending)], cancels=[1])
+        Changes(settles=[Settlement(lease=lease, ending=ending)], cancels=[Cancel(1)])
     )
     assert committed.settled == [settled]
     assert _outcome(committed.cancelled[0]) is answer
@@ -229,7 +229,9 @@ async def test_an_order_given_back_cancelled_and_claimed_by_one_commit_is_cancel
     await place(store, new())
     (place_in_queue,) = await waiting(store)
     (lease,) = await start(store)
-    committed = await store.commit(Changes(releases=[lease], cancels=[1], claims=[place_in_queue]))
+    committed = await store.commit(
+        Changes(releases=[lease], cancels=[Cancel(1)], claims=[place_in_queue])
+    )
     assert committed.released == [State.QUEUED]
     assert _outcome(committed.cancelled[0]) is CancelOutcome.CANCELLED
     assert committed.claimed == [None]

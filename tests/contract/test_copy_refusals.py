@@ -7,10 +7,11 @@ import asyncpg
 import pytest
 
 from orderintake_server.commands.copy import copy
+from orderintake_server.domain import Tier
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.sqlite.copy import UNFINISHED
 from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
-from support.changes import complete, new, place, start, whole_log
+from support.changes import BOSS, actions, complete, new, pause, place, start, whole_log
 from support.moving import STANDS, asked, files, rows
 from support.postgres_home import PostgresHome
 from support.stores import SqliteHome
@@ -208,3 +209,12 @@ async def test_a_store_in_which_orders_are_lost_is_not_copied(
     await asked(moved, "DELETE FROM orderintake.sessions")
     await refused(moved.url, tmp_path / "back", match="1 orders have not ended, and 0 wait")
     assert files(tmp_path / "back") == {LOCK_NAME}
+
+
+async def test_nothing_is_copied_over_what_operators_did(
+    filled: SqliteHome, database: PostgresHome
+) -> None:
+    await pause(await database.open(), Tier.VIP, by=BOSS)
+    await database.close()
+    await refused(filled.directory, database.url, match="1 actions of operators are recorded")
+    assert len(await actions(await database.open())) == 1

@@ -5,7 +5,15 @@ import pytest
 from orderintake_server.domain import Ending, State, Tier
 from orderintake_server.errors import StoreBroken, StoreFull
 from orderintake_server.store.base import Policy
-from orderintake_server.store.changes import Capacity, Changes, OverCapacity, Prune, Settlement
+from orderintake_server.store.changes import (
+    Cancel,
+    Capacity,
+    Changes,
+    OverCapacity,
+    Pause,
+    Prune,
+    Settlement,
+)
 from support.changes import (
     AMPLE,
     accept,
@@ -115,8 +123,8 @@ async def test_a_failed_commit_leaves_counts_places_and_numbers_as_they_were(
     changes = Changes(
         settles=[Settlement(lease=lease, ending=again(5))],
         releases=[other],
-        cancels=[3],
-        pauses={Tier.VIP: True},
+        cancels=[Cancel(3)],
+        pauses=[Pause(Tier.VIP, is_paused=True)],
         accepts=[[new(LARGE, vip=True, request_id="s"), new(not_before=home.clock.later(60))]],
         capacity=AMPLE,
         claims=await waiting(counted),

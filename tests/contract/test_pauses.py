@@ -3,7 +3,7 @@
 import pytest
 
 from orderintake_server.domain import State, Tier
-from orderintake_server.store.changes import Changes, Page
+from orderintake_server.store.changes import Changes, Page, Pause
 from support.changes import (
     FRONT,
     cancel,
@@ -39,9 +39,9 @@ async def test_pages_leave_a_paused_tier_out(store: FoundStore) -> None:
 async def test_the_page_of_the_commit_that_pauses_leaves_it_out(store: FoundStore) -> None:
     await place(store, new(), new(vip=True))
     page = Page(after=FRONT, limit=9)
-    committed = await store.commit(Changes(pauses={Tier.VIP: True}, page=page))
+    committed = await store.commit(Changes(pauses=[Pause(Tier.VIP, is_paused=True)], page=page))
     assert [place.accept_sequence for place in committed.page] == [1]
-    committed = await store.commit(Changes(pauses={Tier.VIP: False}, page=page))
+    committed = await store.commit(Changes(pauses=[Pause(Tier.VIP, is_paused=False)], page=page))
     assert [place.accept_sequence for place in committed.page] == [2, 1]
 
 
@@ -66,7 +66,7 @@ async def test_a_pause_holds_after_a_crash_and_a_stop(home: Home, store: FoundSt
 
 
 async def test_both_tiers_are_paused_by_one_commit(home: Home, store: FoundStore) -> None:
-    committed = await store.commit(Changes(pauses=dict.fromkeys(Tier, True)))
+    committed = await store.commit(Changes(pauses=[Pause(tier, is_paused=True) for tier in Tier]))
     assert committed.paused == (await home.crash()).recovery.paused == BOTH
 
 

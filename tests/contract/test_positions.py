@@ -6,7 +6,7 @@ import pytest
 
 from orderintake_server.domain import Completion, QueueEntry, Ranking, State, Tier
 from orderintake_server.store.base import Policy
-from orderintake_server.store.changes import Changes, Settlement
+from orderintake_server.store.changes import Cancel, Changes, Settlement
 from orderintake_server.views import TierCounts
 from support.changes import (
     AMPLE,
@@ -201,7 +201,7 @@ async def test_a_commit_tells_who_came_and_who_ended(home: Home, store: FoundSto
     committed = await store.commit(
         Changes(
             settles=[Settlement(lease=vip, ending=again())],
-            cancels=[1],
+            cancels=[Cancel(1)],
             accepts=[[new(), new(vip=True), new()]],
             capacity=AMPLE,
         )

@@ -10,7 +10,7 @@ import pytest
 
 from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
-from orderintake_server.store.changes import Changes, ClaimNext, Settlement
+from orderintake_server.store.changes import Cancel, Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.answer import Answer
 from orderintake_server.store.postgres.call import Caller, arguments
 from orderintake_server.store.postgres.functions import this_release
@@ -242,7 +242,10 @@ async def test_a_commit_that_comes_behind_a_later_one_of_its_session_does_nothin
     session_id = await operator.fetchval("SELECT session_id FROM orderintake.sessions")
     late = Caller(session_id=session_id, request=2, max_crashes=3)
     changes = Changes(
-        accepts=[[new()]], capacity=AMPLE, cancels=[1], claim_next=ClaimNext(most=1, is_idle=True)
+        accepts=[[new()]],
+        capacity=AMPLE,
+        cancels=[Cancel(1)],
+        claim_next=ClaimNext(most=1, is_idle=True),
     )
     rows = await operator.fetch(RELEASE.call, *arguments(changes, late))
     assert Answer([tuple(row) for row in rows]).is_superseded

@@ -14,7 +14,7 @@ from orderintake_server.store.audit import ORDER_OF_STARTS, SHOWN, Finding
 from orderintake_server.store.base import Policy, Store
 from orderintake_server.store.changes import Changes, ClaimNext
 from orderintake_server.store.postgres.audit import RULES, audit
-from support.changes import FAILED, again, new, pause, place, prune, settle
+from support.changes import BOSS, FAILED, again, new, pause, place, prune, settle
 from support.clocks import SECOND
 from support.mixes import mix
 from support.postgres import Cluster
@@ -27,6 +27,7 @@ COUNTS = "as many orders stand in each place as the newest commit tells"
 CUSTOMERS = "the orders of each customer that wait are counted"
 COMMITS = "there are one name, one policy and a newest commit"
 REQUESTS = "a request_id names an order of its customer"
+PAUSED = "a tier that an operator paused or resumed was so then"
 NAMED = "an order's request_id names it"
 
 
@@ -83,8 +84,8 @@ async def _lead(home: PostgresHome) -> None:
     await prune(store, home.clock.now, limit=2)
     await settle(store, leases[5], ending=again(60 * SECOND))
     await place(store, new(vip=True, expire_time=home.clock.later(90)))
-    await pause(store, Tier.REGULAR)
-    await pause(store, Tier.REGULAR, is_paused=False)
+    await pause(store, Tier.REGULAR, by=BOSS)
+    await pause(store, Tier.REGULAR, is_paused=False, by=BOSS)
     await pause(store, Tier.VIP)
     await home.close()
 
@@ -294,7 +295,7 @@ BREAKS: dict[str, tuple[set[str], str]] = {
         "UPDATE newest SET paused = '{t,t}'",
     ),
     "a tier is paused and nobody did it": (
-        {"tiers are paused as was noted last"},
+        {"tiers are paused as was noted last", PAUSED},
         "DELETE FROM pauses",
     ),
     "what is due is looked for behind an order": (
@@ -398,6 +399,39 @@ BREAKS: dict[str, tuple[set[str], str]] = {
         {"the log tells whose order each completion ended"},
         "UPDATE log SET tier = 3 - tier",
     ),
+    "an operator's action is missing": (
+        {"what operators did is numbered without a hole"},
+        "DELETE FROM operator_actions WHERE sequence = 1",
+    ),
+    "an operator's action by a commit before the last": (
+        {"what is numbered in order was made by commits in that order", PAUSED},
+        "UPDATE operator_actions SET commit_number = 1 WHERE sequence = 2",
+    ),
+    "an operator's action of a commit to come": (
+        {"no commit is newer than the newest", PAUSED},
+        "UPDATE operator_actions SET commit_number = 99 WHERE sequence = 2",
+    ),
+    "an operator paused a tier that was not paused": (
+        {PAUSED},
+        "UPDATE operator_actions SET tier = 2 WHERE sequence = 1",
+    ),
+    "an operator resumed a tier that was paused then": (
+        {PAUSED},
+        "UPDATE operator_actions SET action = 2 WHERE sequence = 1",
+    ),
+    "an operator's copy is of another order": (
+        {"an operator's copy is one of the order that was redriven"},
+        """UPDATE operator_actions SET action = 3, tier = 0, accept_sequence = 5,
+          detail = '{"copy": 9}' WHERE sequence = 1""",
+    ),
+    "what an operator cancelled is queued": (
+        {"what an operator cancelled does not wait"},
+        "UPDATE operator_actions SET action = 4, tier = 0, accept_sequence = 9",
+    ),
+    "what an operator cancelled is scheduled": (
+        {"what an operator cancelled does not wait"},
+        "UPDATE operator_actions SET action = 4, tier = 0, accept_sequence = 6",
+    ),
 }
 
 
@@ -437,6 +471,7 @@ def test_of_what_was_copied_from_another_store_the_order_of_starts_is_not_told(
         UPDATE log SET start_sequence = 9 - start_sequence, commit_number = 0;
         UPDATE orders SET commit_number = 0;
         UPDATE pauses SET commit_number = 0;
+        UPDATE operator_actions SET commit_number = 0;
         UPDATE policy SET since = 13""")
     assert database.audit() == []
 

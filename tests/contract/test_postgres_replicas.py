@@ -10,7 +10,7 @@ import pytest
 
 from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
-from orderintake_server.store.changes import Changes, ClaimNext, Settlement
+from orderintake_server.store.changes import Cancel, Changes, ClaimNext, Settlement
 from orderintake_server.store.postgres.answer import Answer
 from orderintake_server.store.postgres.connector import Connector, Row
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
@@ -173,7 +173,7 @@ async def test_a_cancel_that_cannot_be_looked_up_is_looked_up_again(
         return await fetch(query, *values)
 
     async with postgres_store(home.url, clock=home.clock, hints=False) as other:
-        await other.commit(Changes(cancels=[1]))
+        await other.commit(Changes(cancels=[Cancel(1)]))
         monkeypatch.setattr(store._readers, "fetch", away_once)  # noqa: SLF001
         async with asyncio.timeout(20):
             async for news in store.watch():

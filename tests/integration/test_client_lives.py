@@ -203,6 +203,36 @@ async def test_the_command_line_pauses_a_tier_and_redrives(tmp_path: Path) -> No
     assert copy["order"]["redrive_of"] == order_id
 
 
+async def test_p27_each_action_of_an_operator_is_told_once(tmp_path: Path) -> None:
+    async with (
+        server(data=tmp_path, handler=rejecting) as shop,
+        AsyncClient(shop.address) as client,
+    ):
+        run = command(shop)
+        (cake,) = await run(*PLACE, "cake")
+        order_id = cake["order"]["order_id"]
+        await ended(client, 1)
+        await run("pause", "vip")
+        (copy,) = await run("redrive", order_id)
+        await run("pause", "vip")
+        await run("redrive", order_id)
+        await run("resume", "vip")
+        told = await run("actions")
+        of_order = [action async for action in client.operator_actions(order_id=order_id)]
+    assert [(each["sequence"], each["action"]) for each in told] == [
+        ("3", "ACTION_RESUME_TIER"),
+        ("2", "ACTION_REDRIVE_ORDER"),
+        ("1", "ACTION_PAUSE_TIER"),
+    ]
+    assert {(each["caller"], each["credential"]) for each in told} == {
+        ("anybody", "CREDENTIAL_OPEN")
+    }
+    assert all(each["peer"].startswith("ipv4:127.0.0.1:") for each in told)
+    (redriven,) = of_order
+    assert redriven.order_id == order_id
+    assert redriven.copy_order_id == copy["order"]["order_id"]
+
+
 async def test_the_command_line_lists_and_cancels(tmp_path: Path) -> None:
     async with server(data=tmp_path) as shop, AsyncClient(shop.address) as client:
         run = command(shop)

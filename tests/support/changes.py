@@ -10,6 +10,7 @@ from orderintake_server.domain import (
     Failure,
     Lease,
     NewOrder,
+    Operator,
     Order,
     QueueEntry,
     Ranking,
@@ -18,17 +19,20 @@ from orderintake_server.domain import (
     Tier,
 )
 from orderintake_server.errors import RequestIdReused
+from orderintake_server.ids import NEWEST
 from orderintake_server.store.base import Store
 from orderintake_server.store.changes import (
+    Cancel,
     Capacity,
     Changes,
     Committed,
     OverCapacity,
     Page,
+    Pause,
     Prune,
     Settlement,
 )
-from orderintake_server.views import EVERY_ORDER, CountsByTier
+from orderintake_server.views import EVERY_ORDER, CountsByTier, OperatorAction
 
 PLENTY = 1_000_000
 """More of anything than a test has."""
@@ -37,6 +41,8 @@ FRONT = QueueEntry(-1, 0, Tier.VIP, 0)
 """The place before all who wait."""
 FAILURE = Failure(code="HANDLER_ERROR", message="LookupError: no such article")
 DONE = Ending()
+BOSS = Operator(name="boss", credential="key", peer="ipv4:192.0.2.7:51234")
+"""Who does what operators do."""
 FAILED = Ending(event=Event.FAIL, failure=FAILURE)
 
 
@@ -55,6 +61,7 @@ def new(  # noqa: PLR0913 - whatever can be said of an order
     expire_time: int = 0,
     redrive_of: int = 0,
     trace: bytes | None = None,
+    by: Operator | None = None,
 ) -> NewOrder:
     """Make an order to be accepted."""
     return NewOrder(
@@ -66,6 +73,7 @@ def new(  # noqa: PLR0913 - whatever can be said of an order
         expire_time=expire_time,
         redrive_of=redrive_of,
         trace=trace,
+        by=by,
     )
 
 
@@ -131,14 +139,38 @@ async def release(store: Store, *leases: Lease) -> list[State | None]:
     return (await store.commit(Changes(releases=leases))).released
 
 
-async def cancel(store: Store, *accept_sequences: int) -> list[Cancelled | None]:
+async def cancel(
+    store: Store, *accept_sequences: int, by: Operator | None = None
+) -> list[Cancelled | None]:
     """Ask for these orders to be cancelled."""
-    return (await store.commit(Changes(cancels=accept_sequences))).cancelled
+    cancels = [Cancel(number, by) for number in accept_sequences]
+    return (await store.commit(Changes(cancels=cancels))).cancelled
 
 
-async def pause(store: Store, tier: Tier, *, is_paused: bool = True) -> Committed:
+async def pause(
+    store: Store, tier: Tier, *, is_paused: bool = True, by: Operator | None = None
+) -> Committed:
     """Pause a tier, or resume it."""
-    return await store.commit(Changes(pauses={tier: is_paused}))
+    return await store.commit(Changes(pauses=[Pause(tier, is_paused, by)]))
+
+
+async def actions(
+    store: Store, accept_sequence: int | None = None, *, limit: int = PLENTY
+) -> list[OperatorAction]:
+    """Read all that operators did, the oldest first, page by page."""
+    found: list[OperatorAction] = []
+    goes_on = True
+    while goes_on:
+        before = found[-1].sequence if found else NEWEST
+        page, goes_on = await store.list_actions(accept_sequence, before=before, limit=limit)
+        assert len(page) <= limit
+        found += page
+    return found[::-1]
+
+
+def told(actions: Sequence[OperatorAction]) -> list[tuple[str, str, object]]:
+    """Say of each action what was done, by whom, and to what."""
+    return [(each.action.name, each.by.name, each.tier or each.accept_sequence) for each in actions]
 
 
 async def prune(

@@ -16,8 +16,10 @@ from orderintake_server.store.changes import Changes, Committed, Page
 from orderintake_server.store.sqlite.database import NAME
 from orderintake_server.views import EVERY_ORDER, OrderFilter
 from support.changes import (
+    BOSS,
     FRONT,
     PLENTY,
+    actions,
     again,
     cancel,
     new,
@@ -44,7 +46,7 @@ async def live(home: Home, store: FoundStore, chance: random.Random) -> FoundSto
     """Let a lot happen, more than one crash too; some orders are in process at the end."""
     for number in range(12):
         await mix(home, store, chance)
-        await pause(store, chance.choice(list(Tier)), is_paused=chance.random() < 0.3)
+        await pause(store, chance.choice(list(Tier)), is_paused=chance.random() < 0.3, by=BOSS)
         if number % 5 == 4:
             old = home.clock.later(-5)
             await prune(store, old, requests_before=old - 5 * SECOND, limit=30)
@@ -66,7 +68,13 @@ async def _end_oddly(home: Home, store: FoundStore, mark: str) -> None:
     await pause(store, Tier.REGULAR, is_paused=False)
     await pause(store, Tier.VIP, is_paused=False)
     odd = [
-        new(b"\0\xff", customer_id="Žofie ☃", request_id=f"žádost {mark}", redrive_of=3),
+        new(
+            b"\0\xff",
+            customer_id="Žofie ☃",
+            request_id=f"žádost {mark}",
+            redrive_of=3,
+            by=replace(BOSS, name="Žofie ☃"),
+        ),
         new(b"", vip=True, customer_id="x" * 64, expire_time=home.clock.later(1_000_000)),
         new(not_before=home.clock.later(1_000_000), request_id=f"later {mark}"),
     ]
@@ -75,7 +83,8 @@ async def _end_oddly(home: Home, store: FoundStore, mark: str) -> None:
     await settle(store, first, ending=Ending(event=Event.FAIL, failure=ODD))
     await settle(store, *others[:1], ending=Ending(result=b"\0\1"))
     await settle(store, *others[1:2], ending=again(1_000 * SECOND))
-    await cancel(store, others[2].order.accept_sequence)  # which it has not heeded yet
+    running = others[2].order.accept_sequence
+    await cancel(store, running, by=BOSS)  # which it has not heeded yet
 
 
 def note(home: SqliteHome, monkeypatch: pytest.MonkeyPatch, placed: Placed) -> None:
@@ -121,6 +130,7 @@ async def everything(store: FoundStore) -> dict[str, Any]:
             OrderFilter(tier=Tier.VIP), after=stands.earliest, limit=PLENTY, max_bytes=PLENTY
         ),
         "oldest": await store.oldest_waiting(),
+        "actions": await actions(store),
     }
 
 

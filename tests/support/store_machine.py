@@ -22,12 +22,22 @@ from hypothesis.stateful import (
 from orderintake_server.domain import Durability, Ending, Lease, Order, Receipt, Tier
 from orderintake_server.errors import CursorExpired, RequestIdReused, StoreFull
 from orderintake_server.store.base import Policy
-from orderintake_server.store.changes import Capacity, Changes, Committed, Page, Prune, Settlement
+from orderintake_server.store.changes import (
+    Cancel,
+    Capacity,
+    Changes,
+    Committed,
+    Page,
+    Pause,
+    Prune,
+    Settlement,
+)
 from orderintake_server.views import EVERY_ORDER, OrderFilter
 from support.changes import (
     AMPLE,
     FRONT,
     PLENTY,
+    actions,
     new,
     position,
     strictly,
@@ -37,6 +47,7 @@ from support.clocks import SECOND
 from support.store_model import StoreModel
 from support.stores import Home
 from support.strategies import (
+    CANCELS,
     ENDINGS,
     FILTERS,
     GROUPS,
@@ -46,7 +57,6 @@ from support.strategies import (
     POLICIES,
     ROOMS,
     SECONDS,
-    TIERS,
 )
 
 T = TypeVar("T")
@@ -106,13 +116,13 @@ class StoreMachine(RuleBasedStateMachine):
     def release(self, releases: list[Lease]) -> None:
         self.commit(Changes(releases=releases))
 
-    @rule(numbers=st.lists(NUMBERS, max_size=6))
-    def cancel(self, numbers: list[int]) -> None:
-        self.commit(Changes(cancels=numbers))
+    @rule(cancels=CANCELS)
+    def cancel(self, cancels: list[Cancel]) -> None:
+        self.commit(Changes(cancels=cancels))
 
-    @rule(tier=TIERS, is_paused=st.booleans())
-    def pause(self, tier: Tier, *, is_paused: bool) -> None:
-        self.commit(Changes(pauses={tier: is_paused}))
+    @rule(pauses=PAUSES)
+    def pause(self, pauses: list[Pause]) -> None:
+        self.commit(Changes(pauses=pauses))
 
     @rule(ago=SECONDS, limit=st.integers(1, 5))
     def prune_a_little(self, ago: int, limit: int) -> None:
@@ -132,7 +142,7 @@ class StoreMachine(RuleBasedStateMachine):
         target=leases,
         ended=st.lists(st.tuples(leases, ENDINGS), max_size=3),
         releases=st.lists(leases, max_size=2),
-        cancels=st.lists(NUMBERS, max_size=4),
+        cancels=CANCELS,
         pauses=PAUSES,
         groups=GROUPS,
         count=st.integers(0, 3),
@@ -144,8 +154,8 @@ class StoreMachine(RuleBasedStateMachine):
         self,
         ended: list[tuple[Lease, Ending]],
         releases: list[Lease],
-        cancels: list[int],
-        pauses: dict[Tier, bool],
+        cancels: list[Cancel],
+        pauses: list[Pause],
         groups: list[Any],
         count: int,
         gone: list[int],
@@ -229,6 +239,11 @@ class StoreMachine(RuleBasedStateMachine):
         expected = [o for o in self.model.orders() if _is_wanted(wanted, o)]
         assert listed == (expected[::-1] if newest_first else expected)
 
+    @rule(number=NUMBERS, limit=st.integers(1, 3))
+    def list_what_operators_did_to_an_order(self, number: int, limit: int) -> None:
+        of_it = [each for each in self.model.actions if each.accept_sequence == number]
+        assert self.run(actions(self.store, number, limit=limit)) == of_it
+
     @rule(wanted=FILTERS, limit=st.integers(1, 5))
     def search_the_log(self, wanted: OrderFilter, limit: int) -> None:
         found, after, goes_on = [], self.model.earliest, True
@@ -245,6 +260,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.commit(Changes(page=Page(after=FRONT, limit=PLENTY)))
         earliest = self.model.earliest
         assert self.run(whole_log(self.store, after=earliest)) == self.model.log(earliest)
+
+    @invariant()
+    def what_operators_did_is_the_models(self) -> None:
+        assert self.run(actions(self.store)) == self.model.actions
 
     @invariant()
     def every_place_in_the_queue_is_the_models(self) -> None:

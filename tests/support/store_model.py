@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from orderintake_server.domain import (
+    Action,
     Cancelled,
     CancelOutcome,
     Completion,
@@ -12,6 +14,7 @@ from orderintake_server.domain import (
     Failure,
     Lease,
     NewOrder,
+    Operator,
     QueueEntry,
     Receipt,
     State,
@@ -20,13 +23,16 @@ from orderintake_server.domain import (
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import (
+    Cancel,
     Capacity,
     Changes,
     Committed,
     OverCapacity,
+    Pause,
     Prune,
     Settlement,
 )
+from orderintake_server.views import OperatorAction
 from support.model_orders import (
     OUTCOMES,
     WAITS,
@@ -54,6 +60,7 @@ class StoreModel(Orders):
         self._accept_time = 0
         self._queued: list[QueueEntry] = []
         self._ended: Counter[Tier] = Counter()
+        self.actions: list[OperatorAction] = []
 
     def commit(self, changes: Changes, now: int) -> Committed:
         """Make the changes; tell what the store must say."""
@@ -62,8 +69,8 @@ class StoreModel(Orders):
         settled = [self._settle(settlement) for settlement in changes.settles]
         released = [self._give_back(lease) for lease in changes.releases]
         cancelled = self._cancel(changes.cancels)
-        for tier, is_paused in changes.pauses.items():
-            self.paused = self.paused | {tier} if is_paused else self.paused - {tier}
+        for pause in changes.pauses:
+            self._pause(pause)
         before, started = self._accepted, self._started
         accepted = self._accept(changes.accepts, changes.capacity)
         if changes.claims:
@@ -190,12 +197,37 @@ class StoreModel(Orders):
             Completion(sequence=self.head + 1, order=order, failure=failure, result=result)
         )
 
-    def _cancel(self, numbers: Sequence[int]) -> list[Cancelled | None]:
+    def _cancel(self, cancels: Sequence[Cancel]) -> list[Cancelled | None]:
+        numbers = [cancel.accept_sequence for cancel in cancels]
         meant = [self.held[number] for number in dict.fromkeys(numbers) if self.find(number)]
-        self._end_waiting([held for held in meant if held.order.state in WAITS], Event.CANCEL)
+        waiting = [held for held in meant if held.order.state in WAITS]
+        self._end_waiting(waiting, Event.CANCEL)
         for held in meant:
-            held.is_to_stop |= held.order.state is State.PROCESSING
+            is_running = held.order.state is State.PROCESSING
+            if held in waiting or (is_running and not held.is_to_stop):
+                self._record_cancel(held, cancels)
+            held.is_to_stop |= is_running
         return [self._cancelled(number) for number in numbers]
+
+    def _record_cancel(self, held: Held, cancels: Sequence[Cancel]) -> None:
+        number = held.order.accept_sequence
+        by = next(cancel.by for cancel in cancels if cancel.accept_sequence == number)
+        outcome = "CANCELLED" if held.order.state is State.CANCELLED else "CANCEL_REQUESTED"
+        detail = f'{{"outcome": "{outcome}"}}'
+        self._record(Action.CANCEL_ORDER, by, accept_sequence=number, detail=detail)
+
+    def _pause(self, pause: Pause) -> None:
+        if pause.is_paused != (pause.tier in self.paused):
+            self.paused ^= {pause.tier}
+            action = Action.PAUSE_TIER if pause.is_paused else Action.RESUME_TIER
+            self._record(action, pause.by, tier=pause.tier)
+
+    def _record(self, action: Action, by: Operator | None, **subject: Any) -> None:  # noqa: ANN401
+        if by:
+            number = len(self.actions) + 1
+            self.actions.append(
+                OperatorAction(sequence=number, time=self._now, action=action, by=by, **subject)
+            )
 
     def _cancelled(self, number: int) -> Cancelled | None:
         stands = self.find(number)
@@ -264,6 +296,8 @@ class StoreModel(Orders):
             self.held[number] = held = Held(new=new, order=order, due=new.not_before)
             if new.not_before <= self._now:
                 self._enqueue(held)
+            detail, of = f'{{"copy": {number}}}', new.redrive_of or None
+            self._record(Action.REDRIVE_ORDER, new.by, accept_sequence=of, detail=detail)
         self._accepted += len(fresh)
 
     def _receipt(self, number: int, before: int, issued: set[int]) -> Receipt:

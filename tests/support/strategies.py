@@ -1,14 +1,15 @@
 """What Hypothesis may ask of a store."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
-from orderintake_server.domain import Ending, NewOrder, Ranking, State, Tier
+from orderintake_server.domain import Ending, NewOrder, Operator, Ranking, State, Tier
 from orderintake_server.store.base import Policy
-from orderintake_server.store.changes import Capacity
+from orderintake_server.store.changes import Cancel, Capacity, Pause
 from orderintake_server.views import OrderFilter
-from support.changes import AMPLE, DONE, FAILED, PLENTY, again, new
+from support.changes import AMPLE, BOSS, DONE, FAILED, PLENTY, again, new
 from support.clocks import SECOND, Microseconds
 
 MAX_CRASHES = 2
@@ -22,11 +23,21 @@ LEAPS = st.sampled_from([-100, -30, -7, 1, 30, 300])
 """In seconds, by which the clock is set."""
 
 
-def _order(content: bytes, *, vip: bool, **said: Any) -> NewOrder:  # noqa: ANN401
+def _order(
+    content: bytes,
+    *,
+    vip: bool,
+    redrive_of: int,
+    by: Operator | None,
+    **said: Any,  # noqa: ANN401
+) -> NewOrder:
     """Make an order whose content tells its tier, as the contract's does."""
+    if redrive_of:
+        said |= {"redrive_of": redrive_of, "by": by}
     return new(content + (b" for a VIP" if vip else b""), vip=vip, **said)
 
 
+OPERATORS = st.sampled_from([None, BOSS, replace(BOSS, name="Žofie ☃", credential="open")])
 ORDERS = st.builds(
     _order,
     st.sampled_from([b"tea", b"cake", b"x" * 9000]),
@@ -36,6 +47,8 @@ ORDERS = st.builds(
     not_before=TIMES,
     expire_time=TIMES,
     trace=st.sampled_from([None, 25 * b"t"]),
+    redrive_of=st.sampled_from([0, 0, 0, 1, 2]),
+    by=OPERATORS,
 )
 GROUPS = st.lists(st.lists(ORDERS, min_size=1, max_size=4), min_size=1, max_size=4)
 COUNTS = st.one_of(st.just(PLENTY), st.integers(-1, 6))
@@ -47,7 +60,8 @@ ENDINGS = st.sampled_from(
     [DONE, FAILED, Ending(result=b"r" * 9000), again(), again(SECOND), again(20 * SECOND)]
 )
 TIERS = st.sampled_from(Tier)
-PAUSES = st.dictionaries(TIERS, st.booleans(), max_size=1)
+PAUSES = st.lists(st.builds(Pause, TIERS, st.booleans(), OPERATORS), max_size=3)
+CANCELS = st.lists(st.builds(Cancel, NUMBERS, OPERATORS), max_size=6)
 POLICIES = st.builds(
     Policy,
     ranking=st.builds(

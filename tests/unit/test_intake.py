@@ -31,7 +31,7 @@ from orderintake_server.views import (
     Subscribe,
     TierCounts,
 )
-from support.changes import again, complete, new, prune, strictly
+from support.changes import BOSS, again, complete, new, prune, strictly
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 
@@ -83,9 +83,9 @@ async def test_what_is_not_there_is_not_found(intake: Intake) -> None:
     with pytest.raises(OrderNotFound):
         await intake.get(4, owner=None)
     with pytest.raises(OrderNotFound):
-        await intake.cancel(4, owner=None)
+        await intake.cancel(4, owner=None, by=None)
     with pytest.raises(OrderNotFound):
-        await intake.redrive(4)
+        await intake.redrive(4, by=BOSS)
 
 
 async def test_p19_a_draining_service_takes_no_order_and_still_does_the_rest(
@@ -96,11 +96,11 @@ async def test_p19_a_draining_service_takes_no_order_and_still_does_the_rest(
     with pytest.raises(Draining):
         await intake.place((new(),))
     with pytest.raises(Draining):
-        await intake.redrive(1)
+        await intake.redrive(1, by=BOSS)
     assert isinstance((await intake.get(1, owner=None)).found, Completion)
     assert len((await intake.page(ANY, start=0, limit=10, owner=None)).completions) == 3
-    assert (await intake.cancel(4, owner=None)).outcome is CancelOutcome.CANCELLED
-    await intake.pause(Tier.VIP, is_paused=True)
+    assert (await intake.cancel(4, owner=None, by=None)).outcome is CancelOutcome.CANCELLED
+    await intake.pause(Tier.VIP, is_paused=True, by=BOSS)
     with pytest.raises(OrderNotFound):
         await intake.get(5, owner=None)
 
@@ -114,9 +114,9 @@ async def test_a_broken_service_that_stops_says_that_it_is_broken(store: FaultyS
     with pytest.raises(StorageUnavailable):
         await desk.intake.place((new(),))
     with pytest.raises(StorageUnavailable):
-        await desk.intake.cancel(1, owner=None)
+        await desk.intake.cancel(1, owner=None, by=None)
     with pytest.raises(StorageUnavailable):
-        await desk.intake.pause(Tier.VIP, is_paused=True)
+        await desk.intake.pause(Tier.VIP, is_paused=True, by=BOSS)
 
 
 @pytest.mark.parametrize(
@@ -261,11 +261,11 @@ async def test_an_order_between_two_attempts_is_told_as_such(desk: Desk, intake:
 async def test_an_order_of_a_paused_tier_is_told_as_such(desk: Desk, intake: Intake) -> None:
     desk.times.add(desk.clock() - 1)
     await intake.place((new(), new(vip=True)))
-    await intake.pause(Tier.REGULAR, is_paused=True)
+    await intake.pause(Tier.REGULAR, is_paused=True, by=BOSS)
     held, free = await intake.get(4, owner=None), await intake.get(5, owner=None)
     assert (held.reason, held.position, held.wait) == (WaitReason.TIER_PAUSED, 2, None)
     assert free.reason is WaitReason.ORDERS_AHEAD
-    await intake.pause(Tier.REGULAR, is_paused=False)
+    await intake.pause(Tier.REGULAR, is_paused=False, by=BOSS)
     assert (await intake.get(4, owner=None)).reason is WaitReason.ORDERS_AHEAD
 
 
@@ -291,7 +291,9 @@ async def test_orders_are_listed_as_they_are_wanted(intake: Intake) -> None:
 async def test_p13_cancelling_tells_what_became_of_it(desk: Desk, intake: Intake) -> None:
     await intake.place((new(), new()))
     await desk.start()
-    outcomes = [(await intake.cancel(number, owner=None)).outcome for number in (1, 4, 5, 5)]
+    outcomes = [
+        (await intake.cancel(number, owner=None, by=None)).outcome for number in (1, 4, 5, 5)
+    ]
     assert outcomes == [
         CancelOutcome.TOO_LATE,
         CancelOutcome.CANCEL_REQUESTED,
@@ -347,7 +349,7 @@ async def test_a_repeat_within_its_batch_takes_no_token(store: FaultyStore) -> N
 async def test_stats_tell_how_each_tier_stands(desk: Desk, intake: Intake) -> None:
     first, *_ = await intake.place((new(), new(), new(vip=True)))
     await desk.start()
-    await intake.pause(Tier.VIP, is_paused=True)
+    await intake.pause(Tier.VIP, is_paused=True, by=BOSS)
     flows, oldest = await intake.stats()
     assert flows[Tier.REGULAR].counts == TierCounts(queued=2)
     assert flows[Tier.VIP].counts == TierCounts(processing=1)

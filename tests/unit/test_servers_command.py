@@ -21,8 +21,10 @@ LISTED = [
             LISTED,
             [
                 "north: 8 workers, 3 orders in process, alive for 1 d 3 h, last heartbeat 4 s ago",
-                "south: 0 workers, 0 orders in process, "
-                "alive for 1 min 1 s, last heartbeat 15 s ago",
+                (
+                    "south: 0 workers, 0 orders in process, "
+                    "alive for 1 min 1 s, last heartbeat 15 s ago"
+                ),
                 f"west: 1 workers, 1 orders in process, {FROZEN} 2 min 2 s ago",
             ],
         ),

@@ -11,6 +11,7 @@ from orderintake_server.dispatch.attempts import StopSignal
 from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.domain import CancelOutcome, Lease, Order, State
 from orderintake_server.handlers import HandlerCalls, OrderAttempt, Reject
+from orderintake_server.store.changes import Cancel
 from support.changes import log_of, new, order, state
 from support.desk import Desk, working
 from support.faulty import FaultyStore
@@ -194,7 +195,7 @@ async def test_p13_a_request_to_an_attempt_that_just_ended_stops_nobody_else(
             while not store.begun.empty():
                 store.begun.get_nowait()
             answer = desk.committer.cancel(1)
-            assert (await store.begun.get()).cancels == [1]
+            assert (await store.begun.get()).cancels == [Cancel(1)]
             shop.let_go.set()
             for _ in range(5):  # the handler ends, its worker waits for the next order
                 await asyncio.sleep(0)

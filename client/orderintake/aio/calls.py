@@ -10,6 +10,7 @@ from orderintake.fields import message
 from orderintake.pages import Pages
 from orderintake.v1.order_admin_service_pb2 import (
     GetQueueStatsRequest,
+    ListOperatorActionsRequest,
     PauseTierRequest,
     RedriveOrderRequest,
     ResumeTierRequest,
@@ -19,7 +20,11 @@ from orderintake.v1.order_intake_service_pb2 import CancelOrderRequest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from orderintake.v1.order_admin_service_pb2 import GetQueueStatsResponse, RedriveOrderResponse
+    from orderintake.v1.order_admin_service_pb2 import (
+        GetQueueStatsResponse,
+        OperatorAction,
+        RedriveOrderResponse,
+    )
     from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceAsyncStub
     from orderintake.v1.order_intake_service_pb2 import (
         CancelOrderResponse,
@@ -154,6 +159,34 @@ class AsyncCalls:
             return await self._admin().RedriveOrder(
                 message(RedriveOrderRequest, order_id=order_id), timeout=self._timeout
             )
+
+    def operator_actions(
+        self, *, order_id: str | None = None, page_size: int = 0
+    ) -> AsyncIterator[OperatorAction]:
+        """Iterate over what operators did, the newest first: all, or to an order. For operators.
+
+        Each pause, resume, redrive and cancel of another's order that changed something is there
+        exactly once, and stays. A page of up to `page_size` (0: the server's 100; at most 1000) is
+        fetched when it is needed; what is done meanwhile is not among what comes.
+
+        Raises:
+            OrderNotFound: raised by the iteration: no order of this server can have that order_id.
+            ValueError: a value does not fit its field.
+        """
+        self._opened()
+        request = message(ListOperatorActionsRequest, order_id=order_id or "", page_size=page_size)
+        return self._operator_actions(self._admin_stub, request)
+
+    async def _operator_actions(
+        self, stub: OrderAdminServiceAsyncStub, request: ListOperatorActionsRequest
+    ) -> AsyncIterator[OperatorAction]:
+        pages = Pages(request)
+        while not pages.ended:
+            with translated():
+                page = await stub.ListOperatorActions(pages.request, timeout=self._timeout)
+            pages.received(page)
+            for action in page.actions:
+                yield action
 
     def _admin(self) -> OrderAdminServiceAsyncStub:
         self._opened()

@@ -1,16 +1,17 @@
-"""The commands for operators: stats, pause, resume, redrive."""
+"""The commands for operators: stats, pause, resume, redrive, actions."""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from orderintake.cli.options import Json, OrderId, TierArgument, TierName
+from orderintake.cli.options import WHICH, Json, OrderId, TierArgument, TierName
 from orderintake.cli.screen import Screen
 from orderintake.cli.stats import follow, stats_table
-from orderintake.cli.text import redriven_text
+from orderintake.cli.text import action_text, redriven_text
 from orderintake.v1.order_pb2 import Tier
 
 app = typer.Typer()
@@ -19,6 +20,23 @@ OPERATORS = "For operators"
 
 Watch = Annotated[
     bool, typer.Option("--watch", metavar="", help="Go on, each second, until Ctrl-C.")
+]
+
+
+OnlyOrder = Annotated[
+    str | None,
+    typer.Option(
+        "--order",
+        metavar="ORDER_ID",
+        help="Only what was done to this order.",
+        rich_help_panel=WHICH,
+    ),
+]
+NewestActions = Annotated[
+    int,
+    typer.Option(
+        "--limit", min=1, metavar="ACTIONS", help="The newest so many.", rich_help_panel=WHICH
+    ),
 ]
 
 
@@ -68,3 +86,22 @@ def redrive(context: typer.Context, order_id: OrderId, *, as_json: Json = False)
     screen = Screen(as_json=as_json)
     with screen.calls(context.obj) as client:
         screen.show(client.redrive(order_id), redriven_text)
+
+
+@app.command(rich_help_panel=OPERATORS)
+def actions(
+    context: typer.Context,
+    *,
+    order: OnlyOrder = None,
+    limit: NewestActions = 20,
+    as_json: Json = False,
+) -> None:
+    """Show what operators did, the newest first: when, what, and who did it.
+
+    Pauses, resumes, redrives, and cancels of others' orders, as far as they changed something.
+    """
+    screen = Screen(as_json=as_json)
+    with screen.calls(context.obj) as client:
+        found = client.operator_actions(order_id=order, page_size=min(limit, 1000))
+        for action in islice(found, limit):
+            screen.show(action, action_text)

@@ -8,11 +8,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.text import Text
 
 from orderintake.requests import VIP
+from orderintake.v1.order_admin_service_pb2 import Action
 from orderintake.v1.order_intake_service_pb2 import CANCEL_OUTCOME_TOO_LATE, CancelOutcome
 from orderintake.v1.order_pb2 import STATE_FAILED, STATE_SUCCEEDED, State
 
 if TYPE_CHECKING:
-    from orderintake.v1.order_admin_service_pb2 import RedriveOrderResponse
+    from orderintake.v1.order_admin_service_pb2 import OperatorAction, RedriveOrderResponse
     from orderintake.v1.order_intake_service_pb2 import CancelOrderResponse, PlaceOrderResponse
     from orderintake.v1.order_pb2 import Completion, Order, Tier
 
@@ -46,6 +47,20 @@ def redriven_text(response: RedriveOrderResponse) -> Text:
     order = response.order
     text = Text("replayed  " if response.replayed else "redriven  ", style="green")
     return text.append_text(order_text(order)).append(f"  copy of {printable(order.redrive_of)}")
+
+
+def action_text(action: OperatorAction) -> Text:
+    """Return one line: when an operator did what, to what, and who it was from where."""
+    known = action.action in Action.values()
+    name = Action.Name(action.action) if known else str(action.action)
+    text = Text(f"{time_text(action.time)}  ", style="dim")
+    text.append(f"{name.removeprefix('ACTION_').replace('_', ' ').lower():<13}  ", style="green")
+    if action.tier:
+        text.append_text(tier_text(action.tier))
+    text.append(printable(action.order_id))
+    if action.copy_order_id:
+        text.append(f" as {printable(action.copy_order_id)}")
+    return text.append(f"  by {printable(action.caller)}  {printable(action.peer)}")
 
 
 def cancel_text(response: CancelOrderResponse) -> Text:

@@ -12,6 +12,7 @@ from orderintake.fields import message
 from orderintake.pages import Pages
 from orderintake.v1.order_admin_service_pb2 import (
     GetQueueStatsRequest,
+    ListOperatorActionsRequest,
     PauseTierRequest,
     RedriveOrderRequest,
     ResumeTierRequest,
@@ -21,7 +22,11 @@ from orderintake.v1.order_intake_service_pb2 import CancelOrderRequest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orderintake.v1.order_admin_service_pb2 import GetQueueStatsResponse, RedriveOrderResponse
+    from orderintake.v1.order_admin_service_pb2 import (
+        GetQueueStatsResponse,
+        OperatorAction,
+        RedriveOrderResponse,
+    )
     from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
     from orderintake.v1.order_intake_service_pb2 import (
         CancelOrderResponse,
@@ -148,6 +153,33 @@ class Calls:
             return self._admin().RedriveOrder(
                 message(RedriveOrderRequest, order_id=order_id), timeout=self._timeout
             )
+
+    def operator_actions(
+        self, *, order_id: str | None = None, page_size: int = 0
+    ) -> Iterator[OperatorAction]:
+        """Iterate over what operators did, the newest first: all, or to an order. For operators.
+
+        Each pause, resume, redrive and cancel of another's order that changed something is there
+        exactly once, and stays. A page of up to `page_size` (0: the server's 100; at most 1000) is
+        fetched when it is needed; what is done meanwhile is not among what comes.
+
+        Raises:
+            OrderNotFound: raised by the iteration: no order of this server can have that order_id.
+            ValueError: a value does not fit its field.
+        """
+        self._opened()
+        request = message(ListOperatorActionsRequest, order_id=order_id or "", page_size=page_size)
+        return self._operator_actions(self._admin_stub, request)
+
+    def _operator_actions(
+        self, stub: OrderAdminServiceStub, request: ListOperatorActionsRequest
+    ) -> Iterator[OperatorAction]:
+        pages = Pages(request)
+        while not pages.ended:
+            with translated():
+                page = stub.ListOperatorActions(pages.request, timeout=self._timeout)
+            pages.received(page)
+            yield from page.actions
 
     def _admin(self) -> OrderAdminServiceStub:
         self._opened()

@@ -23,34 +23,45 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from orderintake.v1 import order_pb2 as orderintake_dot_v1_dot_order__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(orderintake/v1/order_admin_service.proto\x12\x0eorderintake.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1aorderintake/v1/order.proto\"\x16\n\x14GetQueueStatsRequest\"\xab\x01\n\x15GetQueueStatsResponse\x12(\n\x05tiers\x18\x01 \x03(\x0b\x32\x19.orderintake.v1.TierStats\x12\x0f\n\x07workers\x18\x02 \x01(\x05\x12\x15\n\rhead_sequence\x18\x03 \x01(\x03\x12\x13\n\x0bsubscribers\x18\x04 \x01(\x05\x12\x16\n\x0estuck_attempts\x18\x05 \x01(\x05\x12\x13\n\x0bloop_stalls\x18\x06 \x01(\x03\"\xdb\x01\n\tTierStats\x12\"\n\x04tier\x18\x01 \x01(\x0e\x32\x14.orderintake.v1.Tier\x12\x0e\n\x06queued\x18\x02 \x01(\x03\x12\x11\n\tscheduled\x18\x03 \x01(\x03\x12\x12\n\nprocessing\x18\x04 \x01(\x03\x12\x35\n\x12oldest_waiting_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x61\x63\x63\x65pt_rate\x18\x06 \x01(\x01\x12\x17\n\x0f\x63ompletion_rate\x18\x07 \x01(\x01\x12\x0e\n\x06paused\x18\x08 \x01(\x08\"6\n\x10PauseTierRequest\x12\"\n\x04tier\x18\x01 \x01(\x0e\x32\x14.orderintake.v1.Tier\"\x13\n\x11PauseTierResponse\"7\n\x11ResumeTierRequest\x12\"\n\x04tier\x18\x01 \x01(\x0e\x32\x14.orderintake.v1.Tier\"\x14\n\x12ResumeTierResponse\"\'\n\x13RedriveOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"N\n\x14RedriveOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b\x32\x15.orderintake.v1.Order\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x32\xf3\x02\n\x11OrderAdminService\x12\\\n\rGetQueueStats\x12$.orderintake.v1.GetQueueStatsRequest\x1a%.orderintake.v1.GetQueueStatsResponse\x12P\n\tPauseTier\x12 .orderintake.v1.PauseTierRequest\x1a!.orderintake.v1.PauseTierResponse\x12S\n\nResumeTier\x12!.orderintake.v1.ResumeTierRequest\x1a\".orderintake.v1.ResumeTierResponse\x12Y\n\x0cRedriveOrder\x12#.orderintake.v1.RedriveOrderRequest\x1a$.orderintake.v1.RedriveOrderResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(orderintake/v1/order_admin_service.proto\x12\x0eorderintake.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aorderintake/v1/order.proto\"\x16\n\x14GetQueueStatsRequest\"\xab\x01\n\x15GetQueueStatsResponse\x12(\n\x05tiers\x18\x01 \x03(\x0b\x32\x19.orderintake.v1.TierStats\x12\x0f\n\x07workers\x18\x02 \x01(\x05\x12\x15\n\rhead_sequence\x18\x03 \x01(\x03\x12\x13\n\x0bsubscribers\x18\x04 \x01(\x05\x12\x16\n\x0estuck_attempts\x18\x05 \x01(\x05\x12\x13\n\x0bloop_stalls\x18\x06 \x01(\x03\"\xdb\x01\n\tTierStats\x12\"\n\x04tier\x18\x01 \x01(\x0e\x32\x14.orderintake.v1.Tier\x12\x0e\n\x06queued\x18\x02 \x01(\x03\x12\x11\n\tscheduled\x18\x03 \x01(\x03\x12\x12\n\nprocessing\x18\x04 \x01(\x03\x12\x35\n\x12oldest_waiting_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x61\x63\x63\x65pt_rate\x18\x06 \x01(\x01\x12\x17\n\x0f\x63ompletion_rate\x18\x07 \x01(\x01\x12\x0e\n\x06paused\x18\x08 \x01(\x08\"6\n\x10PauseTierRequest\x12\"\n\x04tier\x18\x01 \x01(\x0e\x32\x14.orderintake.v1.Tier\"\x13\n\x11PauseTierResponse\"7\n\x11ResumeTierRequest\x12\"\n\x04tier\x18\x01 \x01(\x0e\x32\x14.orderintake.v1.Tier\"\x14\n\x12ResumeTierResponse\"\'\n\x13RedriveOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"N\n\x14RedriveOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b\x32\x15.orderintake.v1.Order\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"U\n\x1aListOperatorActionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\"g\n\x1bListOperatorActionsResponse\x12/\n\x07\x61\x63tions\x18\x01 \x03(\x0b\x32\x1e.orderintake.v1.OperatorAction\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9f\x02\n\x0eOperatorAction\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x16.orderintake.v1.Action\x12\"\n\x04tier\x18\x04 \x01(\x0e\x32\x14.orderintake.v1.Tier\x12\x10\n\x08order_id\x18\x05 \x01(\t\x12\x15\n\rcopy_order_id\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x08 \x01(\t\x12.\n\ncredential\x18\t \x01(\x0e\x32\x1a.orderintake.v1.Credential\x12\x0c\n\x04peer\x18\n \x01(\t*\x82\x01\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43TION_PAUSE_TIER\x10\x01\x12\x16\n\x12\x41\x43TION_RESUME_TIER\x10\x02\x12\x18\n\x14\x41\x43TION_REDRIVE_ORDER\x10\x03\x12\x17\n\x13\x41\x43TION_CANCEL_ORDER\x10\x04*\x81\x01\n\nCredential\x12\x1a\n\x16\x43REDENTIAL_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43REDENTIAL_OPEN\x10\x01\x12\x12\n\x0e\x43REDENTIAL_KEY\x10\x02\x12\x12\n\x0e\x43REDENTIAL_JWT\x10\x03\x12\x1a\n\x16\x43REDENTIAL_CERTIFICATE\x10\x04\x32\xe3\x03\n\x11OrderAdminService\x12\\\n\rGetQueueStats\x12$.orderintake.v1.GetQueueStatsRequest\x1a%.orderintake.v1.GetQueueStatsResponse\x12P\n\tPauseTier\x12 .orderintake.v1.PauseTierRequest\x1a!.orderintake.v1.PauseTierResponse\x12S\n\nResumeTier\x12!.orderintake.v1.ResumeTierRequest\x1a\".orderintake.v1.ResumeTierResponse\x12Y\n\x0cRedriveOrder\x12#.orderintake.v1.RedriveOrderRequest\x1a$.orderintake.v1.RedriveOrderResponse\x12n\n\x13ListOperatorActions\x12*.orderintake.v1.ListOperatorActionsRequest\x1a+.orderintake.v1.ListOperatorActionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'orderintake.v1.order_admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETQUEUESTATSREQUEST']._serialized_start=120
-  _globals['_GETQUEUESTATSREQUEST']._serialized_end=142
-  _globals['_GETQUEUESTATSRESPONSE']._serialized_start=145
-  _globals['_GETQUEUESTATSRESPONSE']._serialized_end=316
-  _globals['_TIERSTATS']._serialized_start=319
-  _globals['_TIERSTATS']._serialized_end=538
-  _globals['_PAUSETIERREQUEST']._serialized_start=540
-  _globals['_PAUSETIERREQUEST']._serialized_end=594
-  _globals['_PAUSETIERRESPONSE']._serialized_start=596
-  _globals['_PAUSETIERRESPONSE']._serialized_end=615
-  _globals['_RESUMETIERREQUEST']._serialized_start=617
-  _globals['_RESUMETIERREQUEST']._serialized_end=672
-  _globals['_RESUMETIERRESPONSE']._serialized_start=674
-  _globals['_RESUMETIERRESPONSE']._serialized_end=694
-  _globals['_REDRIVEORDERREQUEST']._serialized_start=696
-  _globals['_REDRIVEORDERREQUEST']._serialized_end=735
-  _globals['_REDRIVEORDERRESPONSE']._serialized_start=737
-  _globals['_REDRIVEORDERRESPONSE']._serialized_end=815
-  _globals['_ORDERADMINSERVICE']._serialized_start=818
-  _globals['_ORDERADMINSERVICE']._serialized_end=1189
+  _globals['_ACTION']._serialized_start=1333
+  _globals['_ACTION']._serialized_end=1463
+  _globals['_CREDENTIAL']._serialized_start=1466
+  _globals['_CREDENTIAL']._serialized_end=1595
+  _globals['_GETQUEUESTATSREQUEST']._serialized_start=153
+  _globals['_GETQUEUESTATSREQUEST']._serialized_end=175
+  _globals['_GETQUEUESTATSRESPONSE']._serialized_start=178
+  _globals['_GETQUEUESTATSRESPONSE']._serialized_end=349
+  _globals['_TIERSTATS']._serialized_start=352
+  _globals['_TIERSTATS']._serialized_end=571
+  _globals['_PAUSETIERREQUEST']._serialized_start=573
+  _globals['_PAUSETIERREQUEST']._serialized_end=627
+  _globals['_PAUSETIERRESPONSE']._serialized_start=629
+  _globals['_PAUSETIERRESPONSE']._serialized_end=648
+  _globals['_RESUMETIERREQUEST']._serialized_start=650
+  _globals['_RESUMETIERREQUEST']._serialized_end=705
+  _globals['_RESUMETIERRESPONSE']._serialized_start=707
+  _globals['_RESUMETIERRESPONSE']._serialized_end=727
+  _globals['_REDRIVEORDERREQUEST']._serialized_start=729
+  _globals['_REDRIVEORDERREQUEST']._serialized_end=768
+  _globals['_REDRIVEORDERRESPONSE']._serialized_start=770
+  _globals['_REDRIVEORDERRESPONSE']._serialized_end=848
+  _globals['_LISTOPERATORACTIONSREQUEST']._serialized_start=850
+  _globals['_LISTOPERATORACTIONSREQUEST']._serialized_end=935
+  _globals['_LISTOPERATORACTIONSRESPONSE']._serialized_start=937
+  _globals['_LISTOPERATORACTIONSRESPONSE']._serialized_end=1040
+  _globals['_OPERATORACTION']._serialized_start=1043
+  _globals['_OPERATORACTION']._serialized_end=1330
+  _globals['_ORDERADMINSERVICE']._serialized_start=1598
+  _globals['_ORDERADMINSERVICE']._serialized_end=2081
 # @@protoc_insertion_point(module_scope)

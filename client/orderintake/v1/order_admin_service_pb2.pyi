@@ -7,7 +7,9 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from orderintake.v1 import order_pb2 as _order_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +21,76 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Action:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Action.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ACTION_UNSPECIFIED: _Action.ValueType  # 0
+    """Not used."""
+    ACTION_PAUSE_TIER: _Action.ValueType  # 1
+    """Paused a tier that was not paused."""
+    ACTION_RESUME_TIER: _Action.ValueType  # 2
+    """Resumed a paused tier."""
+    ACTION_REDRIVE_ORDER: _Action.ValueType  # 3
+    """Placed a copy of an order that had failed, expired or been cancelled."""
+    ACTION_CANCEL_ORDER: _Action.ValueType  # 4
+    """Cancelled an order, or asked to stop its attempt, for a customer other than
+    its own. What a customer cancels of its own, or a caller who is a customer
+    for all customers, is not recorded.
+    """
+
+class Action(_Action, metaclass=_ActionEnumTypeWrapper):
+    """What an operator can do that is recorded."""
+
+ACTION_UNSPECIFIED: Action.ValueType  # 0
+"""Not used."""
+ACTION_PAUSE_TIER: Action.ValueType  # 1
+"""Paused a tier that was not paused."""
+ACTION_RESUME_TIER: Action.ValueType  # 2
+"""Resumed a paused tier."""
+ACTION_REDRIVE_ORDER: Action.ValueType  # 3
+"""Placed a copy of an order that had failed, expired or been cancelled."""
+ACTION_CANCEL_ORDER: Action.ValueType  # 4
+"""Cancelled an order, or asked to stop its attempt, for a customer other than
+its own. What a customer cancels of its own, or a caller who is a customer
+for all customers, is not recorded.
+"""
+Global___Action: _TypeAlias = Action  # noqa: Y015
+
+class _Credential:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CredentialEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Credential.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CREDENTIAL_UNSPECIFIED: _Credential.ValueType  # 0
+    """Not used."""
+    CREDENTIAL_OPEN: _Credential.ValueType  # 1
+    """By nothing: the server knows no callers."""
+    CREDENTIAL_KEY: _Credential.ValueType  # 2
+    """By an API key."""
+    CREDENTIAL_JWT: _Credential.ValueType  # 3
+    """By a token of an issuer (JWT)."""
+    CREDENTIAL_CERTIFICATE: _Credential.ValueType  # 4
+    """By the certificate of its connection."""
+
+class Credential(_Credential, metaclass=_CredentialEnumTypeWrapper):
+    """By what a caller was identified."""
+
+CREDENTIAL_UNSPECIFIED: Credential.ValueType  # 0
+"""Not used."""
+CREDENTIAL_OPEN: Credential.ValueType  # 1
+"""By nothing: the server knows no callers."""
+CREDENTIAL_KEY: Credential.ValueType  # 2
+"""By an API key."""
+CREDENTIAL_JWT: Credential.ValueType  # 3
+"""By a token of an issuer (JWT)."""
+CREDENTIAL_CERTIFICATE: Credential.ValueType  # 4
+"""By the certificate of its connection."""
+Global___Credential: _TypeAlias = Credential  # noqa: Y015
 
 @_typing.final
 class GetQueueStatsRequest(_message.Message):
@@ -273,3 +345,141 @@ class RedriveOrderResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RedriveOrderResponse: _TypeAlias = RedriveOrderResponse  # noqa: Y015
+
+@_typing.final
+class ListOperatorActionsRequest(_message.Message):
+    """Which actions to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The largest number of actions to return; 0 means 100, at most 1000. A page
+    has at most 256 KiB, so it may hold fewer.
+    """
+    page_token: _builtins.str
+    """next_page_token of the page before, of the same server or another one that
+    uses the same store; empty for the first page.
+    """
+    order_id: _builtins.str
+    """Only what was done to this order; empty for all. The order itself may be
+    pruned already.
+    """
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperatorActionsRequest: _TypeAlias = ListOperatorActionsRequest  # noqa: Y015
+
+@_typing.final
+class ListOperatorActionsResponse(_message.Message):
+    """A page of actions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The page_token of the next page; empty when there are no more actions."""
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperatorAction]:
+        """The newest first, without gaps: what is done while pages are read is newer
+        than the first of them, and does not change the others.
+        """
+
+    def __init__(
+        self,
+        *,
+        actions: _abc.Iterable[Global___OperatorAction] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOperatorActionsResponse: _TypeAlias = ListOperatorActionsResponse  # noqa: Y015
+
+@_typing.final
+class OperatorAction(_message.Message):
+    """What an operator did. The record never changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    COPY_ORDER_ID_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The number of the action: 1 for the first one of the store, without gaps, in
+    the order in which they were done.
+    """
+    action: Global___Action.ValueType
+    """What was done."""
+    tier: _order_pb2.Tier.ValueType
+    """The tier that was paused or resumed; unset for other actions."""
+    order_id: _builtins.str
+    """The order that was cancelled, or of which a copy was placed; empty for other
+    actions.
+    """
+    copy_order_id: _builtins.str
+    """The copy that a redrive placed; empty for other actions."""
+    detail: _builtins.str
+    """What else there is to say, as a JSON object of at most 1 KiB; keys may be
+    added. For a cancel: "outcome", CANCELLED or CANCEL_REQUESTED.
+    """
+    caller: _builtins.str
+    """The name of the caller who did it, of at most 256 characters; "anybody" where
+    the server knows no callers. Unprintable characters are escaped.
+    """
+    credential: Global___Credential.ValueType
+    """By what the caller was identified."""
+    peer: _builtins.str
+    """The address from which it called, as gRPC writes it, such as
+    "ipv4:192.0.2.7:51234".
+    """
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it was done, by the clock of the server, or of the database if there is
+        one.
+        """
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        action: Global___Action.ValueType = ...,
+        tier: _order_pb2.Tier.ValueType = ...,
+        order_id: _builtins.str = ...,
+        copy_order_id: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        caller: _builtins.str = ...,
+        credential: Global___Credential.ValueType = ...,
+        peer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "caller", b"caller", "copy_order_id", b"copy_order_id", "credential", b"credential", "detail", b"detail", "order_id", b"order_id", "peer", b"peer", "sequence", b"sequence", "tier", b"tier", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorAction: _TypeAlias = OperatorAction  # noqa: Y015

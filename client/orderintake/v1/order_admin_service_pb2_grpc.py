@@ -55,6 +55,11 @@ class OrderAdminServiceStub(object):
                 request_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrderRequest.SerializeToString,
                 response_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrderResponse.FromString,
                 _registered_method=True)
+        self.ListOperatorActions = channel.unary_unary(
+                '/orderintake.v1.OrderAdminService/ListOperatorActions',
+                request_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsRequest.SerializeToString,
+                response_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsResponse.FromString,
+                _registered_method=True)
 
 
 class OrderAdminServiceServicer(object):
@@ -94,6 +99,17 @@ class OrderAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOperatorActions(self, request, context):
+        """Lists what operators did, the newest first. Each pause, resume, redrive, and
+        cancel of another's order that changed something is there exactly once: it
+        is stored together with what it changed, or neither is. What changed nothing
+        (a second pause, a repeated redrive, a cancel of an order that had ended) is
+        not there. Nothing is ever removed, and it lasts across restarts and copies.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrderAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -116,6 +132,11 @@ def add_OrderAdminServiceServicer_to_server(servicer, server):
                     servicer.RedriveOrder,
                     request_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrderRequest.FromString,
                     response_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrderResponse.SerializeToString,
+            ),
+            'ListOperatorActions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperatorActions,
+                    request_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsRequest.FromString,
+                    response_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -227,6 +248,33 @@ class OrderAdminService(object):
             '/orderintake.v1.OrderAdminService/RedriveOrder',
             orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrderRequest.SerializeToString,
             orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperatorActions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orderintake.v1.OrderAdminService/ListOperatorActions',
+            orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsRequest.SerializeToString,
+            orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,13 @@ class OrderAdminServiceStub:
     change. A repeat returns the same copy. If the copy fails too, redrive the
     copy.
     """
+    ListOperatorActions: _grpc.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListOperatorActionsRequest, _order_admin_service_pb2.ListOperatorActionsResponse]
+    """Lists what operators did, the newest first. Each pause, resume, redrive, and
+    cancel of another's order that changed something is there exactly once: it
+    is stored together with what it changed, or neither is. What changed nothing
+    (a second pause, a repeated redrive, a cancel of an order that had ended) is
+    not there. Nothing is ever removed, and it lasts across restarts and copies.
+    """
 
 @_typing.type_check_only
 class OrderAdminServiceAsyncStub(OrderAdminServiceStub):
@@ -68,6 +75,13 @@ class OrderAdminServiceAsyncStub(OrderAdminServiceStub):
     its not_before and expire_time. The original and its completion do not
     change. A repeat returns the same copy. If the copy fails too, redrive the
     copy.
+    """
+    ListOperatorActions: _aio.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListOperatorActionsRequest, _order_admin_service_pb2.ListOperatorActionsResponse]  # type: ignore[assignment]
+    """Lists what operators did, the newest first. Each pause, resume, redrive, and
+    cancel of another's order that changed something is there exactly once: it
+    is stored together with what it changed, or neither is. What changed nothing
+    (a second pause, a repeated redrive, a cancel of an order that had ended) is
+    not there. Nothing is ever removed, and it lasts across restarts and copies.
     """
 
 class OrderAdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -110,6 +124,19 @@ class OrderAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         its not_before and expire_time. The original and its completion do not
         change. A repeat returns the same copy. If the copy fails too, redrive the
         copy.
+        """
+
+    @_abc_1.abstractmethod
+    def ListOperatorActions(
+        self,
+        request: _order_admin_service_pb2.ListOperatorActionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_admin_service_pb2.ListOperatorActionsResponse, _abc.Awaitable[_order_admin_service_pb2.ListOperatorActionsResponse]]:
+        """Lists what operators did, the newest first. Each pause, resume, redrive, and
+        cancel of another's order that changed something is there exactly once: it
+        is stored together with what it changed, or neither is. What changed nothing
+        (a second pause, a repeated redrive, a cancel of an order that had ended) is
+        not there. Nothing is ever removed, and it lasts across restarts and copies.
         """
 
 def add_OrderAdminServiceServicer_to_server(servicer: OrderAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_pb2
 from orderintake_server.access import EVERYBODY, Role
+from orderintake_server.domain import Operator
 from orderintake_server.errors import NotAllowed
+from orderintake_server.texts import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orderintake.v1 import order_intake_service_pb2 as api
     from orderintake_server.access import Caller
+
+
+NAME_CHARACTERS = 256
+"""Of a caller's name, and of its address, so many are recorded with what it does."""
 
 
 class Tenant(Enum):
@@ -64,6 +70,21 @@ class Call:
     """Returns the caller's address, as the transport names it."""
     trace: bytes | None = None
     """The trace context in which it is made, see `traces`."""
+
+    def operator(self) -> Operator:
+        """Return who calls, as it is recorded with what it does as an operator."""
+        caller = self.caller
+        return Operator(
+            name=escaped(caller.name)[:NAME_CHARACTERS],
+            credential=caller.credential.value,
+            peer=escaped(self.peer())[:NAME_CHARACTERS],
+            own=caller.customer if Role.CUSTOMER in caller.roles else None,
+        )
+
+    def canceller(self) -> Operator | None:
+        """Return who cancels as an operator; None: a customer does, or who acts for all of them."""
+        by = self.operator()
+        return None if self.owner is not None or by.own == EVERYBODY else by
 
     def check_order(self, request: api.PlaceOrderRequest) -> None:
         """Fill in the caller's customer where the order names none.

@@ -8,7 +8,9 @@ from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api import requests
 from orderintake_server.api.list_names import list_name
+from orderintake_server.domain import Action
 from orderintake_server.errors import Draining
+from orderintake_server.logger import get_logger
 from orderintake_server.views import Signal
 
 if TYPE_CHECKING:
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
 
     from orderintake_server.api.access import Call
     from orderintake_server.api.responses import Responses
+    from orderintake_server.domain import Operator
     from orderintake_server.ids import Ids
     from orderintake_server.intake import Intake
+
+log = get_logger()
 
 
 class Endpoints:
@@ -79,7 +84,10 @@ class Endpoints:
     ) -> api.CancelOrderResponse:
         """Cancel one order."""
         number = requests.accept_sequence(request, self._ids)
-        cancelled = await self._intake.cancel(number, owner=call.owner)
+        by = call.canceller()
+        if by:
+            _log(Action.CANCEL_ORDER, by, order_id=request.order_id)
+        cancelled = await self._intake.cancel(number, owner=call.owner, by=by)
         return self._responses.cancelled(cancelled)
 
     async def list_completions(
@@ -122,23 +130,48 @@ class Endpoints:
             loop_stalls=self._intake.figures.loop_stalls,
         )
 
-    async def pause_tier(self, request: admin.PauseTierRequest, _: Call) -> admin.PauseTierResponse:
+    async def pause_tier(
+        self, request: admin.PauseTierRequest, call: Call
+    ) -> admin.PauseTierResponse:
         """Pause a tier."""
-        await self._intake.pause(requests.tier(request), is_paused=True)
+        tier, by = requests.tier(request), call.operator()
+        _log(Action.PAUSE_TIER, by, tier=tier.name)
+        await self._intake.pause(tier, is_paused=True, by=by)
         return admin.PauseTierResponse()
 
     async def resume_tier(
-        self, request: admin.ResumeTierRequest, _: Call
+        self, request: admin.ResumeTierRequest, call: Call
     ) -> admin.ResumeTierResponse:
         """Resume a tier."""
-        await self._intake.pause(requests.tier(request), is_paused=False)
+        tier, by = requests.tier(request), call.operator()
+        _log(Action.RESUME_TIER, by, tier=tier.name)
+        await self._intake.pause(tier, is_paused=False, by=by)
         return admin.ResumeTierResponse()
 
     async def redrive_order(
-        self, request: admin.RedriveOrderRequest, _: Call
+        self, request: admin.RedriveOrderRequest, call: Call
     ) -> admin.RedriveOrderResponse:
         """Place a copy of an order that failed, was cancelled or expired."""
-        receipt = await self._intake.redrive(requests.accept_sequence(request, self._ids))
+        number, by = requests.accept_sequence(request, self._ids), call.operator()
+        _log(Action.REDRIVE_ORDER, by, order_id=request.order_id)
+        receipt = await self._intake.redrive(number, by=by)
         return admin.RedriveOrderResponse(
             order=self._responses.order(receipt.order), replayed=receipt.replayed
         )
+
+    async def list_operator_actions(
+        self, request: admin.ListOperatorActionsRequest, _: Call
+    ) -> admin.ListOperatorActionsResponse:
+        """List a page of what operators did."""
+        limit, before = requests.page_size(request), self._ids.action_before(request.page_token)
+        number = requests.accept_sequence(request, self._ids) if request.order_id else None
+        actions, goes_on = await self._intake.list_actions(number, before=before, limit=limit)
+        return self._responses.actions(actions, goes_on=goes_on)
+
+
+def _log(action: Action, by: Operator, **subject: str) -> None:
+    """Tell the log what an operator asks for; whether it changed anything, its record tells."""
+    log.info(
+        "an operator asks", action=action.name, **subject,
+        caller=by.name, credential=by.credential, peer=by.peer,
+    )  # fmt: skip

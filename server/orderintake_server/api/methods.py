@@ -86,6 +86,9 @@ TABLE: Mapping[str, Row] = {
     "orderintake.v1.OrderAdminService.RedriveOrder": Row(
         endpoint=Endpoints.redrive_order, rule=Rule(all=_OPERATE, tenant=Tenant.NONE)
     ),
+    "orderintake.v1.OrderAdminService.ListOperatorActions": Row(
+        endpoint=Endpoints.list_operator_actions, rule=Rule(all=_SEE, tenant=Tenant.NONE)
+    ),
 }
 
 

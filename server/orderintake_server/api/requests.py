@@ -202,7 +202,9 @@ def read_from(cursor: str, ids: Ids) -> ReadFrom:
     return ids.sequence(cursor) if cursor else StartAt.EARLIEST
 
 
-def page_size(request: api.ListCompletionsRequest | api.ListOrdersRequest) -> int:
+def page_size(
+    request: api.ListCompletionsRequest | api.ListOrdersRequest | admin.ListOperatorActionsRequest,
+) -> int:
     """Read the largest number of entries on a page. Raises InvalidOrder."""
     if request.page_size < 0:
         raise invalid("page_size", f"is {request.page_size}; it must not be negative")
@@ -210,7 +212,11 @@ def page_size(request: api.ListCompletionsRequest | api.ListOrdersRequest) -> in
 
 
 def accept_sequence(
-    request: api.GetOrderRequest | api.CancelOrderRequest | admin.RedriveOrderRequest, ids: Ids
+    request: api.GetOrderRequest
+    | api.CancelOrderRequest
+    | admin.RedriveOrderRequest
+    | admin.ListOperatorActionsRequest,
+    ids: Ids,
 ) -> int:
     """Read which order is meant. Raises InvalidOrder, or OrderNotFound for an impossible id."""
     if isinstance(request, api.GetOrderRequest) and request.accept_sequence:

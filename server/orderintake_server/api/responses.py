@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from google.protobuf import any_pb2
@@ -13,12 +14,18 @@ from orderintake_server import domain
 from orderintake_server.telemetry import traces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from orderintake_server.ids import Ids
-    from orderintake_server.views import Delivery, LogPage, OrderStatus, TierStats
+    from orderintake_server.views import (
+        Delivery,
+        LogPage,
+        OperatorAction,
+        OrderStatus,
+        TierStats,
+    )
 
 
 SAME_MOMENT = 1_000
@@ -79,6 +86,32 @@ class Responses:
             next_page_token=cursor if page.goes_on else "",
             cursor=cursor,
         )
+
+    def actions(
+        self, actions: Sequence[OperatorAction], *, goes_on: bool
+    ) -> admin.ListOperatorActionsResponse:
+        """Return a page of what operators did, the newest first; whether older ones follow."""
+        return admin.ListOperatorActionsResponse(
+            actions=map(self._action, actions),
+            next_page_token=self._ids.action_token(actions[-1].sequence) if goes_on else "",
+        )
+
+    def _action(self, action: OperatorAction) -> admin.OperatorAction:
+        detail = json.loads(action.detail)
+        copy, order, by = detail.pop("copy", 0), action.accept_sequence, action.by
+        message = admin.OperatorAction(
+            sequence=action.sequence,
+            action=admin.Action.ValueType(action.action),
+            tier=order_pb2.Tier.ValueType(action.tier or 0),
+            order_id=self._ids.order_id(order) if order else "",
+            copy_order_id=self._ids.order_id(copy) if copy else "",
+            detail=json.dumps(detail),
+            caller=by.name,
+            credential=admin.Credential.Value(f"CREDENTIAL_{by.credential.upper()}"),
+            peer=by.peer,
+        )
+        _set(message.time, action.time)
+        return message
 
     def tier(self, tier: domain.Tier, stats: TierStats, *, oldest: int | None) -> admin.TierStats:
         """Return a tier's statistics; `oldest` is when its oldest queued order was accepted."""

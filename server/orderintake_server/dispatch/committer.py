@@ -10,12 +10,13 @@ from orderintake_server.clock import Alarm
 from orderintake_server.dispatch.failures.parts import Parts, settle_otherwise
 from orderintake_server.dispatch.failures.reach import Reach
 from orderintake_server.dispatch.inbox import Batch, CommitPolicy, Inbox, Pending
-from orderintake_server.domain import CancelOutcome
+from orderintake_server.domain import CancelOutcome, Operator, Tier
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreObstacle, StoreRefused
 from orderintake_server.logger import get_logger
-from orderintake_server.store.changes import OverCapacity, Settlement
+from orderintake_server.store.changes import Cancel, OverCapacity, Pause, Settlement
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Callable, MutableSequence
 
     from orderintake_server.clock import Clock
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.dispatch.retention import Retention
     from orderintake_server.dispatch.stats import QueueStats
-    from orderintake_server.domain import Cancelled, Ending, Lease, NewOrder, Receipt, Tier
+    from orderintake_server.domain import Cancelled, Ending, Lease, NewOrder, Receipt
     from orderintake_server.store.base import Store
     from orderintake_server.store.changes import Committed, StoreState
     from orderintake_server.stream.log import CompletionLog
@@ -77,7 +78,7 @@ class Committer:
 
     # Requests
 
-    def accept(self, group: tuple[NewOrder, ...]) -> asyncio.Future[tuple[Receipt, ...]]:
+    def accept(self, group: tuple[NewOrder, ...]) -> Future[tuple[Receipt, ...]]:
         """Request that a group of orders be accepted, all or none.
 
         The answer is the receipts, or RequestIdReused, QueueFull, CustomerQuota, InvalidOrder,
@@ -90,31 +91,28 @@ class Committer:
         self._pending_orders += len(group)
         return self._request(self._inbox.accepts, group)
 
-    def cancel(self, accept_sequence: int) -> asyncio.Future[Cancelled | None]:
+    def cancel(self, accept_sequence: int, by: Operator | None = None) -> Future[Cancelled | None]:
         """Request that an order be cancelled; the answer is None when there is no such order.
 
         The answer may be StorageUnavailable, which is raised at once when the store is broken.
         """
         self._refuse_if_broken()
-        return self._request(self._inbox.cancels, accept_sequence)
+        return self._request(self._inbox.cancels, Cancel(accept_sequence, by))
 
-    def pause(self, tier: Tier, *, is_paused: bool) -> asyncio.Future[None]:
-        """Request that a tier be paused or resumed.
-
-        The answer may be StorageUnavailable, which is raised at once when the store is broken.
-        """
+    def pause(self, tier: Tier, *, is_paused: bool, by: Operator | None = None) -> Future[None]:
+        """Request that a tier be paused or resumed; it may be refused as `cancel` is."""
         self._refuse_if_broken()
-        return self._request(self._inbox.pauses, (tier, is_paused))
+        return self._request(self._inbox.pauses, Pause(tier, is_paused, by))
 
     def _request(
         self, requests: MutableSequence[Pending[_Item, _Answer]], item: _Item
-    ) -> asyncio.Future[_Answer]:
+    ) -> Future[_Answer]:
         pending: Pending[_Item, _Answer] = Pending(item)
         requests.append(pending)
         self._wake.set()
         return pending.answer
 
-    def next_order(self) -> asyncio.Future[Lease]:
+    def next_order(self) -> Future[Lease]:
         """Request the most urgent order; the answer is its lease, as soon as there is one.
 
         The order is chosen when the commit that starts it begins: no order that an earlier commit
@@ -252,7 +250,7 @@ class Committer:
                 self.release(lease)  # the worker was stopped meanwhile
         for cancel, cancelled in zip(inbox.cancels, committed.cancelled, strict=True):
             if cancelled and cancelled.outcome is CancelOutcome.CANCEL_REQUESTED:
-                self._attempts.stop(cancel.item)
+                self._attempts.stop(cancel.item.accept_sequence)
             cancel.resolve(cancelled)
         for pause in inbox.pauses:
             pause.resolve(None)

@@ -13,8 +13,16 @@ from orderintake_server.store.changes import Changes
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableSequence
 
-    from orderintake_server.domain import Cancelled, Lease, NewOrder, QueueEntry, Receipt, Tier
-    from orderintake_server.store.changes import Capacity, ClaimNext, Page, Prune, Settlement
+    from orderintake_server.domain import Cancelled, Lease, NewOrder, QueueEntry, Receipt
+    from orderintake_server.store.changes import (
+        Cancel,
+        Capacity,
+        ClaimNext,
+        Page,
+        Pause,
+        Prune,
+        Settlement,
+    )
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -52,8 +60,8 @@ class Inbox:
 
     settles: list[Settlement] = field(default_factory=list)
     releases: list[Lease] = field(default_factory=list)
-    cancels: list[Pending[int, Cancelled | None]] = field(default_factory=list)
-    pauses: list[Pending[tuple[Tier, bool], None]] = field(default_factory=list)
+    cancels: list[Pending[Cancel, Cancelled | None]] = field(default_factory=list)
+    pauses: list[Pending[Pause, None]] = field(default_factory=list)
     accepts: deque[Pending[tuple[NewOrder, ...], tuple[Receipt, ...]]] = field(
         default_factory=deque
     )
@@ -143,7 +151,7 @@ class Batch:
             settles=inbox.settles,
             releases=inbox.releases,
             cancels=[pending.item for pending in inbox.cancels],
-            pauses=dict(pending.item for pending in inbox.pauses),
+            pauses=[pending.item for pending in inbox.pauses],
             accepts=[pending.item for pending in inbox.accepts],
             capacity=capacity,
             claims=[entry for entry, _ in starts.claims],

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import Completion, Order
     from orderintake_server.store.changes import Changes, Committed, StoreState
-    from orderintake_server.views import CountsByTier, LogPage, OrderFilter
+    from orderintake_server.views import CountsByTier, LogPage, OperatorAction, OrderFilter
 
 COMPLETION_BYTES = 320
 """The most that a completion takes in a message beside its order's content, result and failure."""
@@ -62,6 +62,8 @@ class Store(Protocol):
       of it happened, unless StoreAway leaves that unknown.
     - Sequences (accept, start, completion) have no gap and are never used twice.
     - At any time an order is in exactly one table: ready, scheduled, leases or log.
+    - What operators did is recorded in the commit that did it, with sequences of its own; it is
+      never pruned.
     - Every read that begins after `commit` returned sees what it changed.
     """
 
@@ -137,6 +139,16 @@ class Store(Protocol):
 
     async def bounds(self) -> tuple[int, int]:
         """Return two sequences: of the newest completion that was pruned, and of the newest."""
+
+    async def list_actions(
+        self, accept_sequence: int | None, *, before: int, limit: int
+    ) -> tuple[list[OperatorAction], bool]:
+        """Return what operators did before action `before`, the newest first, at most `limit`.
+
+        Only what was done to the order of this accept sequence, unless it is None. They fit in one
+        message, which is below 256 KiB: it may be fewer, but at least one if there is one. Also
+        returns whether there are more.
+        """
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Return the accept time of the oldest queued order, for each tier that has one."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Ending,
         Lease,
         NewOrder,
+        Operator,
         QueueEntry,
         Receipt,
         State,
@@ -28,6 +29,25 @@ class Settlement:
 
     lease: Lease
     ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Asks the store to cancel an order. If that changes anything, the operator's is recorded."""
+
+    accept_sequence: int
+    by: Operator | None = None
+    """The operator who asks; None: it is the order's own customer, and nothing is recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Asks the store to pause a tier, or to resume it. If that changes anything, it is recorded."""
+
+    tier: Tier
+    is_paused: bool
+    by: Operator | None = None
+    """The operator who asks; None: nothing is recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,14 +116,16 @@ class Changes:
 
     Before all of them, the commit does what is due: scheduled orders whose time has come are
     queued, and waiting orders whose expire_time has come expire.
+
+    A cancel, a pause and a new order name the operator who asks for it, if one does (`by`). Where
+    it changes something, the commit records that as an OperatorAction: there is one for each such
+    change, and none without it. Of two that ask for the same, the first one does it.
     """
 
     settles: Sequence[Settlement] = ()
     releases: Sequence[Lease] = ()
-    cancels: Sequence[int] = ()
-    """Accept sequences of orders to cancel."""
-    pauses: Mapping[Tier, bool] = field(default_factory=dict)
-    """Tiers to pause (True) or resume (False)."""
+    cancels: Sequence[Cancel] = ()
+    pauses: Sequence[Pause] = ()
     accepts: Sequence[Sequence[NewOrder]] = ()
     """Groups of orders; each group is accepted as a whole or not at all."""
     capacity: Capacity = Capacity(total=0, regular=0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from orderintake_server.store.actions import COLUMNS
+
 Rows = Sequence[Any]
 """Rows as their engine gives them: the values of a table's columns, in their order. The texts of a
 failure are UTF-8."""
@@ -65,6 +67,7 @@ TABLES = (
         "sequence",
     ),
     Table("pauses", ("tier", "time", "is_paused"), "number"),
+    Table("operator_actions", COLUMNS, "sequence"),
 )
 """The table leases is not copied: nothing is in process while a store is copied."""
 

@@ -8,10 +8,10 @@ from orderintake_server.domain import Completion
 from orderintake_server.views import LogPage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from orderintake_server.domain import Order
-    from orderintake_server.views import OrderFilter
+    from orderintake_server.views import OperatorAction, OrderFilter
 
 SCAN_ROWS = 10_000
 """Rows that one page of a filtered list reads at the most: some 20 ms."""
@@ -21,6 +21,9 @@ PAGE_BYTES = 255 * 1024
 """Bytes of orders on one page: with its other fields, its message stays below 256 KiB."""
 ORDER_BYTES = 256
 """The most that an order takes in a message beside its content."""
+
+ACTION_BYTES = 128
+"""The most that an operator's action takes in a message beside its texts."""
 
 
 LAST = 2**63 - 1
@@ -59,6 +62,21 @@ def page_of_orders(
         if unread < 0:
             return page, last
     return page, last if scanned == rows_to_list(wanted, limit) else None
+
+
+def page_of_actions(
+    actions: Sequence[OperatorAction], limit: int
+) -> tuple[list[OperatorAction], bool]:
+    """Make the answer of `Store.list_actions` of one action more than `limit`, if there is one."""
+    page: list[OperatorAction] = []
+    left = PAGE_BYTES
+    for action in actions[:limit]:
+        texts = action.by.name + action.by.peer + action.detail
+        left -= len(texts.encode()) + ACTION_BYTES
+        if left < 0 and page:
+            break
+        page.append(action)
+    return page, len(page) < len(actions)
 
 
 class LogScan(NamedTuple):

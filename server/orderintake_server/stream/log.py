@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.errors import (
+    CursorAhead,
     CursorExpired,
     StoreError,
     StoreObstacle,
@@ -16,14 +17,14 @@ from orderintake_server.errors import (
 )
 from orderintake_server.stream.ring import MESSAGE_BYTES, Cut, Entry, Ring
 from orderintake_server.telemetry import Outage
-from orderintake_server.views import EVERY_ORDER
+from orderintake_server.views import EVERY_ORDER, StartAt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from orderintake_server.domain import Completion, Tier
     from orderintake_server.store.base import Store
-    from orderintake_server.views import LogPage, OrderFilter
+    from orderintake_server.views import LogPage, OrderFilter, ReadFrom
 
     _Waiting = set[asyncio.Future["Woken"]]
 
@@ -91,6 +92,31 @@ class CompletionLog:
     def note_pruned(self, earliest: int) -> None:
         """Note that completions up to sequence `earliest` were pruned."""
         self.earliest = max(self.earliest, earliest)
+
+    async def after(self, start: ReadFrom) -> int:
+        """Return the sequence after which to read; raise CursorAhead or CursorExpired.
+
+        Where other processes write and prune the log too, its bounds are read from the store when
+        the known ones do not settle the question.
+        """
+        is_known = isinstance(start, int) and start <= self.head
+        if self._store.is_shared and not is_known:
+            earliest, head = await self._store.bounds()
+            self.note_pruned(earliest)
+            self.publish(head)
+        if isinstance(start, StartAt):
+            return self.earliest if start is StartAt.EARLIEST else self.head
+        self._refuse_ahead(start)
+        if start < self.earliest:
+            raise CursorExpired(earliest=self.earliest)
+        return start
+
+    def _refuse_ahead(self, after: int) -> None:
+        if after > self.head:
+            raise CursorAhead(
+                f"the cursor is at {after}, the log's head at {self.head}: "
+                "the log was restored from an older copy"
+            )
 
     def close(self) -> None:
         """Send every subscriber that keeps up what has completed so far, then end."""

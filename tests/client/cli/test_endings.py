@@ -28,6 +28,7 @@ COMMANDS = {
     "pause": ("pause", "vip"),
     "resume": ("resume", "vip"),
     "redrive": ("redrive", "order-1"),
+    "actions": ("actions",),
 }
 ENDS = [
     (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141),

@@ -1,4 +1,4 @@
-"""The operators' commands: stats, pause, resume, redrive."""
+"""The operators' commands: stats, pause, resume, redrive, actions."""
 
 import json
 import signal
@@ -6,6 +6,7 @@ import signal
 import grpc
 import pytest
 import typer
+from google.protobuf.timestamp_pb2 import Timestamp
 from typer.testing import CliRunner, Result
 
 from client.cli.command import lines_of, program, run
@@ -13,6 +14,7 @@ from client.fake_server import FakeServer, Refusal
 from orderintake import REGULAR, VIP, Client
 from orderintake.cli.screen import Screen
 from orderintake.cli.stats import follow
+from orderintake.v1 import order_admin_service_pb2 as admin
 
 NOT_REDRIVABLE = Refusal(
     code=grpc.StatusCode.FAILED_PRECONDITION, reason="ORDER_NOT_REDRIVABLE", message="it runs"
@@ -110,6 +112,45 @@ def test_redrive_shows_the_copy(server: FakeServer) -> None:
     )
     assert run(server, "redrive", "known").stdout.startswith("replayed  VIP")
     assert json.loads(run(server, "redrive", "known", "--json").stdout)["replayed"] is True
+
+
+ACTIONS = [
+    admin.OperatorAction(
+        sequence=3,
+        time=Timestamp(seconds=1_800_000_000),
+        action=admin.ACTION_REDRIVE_ORDER,
+        order_id="order-1",
+        copy_order_id="order-2",
+        caller="eve\x1b",
+        peer="unix:",
+    ),
+    admin.OperatorAction(
+        sequence=2, action=admin.ACTION_PAUSE_TIER, tier=VIP, caller="boss", peer="ipv4:192.0.2.7:1"
+    ),
+    admin.OperatorAction(sequence=1, action=99, order_id="order-1", caller="boss"),  # type: ignore[arg-type]
+]
+
+
+def test_actions_are_shown_with_who_did_them(server: FakeServer) -> None:
+    server.servicer.actions = ACTIONS
+    assert run(server, "actions").stdout.splitlines() == [
+        "2027-01-15T08:00:00Z  redrive order  order-1 as order-2  by eve?  unix:",
+        "1970-01-01T00:00:00Z  pause tier     VIP  by boss  ipv4:192.0.2.7:1",
+        "1970-01-01T00:00:00Z  99             order-1  by boss  ",
+    ]
+    found = json.loads(run(server, "actions", "--json").stdout.splitlines()[1])
+    assert (found["action"], found["tier"], found["caller"]) == (
+        "ACTION_PAUSE_TIER",
+        "TIER_VIP",
+        "boss",
+    )
+
+
+def test_as_many_actions_as_are_wanted_are_shown(server: FakeServer) -> None:
+    result = run(server, "actions", "--order", "order-1", "--limit", "3", "--json")
+    assert [each["sequence"] for each in lines_of(result.stdout)] == ["5", "4", "3"]
+    (request,) = server.servicer.requests
+    assert (request.order_id, request.page_size) == ("order-1", 3)
 
 
 def test_a_refusal_exits_with_1(server: FakeServer) -> None:

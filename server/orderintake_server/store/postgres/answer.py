@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orderintake_server.domain import Cancelled, NewOrder
-    from orderintake_server.store.changes import Changes
+    from orderintake_server.store.changes import Cancel, Changes
     from orderintake_server.store.receipts import Decision, Outcome
 
     Row = Sequence[Any]
@@ -95,9 +95,9 @@ class Answer:
     def _stand(self, kind: int) -> list[Order | Completion]:
         return [standing_of(row[_STANDING]) for row in self._rows if row[_KIND] == kind]
 
-    def _cancelled(self, numbers: Sequence[int]) -> list[Cancelled | None]:
+    def _cancelled(self, cancels: Sequence[Cancel]) -> list[Cancelled | None]:
         stands = {number_of(found): found for found in self._stand(_CANCELS)}
-        return [cancelled_of(stands.get(number)) for number in numbers]
+        return [cancelled_of(stands.get(cancel.accept_sequence)) for cancel in cancels]
 
 
 def _decisions(summary: Summary, groups: Sequence[Sequence[NewOrder]]) -> list[Decision]:

@@ -86,7 +86,8 @@ made AS (
   SELECT 'order' AS kind, accept_sequence AS sequence, commit_number FROM orders
   UNION ALL SELECT 'start', start_sequence, commit_number FROM starts
   UNION ALL SELECT 'completion', sequence, commit_number FROM log
-  UNION ALL SELECT 'pause', number, commit_number FROM pauses),
+  UNION ALL SELECT 'pause', number, commit_number FROM pauses
+  UNION ALL SELECT 'action', sequence, commit_number FROM operator_actions),
 tiers (tier) AS (VALUES (1), (2)),
 broken (example) AS (%s)
 SELECT example, count(*) OVER () FROM broken LIMIT $1
@@ -240,6 +241,25 @@ RULES: dict[str, str] = {
         WHERE outcome NOT IN (state_succeeded(), state_failed(), state_cancelled(), state_expired())
           OR (outcome = state_failed()) <> (failure_code IS NOT NULL)
           OR (outcome = state_failed()) <> (failure_message IS NOT NULL)""",
+    "what operators did is numbered without a hole": """
+        SELECT format('action %s after %s', sequence, before) FROM (
+          SELECT sequence, lag(sequence, 1, 0::bigint) OVER (ORDER BY sequence) AS before
+          FROM operator_actions) AS actions
+        WHERE sequence <> before + 1""",
+    "a tier that an operator paused or resumed was so then": """
+        SELECT format('action %s', a.sequence) FROM operator_actions a
+        WHERE a.action IN (action_pause_tier(), action_resume_tier()) AND NOT EXISTS (
+          SELECT FROM pauses p WHERE p.tier = a.tier AND p.time = a.time
+            AND p.commit_number = a.commit_number
+            AND p.is_paused = (a.action = action_pause_tier()))""",
+    "an operator's copy is one of the order that was redriven": """
+        SELECT format('action %s, order %s', a.sequence, o.accept_sequence)
+        FROM operator_actions a
+        JOIN orders o ON o.accept_sequence = (a.detail::jsonb ->> 'copy')::bigint
+        WHERE a.action = action_redrive_order() AND o.redrive_of <> a.accept_sequence""",
+    "what an operator cancelled does not wait": """
+        SELECT format('action %s, order %s', sequence, accept_sequence) FROM operator_actions
+        JOIN waits USING (accept_sequence) WHERE action = action_cancel_order()""",
 }
 """What must be true of a store, each with the query that finds what breaks it."""
 

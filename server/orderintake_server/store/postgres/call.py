@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from orderintake_server.domain import TRANSITIONS, Event, State
+from orderintake_server.store.actions import postgres as actions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,11 +104,8 @@ def _asked_by(caller: Caller) -> dict[str, Any]:
 
 def _asked(changes: Changes, caller: Caller) -> dict[str, Any]:
     """Write all that is no list of orders; what is absent is not asked for."""
-    asked = _asked_by(caller) | {
-        "cancels": list(changes.cancels) or None,
-        "pauses": {str(int(tier)): is_paused for tier, is_paused in changes.pauses.items()} or None,
-        "claims": [place.accept_sequence for place in changes.claims] or None,
-    }
+    asked = _asked_by(caller) | actions.asked(changes)
+    asked["claims"] = [place.accept_sequence for place in changes.claims] or None
     capacity, most_urgent, page, prune = (
         changes.capacity, changes.claim_next, changes.page, changes.prune,
     )  # fmt: skip

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record]
 
-_BY_COMMIT = {"orders", "starts", "log", "pauses"}
+_BY_COMMIT = {"orders", "starts", "log", "pauses", "operator_actions"}
 """Tables that tell by which commit each row was made. Copied rows are told to be of commit 0, which
 comes before all others."""
 
@@ -234,15 +234,19 @@ async def target(address: str, clock: Callable[[], int]) -> AsyncIterator[Postgr
 async def _clear(connection: Connection) -> None:
     """Take away what an empty store has. Raises StartupFailed when it is not empty."""
     with failures(tells_all=True):
-        accepted = await connection.fetchval("SELECT max(accepted) FROM orderintake.commits")
-        if accepted:
+        ((accepted, acted),) = await connection.fetch(_CONTENT)
+        if accepted or acted:
             raise StartupFailed(
-                f"the store in the database is not empty: {accepted} orders were accepted there; "
-                "copy into a database of its own"
+                f"the store in the database is not empty: {accepted} orders were accepted there, "
+                f"{acted} actions of operators are recorded; copy into a database of its own"
             )
         await connection.execute(_CLEAR)
 
 
+_CONTENT = """
+SELECT (SELECT max(accepted) FROM orderintake.commits),
+  (SELECT count(*) FROM orderintake.operator_actions)
+"""
 _CLEAR = """
 DELETE FROM orderintake.commits;
 DELETE FROM orderintake.sessions;

@@ -7,7 +7,7 @@ from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import TRANSITIONS, Event, State
+from orderintake_server.domain import TRANSITIONS, Action, Event, State
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.postgres.connector import COMMIT_LOCK
 from orderintake_server.store.steps import checksum
@@ -74,11 +74,12 @@ def _files(folder: Traversable) -> Iterator[Traversable]:
 
 
 def _constants() -> Iterator[str]:
-    """Write the functions that name states; they are constants, and cost nothing where called."""
-    for state in State:
+    """Write the functions that name states and actions: constants, which cost nothing."""
+    names = [("state", state) for state in State] + [("action", action) for action in Action]
+    for kind, value in names:
         yield (
-            f"CREATE FUNCTION state_{state.name.lower()}() RETURNS smallint LANGUAGE sql IMMUTABLE"
-            f" AS 'SELECT {state:d}::smallint';"
+            f"CREATE FUNCTION {kind}_{value.name.lower()}() RETURNS smallint LANGUAGE sql IMMUTABLE"
+            f" AS 'SELECT {value:d}::smallint';"
         )
     becomes = " ".join(
         f"WHEN '{state.name} {event.name}' THEN {then:d}"

@@ -15,6 +15,7 @@ from orderintake_server.errors import (
     StoreRefused,
 )
 from orderintake_server.logger import get_logger
+from orderintake_server.store.actions.postgres import list_actions
 from orderintake_server.store.base import Located, Policy, RecoveryReport
 from orderintake_server.store.blame.postgres import failures, talking
 from orderintake_server.store.changes import Changes, Committed, StoreState
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from orderintake_server.store.postgres.answer import Answer
     from orderintake_server.store.postgres.functions import Release
     from orderintake_server.store.postgres.schema import Version
-    from orderintake_server.views import LogPage, OrderFilter
+    from orderintake_server.views import LogPage, OperatorAction, OrderFilter
 
 log = get_logger()
 
@@ -188,6 +189,12 @@ class PostgresStore:
     async def bounds(self) -> tuple[int, int]:
         """Keep `Store.bounds`."""
         return await reads.bounds(self._readers.fetch)
+
+    async def list_actions(
+        self, accept_sequence: int | None, *, before: int, limit: int
+    ) -> tuple[list[OperatorAction], bool]:
+        """Keep `Store.list_actions`."""
+        return await list_actions(self._readers.fetch, accept_sequence, before, limit)
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""

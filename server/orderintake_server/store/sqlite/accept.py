@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from orderintake_server.domain import Order, State, Tier
 from orderintake_server.errors import RequestIdReused
+from orderintake_server.store.actions.sqlite import Trail
 from orderintake_server.store.changes import OverCapacity
 from orderintake_server.store.receipts import Pruned, Receipts, accepted_order
 from orderintake_server.store.sqlite.reads import standing
@@ -106,7 +107,7 @@ class Acceptance:
         return None
 
     def store(self) -> None:
-        """Insert what is new, in a few statements."""
+        """Insert what is new, in a few statements; record what operators redrive."""
         unit = self._unit
         counters = unit.counters
         counters.accepted += len(self._fresh)
@@ -126,6 +127,7 @@ class Acceptance:
         unit.enqueue([mover for mover in movers if mover.order.state is State.QUEUED])
         if later:
             unit.schedule(later, [mover.order.not_before for mover in later])
+        Trail(unit.connection, unit.now).redriven(self._fresh)
 
     def _row(self, mover: WaitingOrder) -> tuple[Any, ...]:
         order, rank = mover.order, self._unit.waiting(mover).rank

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import ENDED, Ranking, State
+from orderintake_server.domain import ENDED, Action, Ranking, State
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, WaitSpan
 from orderintake_server.store.sqlite import database, schema
@@ -131,6 +131,24 @@ RULES: dict[str, str] = {
         SELECT 'completion ' || sequence FROM log
         WHERE outcome NOT IN ({", ".join(f"{state:d}" for state in sorted(ENDED))})
           OR (outcome = {State.FAILED:d}) <> (failure_code IS NOT NULL)""",
+    "what operators did is numbered without a hole": """
+        SELECT 'action ' || sequence, 'after ' || before FROM (
+          SELECT sequence, lag(sequence, 1, 0) OVER (ORDER BY sequence) AS before
+          FROM operator_actions)
+        WHERE sequence <> before + 1""",
+    "a tier that an operator paused or resumed was so then": f"""
+        SELECT 'action ' || a.sequence FROM operator_actions a
+        WHERE a.action IN ({Action.PAUSE_TIER:d}, {Action.RESUME_TIER:d}) AND NOT EXISTS (
+          SELECT 1 FROM pauses p WHERE p.tier = a.tier AND p.time = a.time
+            AND p.is_paused = (a.action = {Action.PAUSE_TIER:d}))""",
+    "an operator's copy is one of the order that was redriven": f"""
+        SELECT 'action ' || a.sequence, 'order ' || o.accept_sequence FROM operator_actions a
+        JOIN orders o ON o.accept_sequence = json_extract(a.detail, '$.copy')
+        WHERE a.action = {Action.REDRIVE_ORDER:d} AND o.redrive_of <> a.accept_sequence""",
+    "what an operator cancelled does not wait": f"""
+        SELECT 'action ' || sequence, 'order ' || accept_sequence FROM operator_actions
+        WHERE action = {Action.CANCEL_ORDER:d} AND accept_sequence IN (
+          SELECT accept_sequence FROM ready UNION ALL SELECT accept_sequence FROM scheduled)""",
 }
 """The rules of a store, each with the query that finds what breaks it."""
 

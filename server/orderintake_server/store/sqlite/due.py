@@ -11,6 +11,7 @@ from orderintake_server.domain import (
     Order,
     State,
 )
+from orderintake_server.store.actions.sqlite import Trail
 from orderintake_server.store.rows import ACCEPTED, cancelled_of, order_of
 from orderintake_server.store.sqlite.reads import standing
 from orderintake_server.store.sqlite.statements import as_json
@@ -19,6 +20,7 @@ from orderintake_server.store.sqlite.unit_of_work import End, WaitingOrder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orderintake_server.store.changes import Cancel
     from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 DUE_ORDERS = 1_000
@@ -93,16 +95,33 @@ def end_waiting(unit: UnitOfWork, orders: Sequence[Order], event: Event) -> list
     return unit.end([End(order, event) for order in queued + scheduled])
 
 
-def cancel(unit: UnitOfWork, numbers: Sequence[int]) -> list[Cancelled | None]:
-    """Cancel the orders that wait and mark those in process as cancelled; return each answer."""
+def cancel(unit: UnitOfWork, cancels: Sequence[Cancel]) -> list[Cancelled | None]:
+    """Cancel the orders that wait and mark those in process as cancelled; return each answer.
+
+    What an operator cancels is recorded.
+    """
+    numbers = [cancel.accept_sequence for cancel in cancels]
     before = standing(unit.connection, numbers)
     orders = [order for order in before.values() if isinstance(order, Order)]
     end_waiting(unit, orders, Event.CANCEL)
     processed = [o.accept_sequence for o in orders if o.state is State.PROCESSING]
-    unit.connection.execute(
-        "UPDATE leases SET cancel_requested = 1"
-        " WHERE accept_sequence IN (SELECT value FROM json_each(?))",
-        (as_json(processed),),
-    )
+    changed = {o.accept_sequence for o in orders} - set(processed) | _ask_to_stop(unit, processed)
     after = standing(unit.connection, before)
-    return [cancelled_of(after.get(number)) for number in numbers]
+    answers = [cancelled_of(after.get(number)) for number in numbers]
+    outcomes = {
+        number: answer.outcome
+        for number, answer in zip(numbers, answers, strict=True)
+        if answer and number in changed
+    }
+    Trail(unit.connection, unit.now).cancelled(cancels, outcomes)
+    return answers
+
+
+def _ask_to_stop(unit: UnitOfWork, numbers: Sequence[int]) -> set[int]:
+    """Mark attempts as cancelled; return the numbers of the orders that were not so before."""
+    rows = unit.connection.execute(
+        "UPDATE leases SET cancel_requested = 1 WHERE NOT cancel_requested"
+        " AND accept_sequence IN (SELECT value FROM json_each(?)) RETURNING accept_sequence",
+        (as_json(numbers),),
+    ).fetchall()
+    return {number for (number,) in rows}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.domain import Order, State
 from orderintake_server.errors import Refusal, StartupFailed, StoreBroken, StoreError
+from orderintake_server.store.actions import sqlite as actions
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.sqlite import blamed
 from orderintake_server.store.sqlite import database, reads, schema
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Completion, Tier
     from orderintake_server.store.base import RecoveryReport
     from orderintake_server.store.changes import Changes, Committed, StoreState
-    from orderintake_server.views import LogPage, OrderFilter
+    from orderintake_server.views import LogPage, OperatorAction, OrderFilter
 
 _T = TypeVar("_T")
 
@@ -138,6 +139,15 @@ class SqliteStore:
     async def bounds(self) -> tuple[int, int]:
         """Keep `Store.bounds`."""
         return await self._run(self._reading, lambda: reads.bounds(self._reader()))
+
+    async def list_actions(
+        self, accept_sequence: int | None, *, before: int, limit: int
+    ) -> tuple[list[OperatorAction], bool]:
+        """Keep `Store.list_actions`."""
+        return await self._run(
+            self._reading,
+            lambda: actions.list_actions(self._reader(), accept_sequence, before, limit),
+        )
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from orderintake_server.clock import LeapWatch
 from orderintake_server.domain import Order, QueueEntry, State, Tier
+from orderintake_server.store.actions.sqlite import Trail
 from orderintake_server.store.base import Located, RecoveryReport
 from orderintake_server.store.changes import Committed, Page
 from orderintake_server.store.sqlite import attempts, database, due, prune
@@ -17,13 +18,19 @@ from orderintake_server.store.sqlite.unit_of_work import UnitOfWork, WaitingOrde
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from orderintake_server.clock import Clock
     from orderintake_server.domain import Lease, NewOrder, Receipt
     from orderintake_server.errors import RequestIdReused
     from orderintake_server.store.base import Policy
-    from orderintake_server.store.changes import Capacity, Changes, ClaimNext, OverCapacity
+    from orderintake_server.store.changes import (
+        Capacity,
+        Changes,
+        ClaimNext,
+        OverCapacity,
+        Pause,
+    )
 
 _T = TypeVar("_T")
 
@@ -164,15 +171,17 @@ class Writer:
             entries = first[:1]
         return [lease for lease in attempts.claim(self._unit, entries) if lease]
 
-    def _pause(self, pauses: Mapping[Tier, bool]) -> None:
-        """Record which tiers are paused or resumed, and since when."""
-        for tier, is_paused in pauses.items():
-            if is_paused != (tier in self._paused):
+    def _pause(self, pauses: Sequence[Pause]) -> None:
+        """Record which tiers are paused or resumed, since when, and by whom."""
+        for pause in pauses:
+            if pause.is_paused != (pause.tier in self._paused):
                 self._connection.execute(
-                    "INSERT INTO pauses VALUES (?, ?, ?)", (tier, self._unit.now, is_paused)
+                    "INSERT INTO pauses VALUES (?, ?, ?)",
+                    (pause.tier, self._unit.now, pause.is_paused),
                 )
                 self._unit.counters.time = self._unit.now
-        self._paused = self._read_paused() if pauses else self._paused
+                Trail(self._connection, self._unit.now).paused(pause)
+                self._paused = self._read_paused()
 
     def _read_paused(self) -> frozenset[Tier]:
         rows = self._connection.execute(

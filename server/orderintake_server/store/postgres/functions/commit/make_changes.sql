@@ -8,7 +8,10 @@
 --   leap, leapt        by how much the clock leapt, and had leapt in all when that was seen
 --   expected           what the clock says at the most if it did not leap
 --   opens              a replica takes stock, and recovers what expired ones had in process
---   cancels, pauses, capacity, claims (accept_sequences) or claim_next {most, alone, idle}, page, prune
+--   cancels            [accept_sequence, who] each; who is an operator's [name, credential, address]
+--   pauses             [tier, whether to pause it, who] each
+--   capacity, redrives [place in the list of new orders, who] each, of those that an operator redrives
+--   claims (accept_sequences) or claim_next {most, alone, idle}, page, prune
 CREATE FUNCTION make_changes(p jsonb, e_order bigint[], e_start bigint[], e_how smallint[],
   e_code bytea[], e_message bytea[], e_result bytea[], e_delay bigint[],
   a_group integer[], a_name text[], a_request text[], a_tier smallint[], a_content bytea[],
@@ -28,7 +31,7 @@ BEGIN
     END IF;
     w := set_pauses(w, p -> 'pauses');
     IF cardinality(a_group) > 0 THEN
-      w := accept_groups(w, p -> 'capacity', a_group, a_name, a_request, a_tier, a_content, a_digest,
+      w := accept_groups(w, p, a_group, a_name, a_request, a_tier, a_content, a_digest,
         a_not_before, a_expire_time, a_redrive_of, a_trace);
       IF cardinality(w.ids) > 0 THEN
         RETURN QUERY SELECT * FROM standing(1::smallint, w.ids);

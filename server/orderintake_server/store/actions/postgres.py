@@ -1,0 +1,58 @@
+"""What operators did, in a PostgreSQL store: said to the database, and read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orderintake_server.store.actions import READ, action_of
+from orderintake_server.store.pages import page_of_actions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from orderintake_server.domain import NewOrder, Operator
+    from orderintake_server.store.changes import Changes
+    from orderintake_server.views import OperatorAction
+
+    Fetch = Callable[..., Awaitable[Sequence[Sequence[Any]]]]
+    """Returns the rows of a query, asked with its values."""
+
+
+def asked(changes: Changes) -> dict[str, list[Any] | None]:
+    """Return the cancels and pauses, and which new orders are redrives, each with its operator."""
+    orders = [order for group in changes.accepts for order in group]
+    return {
+        "cancels": [[cancel.accept_sequence, _who(cancel.by)] for cancel in changes.cancels]
+        or None,
+        "pauses": [[int(pause.tier), pause.is_paused, _who(pause.by)] for pause in changes.pauses]
+        or None,
+        "redrives": _redrives(orders) or None,
+    }
+
+
+def _redrives(orders: Sequence[NewOrder]) -> list[Any]:
+    """Return which orders operators redrive, counted from 1."""
+    return [[place, _who(order.by)] for place, order in enumerate(orders, start=1) if order.by]
+
+
+def _who(by: Operator | None) -> list[str] | None:
+    return None if by is None else [by.name, by.credential, by.peer]
+
+
+_LISTED = f"""
+SELECT {READ} FROM orderintake.operator_actions WHERE sequence < $1 %s
+ORDER BY sequence DESC LIMIT $2
+"""
+_ALL = _LISTED % ""
+_OF_ORDER = _LISTED % "AND accept_sequence = $3 AND accept_sequence > 0"
+
+
+async def list_actions(
+    fetch: Fetch, accept_sequence: int | None, before: int, limit: int
+) -> tuple[list[OperatorAction], bool]:
+    """Keep `Store.list_actions`."""
+    if accept_sequence is None:
+        rows = await fetch(_ALL, before, limit + 1)
+    else:
+        rows = await fetch(_OF_ORDER, before, limit + 1, accept_sequence)
+    return page_of_actions([action_of(tuple(row)) for row in rows], limit)
