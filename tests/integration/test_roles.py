@@ -100,6 +100,7 @@ EXPECTED = {
     f"{_ADMIN}/GetQueueStats": Expected(_nothing, SEES),
     f"{_ADMIN}/PauseTier": Expected(_regular(admin.PauseTierRequest), OPERATES),
     f"{_ADMIN}/ResumeTier": Expected(_regular(admin.ResumeTierRequest), OPERATES),
+    f"{_ADMIN}/ListOperatorActions": Expected(lambda _: admin.ListOperatorActionsRequest(), SEES),
     f"{_ADMIN}/RedriveOrder": Expected(_named(admin.RedriveOrderRequest), REDRIVES),
     "/grpc.health.v1.Health/Check": Expected(_nothing, ALL),
     "/grpc.health.v1.Health/List": Expected(_nothing, ALL),

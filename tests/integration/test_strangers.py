@@ -15,6 +15,7 @@ from support.every_method import EVERY, OPEN, Told, call
 from support.hostile_peer import peer
 from support.in_process import listening
 from support.issuer import ISSUER, Key, claims, raw, write_jwks
+from support.logs import capture_logs
 
 EC = Key("ec")
 SECONDS = Clock()() / 1e6
@@ -72,6 +73,27 @@ async def test_a_stranger_is_refused_before_its_message_comes(address: str) -> N
                 details = base64.b64decode(answer.headers["grpc-status-details-bin"] + "==")
                 info = Told(grpc.StatusCode.UNAUTHENTICATED, details=details).info
                 assert (info.reason, info.metadata["problem"]) == ("UNAUTHENTICATED", problem)
+
+
+async def test_neither_log_nor_status_holds_anything_of_credentials(address: str) -> None:
+    canaries = {
+        part
+        for metadata, _ in broken().values()
+        for _, value in metadata
+        for part in value.removeprefix("Bearer ").removeprefix("Basic ").split(".")
+        if part
+    }
+    with capture_logs() as log:
+        async with grpc.aio.insecure_channel(address) as channel:
+            for metadata, _ in broken().values():
+                told = await call(channel, LISTING, b"", metadata)
+                assert not any(each.encode() in told.details for each in canaries)
+                assert not any(each in told.text for each in canaries)
+    assert [entry["event"] for entry in log] == [
+        "a call was refused: its caller is not known"
+    ] * len(broken())
+    assert all(entry["peer"].startswith("ipv4:127.0.0.1:") for entry in log)
+    assert not any(each in repr(log) for each in canaries)
 
 
 async def test_a_known_caller_is_let_in_by_key_and_by_token(address: str) -> None:

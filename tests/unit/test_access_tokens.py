@@ -7,6 +7,8 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import x25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -395,9 +397,12 @@ def test_a_bad_key_of_a_set_is_not_used_and_the_others_are(
         RSA.private_pem(),
         RSA.pem() + EC.pem(),
         Key("weak", "RS256").pem(),
+        x25519.X25519PrivateKey.generate()
+        .public_key()
+        .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
         b" " * (1024 * 1024 + 1),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_a_file_without_a_key_is_refused(
     keys: Callable[[bytes], VerificationKeys], data: bytes

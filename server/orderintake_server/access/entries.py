@@ -96,7 +96,10 @@ def is_name(text: str) -> bool:
 
 def _entry(number: int, name: str, table: object) -> Entry:
     if not is_name(name):
-        raise BadFile(f"entry {number}: its name must be 1 to 64 letters, digits, - and _")
+        raise BadFile(
+            f"entry {number}: its name must be 1 to 64 letters, digits, - and _, "
+            "not as a key begins"
+        )
     if not isinstance(table, dict):
         raise BadFile(f"{name}: must be a table, as [{name}]")
     for field in table.keys() - set(_FIELDS):

@@ -1,4 +1,4 @@
-"""Identifies callers by keys, tokens and certificates; says in the log why one is refused."""
+"""Identifies callers by keys, tokens and certificates."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.access.bearer import bearer
 from orderintake_server.access.checks import CheckFailed, Problem
+from orderintake_server.access.refused import RefusalLog
 from orderintake_server.access.table import KEY_PREFIX, AccessTable
 from orderintake_server.errors import Unauthenticated
-from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,6 @@ _TOLD = {
     Problem.EXPIRED: "the credentials have ended",
 }
 
-log = get_logger()
-
 
 class KnownCallers:
     """Lets in whom the file access.toml names, or a token of the issuer."""
@@ -33,6 +31,7 @@ class KnownCallers:
         """Know the callers of `table`; without `tokens`, no token is taken."""
         self._table = table
         self._tokens = tokens
+        self._log = RefusalLog()
         self._failures = {problem.value: 0 for problem in Problem}
 
     @property
@@ -50,12 +49,7 @@ class KnownCallers:
         except CheckFailed as failed:
             problem = failed.problem.value
             self._failures[problem] += 1
-            log.info(
-                "a call was refused: its caller is not known",
-                problem=problem,
-                check=failed.check,
-                peer=credentials.peer(),
-            )
+            self._log.tell(failed, credentials.peer)
             raise Unauthenticated(_TOLD[failed.problem], problem=problem) from None
 
     def _found(self, credentials: Credentials) -> Caller:

@@ -111,7 +111,9 @@ def _verb(
 
 def _name(text: str) -> str:
     if not entries.is_name(text):
-        raise argparse.ArgumentTypeError("must be 1 to 64 letters, digits, - and _")
+        raise argparse.ArgumentTypeError(
+            "must be 1 to 64 letters, digits, - and _, not as a key begins"
+        )
     return text
 
 
