@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.methods import SERVICES
+from orderintake_server.metrics import Calls
 from orderintake_server.rpc.addresses import bind
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.gate import ShutdownGate
@@ -74,6 +75,8 @@ class RpcSettings:
     subscriber_seconds: float
     connection_seconds: float | None
     most_connections: int
+    calls: Calls = field(default_factory=Calls)
+    """Where calls are counted."""
 
 
 class RpcServer:
@@ -119,7 +122,13 @@ async def rpc_server(
     """
     gate = ShutdownGate()
     checks = Health(*NAMES)
-    binder = Binder(refusals, gate, door, write_seconds=settings.subscriber_seconds)
+    binder = Binder(
+        refusals,
+        gate,
+        door,
+        write_seconds=settings.subscriber_seconds,
+        calls=settings.calls,
+    )
     server = grpc.aio.server(options=OPTIONS + _chosen(settings))
     server.add_generic_rpc_handlers(
         (binder.handlers(methods, _standard_services(checks), STANDARD_RULES),)
