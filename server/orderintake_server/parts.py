@@ -6,6 +6,8 @@ import os
 import socket
 import time
 from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import version
+from platform import python_version
 from typing import TYPE_CHECKING
 
 from orderintake_server.access import OpenDoor
@@ -22,6 +24,7 @@ from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking
 from orderintake_server.errors import StartupFailed
 from orderintake_server.handlers import CallPolicy
+from orderintake_server.http.readings import Facts
 from orderintake_server.rpc.limits import most_connections
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.store.base import Policy
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from orderintake_server.config import Settings
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.handlers import Shop
+    from orderintake_server.http.readiness import Readiness
+    from orderintake_server.http.readings import Observed
     from orderintake_server.store.base import Store
 
 
@@ -73,15 +78,54 @@ def postgres_driver() -> Iterator[None]:
 
     Raises StartupFailed, which says what to install, when the driver is missing.
     """
+    with _extra("postgres", {"asyncpg"}, "a store in PostgreSQL needs the driver asyncpg"):
+        yield
+
+
+@contextmanager
+def _extra(name: str, modules: set[str], sentence: str) -> Iterator[None]:
+    """Import modules of an extra while inside; raise StartupFailed when one is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "asyncpg":
+        if error.name not in modules:
             raise
-        raise StartupFailed(
-            "a store in PostgreSQL needs the driver asyncpg: "
-            "pip install 'orderintake-server[postgres]'"
-        ) from error
+        raise StartupFailed(f"{sentence}: pip install 'orderintake-server[{name}]'") from error
+
+
+@asynccontextmanager
+async def http_server(
+    settings: Settings, observed: Observed, readiness: Readiness
+) -> AsyncIterator[int | None]:
+    """Serve metrics and health by HTTP while inside, if the settings say where; give the port.
+
+    Raises StartupFailed when that cannot be done.
+    """
+    if not settings.http:
+        yield None
+        return
+    with _extra(
+        "http", {"aiohttp", "prometheus_client"}, "--http needs aiohttp and prometheus-client"
+    ):
+        from orderintake_server.http import server  # noqa: PLC0415 - an extra
+    who = callers(settings)
+    chosen = server.HttpSettings(
+        listen=settings.http, callers=who, may_be_reached=not isinstance(who, OpenDoor)
+    )
+    async with server.http_server(chosen, observed, readiness) as port:
+        yield port
+
+
+def facts(settings: Settings) -> Facts:
+    """Return what the metrics tell of the settings, and of what runs."""
+    engine = "postgresql" if settings.store else "sqlite"
+    path = settings.data / "orders.db"
+    return Facts(
+        workers=settings.workers,
+        queue_limit=settings.queue_limit,
+        build=(version("orderintake-server"), python_version(), version("grpcio"), engine),
+        files={} if settings.store else {"db": path, "wal": path.with_name(f"{path.name}-wal")},
+    )
 
 
 def store_policy(settings: Settings) -> Policy:

@@ -23,18 +23,22 @@ from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.dispatch.workers import Workers
 from orderintake_server.errors import StoreBroken, StoreError
+from orderintake_server.http.readiness import Readiness
+from orderintake_server.http.readings import Observed
 from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
+from orderintake_server.metrics import Meters
+from orderintake_server.metrics.stalls import watch_stalls
 from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.server import rpc_server
+from orderintake_server.store.measured import MeasuredCommits
 from orderintake_server.stream.log import CompletionLog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from orderintake_server.config import Settings
-    from orderintake_server.dispatch.workers import Handler
-    from orderintake_server.handlers import Shop
+    from orderintake_server.handlers import HandlerCalls, Shop
     from orderintake_server.rpc.server import RpcServer
     from orderintake_server.store.base import Store
 
@@ -49,6 +53,8 @@ class Running:
     """A running service: its port, and what to call after its clock was turned by hand."""
 
     port: int
+    http_port: int | None
+    """Of metrics and health; None: they are not served."""
     look_at_clock: Callable[[], None]
     note_stop: Callable[[], Awaitable[None]]
     """Notes in the store that an operator stops the service: its end is no order's crash."""
@@ -61,7 +67,7 @@ class Service:
         self,
         store: Store,
         settings: Settings,
-        handler: Handler,
+        handler: HandlerCalls,
         responses: Responses,
         clock: Clock,
     ) -> None:
@@ -69,6 +75,8 @@ class Service:
         recovery = store.recovery
         self._store = store
         self._settings = settings
+        self._handler = handler
+        self.meters = Meters(quarantined=recovery.quarantined)
         self._attempts = Attempts()
         self._stats = QueueStats(recovery, time.monotonic)
         self._times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
@@ -82,14 +90,17 @@ class Service:
             attempts=self._attempts,
             handler=handler,
             times=self._times,
+            meters=self.meters.attempts,
         )
+        self.meters.promises.has_free_worker = self.workers.has_free
         self.intake = self._make_intake()
         self._committing: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
+        """What goes on until the end, and has nothing to finish."""
 
     def _make_committer(self, clock: Clock) -> Committer:
         return Committer(
-            store=self._store,
+            store=MeasuredCommits(self._store, self.meters),
             queue=parts.queue(self._settings, self._store),
             completions=self.completions,
             admission=parts.admission(self._settings, self._store),
@@ -107,13 +118,29 @@ class Service:
             stats=self._stats,
             times=self._times,
             rate=parts.customer_rate(self._settings),
+            promises=self.meters.promises,
+        )
+
+    def observed(self) -> Observed:
+        """Return the parts from which the metrics are read."""
+        return Observed(
+            meters=self.meters,
+            stats=self._stats,
+            store=self._store,
+            completions=self.completions,
+            workers=self.workers,
+            stuck_threads=lambda: self._handler.stuck,
+            facts=parts.facts(self._settings),
         )
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start to commit, read the log, watch the store and process, as children of `tasks`."""
         self._committing = tasks.create_task(self.committer.run(), name="committer")
         tasks.create_task(self.completions.run(), name="completions")
-        self._watching = tasks.create_task(self._watch(), name="store-watch")
+        self._chores.append(tasks.create_task(self._watch(), name="store-watch"))
+        if self._settings.http:
+            stalls = watch_stalls(self.meters.stalls)
+            self._chores.append(tasks.create_task(stalls, name="loop-stalls"))
         self.workers.start(tasks)
 
     async def _watch(self) -> None:
@@ -141,10 +168,13 @@ class Service:
         except (TimeoutError, StoreError) as error:
             log.warning("the stop could not be noted in the store", error=str(error))
 
-    def at(self, port: int) -> Running:
-        """Return what is told of this service, which serves on `port`."""
+    def at(self, port: int, http_port: int | None) -> Running:
+        """Return what is told of this service, which serves on these ports."""
         return Running(
-            port=port, look_at_clock=self.committer.look_at_clock, note_stop=self.note_stop
+            port=port,
+            http_port=http_port,
+            look_at_clock=self.committer.look_at_clock,
+            note_stop=self.note_stop,
         )
 
     async def drain(self, seconds: float) -> None:
@@ -154,8 +184,8 @@ class Service:
         if self._committing is not None:
             await asyncio.wait({self._committing})
         self.completions.close()
-        if self._watching is not None:
-            self._watching.cancel()
+        for chore in self._chores:
+            chore.cancel()
 
 
 @asynccontextmanager
@@ -180,9 +210,10 @@ async def running(
         telemetry.ORDER_ID.set(ids.order_id)
         async with handlers.handler_calls(shop, parts.call_policy(settings, shop), ids) as calls:
             judge = clock or Clock()
-            responses = Responses(ids, judge)
-            service = Service(store, settings, calls, responses, judge)
+            service = Service(store, settings, calls, Responses(ids, judge), judge)
+            readiness = Readiness(service.meters.commits, lambda: service.intake.is_draining)
             async with (
+                parts.http_server(settings, service.observed(), readiness) as http_port,
                 _serving(service, settings, ids, judge) as server,
                 _plain_errors(),
                 asyncio.TaskGroup() as tasks,
@@ -191,7 +222,8 @@ async def running(
                 service.committer.on_reach = _health_reporter(server, tasks)
                 try:
                     with forks.belongs(None if settings.store else settings.data, server.port):
-                        yield service.at(server.port)
+                        readiness.has_started = True
+                        yield service.at(server.port, http_port)
                 finally:
                     service.intake.refuse_orders()
                     await server.announce_stop()
@@ -218,7 +250,11 @@ async def _serving(
     endpoints = Endpoints(service.intake, responses=Responses(ids, clock), ids=ids)
     door = Door(parts.callers(settings), clock)
     async with rpc_server(
-        methods.bound(endpoints), Refusals(ids), door, parts.rpc_settings(settings)
+        methods.bound(endpoints),
+        Refusals(ids),
+        door,
+        parts.rpc_settings(settings),
+        service.meters.calls,
     ) as server:
         yield server
 

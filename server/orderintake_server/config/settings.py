@@ -14,7 +14,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from orderintake_server.config.values import Database, Directory, File, Listen
+from orderintake_server.config.values import Database, Directory, File, Listen, ListenOrNot
 from orderintake_server.domain import LONGEST_SECONDS
 
 PREFIX = "ORDERINTAKE_"
@@ -46,6 +46,11 @@ class Settings(BaseSettings):
     listen: Listen = Field(
         default="127.0.0.1:50051",
         description="HOST:PORT to serve on; port 0 means a free port, which the log names",
+    )
+    http: ListenOrNot = Field(
+        default="",
+        description="HOST:PORT to serve /metrics, /healthz and /readyz on by HTTP; empty for none; "
+        "port 0 means a free port, which the log names",
     )
     data: Directory = Field(
         default=Path("data"),

@@ -29,6 +29,10 @@ def _listen(text: str) -> str:
     return text
 
 
+def _listen_or_not(text: str) -> str:
+    return _listen(text) if text else text
+
+
 def _database(text: str) -> str:
     if text and not text.startswith(("postgresql://", "postgres://")):
         raise ValueError("must begin with postgresql://")
@@ -62,6 +66,8 @@ def _any_store(text: str) -> str:
 
 Listen = Annotated[str, AfterValidator(_listen)]
 """HOST:PORT."""
+ListenOrNot = Annotated[str, AfterValidator(_listen_or_not)]
+"""HOST:PORT, or the empty text."""
 Database = Annotated[str, AfterValidator(_database)]
 """The address of a PostgreSQL database, or the empty text."""
 Directory = Annotated[Path, BeforeValidator(_directory)]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 TIERS: Mapping[int, str] = {tier: tier.name.lower() for tier in Tier}
 ENDS: Mapping[int, str] = {state: state.name.lower() for state in sorted(ENDED)}
 OUTCOMES = ("succeeded", "retry", "failed", "timeout", "cancelled", "released", "crashed")
+_BY_CODE = {"ATTEMPT_TIMEOUT": "timeout", "CANCELLED": "cancelled"}
 NAMED_CODES = 50
 """Codes of failures that have a series of their own: a handler may make up any number."""
 STORE_ERRORS: Mapping[type[errors.StoreError], str] = {
@@ -99,15 +100,21 @@ class Attempts:
         """Count an attempt that ended so: one of OUTCOMES."""
         self.ended[TIERS[tier], outcome] += 1
 
+    def fail(self, tier: Tier, code: str, *, is_last: bool) -> None:
+        """Count an attempt that did not succeed, by its code; the order's last one, or not."""
+        self.failures.add(code)
+        self.end(tier, _BY_CODE.get(code, "failed" if is_last else "retry"))
+
 
 class Meters:
     """The counts of one server."""
 
-    def __init__(self) -> None:
-        """Begin with nothing counted."""
+    def __init__(self, *, quarantined: int = 0) -> None:
+        """Begin with nothing counted, but the orders that the start has quarantined."""
         self.calls = Calls()
         self.commits = Commits()
         self.attempts = Attempts()
+        self.attempts.quarantined = quarantined
         self.promises = Promises()
         self.stalls = Histogram(STALL_SECONDS)
         self.tls_reloads: Counts = Counter()

@@ -232,9 +232,11 @@ def _code_of_others(context: Context, error: BaseException) -> str:
     """Name the status code of a call that its client, or a handler made elsewhere, has ended."""
     if not isinstance(error, asyncio.CancelledError):
         return _NAMES.get(context.code(), "UNKNOWN")
-    seconds_left = context.time_remaining()
-    is_late = seconds_left is not None and seconds_left <= 0
-    return "DEADLINE_EXCEEDED" if is_late else "CANCELLED"
+    return "DEADLINE_EXCEEDED" if _is_over(context.time_remaining()) else "CANCELLED"
+
+
+def _is_over(seconds_left: float | None) -> bool:
+    return seconds_left is not None and seconds_left <= 0
 
 
 _NAMES: dict[object, str] = {code.value[0]: code.name for code in grpc.StatusCode}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -13,7 +13,6 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.methods import SERVICES
-from orderintake_server.metrics import Calls
 from orderintake_server.rpc.addresses import bind
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.gate import ShutdownGate
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from orderintake_server.api.access import Rule
     from orderintake_server.api.methods import Method
     from orderintake_server.api.refusals import Refusals
+    from orderintake_server.metrics import Calls
     from orderintake_server.rpc.binder import Handler
     from orderintake_server.rpc.door import Door
 
@@ -75,8 +75,6 @@ class RpcSettings:
     subscriber_seconds: float
     connection_seconds: float | None
     most_connections: int
-    calls: Calls = field(default_factory=Calls)
-    """Where calls are counted."""
 
 
 class RpcServer:
@@ -114,9 +112,13 @@ class RpcServer:
 
 @asynccontextmanager
 async def rpc_server(
-    methods: Iterable[Method], refusals: Refusals, door: Door, settings: RpcSettings
+    methods: Iterable[Method],
+    refusals: Refusals,
+    door: Door,
+    settings: RpcSettings,
+    calls: Calls,
 ) -> AsyncIterator[RpcServer]:
-    """Serve these methods while inside, and health and reflection.
+    """Serve these methods while inside, and health and reflection; count all in `calls`.
 
     Raises StartupFailed when the server cannot listen on the address.
     """
@@ -127,7 +129,7 @@ async def rpc_server(
         gate,
         door,
         write_seconds=settings.subscriber_seconds,
-        calls=settings.calls,
+        calls=calls,
     )
     server = grpc.aio.server(options=OPTIONS + _chosen(settings))
     server.add_generic_rpc_handlers(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import Completion, Tier
     from orderintake_server.store.base import Store
+    from orderintake_server.stream.subscription import Subscription
     from orderintake_server.views import LogPage, OrderFilter
 
     _Waiting = set[asyncio.Future["Woken"]]
@@ -67,6 +68,7 @@ class CompletionLog:
         self.head = head
         self.earliest = earliest
         self.subscribers = 0
+        self.subscriptions: set[Subscription] = set()
         self.is_closed = self.is_over = False
 
     def publish(self, head: int) -> None:
@@ -95,6 +97,11 @@ class CompletionLog:
             yield
         finally:
             self.subscribers -= 1
+
+    @property
+    def lag(self) -> int:
+        """How many completions the slowest subscriber has yet to look at; 0 without one."""
+        return max((each.lag for each in self.subscriptions), default=0)
 
     # New completions
 

@@ -1,0 +1,1 @@
+"""The HTTP listener: metrics for Prometheus, and health for whoever starts and watches servers."""
