@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from aiohttp import web
@@ -33,7 +33,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait a bounded time for the first request."""
         super().connection_made(transport)
-        self._accepted = transport
+        self._accepted = cast("asyncio.Transport", transport)
         self._unanswered = 0
         self._first_timer = self._loop.call_later(REQUEST_SECONDS, self.abort)
 
@@ -57,7 +57,6 @@ class Connection(web.RequestHandler):
 
     def abort(self) -> None:
         """Close the connection now, whatever of an answer its peer has not read."""
-        assert isinstance(self._accepted, asyncio.Transport)  # noqa: S101 - a server has no other
         self._accepted.abort()
 
     def handle_error(
@@ -80,8 +79,7 @@ class Refused(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Close it."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a server has no other
-        transport.abort()
+        cast("asyncio.Transport", transport).abort()
 
 
 def connecting(server: web.Server) -> Callable[[], asyncio.Protocol]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -33,8 +33,7 @@ class Pages:
 
     def app(self) -> web.Application:
         """Return the application that a listener serves."""
-        around: Any = self._around  # aiohttp names its second parameter
-        app = web.Application(middlewares=[around])
+        app = web.Application(middlewares=[self._around])
         app.on_response_prepare.append(_finish_headers)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/healthz", self.healthz)
@@ -59,13 +58,13 @@ class Pages:
         )
 
     @web.middleware
-    async def _around(self, request: web.Request, page: Page) -> web.StreamResponse:
+    async def _around(self, request: web.Request, handler: Page) -> web.StreamResponse:
         """Answer a request within a bounded time."""
         connection = request.protocol
         assert isinstance(connection, Connection)  # noqa: S101 - the listener makes no other
         connection.heard()
         self._guard.check_host(request)
-        answer = await page(request)
+        answer = await handler(request)
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 await answer.prepare(request)
