@@ -63,7 +63,7 @@ class Intake:
         self._stats = stats
         self._times = times
         self._rate = rate
-        self._promises = promises or Promises()
+        self._promises = Promises() if promises is None else promises
         self.is_draining = False
 
     async def place(self, group: tuple[NewOrder, ...]) -> tuple[Receipt, ...]:

@@ -6,8 +6,6 @@ import os
 import socket
 import time
 from contextlib import asynccontextmanager, contextmanager
-from importlib.metadata import version
-from platform import python_version
 from typing import TYPE_CHECKING
 
 from orderintake_server.access import OpenDoor
@@ -117,13 +115,12 @@ async def http_server(
 
 
 def facts(settings: Settings) -> Facts:
-    """Return what the metrics tell of the settings, and of what runs."""
-    engine = "postgresql" if settings.store else "sqlite"
+    """Return what the metrics tell of the settings."""
     path = settings.data / "orders.db"
     return Facts(
         workers=settings.workers,
         queue_limit=settings.queue_limit,
-        build=(version("orderintake-server"), python_version(), version("grpcio"), engine),
+        engine="postgresql" if settings.store else "sqlite",
         files={} if settings.store else {"db": path, "wal": path.with_name(f"{path.name}-wal")},
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from platform import python_version
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import Tier
@@ -38,8 +40,8 @@ class Facts:
 
     workers: int
     queue_limit: int
-    build: Labels
-    """The labels of build_info."""
+    engine: str
+    """The store's."""
     files: Mapping[str, Path]
     """The store's files, by what they are called here."""
 
@@ -66,22 +68,37 @@ class Readings:
         """Read from these parts."""
         self._observed = observed
         self._oldest: dict[Tier, int] | None = {}
-        self._sizes: dict[Labels, float] = {}
+        self._sizes: Values = {}
+        self._build: Values = {}
         self._sources = _sources(observed) | {
             "oldest_waiting_seconds": self._oldest_waiting,
             "store_bytes": lambda: self._sizes,
+            "build_info": lambda: self._build,
             **observed.more,
         }
 
+    @property
+    def names(self) -> set[str]:
+        """The metrics that have a source."""
+        return set(self._sources)
+
     async def take(self) -> dict[str, Values]:
         """Return the values of every metric, all of one moment; they do not change any more."""
-        self._sizes = await asyncio.to_thread(_sizes, self._observed.facts.files)
+        await asyncio.to_thread(self._look_at_files)
         try:
             async with asyncio.timeout(STORE_SECONDS):
                 self._oldest = await self._observed.store.oldest_waiting()
         except (StoreError, TimeoutError):
             self._oldest = None
         return {name: _kept(self._sources[name]()) for name in TABLE}
+
+    def _look_at_files(self) -> None:
+        """Read in a thread what the event loop cannot, for it waits for a disk."""
+        facts = self._observed.facts
+        self._sizes = _sizes(facts.files)
+        if not self._build:
+            ours, grpcio = version("orderintake-server"), version("grpcio")
+            self._build = {(ours, python_version(), grpcio, facts.engine): 1}
 
     def _oldest_waiting(self) -> Values:
         if self._oldest is None:
@@ -200,5 +217,4 @@ def _of_process(observed: Observed) -> dict[str, Source]:
         "tls_reloads_total": lambda: meters.tls_reloads,
         "access_reloads_total": lambda: meters.access_reloads,
         "tls_certificate_expiry_timestamp_seconds": dict,
-        "build_info": lambda: {observed.facts.build: 1},
     }
