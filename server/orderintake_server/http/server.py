@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -81,7 +82,8 @@ async def _listener(settings: HttpSettings, runner: web.AppRunner) -> asyncio.Se
             start_serving=False,
         )
     except OSError as error:
-        why = error.strerror or str(error)
+        number = error.errno or 0  # below 0: of a name that is unknown
+        why = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise StartupFailed(f"cannot listen on {settings.listen} (--http): {why}") from error
 
 
