@@ -25,6 +25,7 @@ def file(tmp_path: Path) -> Path:
 
 EACH: dict[str, tuple[str, Any]] = {
     "listen": ("0.0.0.0:0", "0.0.0.0:0"),
+    "http": ("[::1]:9464", "[::1]:9464"),
     "data": ("/var/lib/orders", Path("/var/lib/orders")),
     "store": ("postgresql://127.0.0.1/shop", "postgresql://127.0.0.1/shop"),
     "replica": ("north-1", "north-1"),
@@ -61,6 +62,7 @@ EACH: dict[str, tuple[str, Any]] = {
 def test_without_anything_there_are_defaults() -> None:
     assert read([]).model_dump() == {
         "listen": "127.0.0.1:50051",
+        "http": "",
         "data": Path("data"),
         "store": "",
         "replica": "",
