@@ -220,6 +220,7 @@ LIMITS: dict[str, tuple[list[str], list[str]]] = {
     "drain-timeout": (["0", "0.5", "3600"], ["-0.1", "3600.1", "inf", "nan", "soon"]),
     "log-format": (["text", "json"], ["xml", "", "JSON"]),
     "log-level": (["debug", "info", "warning", "error"], ["critical", "", "INFO"]),
+    "http": (["", "localhost:0", "*:9464"], ["9464", ":9464", "http://localhost:1", "unix:1"]),
     "listen": (
         ["localhost:0", "127.0.0.1:65535", "[::1]:50051", "[::]:1", "orders.example:443", "*:1"],
         [
