@@ -22,6 +22,7 @@ from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking
 from orderintake_server.errors import StartupFailed
 from orderintake_server.handlers import CallPolicy
+from orderintake_server.http import MOST_CONNECTIONS
 from orderintake_server.http.readings import Facts
 from orderintake_server.rpc.limits import most_connections
 from orderintake_server.rpc.server import RpcSettings
@@ -201,7 +202,9 @@ def rpc_settings(settings: Settings) -> RpcSettings:
         listen=settings.listen,
         subscriber_seconds=settings.subscriber_timeout,
         connection_seconds=settings.max_connection_age or None,
-        most_connections=most_connections(settings.workers),
+        most_connections=most_connections(
+            settings.workers + (MOST_CONNECTIONS if settings.http else 0)
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from orderintake_server import errors
 from orderintake_server.domain import Tier, WaitEstimate
-from orderintake_server.http.readings import Facts, Observed, Readings
+from orderintake_server.http.readings import OF_OTHERS, Facts, Observed, Readings
 from orderintake_server.metrics import TABLE, Attempts, Histogram, Kind, Limited, Meters, Promises
 from orderintake_server.metrics.meters import NAMED_CODES, STORE_ERRORS
 from orderintake_server.metrics.table import PREFIX
@@ -32,7 +32,6 @@ PLAIN = {
     *("commit_changes", "store_up", "log_head", "subscribers", "rpc_in_flight"),
 }
 """Numbers of things, which have no unit."""
-NOTHING: Any = None
 WAIT = WaitEstimate(mean=10.0, least=5.0, most=20.0)
 
 
@@ -52,18 +51,22 @@ def test_every_metric_has_a_meaning_a_unit_and_labels_that_name_nobody(name: str
     assert PREFIX not in name
 
 
-def test_every_metric_has_its_source() -> None:
+def observed(**given: Any) -> Observed:  # noqa: ANN401 - whatever it has
+    """Give the parts of a service in which nothing has happened yet."""
     facts = Facts(workers=0, queue_limit=0, engine="sqlite", files={})
-    observed = Observed(
-        meters=Meters(),
-        stats=NOTHING,
-        store=NOTHING,
-        completions=NOTHING,
-        workers=NOTHING,
-        stuck_threads=lambda: 0,
-        facts=facts,
+    plain: dict[str, Any] = dict.fromkeys(("stats", "store", "completions", "workers"))
+    return Observed(
+        **{"meters": Meters(), "stuck_threads": lambda: 0, "facts": facts, **plain, **given}
     )
-    assert Readings(observed).names == TABLE.keys()
+
+
+def test_every_metric_has_its_source() -> None:
+    assert Readings(observed()).names == TABLE.keys()
+
+
+def test_parts_may_give_sources_of_what_they_know() -> None:
+    more = {name: lambda: {("ok",): 1.0} for name in OF_OTHERS}
+    assert Readings(observed(more=more)).names == TABLE.keys()
 
 
 def test_every_error_of_a_store_has_its_kind() -> None:

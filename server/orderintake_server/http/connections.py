@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 import structlog
 from aiohttp import web
 
+from orderintake_server.http import MOST_CONNECTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAME = "orderintake"
 """What answers call the server: which software and version it is, is nobody's business."""
-MOST_CONNECTIONS = 100
-"""More are closed at once: each takes a descriptor, which gRPC and the store need too."""
 REQUEST_SECONDS = 10.0
 """A connection that has not sent its first request by then is closed."""
 KEEP_SECONDS = 75.0

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 STORE_SECONDS = 1.0
 """A scrape waits no longer for the store; then it shows no age of the oldest order."""
+OF_OTHERS = (
+    "tls_reloads_total",
+    "access_reloads_total",
+    "tls_certificate_expiry_timestamp_seconds",
+)
+"""What only some servers have: without a certificate or known callers, there are no numbers."""
 STATES = ("queued", "scheduled", "processing")
 
 
@@ -58,7 +64,7 @@ class Observed:
     stuck_threads: Callable[[], int]
     facts: Facts
     more: dict[str, Source] = field(default_factory=dict)
-    """Sources of metrics that other parts know, by the metric's name; they win over ours."""
+    """Where to read what other parts of the service know, by the metric's name."""
 
 
 class Readings:
@@ -214,7 +220,5 @@ def _of_process(observed: Observed) -> dict[str, Source]:
     return {
         "loop_stall_seconds": lambda: _one(meters.stalls),
         "log_lines_dropped_total": lambda: {(cause,): count for cause, count in LOST.items()},
-        "tls_reloads_total": lambda: meters.tls_reloads,
-        "access_reloads_total": lambda: meters.access_reloads,
-        "tls_certificate_expiry_timestamp_seconds": dict,
+        **dict.fromkeys(OF_OTHERS, dict),
     }

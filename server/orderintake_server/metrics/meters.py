@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from orderintake_server.domain import Order, Receipt, State
-    from orderintake_server.metrics.counts import Counts
 
 TIERS: Mapping[int, str] = {tier: tier.name.lower() for tier in Tier}
 ENDS: Mapping[int, str] = {state: state.name.lower() for state in sorted(ENDED)}
@@ -117,5 +116,3 @@ class Meters:
         self.attempts.quarantined = quarantined
         self.promises = Promises()
         self.stalls = Histogram(STALL_SECONDS)
-        self.tls_reloads: Counts = Counter()
-        self.access_reloads: Counts = Counter()
