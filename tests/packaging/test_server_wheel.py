@@ -46,7 +46,9 @@ def test_it_asks_for_the_client_of_its_own_version(about: Message) -> None:
 
 
 def test_it_has_an_extra_for_each_thing_that_not_every_server_needs(about: Message) -> None:
-    assert set(about.get_all("Provides-Extra", [])) == {"fast", "postgres", "testing"}
+    assert set(about.get_all("Provides-Extra", [])) == {
+        *("fast", "http", "jwt", "postgres", "testing", "traces"),
+    }
 
 
 def test_it_carries_its_licence(wheel: Path, about: Message) -> None:
@@ -63,7 +65,7 @@ def test_it_claims_no_system_that_it_is_not_for_and_names_no_address(about: Mess
 def test_without_extras_there_is_neither_asyncpg_nor_uvloop(python: Path) -> None:
     names = installed(python)
     assert {"orderintake-server", "orderintake-client", "grpcio"} <= names
-    assert not {"asyncpg", "uvloop", "rich", "typer", "pytest"} & names
+    assert not {"aiohttp", "asyncpg", "uvloop", "rich", "typer", "pytest"} & names
 
 
 def test_without_the_postgres_extra_a_server_names_it_when_asked_for_a_database(

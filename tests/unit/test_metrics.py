@@ -1,5 +1,6 @@
 """The table of metrics, and what is counted."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,7 +8,19 @@ import pytest
 from orderintake_server import errors
 from orderintake_server.domain import Tier, WaitEstimate
 from orderintake_server.http.readings import OF_OTHERS, Facts, Observed, Readings
-from orderintake_server.metrics import TABLE, Attempts, Histogram, Kind, Limited, Meters, Promises
+from orderintake_server.metrics import (
+    CALL,
+    SUBSCRIPTION,
+    TABLE,
+    WATCH,
+    Attempts,
+    Calls,
+    Histogram,
+    Kind,
+    Limited,
+    Meters,
+    Promises,
+)
 from orderintake_server.metrics.meters import NAMED_CODES, STORE_ERRORS
 from orderintake_server.metrics.table import PREFIX
 from support.clocks import Seconds
@@ -108,6 +121,49 @@ def test_a_handler_with_ten_thousand_codes_makes_no_more_series_than_it_may() ->
     assert len(attempts.failures.counts) == NAMED_CODES + 1
     assert attempts.failures.counts[("_OTHER",)] == 10_000 - NAMED_CODES
     assert attempts.ended["vip", "failed"] == 10_000
+
+
+# Calls
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (asyncio.CancelledError(), "client"),
+        (errors.Draining("stopping"), "draining"),
+        (errors.SubscriberTooSlow("slow"), "too_slow"),
+        (errors.Unauthenticated("over", problem="EXPIRED"), "unauthenticated"),
+        (errors.CursorExpired(earliest=1), "error"),
+        (LookupError(), "error"),
+    ],
+)
+def test_a_stream_ends_for_one_reason(error: BaseException, reason: str) -> None:
+    calls = Calls()
+    calls.of("stream", SUBSCRIPTION).failed(error)
+    calls.of("watch", WATCH).failed(error)
+    calls.of("call", CALL).failed(error)
+    assert calls.ends[(reason,)] == calls.ends.total() == 1
+
+
+def test_a_refusal_is_counted_by_its_reason_and_by_what_it_lacks() -> None:
+    calls = Calls()
+    expired = errors.Unauthenticated("over", problem="EXPIRED")
+    calls.refused(errors.Reason.UNAUTHENTICATED, expired)
+    calls.refused(errors.Reason.INTERNAL, LookupError())
+    assert calls.refusals.total() == 2
+    assert calls.authentication_failures == {("EXPIRED",): 1, ("MISSING",): 0, ("INVALID",): 0}
+
+
+def test_transports_count_the_calls_of_a_method_together() -> None:
+    calls = Calls()
+    one, other = calls.of("call", CALL), calls.of("call", CALL)
+    began = one.begin()
+    assert other.in_flight == 1
+    other.end(began, "OK")
+    assert (one.in_flight, one.codes, sum(one.seconds.buckets if one.seconds else ())) == (
+        *(0, {"OK": 1}),
+        1,
+    )
 
 
 # Promises
