@@ -10,8 +10,7 @@ from orderintake_server.errors import StartupFailed
 MOST_FILES = 65_536
 """More is not asked for: a process that has some million takes seconds to start others."""
 KEPT_FILES = 256
-"""For the store, the log, modules and what handlers open; a worker and an HTTP connection have one
-more each."""
+"""For the store, the log, modules and what handlers open; a worker has one more."""
 LEAST_FILES = 128
 """Half of them serve 64 connections; fewer are no service."""
 
@@ -25,8 +24,8 @@ def raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def most_connections(others: int) -> int:
-    """Tell how many connections leave the server the files that it needs itself, and `others`.
+def most_connections(workers: int) -> int:
+    """Tell how many connections leave the server the files that it needs itself.
 
     Raises StartupFailed when the process may open too few files to serve anybody.
     """
@@ -37,4 +36,4 @@ def most_connections(others: int) -> int:
             f"this process may open only {files} files; {LEAST_FILES} are the least: "
             "raise the limit (ulimit -n, or LimitNOFILE= of systemd)"
         )
-    return files - min(KEPT_FILES + others, files // 2)
+    return files - min(KEPT_FILES + workers, files // 2)
