@@ -94,10 +94,11 @@ def _extra(name: str, modules: set[str], sentence: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def http_server(
-    settings: Settings, observed: Observed, readiness: Readiness
+    settings: Settings, who: Callers, observed: Observed, readiness: Readiness
 ) -> AsyncIterator[int | None]:
     """Serve metrics and health by HTTP while inside, if the settings say where; give the port.
 
+    `who` knows who may read the metrics from other machines.
     Raises StartupFailed when that cannot be done.
     """
     if not settings.http:
@@ -107,7 +108,6 @@ async def http_server(
         "http", {"aiohttp", "prometheus_client"}, "--http needs aiohttp and prometheus-client"
     ):
         from orderintake_server.http import server  # noqa: PLC0415 - an extra
-    who = callers(settings)
     chosen = server.HttpSettings(
         listen=settings.http, callers=who, may_be_reached=not isinstance(who, OpenDoor)
     )

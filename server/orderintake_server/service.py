@@ -211,10 +211,8 @@ async def running(
         async with handlers.handler_calls(shop, parts.call_policy(settings, shop), ids) as calls:
             judge = clock or Clock()
             service = Service(store, settings, calls, Responses(ids, judge), judge)
-            readiness = Readiness(service.meters.commits, lambda: service.intake.is_draining)
             async with (
-                parts.http_server(settings, service.observed(), readiness) as http_port,
-                _serving(service, settings, ids, judge) as server,
+                _serving(service, settings, ids, judge) as (server, http_port),
                 _plain_errors(),
                 asyncio.TaskGroup() as tasks,
             ):
@@ -222,7 +220,6 @@ async def running(
                 service.committer.on_reach = _health_reporter(server, tasks)
                 try:
                     with forks.belongs(None if settings.store else settings.data, server.port):
-                        readiness.has_started = True
                         yield service.at(server.port, http_port)
                 finally:
                     service.intake.refuse_orders()
@@ -245,18 +242,25 @@ def _log_recovery(settings: Settings, store: Store) -> None:
 @asynccontextmanager
 async def _serving(
     service: Service, settings: Settings, ids: Ids, clock: Clock
-) -> AsyncIterator[RpcServer]:
-    """Serve the methods of the table while inside."""
+) -> AsyncIterator[tuple[RpcServer, int | None]]:
+    """Serve the methods of the table, and metrics and health, while inside.
+
+    The latter are there before the first call is answered, and after the last.
+    """
     endpoints = Endpoints(service.intake, responses=Responses(ids, clock), ids=ids)
-    door = Door(parts.callers(settings), clock)
-    async with rpc_server(
+    callers = parts.callers(settings)
+    readiness = Readiness(service.meters.commits, lambda: service.intake.is_draining)
+    rpc = rpc_server(
         methods.bound(endpoints),
         Refusals(ids),
-        door,
+        Door(callers, clock),
         parts.rpc_settings(settings),
         service.meters.calls,
-    ) as server:
-        yield server
+    )
+    http = parts.http_server(settings, callers, service.observed(), readiness)
+    async with http as http_port, rpc as server:
+        readiness.has_started = True
+        yield server, http_port
 
 
 def _health_reporter(server: RpcServer, tasks: asyncio.TaskGroup) -> Callable[[bool], object]:

@@ -97,6 +97,7 @@ def _is_own_only(settings: HttpSettings, listener: asyncio.Server) -> bool:
             f"cannot listen on {settings.listen} (--http): other machines reach it, and nobody"
             " says who may read there; listen on 127.0.0.1"
         )
+    log.warning("other machines reach the metrics, and a token for them is not encrypted")
     return False
 
 
