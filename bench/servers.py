@@ -18,6 +18,13 @@ class Server:
     port: int
     pid: int
     seconds: float
+    metrics: str = ""
+    """The address of its metrics, if it serves them."""
+
+    def cpu_seconds(self) -> float:
+        """Tell how much processor time it has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self, what: str = "VmRSS") -> int:
         """Tell how many bytes of memory it holds; VmHWM: held at the most."""
@@ -42,11 +49,16 @@ def order_server(data: Path | str, *options: str) -> Iterator[Server]:
     began, said = time.perf_counter(), []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_finding_us()) as process:
         try:
+            metrics = ""
             for line in process.stderr or ():
                 said.append(line)
+                if served := re.search(r"url=(http\S+)", line):
+                    metrics = served[1]
                 if found := re.search(r"listening .*127\.0\.0\.1:(\d+)", line):
                     seconds = time.perf_counter() - began
-                    yield Server(port=int(found[1]), pid=process.pid, seconds=seconds)
+                    yield Server(
+                        port=int(found[1]), pid=process.pid, seconds=seconds, metrics=metrics
+                    )
                     return
             raise RuntimeError(f"the server did not start: {''.join(said)}")
         finally:

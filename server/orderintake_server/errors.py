@@ -62,6 +62,10 @@ class InvalidOrder(Refusal):
         self.violations = violations
 
 
+class Malformed(InvalidOrder):
+    """The bytes of the request are not the method's message."""
+
+
 class RequestIdReused(Refusal):
     """The customer's request_id already names an order with other content."""
 

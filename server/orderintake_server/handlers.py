@@ -120,6 +120,11 @@ class HandlerCalls:
         """Let the threads go; one that still runs cannot be ended, and is left behind."""
         self._calls.__exit__()
 
+    @property
+    def stuck(self) -> int:
+        """How many threads hang in the handler and were replaced."""
+        return self._calls.stuck
+
     async def room(self) -> None:
         """Wait until one more attempt can be made: to be awaited before each call."""
         await self._calls.room()

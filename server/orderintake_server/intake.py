@@ -20,7 +20,8 @@ from orderintake_server.errors import (
     OrderNotFound,
     OrderNotRedrivable,
 )
-from orderintake_server.stream.subscription import Subscription
+from orderintake_server.metrics import Promises
+from orderintake_server.stream.subscription import subscribed
 from orderintake_server.views import OrderStatus, StartAt, wait_reason
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Cancelled, Operator, Receipt, WaitEstimate
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
+    from orderintake_server.stream.subscription import Subscription
     from orderintake_server.views import (
         LogPage,
         OperatorAction,
@@ -57,8 +59,9 @@ class Intake:
         times: ServiceTimes,
         rate: CustomerRate,
         figures: HandlerFigures,
+        promises: Promises | None = None,
     ) -> None:
-        """Read from this store; change it through this committer only."""
+        """Read from this store; change it through this committer only; note in `promises`."""
         self._store = store
         self._committer = committer
         self._completions = completions
@@ -67,7 +70,8 @@ class Intake:
         self._rate = rate
         self.figures = figures
         """What handlers do to this process."""
-        self._is_draining = False
+        self._promises = Promises() if promises is None else promises
+        self.is_draining = False
 
     async def place(self, group: tuple[NewOrder, ...]) -> tuple[Receipt, ...]:
         """Accept a group of orders, all or none; they are durable on return.
@@ -106,7 +110,7 @@ class Intake:
         return group
 
     def _estimated(self, receipt: Receipt) -> Receipt:
-        wait = self._wait(receipt.position)
+        wait = self._wait(receipt.order.accept_sequence, receipt.position)
         return receipt if wait is None else replace(receipt, wait=wait)
 
     async def cancel(
@@ -137,13 +141,16 @@ class Intake:
         return OrderStatus(
             found=order,
             position=position,
-            wait=None if is_paused else self._wait(position),
+            wait=None if is_paused else self._wait(accept_sequence, position),
             reason=wait_reason(order, is_paused=is_paused),
         )
 
-    def _wait(self, position: int | None) -> WaitEstimate | None:
+    def _wait(self, accept_sequence: int, position: int | None) -> WaitEstimate | None:
         """Estimate how long an order at this position waits; None: not queued, or not known."""
-        return self._times.wait(position) if position else None
+        wait = self._times.wait(position) if position else None
+        if wait is not None:
+            self._promises.note(accept_sequence, wait)
+        return wait
 
     async def list_orders(
         self,
@@ -184,8 +191,8 @@ class Intake:
         """Subscribe to completions while inside. Raises what `page` does, and TooManyStreams."""
         request = replace(request, wanted=request.wanted.within(owner))
         after = await self._completions.after(request.start)
-        with self._completions.subscriber():
-            yield Subscription(self._completions, request, after=after)
+        with subscribed(self._completions, request, after=after) as subscription:
+            yield subscription
 
     # For operators
 
@@ -245,7 +252,7 @@ class Intake:
 
     def refuse_orders(self) -> None:
         """Refuse new orders from now on."""
-        self._is_draining = True
+        self.is_draining = True
 
     def _known(self, found: Order | Completion | None, owner: str | None) -> Order | Completion:
         """Return what was found. Raises OrderNotFound for None, and for another's order."""
@@ -259,7 +266,7 @@ class Intake:
 
     def _refuse_if_draining(self) -> None:
         # A broken store is a better reason than the stop that it causes; `accept` raises it.
-        if self._is_draining and not self._committer.is_broken:
+        if self.is_draining and not self._committer.is_broken:
             raise Draining("the server is stopping; it accepts no new orders")
 
 

@@ -22,12 +22,16 @@ from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.dispatch.workers import Workers
 from orderintake_server.errors import StoreBroken, StoreError
+from orderintake_server.http.readiness import Readiness
+from orderintake_server.http.readings import Observed
 from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
 from orderintake_server.logger import get_logger
+from orderintake_server.metrics import Meters
+from orderintake_server.metrics.stalls import watch_stalls
 from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.server import rpc_server
-from orderintake_server.stream.log import CompletionLog
+from orderintake_server.store.measured import MeasuredCommits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from orderintake.work.figures import HandlerFigures
     from orderintake_server.config import Settings
     from orderintake_server.handlers import HandlerCalls, Shop
+    from orderintake_server.rpc.port.tls import Certificates
     from orderintake_server.rpc.server import RpcServer
     from orderintake_server.store.base import Store
 
@@ -50,6 +55,8 @@ class Running:
 
     addresses: tuple[str, ...]
     """HOST:PORT with the port that was bound, or unix:/PATH; in the order of the settings."""
+    http_port: int | None
+    """Of metrics and health; None: they are not served."""
     look_at_clock: Callable[[], None]
     note_stop: Callable[[], Awaitable[None]]
     """Notes in the store that an operator stops the service: its end is no order's crash."""
@@ -72,32 +79,34 @@ class Service:
         recovery = store.recovery
         self._store = store
         self._settings = settings
+        self.meters = Meters(quarantined=recovery.quarantined)
         self._attempts = Attempts()
         self._stats = QueueStats(recovery, time.monotonic)
         self._times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
-        self.completions = CompletionLog(
-            store,
-            responses.delivered,
-            head=recovery.head,
-            earliest=recovery.earliest,
-            most_subscribers=settings.subscriber_limit,
-        )
+        self.completions = parts.completion_log(settings, store, responses.delivered)
         self.committer = self._make_committer(clock)
-        self.workers = Workers(
-            parts.work_policy(settings),
+        self.workers = self._make_workers(handler)
+        self.intake = self._make_intake(handler.figures)
+        self.files = WatchedFiles()
+        self._committing: asyncio.Task[None] | None = None
+        self._chores: list[asyncio.Task[None]] = []
+        """What goes on until the end, and has nothing to finish."""
+
+    def _make_workers(self, handler: HandlerCalls) -> Workers:
+        workers = Workers(
+            parts.work_policy(self._settings),
             committer=self.committer,
             attempts=self._attempts,
             handler=handler,
             times=self._times,
+            meters=self.meters.attempts,
         )
-        self.intake = self._make_intake(handler.figures)
-        self.files = WatchedFiles()
-        self._committing: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self.meters.promises.has_free_worker = workers.has_free
+        return workers
 
     def _make_committer(self, clock: Clock) -> Committer:
         return Committer(
-            store=self._store,
+            store=MeasuredCommits(self._store, self.meters),
             queue=parts.queue(self._settings, self._store),
             completions=self.completions,
             admission=parts.admission(self._settings, self._store),
@@ -116,13 +125,30 @@ class Service:
             times=self._times,
             rate=parts.customer_rate(self._settings),
             figures=figures,
+            promises=self.meters.promises,
+        )
+
+    def observed(self, certificates: Certificates | None) -> Observed:
+        """Return the parts from which the metrics are read."""
+        return Observed(
+            meters=self.meters,
+            stats=self._stats,
+            store=self._store,
+            completions=self.completions,
+            workers=self.workers,
+            stuck_threads=lambda: self.intake.figures.stuck_attempts,
+            facts=parts.facts(self._settings),
+            more=parts.file_readings(self._settings, self.files, certificates),
         )
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start to commit, read the log, watch the store and process, as children of `tasks`."""
         self._committing = tasks.create_task(self.committer.run(), name="committer")
         tasks.create_task(self.completions.run(), name="completions")
-        self._watching = tasks.create_task(self._watch(), name="store-watch")
+        self._chores.append(tasks.create_task(self._watch(), name="store-watch"))
+        if self._settings.http:
+            stalls = watch_stalls(self.meters.stalls)
+            self._chores.append(tasks.create_task(stalls, name="loop-stalls"))
         self.workers.start(tasks)
 
     async def _watch(self) -> None:
@@ -151,10 +177,11 @@ class Service:
             why = str(error) or f"no answer in {NOTE_SECONDS:g} s"
             log.warning("the stop could not be noted in the store", error=why)
 
-    def at(self, addresses: tuple[str, ...]) -> Running:
+    def at(self, addresses: tuple[str, ...], http_port: int | None) -> Running:
         """Return what is told of this service, which serves at these addresses."""
         return Running(
             addresses=addresses,
+            http_port=http_port,
             look_at_clock=self.committer.look_at_clock,
             note_stop=self.note_stop,
             look_at_files=self.files.look_now,
@@ -167,8 +194,8 @@ class Service:
         if self._committing is not None:
             await asyncio.wait({self._committing})
         self.completions.close()
-        if self._watching is not None:
-            self._watching.cancel()
+        for chore in self._chores:
+            chore.cancel()
 
 
 @asynccontextmanager
@@ -193,10 +220,9 @@ async def running(
         telemetry.ORDER_ID.set(ids.order_id)
         async with handlers.handler_calls(shop, parts.call_policy(settings, shop), ids) as calls:
             judge = clock or Clock()
-            responses = Responses(ids, judge)
-            service = Service(store, settings, calls, responses, judge)
+            service = Service(store, settings, calls, Responses(ids, judge), judge)
             async with (
-                _serving(service, settings, ids, judge) as server,
+                _serving(service, settings, ids, judge) as (server, http_port),
                 _plain_errors(),
                 asyncio.TaskGroup() as tasks,
             ):
@@ -204,7 +230,7 @@ async def running(
                 service.committer.on_reach = _health_reporter(server, tasks)
                 try:
                     with forks.belongs(None if settings.store else settings.data, server.listens):
-                        yield service.at(server.addresses)
+                        yield service.at(server.addresses, http_port)
                 finally:
                     service.intake.refuse_orders()
                     await server.announce_stop()
@@ -226,14 +252,26 @@ def _log_recovery(settings: Settings, store: Store) -> None:
 @asynccontextmanager
 async def _serving(
     service: Service, settings: Settings, ids: Ids, clock: Clock
-) -> AsyncIterator[RpcServer]:
-    """Serve the methods of the table while inside."""
+) -> AsyncIterator[tuple[RpcServer, int | None]]:
+    """Serve the methods of the table, and metrics and health, while inside.
+
+    The latter are there before the first call is answered, and after the last.
+    """
     endpoints = Endpoints(service.intake, responses=Responses(ids, clock), ids=ids)
-    door = Door(await parts.callers(settings, clock, service.files), clock)
-    chosen = parts.rpc_settings(settings, await parts.certificates(settings, service.files))
-    rpc = rpc_server(methods.bound(endpoints), Refusals(ids), door, chosen)
-    async with service.files.looking(), rpc as server:
-        yield server
+    callers = await parts.callers(settings, clock, service.files)
+    certificates = await parts.certificates(settings, service.files)
+    readiness = Readiness(service.meters.commits, lambda: service.intake.is_draining)
+    rpc = rpc_server(
+        methods.bound(endpoints),
+        Refusals(ids),
+        Door(callers, clock),
+        parts.rpc_settings(settings, certificates),
+        service.meters.calls,
+    )
+    http = parts.http_server(settings, callers, service.observed(certificates), readiness)
+    async with service.files.looking(), http as http_port, rpc as server:
+        readiness.has_started = True
+        yield server, http_port
 
 
 def _health_reporter(server: RpcServer, tasks: asyncio.TaskGroup) -> Callable[[bool], object]:

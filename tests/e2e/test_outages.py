@@ -17,7 +17,9 @@ from orderintake_server.store.postgres import store as postgres_store
 from orderintake_server.store.postgres.audit import audit
 from orderintake_server.store.postgres.connector import Connector
 from support.gate import Gate
+from support.http_port import http_port, until_reasons
 from support.in_process import Stream, Stub, completions, read, serving
+from support.metrics import get, scrape
 from support.orders import order
 from support.pooler import pooler
 from support.postgres import DATABASE, Cluster, binaries
@@ -221,6 +223,24 @@ async def test_p19_a_stop_without_a_database_is_in_order_and_loses_only_the_atte
     lost = "the store cannot be written; orders in process will be processed again"
     assert lost in server.events()
     assert completion.order.attempt_count == 2
+
+
+@pytest.mark.seconds
+async def test_p19_a_server_whose_database_is_away_is_not_ready_until_it_is_back(way: Way) -> None:
+    async with asyncio.timeout(30), _server("--store", way.url, "--http", "127.0.0.1:0") as started:
+        server, stub = started
+        port = http_port(server)
+        await stub.PlaceOrder(order())
+        assert (await get(port, "/readyz")).status == 200
+        way.refuse()
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.PlaceOrder(order())
+        assert (await until_reasons(port, ["store_away"])).status == 503
+        assert (await scrape(port)).value("store_up") == 0
+        assert (await get(port, "/healthz")).status == 200
+        way.clear()
+        assert (await until_reasons(port, [])).status == 200
+        assert (await scrape(port)).value("store_up") == 1
 
 
 @pytest.mark.slow

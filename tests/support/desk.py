@@ -19,6 +19,8 @@ from orderintake_server.dispatch.retention import Retention
 from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.domain import Lease, NewOrder, Receipt, Tier
 from orderintake_server.intake import Intake
+from orderintake_server.metrics import Meters
+from orderintake_server.store.measured import MeasuredCommits
 from orderintake_server.views import TierCounts
 from support.clocks import Seconds
 from support.completed import AwaitedCompletions, encode
@@ -52,8 +54,9 @@ class Desk:
         )
         own = OwnQueue(self.ready, FreeWorkers(self.ready, max_crashes=max_crashes))
         counts = {Tier.VIP: TierCounts(), Tier.REGULAR: TierCounts(queued=waiting)}
+        self.meters = Meters()
         self.committer = Committer(
-            store=store,
+            store=MeasuredCommits(store, self.meters),
             queue=SharedQueue(max_crashes=max_crashes) if is_shared else own,
             completions=self.completions,
             admission=Admission(

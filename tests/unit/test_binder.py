@@ -57,6 +57,9 @@ class Context:
     def time_remaining(self) -> float | None:
         return None
 
+    def code(self) -> int:
+        return 0
+
     async def abort(self, code: grpc.StatusCode, details: str, trailing_metadata: Any) -> None:  # noqa: ANN401
         self.aborted = (code, details, trailing_metadata)
         raise grpc.aio.AbortError

@@ -25,6 +25,7 @@ def file(tmp_path: Path) -> Path:
 
 EACH: dict[str, tuple[str, Any]] = {
     "listen": ("0.0.0.0:0", ("0.0.0.0:0",)),
+    "http": ("[::1]:9464", "[::1]:9464"),
     "data": ("/var/lib/orders", Path("/var/lib/orders")),
     "store": ("postgresql://127.0.0.1/shop", "postgresql://127.0.0.1/shop"),
     "replica": ("north-1", "north-1"),
@@ -106,6 +107,7 @@ DEFAULTS: dict[str, Any] = {
     "jwt_leeway": 30.0,
     "jwt_longest": 86_400.0,
     "listen": ("127.0.0.1:50051",),
+    "http": "",
     "data": Path("data"),
     "store": "",
     "replica": "",
@@ -275,6 +277,7 @@ LIMITS: dict[str, tuple[list[str], list[str]]] = {
     "drain-timeout": (["0", "0.5", "3600"], ["-0.1", "3600.1", "inf", "nan", "soon"]),
     "log-format": (["text", "json"], ["xml", "", "JSON"]),
     "log-level": (["debug", "info", "warning", "error"], ["critical", "", "INFO"]),
+    "http": (["", "localhost:0", "*:9464"], ["9464", ":9464", "http://localhost:1", "unix:1"]),
     "listen": (
         [
             "localhost:0",

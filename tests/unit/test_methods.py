@@ -12,6 +12,7 @@ from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.methods import SERVICES, TABLE, Row, bound
 from orderintake_server.errors import StartupFailed
+from orderintake_server.metrics import CALL, SUBSCRIPTION
 
 NOTHING: Any = None
 ENDPOINTS = Endpoints(NOTHING, responses=NOTHING, ids=NOTHING)
@@ -52,7 +53,7 @@ def test_a_method_knows_its_messages_and_its_shape() -> None:
 
 
 def test_a_method_without_a_row_stops_the_start() -> None:
-    row = Row(endpoint=Endpoints.place_order, rule=ANYONE_KNOWN)
+    row = Row(endpoint=Endpoints.place_order, rule=ANYONE_KNOWN, meter=CALL)
     with pytest.raises(StartupFailed, match=r"shop\.Shop\.Forgotten"):
         bound(
             ENDPOINTS,
@@ -62,10 +63,16 @@ def test_a_method_without_a_row_stops_the_start() -> None:
 
 
 def test_a_row_without_a_method_stops_the_start() -> None:
-    row = Row(endpoint=Endpoints.place_order, rule=ANYONE_KNOWN)
+    row = Row(endpoint=Endpoints.place_order, rule=ANYONE_KNOWN, meter=CALL)
     with pytest.raises(StartupFailed, match=r"shop\.Shop\.Gone"):
         bound(
             ENDPOINTS,
             services=[contract_of("There")],
             table={"shop.Shop.There": row, "shop.Shop.Gone": row},
         )
+
+
+def test_a_method_with_another_kinds_meter_stops_the_start() -> None:
+    row = Row(endpoint=Endpoints.place_order, rule=ANYONE_KNOWN, meter=SUBSCRIPTION)
+    with pytest.raises(StartupFailed, match=r"meter of shop\.Shop\.Thought"):
+        bound(ENDPOINTS, services=[contract_of("Thought")], table={"shop.Shop.Thought": row})

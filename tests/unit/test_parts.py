@@ -10,6 +10,7 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt
 
 from orderintake_server import parts
+from orderintake_server.access.exposure import Exposure
 from orderintake_server.clock import Clock
 from orderintake_server.config import Settings
 from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
@@ -18,7 +19,6 @@ from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking, Tier
 from orderintake_server.handlers import CallPolicy, Shop
 from orderintake_server.rpc.port.limits import most_connections
-from orderintake_server.rpc.port.listeners import Exposure
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Capacity, Changes, OverCapacity
@@ -60,7 +60,12 @@ def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:
     assert parts.rpc_settings(settings, None) == RpcSettings(
         listen=("[::1]:5",),
         tls=None,
-        exposure=Exposure(is_encrypted=False, knows_callers=False, is_accepted=True),
+        exposure=Exposure(
+            is_encrypted=False,
+            knows_callers=False,
+            is_accepted=True,
+            cure="Give --tls-cert and --tls-key, and say who may call with --access or --jwt-keys",
+        ),
         subscriber_seconds=7,
         connection_seconds=8,
         idle_seconds=9,

@@ -114,6 +114,11 @@ class HandlerCalls:
         self._watch.stop()
         self._threads.close()
 
+    @property
+    def stuck(self) -> int:
+        """How many threads hang in the handler and were replaced."""
+        return len(self._threads.hanging)
+
     async def room(self) -> None:
         """Wait until one more attempt can be made: to be awaited before each call."""
         if self._room.locked():

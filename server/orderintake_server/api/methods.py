@@ -13,6 +13,7 @@ from orderintake_server.access import Role
 from orderintake_server.api.access import Rule, Tenant
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.errors import StartupFailed
+from orderintake_server.metrics import CALL, SUBSCRIPTION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from orderintake_server.api.access import Call
+    from orderintake_server.metrics import Meter
 
     Answer = Callable[[Any, Call], Awaitable[Message]]
     """Answers a request, or an async iterator of requests, with one message."""
@@ -43,6 +45,7 @@ class Row:
 
     endpoint: Callable[..., Any]
     rule: Rule
+    meter: Meter
 
 
 _OWN = frozenset({Role.CUSTOMER})
@@ -52,42 +55,64 @@ _OPERATE = frozenset({Role.OPERATOR})
 
 TABLE: Mapping[str, Row] = {
     "orderintake.v1.OrderIntakeService.PlaceOrder": Row(
-        endpoint=Endpoints.place_order, rule=Rule(own=_OWN, tenant=Tenant.REQUEST)
+        endpoint=Endpoints.place_order,
+        rule=Rule(own=_OWN, tenant=Tenant.REQUEST),
+        meter=CALL,
     ),
     "orderintake.v1.OrderIntakeService.BatchPlaceOrders": Row(
-        endpoint=Endpoints.batch_place_orders, rule=Rule(own=_OWN, tenant=Tenant.REQUEST)
+        endpoint=Endpoints.batch_place_orders,
+        rule=Rule(own=_OWN, tenant=Tenant.REQUEST),
+        meter=CALL,
     ),
     "orderintake.v1.OrderIntakeService.GetOrder": Row(
-        endpoint=Endpoints.get_order, rule=Rule(own=_OWN, all=_SEE, tenant=Tenant.ORDER)
+        endpoint=Endpoints.get_order,
+        rule=Rule(own=_OWN, all=_SEE, tenant=Tenant.ORDER),
+        meter=CALL,
     ),
     "orderintake.v1.OrderIntakeService.ListOrders": Row(
-        endpoint=Endpoints.list_orders, rule=Rule(own=_OWN, all=_SEE, tenant=Tenant.FILTER)
+        endpoint=Endpoints.list_orders,
+        rule=Rule(own=_OWN, all=_SEE, tenant=Tenant.FILTER),
+        meter=CALL,
     ),
     "orderintake.v1.OrderIntakeService.CancelOrder": Row(
-        endpoint=Endpoints.cancel_order, rule=Rule(own=_OWN, all=_OPERATE, tenant=Tenant.ORDER)
+        endpoint=Endpoints.cancel_order,
+        rule=Rule(own=_OWN, all=_OPERATE, tenant=Tenant.ORDER),
+        meter=CALL,
     ),
     "orderintake.v1.OrderIntakeService.ListCompletions": Row(
         endpoint=Endpoints.list_completions,
         rule=Rule(own=_OWN, all=_READ_LOG, tenant=Tenant.FILTER),
+        meter=CALL,
     ),
     "orderintake.v1.OrderIntakeService.StreamCompletions": Row(
         endpoint=Endpoints.stream_completions,
         rule=Rule(own=_OWN, all=_READ_LOG, tenant=Tenant.FILTER),
+        meter=SUBSCRIPTION,
     ),
     "orderintake.v1.OrderAdminService.GetQueueStats": Row(
-        endpoint=Endpoints.get_queue_stats, rule=Rule(all=_SEE, tenant=Tenant.NONE)
+        endpoint=Endpoints.get_queue_stats,
+        rule=Rule(all=_SEE, tenant=Tenant.NONE),
+        meter=CALL,
     ),
     "orderintake.v1.OrderAdminService.PauseTier": Row(
-        endpoint=Endpoints.pause_tier, rule=Rule(all=_OPERATE, tenant=Tenant.NONE)
+        endpoint=Endpoints.pause_tier,
+        rule=Rule(all=_OPERATE, tenant=Tenant.NONE),
+        meter=CALL,
     ),
     "orderintake.v1.OrderAdminService.ResumeTier": Row(
-        endpoint=Endpoints.resume_tier, rule=Rule(all=_OPERATE, tenant=Tenant.NONE)
+        endpoint=Endpoints.resume_tier,
+        rule=Rule(all=_OPERATE, tenant=Tenant.NONE),
+        meter=CALL,
     ),
     "orderintake.v1.OrderAdminService.RedriveOrder": Row(
-        endpoint=Endpoints.redrive_order, rule=Rule(all=_OPERATE, tenant=Tenant.NONE)
+        endpoint=Endpoints.redrive_order,
+        rule=Rule(all=_OPERATE, tenant=Tenant.NONE),
+        meter=CALL,
     ),
     "orderintake.v1.OrderAdminService.ListOperatorActions": Row(
-        endpoint=Endpoints.list_operator_actions, rule=Rule(all=_SEE, tenant=Tenant.NONE)
+        endpoint=Endpoints.list_operator_actions,
+        rule=Rule(all=_SEE, tenant=Tenant.NONE),
+        meter=CALL,
     ),
 }
 
@@ -103,6 +128,7 @@ class Method:
     takes_stream: bool
     gives_stream: bool
     rule: Rule
+    meter: Meter
     endpoint: Answer | Stream
     """A Stream when `gives_stream`, otherwise an Answer."""
 
@@ -116,12 +142,16 @@ def bound(
     """Return every method of the services, bound to these endpoints.
 
     Raises StartupFailed unless the table has exactly one row for each of them and no other row: a
-    method that nobody has thought about is not served.
+    method that nobody has thought about is not served. Nor is a stream that is timed as a call, or
+    a call that is not.
     """
     methods = {method.full_name: method for service in services for method in service.methods}
     if methods.keys() != table.keys():
         differences = ", ".join(sorted(methods.keys() ^ table.keys()))
         raise StartupFailed(f"the contract and the table of methods differ in: {differences}")
+    for name, row in table.items():
+        if row.meter.is_timed is methods[name].server_streaming:
+            raise StartupFailed(f"the meter of {name} is not for its kind of method")
     return tuple(_bound(methods[name], row, endpoints) for name, row in table.items())
 
 
@@ -133,5 +163,6 @@ def _bound(method: MethodDescriptor, row: Row, endpoints: Endpoints) -> Method:
         takes_stream=method.client_streaming,
         gives_stream=method.server_streaming,
         rule=row.rule,
+        meter=row.meter,
         endpoint=row.endpoint.__get__(endpoints),
     )

@@ -67,6 +67,7 @@ class ErrorReply:
     """
 
     status: status_pb2.Status
+    reason: Reason
     retry_after: int | None = None
 
 
@@ -105,10 +106,10 @@ class Refusals:
         if isinstance(refusal, errors.CustomerQuota):
             _add(status, _quota_failure(refusal))
         if not isinstance(refusal, _PASSING):
-            return ErrorReply(status=status)
+            return ErrorReply(status=status, reason=refusal.reason)
         milliseconds = round(min(max(refusal.retry_after * 1000, 1), MOST_MILLISECONDS))
         _add(status, _retry_info(milliseconds))
-        return ErrorReply(status=status, retry_after=milliseconds)
+        return ErrorReply(status=status, reason=refusal.reason, retry_after=milliseconds)
 
     def _metadata(self, refusal: errors.Refusal) -> dict[str, str]:
         if isinstance(refusal, errors.RequestIdReused):
@@ -125,7 +126,8 @@ class Refusals:
 def internal(incident_id: str) -> ErrorReply:
     """Return the status of a bug: always the same text, with the incident id that the log has."""
     return ErrorReply(
-        status=_status(Reason.INTERNAL, "internal error", {"incident_id": incident_id})
+        status=_status(Reason.INTERNAL, "internal error", {"incident_id": incident_id}),
+        reason=Reason.INTERNAL,
     )
 
 

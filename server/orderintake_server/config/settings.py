@@ -18,6 +18,7 @@ from orderintake_server.config.values import (
     Factor,
     File,
     Listen,
+    ListenOrNot,
     Orders,
     Rate,
     Seconds,
@@ -39,6 +40,10 @@ class _Place(Sourced):
         default=("127.0.0.1:50051",),
         description="where to serve; port 0 means a free port, which the log names; may be given "
         "more than once, and hold several with commas between them",
+    )
+    http: ListenOrNot = Field(
+        default="",
+        description="where to serve /metrics, /healthz and /readyz by HTTP; empty for nowhere",
     )
     data: Directory = Field(
         default=Path("data"),

@@ -42,12 +42,21 @@ def _listen(text: str) -> str:
         if len(text.removeprefix(_SOCKET).encode()) > _LONGEST_SOCKET:
             raise ValueError(f"must be a path of at most {_LONGEST_SOCKET} bytes after unix:")
         return text
+    try:
+        return _tcp(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; or unix:/PATH") from error
+
+
+def _tcp(text: str) -> str:
     match = _LISTEN.fullmatch(text)
     if match is None or int(match[2]) > _LAST_PORT or match[1].lower() in _SCHEMES:
-        raise ValueError(
-            "must be HOST:PORT, with [ ] around an IPv6 host, and a port up to 65535; or unix:/PATH"
-        )
+        raise ValueError("must be HOST:PORT, with [ ] around an IPv6 host, and a port up to 65535")
     return text
+
+
+def _tcp_or_not(text: str) -> str:
+    return _tcp(text) if text else text
 
 
 def _database(text: str) -> str:
@@ -103,6 +112,8 @@ Listen = Annotated[
     Field(min_length=1),
 ]
 """Where to serve: at least at one address."""
+ListenOrNot = Annotated[str, Word("HOST:PORT"), AfterValidator(_tcp_or_not)]
+"""Where to serve, or the empty text."""
 Database = Annotated[str, Word("POSTGRESQL://…"), AfterValidator(_database)]
 """The address of a PostgreSQL database, or the empty text."""
 Directory = Annotated[Path, Word("DIRECTORY"), BeforeValidator(_directory)]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.retention import Retention
     from orderintake_server.dispatch.stats import QueueStats
     from orderintake_server.domain import Cancelled, Ending, Lease, NewOrder, Receipt
-    from orderintake_server.store.base import Store
+    from orderintake_server.store.base import Commits
     from orderintake_server.store.changes import Committed, StoreState
     from orderintake_server.stream.log import CompletionLog
 
@@ -46,7 +46,7 @@ class Committer:
     def __init__(  # noqa: PLR0913 - it owns them all
         self,
         *,
-        store: Store,
+        store: Commits,
         queue: Queue,
         completions: CompletionLog,
         admission: Admission,

@@ -11,6 +11,7 @@ from orderintake.work.outcome import Kind
 from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.domain import Ending, Event, Failure
 from orderintake_server.logger import get_logger
+from orderintake_server.metrics import Attempts as Meters
 
 if TYPE_CHECKING:
     from orderintake.work.outcome import Outcome
@@ -49,7 +50,7 @@ class WorkPolicy:
 class Workers:
     """A fixed number of workers. An order is claimed only when a worker is free for it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts it works with
         self,
         policy: WorkPolicy,
         *,
@@ -57,6 +58,7 @@ class Workers:
         attempts: Attempts,
         handler: Handler,
         times: ServiceTimes,
+        meters: Meters | None = None,
     ) -> None:
         """Prepare workers that run `handler`; with 0 workers, orders only wait."""
         self._policy = policy
@@ -64,9 +66,16 @@ class Workers:
         self._attempts = attempts
         self._handler = handler
         self._times = times
+        self._meters = meters or Meters()
         self._idle: set[asyncio.Task[None]] = set()
         self._all: set[asyncio.Task[None]] = set()
         self._is_draining = False
+        self.busy = 0
+        """How many of them process an order."""
+
+    def has_free(self) -> bool:
+        """Tell whether one of them has no order to process."""
+        return self.busy < self._policy.workers
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Start every worker as a child of `tasks`."""
@@ -98,9 +107,7 @@ class Workers:
             if self._is_draining:
                 self._committer.release(lease)
                 return
-            began = self._times.now()
-            ending = await self._attempt(lease)
-            self._times.add(began)
+            ending = await self._timed_attempt(lease)
             # Not awaited: the next order starts in the same commit, so both need only one flush.
             self._committer.settle(lease, ending)
 
@@ -123,6 +130,17 @@ class Workers:
         finally:
             self._idle.remove(task)
 
+    async def _timed_attempt(self, lease: Lease) -> Ending:
+        began = self._times.now()
+        self.busy += 1
+        try:
+            ending = await self._attempt(lease)
+        finally:
+            self.busy -= 1
+        self._times.add(began)
+        self._meters.seconds[lease.order.tier].add(self._times.now() - began)
+        return ending
+
     async def _attempt(self, lease: Lease) -> Ending:
         """Make one attempt; an order whose worker is being stopped waits again."""
         signal = self._attempts.begin(lease.order)
@@ -130,8 +148,10 @@ class Workers:
             outcome = await self._handler(lease, signal)
         except asyncio.CancelledError:
             self._committer.release(lease)
+            self._meters.end(lease.order.tier, "released")
             raise
         if outcome.kind is Kind.SUCCEEDED:
+            self._meters.end(lease.order.tier, "succeeded")
             return Ending(result=outcome.result)
         return self._failed(lease, outcome)
 
@@ -147,6 +167,7 @@ class Workers:
             retry_after=delay,
             **(reported if outcome.report else {}),
         )
+        self._meters.fail(lease.order.tier, outcome.code, is_last=delay is None)
         failure = Failure(code=outcome.code, message=outcome.message)
         if delay is None:
             return Ending(event=Event.FAIL, failure=failure)

@@ -11,9 +11,10 @@ import grpc
 
 from orderintake_server.api.decoding import reader
 from orderintake_server.errors import MethodUnknown
+from orderintake_server.metrics import CALL, WATCH, Calls
 from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, write
 from orderintake_server.rpc.starts import Starts
-from orderintake_server.rpc.status import refuse
+from orderintake_server.rpc.status import code_of, refuse, told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from orderintake_server.api.access import Call, Rule
     from orderintake_server.api.methods import Method
     from orderintake_server.api.refusals import Refusals
+    from orderintake_server.metrics import Meter
     from orderintake_server.rpc.door import Door
     from orderintake_server.rpc.gate import ShutdownGate
     from orderintake_server.rpc.messages import Context, Decode
@@ -37,6 +39,8 @@ _KINDS = {
     (True, True): "stream_stream",
 }
 """gRPC's names of the shapes, by whether the client streams and whether the server does."""
+UNKNOWN = "_OTHER"
+"""Stands for every method that there is not, where calls are counted."""
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -57,7 +61,7 @@ class Handlers(grpc.GenericRpcHandler):
 
 
 class Binder:
-    """Wraps each method, whatever its shape, with the door, the shutdown gate and error mapping.
+    """Wraps each method, whatever its shape: door, shutdown gate, meter and mapping of errors.
 
     To gRPC every method takes a stream of bytes, so that a call is ours from its first header on:
     its caller is known before its request is, which is awaited for a bounded time, and read where
@@ -66,7 +70,7 @@ class Binder:
     cancellation passes through untouched: swallowing it leaks memory (grpc#43360).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that is around a call
         self,
         refusals: Refusals,
         gate: ShutdownGate,
@@ -74,8 +78,9 @@ class Binder:
         *,
         write_seconds: float,
         request_seconds: float = REQUEST_SECONDS,
+        calls: Calls | None = None,
     ) -> None:
-        """Tell errors by `refusals`.
+        """Tell errors by `refusals`; count in `calls`.
 
         A client may take `request_seconds` to send each message of its request, and
         `write_seconds` to take each message of a stream.
@@ -86,6 +91,7 @@ class Binder:
         self._starts = Starts()
         self._write_seconds = write_seconds
         self._request_seconds = request_seconds
+        self._calls = calls or Calls()
 
     def handlers(
         self,
@@ -102,7 +108,7 @@ class Binder:
             for name, handler in handlers.items():
                 path = f"/{service}/{name}"
                 bound[path] = self.handler(path, handler, rules[service])
-        unknown = self._guarded("", None, _unknown)
+        unknown = self._guarded("", None, _unknown, CALL)
         return Handlers(bound, grpc.stream_unary_rpc_method_handler(unknown))
 
     def method(self, method: Method) -> Handler:
@@ -115,9 +121,10 @@ class Binder:
         requests = self._requests(reader(method.request), is_stream=method.takes_stream)
         if method.gives_stream:
             behaviour = self._streaming(requests, answer)
-            return self._stream(method.path, method.rule, behaviour, _encoded)
-        encode = method.response.SerializeToString
-        return self._unary(method.path, method.rule, _answering(requests, answer, encode))
+            guarded = self._guarded(method.path, method.rule, behaviour, method.meter)
+            return _stream(guarded, _encoded)
+        behaviour = _answering(requests, answer, method.response.SerializeToString)
+        return _unary(self._guarded(method.path, method.rule, behaviour, method.meter))
 
     def handler(self, path: str, handler: Handler, rule: Rule | None) -> Handler:
         """Bind a handler that was made elsewhere, of any shape, for callers that the rule admits.
@@ -138,41 +145,39 @@ class Binder:
             raise TypeError(f"{path} is neither a coroutine function nor an async generator")
         elif not shape[1]:
             behaviour = _answering(requests, answer, handler.response_serializer)
-            return self._unary(path, rule, behaviour)
+            return _unary(self._guarded(path, rule, behaviour, CALL))
         else:
             behaviour = _answering(requests, answer, None)
-        return self._stream(path, rule, behaviour, handler.response_serializer)
+        return _stream(self._guarded(path, rule, behaviour, WATCH), handler.response_serializer)
 
     def _requests(self, decode: Decode | None, *, is_stream: bool) -> Requests:
         return Requests(decode or bytes, is_stream=is_stream, seconds=self._request_seconds)
 
-    def _unary(self, path: str, rule: Rule | None, behaviour: Behaviour) -> Handler:
-        return grpc.stream_unary_rpc_method_handler(self._guarded(path, rule, behaviour))
-
-    def _stream(
-        self, path: str, rule: Rule | None, behaviour: Behaviour, encode: Encode | None
-    ) -> Handler:
-        return grpc.stream_stream_rpc_method_handler(
-            self._guarded(path, rule, behaviour),
-            response_serializer=encode,
-        )
-
     def _guarded(
-        self, path: str, rule: Rule | None, behaviour: Behaviour
+        self, path: str, rule: Rule | None, behaviour: Behaviour, meter: Meter
     ) -> Callable[[object, Context], Any]:
+        calls = self._calls.of(path[1:] or UNKNOWN, meter)
+
         async def guarded(_: object, context: Context) -> Any:  # noqa: ANN401
             self._gate.calls += 1
+            began, code = calls.begin(), "OK"
             try:
                 if self._gate.is_closed:
                     await self._gate.wait()
                 call = self._door.let_in(context, rule) if rule else None
                 return await behaviour(context, call)
             except (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:
+                calls.failed(error)
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
+                    code = _code_of_others(context, error)
                     raise
-                await refuse(context, self._refusals, error, method=path)
+                reply = told(self._refusals, error, method=path)
+                code = code_of(reply).name
+                self._calls.refused(reply.reason, error)
+                await refuse(context, reply)
             finally:
                 self._gate.calls -= 1
+                calls.end(began, code)
 
         return guarded
 
@@ -194,6 +199,14 @@ class Binder:
                     await write(context, message, seconds=self._write_seconds)
 
         return behaviour
+
+
+def _unary(guarded: Callable[[object, Context], Any]) -> Handler:
+    return grpc.stream_unary_rpc_method_handler(guarded)
+
+
+def _stream(guarded: Callable[[object, Context], Any], encode: Encode | None) -> Handler:
+    return grpc.stream_stream_rpc_method_handler(guarded, response_serializer=encode)
 
 
 def _answering(requests: Requests, answer: Callable[..., Any], encode: Encode | None) -> Behaviour:
@@ -219,3 +232,18 @@ def _is_clients_own(error: BaseException) -> bool:
     """Whether the client left; otherwise a cancellation escaped from some part of the service."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and bool(task and task.cancelling())
+
+
+def _code_of_others(context: Context, error: BaseException) -> str:
+    """Name the status code of a call that its client, or a handler made elsewhere, has ended."""
+    if not isinstance(error, asyncio.CancelledError):
+        return _NAMES.get(context.code(), "UNKNOWN")
+    return "DEADLINE_EXCEEDED" if _is_over(context.time_remaining()) else "CANCELLED"
+
+
+def _is_over(seconds_left: float | None) -> bool:
+    return seconds_left is not None and seconds_left <= 0
+
+
+_NAMES: dict[object, str] = {code.value[0]: code.name for code in grpc.StatusCode}
+"""The names of the codes; gRPC gives a context's code as its number."""

@@ -18,15 +18,17 @@ from orderintake_server.rpc.gate import ShutdownGate
 from orderintake_server.rpc.health import Health
 from orderintake_server.rpc.memory import trimming
 from orderintake_server.rpc.port.hangup import hang_up
-from orderintake_server.rpc.port.listeners import Exposure, listen_on
+from orderintake_server.rpc.port.listeners import listen_on
 from orderintake_server.rpc.port.sockets import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
+    from orderintake_server.access.exposure import Exposure
     from orderintake_server.api.access import Rule
     from orderintake_server.api.methods import Method
     from orderintake_server.api.refusals import Refusals
+    from orderintake_server.metrics import Calls
     from orderintake_server.rpc.binder import Handler
     from orderintake_server.rpc.door import Door
     from orderintake_server.rpc.port.tls import Certificates
@@ -140,15 +142,25 @@ class RpcServer:
 
 @asynccontextmanager
 async def rpc_server(
-    methods: Iterable[Method], refusals: Refusals, door: Door, settings: RpcSettings
+    methods: Iterable[Method],
+    refusals: Refusals,
+    door: Door,
+    settings: RpcSettings,
+    calls: Calls,
 ) -> AsyncIterator[RpcServer]:
-    """Serve these methods while inside, and health and reflection.
+    """Serve these methods while inside, and health and reflection; count all in `calls`.
 
     Raises StartupFailed when the server cannot listen on one of the addresses, or must not.
     """
     gate = ShutdownGate()
     checks = Health(*NAMES)
-    binder = Binder(refusals, gate, door, write_seconds=settings.subscriber_seconds)
+    binder = Binder(
+        refusals,
+        gate,
+        door,
+        write_seconds=settings.subscriber_seconds,
+        calls=calls,
+    )
     server = grpc.aio.server(options=OPTIONS + _chosen(settings))
     server.add_generic_rpc_handlers(
         (binder.handlers(methods, _standard_services(checks), STANDARD_RULES),)

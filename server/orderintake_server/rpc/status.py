@@ -23,22 +23,28 @@ _UNTOLD = internal("")
 """What is reply when even the error cannot be: made before memory is short."""
 
 
-async def refuse(
-    context: Context, refusals: Refusals, error: BaseException, *, method: str
-) -> None:
-    """End a call with the status of any error.
+def told(refusals: Refusals, error: BaseException, *, method: str) -> ErrorReply:
+    """Return what the caller of `method` gets for any error."""
+    try:
+        return refusals.reply(error, method=method)
+    except Exception:  # noqa: BLE001 - whatever hinders us to tell: no memory, a text that is none
+        return _UNTOLD
+
+
+def code_of(reply: ErrorReply) -> grpc.StatusCode:
+    """Return gRPC's code of a status."""
+    return _CODES[reply.status.code]
+
+
+async def refuse(context: Context, reply: ErrorReply) -> None:
+    """End a call with the status of an error.
 
     A client that reads nothing gets it when it reads on. Raises AbortError always.
     """
     try:
-        reply = refusals.reply(error, method=method)
-    except Exception:  # noqa: BLE001 - whatever hinders us to tell: no memory, a text that is none
-        reply = _UNTOLD
-    code = _CODES[reply.status.code]
-    try:
         async with asyncio.timeout(ABORT_SECONDS):
             await context.abort(
-                code, reply.status.message, trailers(reply, context.time_remaining())
+                code_of(reply), reply.status.message, trailers(reply, context.time_remaining())
             )
     except TimeoutError:
         raise grpc.aio.AbortError from None

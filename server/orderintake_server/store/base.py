@@ -53,6 +53,13 @@ class Located(NamedTuple):
     is_paused: bool = False
 
 
+class Commits(Protocol):
+    """Makes changes durable."""
+
+    async def commit(self, changes: Changes) -> Committed:
+        """Keep `Store.commit`."""
+
+
 class Store(Protocol):
     """Keeps the orders, the queue, and the completion log.
 

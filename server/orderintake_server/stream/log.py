@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import Completion, Tier
     from orderintake_server.store.base import Store
+    from orderintake_server.stream.subscription import Subscription
     from orderintake_server.views import LogPage, OrderFilter, ReadFrom
 
     _Waiting = set[asyncio.Future["Woken"]]
@@ -76,6 +77,7 @@ class CompletionLog:
         self.earliest = earliest
         self.subscribers = 0
         self._most_subscribers = most_subscribers
+        self.subscriptions: set[Subscription] = set()
         self.is_closed = self.is_over = False
         self._unreadable = Outage(
             "the completion log cannot be read",
@@ -141,6 +143,11 @@ class CompletionLog:
             yield
         finally:
             self.subscribers -= 1
+
+    @property
+    def lag(self) -> int:
+        """How many completions the slowest subscriber has yet to look at; 0 without one."""
+        return max((each.lag for each in self.subscriptions), default=0)
 
     # New completions
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orderintake_server.views import EVERY_ORDER, Delivery, Signal, StartAt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orderintake_server.stream.log import CompletionLog
     from orderintake_server.stream.ring import Cut
     from orderintake_server.views import Subscribe
@@ -35,6 +38,12 @@ class Subscription:
         self._time = asyncio.get_running_loop().time
         self._sent_at = self._time()
         self._has_started = self._has_caught_up = self._is_ending = False
+        self._is_waiting = False
+
+    @property
+    def lag(self) -> int:
+        """How many completions it has yet to look at; 0 as long as it waits for new ones."""
+        return 0 if self._is_waiting else max(self._completions.head - self._position, 0)
 
     async def next(self) -> Delivery:
         """Wait for the next delivery and return it. After GOING_AWAY there is none.
@@ -84,7 +93,9 @@ class Subscription:
             self._has_caught_up = True
             return self._signal(Signal.CAUGHT_UP)
         wanted = self._wanted if has_caught_up else EVERY_ORDER
+        self._is_waiting = True
         woken = await self._completions.wait(wanted, seconds=self._seconds_to_heartbeat())
+        self._is_waiting = False
         if has_caught_up:
             self._position = max(self._position, woken.after)
         return self._signal(Signal.HEARTBEAT) if woken.is_silent else None
@@ -113,3 +124,17 @@ class Subscription:
             position=self._position,
             head=max(self._completions.head, self._position),
         )
+
+
+@contextmanager
+def subscribed(
+    completions: CompletionLog, request: Subscribe, *, after: int
+) -> Iterator[Subscription]:
+    """Give a subscription that begins after `after`; count it and its lag while inside."""
+    with completions.subscriber():
+        subscription = Subscription(completions, request, after=after)
+        completions.subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            completions.subscriptions.remove(subscription)

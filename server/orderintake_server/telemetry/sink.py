@@ -17,6 +17,10 @@ QUEUE_BYTES = 4 * 1024 * 1024
 RETRY_SECONDS = 1.0
 """How often the count of dropped lines is tried to be told, while nothing else is written."""
 
+LOST = {"queue": 0, "write": 0, "folded": 0}
+"""Lines of this process that no log has: too many waited, they could not be written, or they were
+repeated so often that only their number was told."""
+
 
 class LineSink:
     """Writes lines to a descriptor, each as a whole, in a thread of its own.
@@ -55,6 +59,7 @@ class LineSink:
         with self._lock:
             if self._waiting_bytes + len(data) > QUEUE_BYTES:
                 self._dropped += 1
+                LOST["queue"] += 1
                 return
             self._waiting_bytes += len(data)
         self._queue.put(data)
@@ -85,6 +90,7 @@ class LineSink:
         with self._lock:
             self._waiting_bytes -= len(data)
             self._dropped += not is_written
+            LOST["write"] += not is_written
 
     def _tell_dropped(self) -> None:
         with self._lock:

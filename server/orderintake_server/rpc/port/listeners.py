@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orderintake_server.errors import StartupFailed
-from orderintake_server.logger import get_logger
+from orderintake_server.access.exposure import is_loopback
 from orderintake_server.rpc.port.addresses import bind, resolved
 from orderintake_server.rpc.port.sockets import PREFIX, bind_socket
 
@@ -16,34 +13,8 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from orderintake_server.access.exposure import Exposure
     from orderintake_server.rpc.port.tls import Certificates
-
-
-log = get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
-    """What makes it safe that other machines reach the server, or that an operator accepts it."""
-
-    is_encrypted: bool
-    knows_callers: bool
-    is_accepted: bool
-
-    def check(self, address: str) -> None:
-        """Raise StartupFailed when an address that other machines reach is neither."""
-        lacks = [
-            *([] if self.is_encrypted else ["what is said there is not encrypted"]),
-            *([] if self.knows_callers else ["anybody there may do everything"]),
-        ]
-        if lacks and not self.is_accepted:
-            raise StartupFailed(
-                f"cannot listen on {address}: other machines reach it, and {', and '.join(lacks)}. "
-                "Give --tls-cert and --tls-key, and say who may call with --access or --jwt-keys; "
-                "or say --insecure"
-            )
-        if lacks:
-            log.warning("other machines reach this server", address=address, insecure=lacks)
 
 
 async def listen_on(
@@ -63,7 +34,7 @@ async def listen_on(
             bound.append(address)
             continue
         found = await resolved(address)
-        if not all(map(_is_loopback, found)):
+        if not all(map(is_loopback, found)):
             exposure.check(address)
         port = await bind(_adding(server, certificates), address, found)
         bound.append(f"{address.rpartition(':')[0]}:{port}")
@@ -74,7 +45,3 @@ def _adding(server: grpc.aio.Server, certificates: Certificates | None) -> Calla
     if certificates is None:
         return server.add_insecure_port
     return lambda address: server.add_secure_port(address, certificates.credentials())
-
-
-def _is_loopback(address: str) -> bool:
-    return address != "*" and ipaddress.ip_address(address.partition("%")[0]).is_loopback

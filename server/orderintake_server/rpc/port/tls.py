@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 
@@ -37,20 +37,39 @@ class TlsFiles:
         return (self.cert, self.key, *([self.client_ca] if self.client_ca else []))
 
 
-def read(files: TlsFiles) -> Any:  # noqa: ANN401 - gRPC's own, which has no type
-    """Read the files into what gRPC takes.
+class Certificate(NamedTuple):
+    """A certificate with its key, as gRPC takes them."""
+
+    configuration: Any
+    ends: float | None
+    """When it ends, in seconds since 1970; None where that cannot be read."""
+
+
+def read(files: TlsFiles) -> Certificate:
+    """Read the files.
 
     Raises BadFile, also when key and certificate do not belong together, of which gRPC
     would say nothing.
     """
     _check(files)
     try:
-        return grpc.ssl_server_certificate_configuration(
-            [(files.key.read_bytes(), files.cert.read_bytes())],
+        chain = files.cert.read_bytes()
+        configuration = grpc.ssl_server_certificate_configuration(
+            [(files.key.read_bytes(), chain)],
             root_certificates=files.client_ca.read_bytes() if files.client_ca else None,
         )
     except OSError as error:  # it was there a moment ago
         raise BadFile(f"{error.filename}: {error.strerror}") from error
+    return Certificate(configuration, _end_of(chain))
+
+
+def _end_of(chain: bytes) -> float | None:
+    """Tell when a certificate ends, where there is a library that reads them."""
+    try:
+        from cryptography import x509  # noqa: PLC0415 - of the extra jwt
+    except ImportError:
+        return None
+    return x509.load_pem_x509_certificate(chain).not_valid_after_utc.timestamp()
 
 
 def _check(files: TlsFiles) -> None:
@@ -78,9 +97,9 @@ def _no_password() -> str:
 class Certificates:
     """The certificate that new connections get, which may be replaced at any time."""
 
-    def __init__(self, first: Any, *, wants_clients: bool) -> None:  # noqa: ANN401
-        """Begin with what `read` returned; with `wants_clients`, clients must show theirs."""
-        self._current = first
+    def __init__(self, first: Certificate, *, wants_clients: bool) -> None:
+        """Begin with this one; with `wants_clients`, clients must show theirs."""
+        self.current = first
         self._wants_clients = wants_clients
         self._slots: list[_Slot] = []
 
@@ -89,27 +108,27 @@ class Certificates:
         slot = _Slot()
         self._slots.append(slot)
         return grpc.dynamic_ssl_server_credentials(
-            self._current, slot.take, require_client_authentication=self._wants_clients
+            self.current.configuration, slot.take, require_client_authentication=self._wants_clients
         )
 
-    def replace(self, certificate: Any) -> None:  # noqa: ANN401
+    def replace(self, certificate: Certificate) -> None:
         """Let the connections from now on have another; those that are open go on."""
-        self._current = certificate
+        self.current = certificate
         for slot in self._slots:
-            slot.certificate = certificate
+            slot.configuration = certificate.configuration
 
 
 class _Slot:
     """Where one address finds the certificate that replaces its own."""
 
-    certificate: Any = None
+    configuration: Any = None
 
     def take(self) -> Any:  # noqa: ANN401
         """Take the new certificate, None when there is none: gRPC asks before each handshake.
 
         It asks in a thread of its own, and lets no handshake of that address begin meanwhile.
         """
-        found, self.certificate = self.certificate, None
+        found, self.configuration = self.configuration, None
         if found is not None:
             time.sleep(SETTLE_SECONDS)
         return found

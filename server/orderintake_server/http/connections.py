@@ -1,0 +1,100 @@
+"""One connection of the HTTP listener: what its peer may cost, and what it is told of errors."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+from aiohttp import web
+
+from orderintake_server.http import MOST_CONNECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME = "orderintake"
+"""What answers call the server: which software and version it is, is nobody's business."""
+REQUEST_SECONDS = 10.0
+"""A connection that has not sent its first request by then is closed."""
+KEEP_SECONDS = 75.0
+"""How long a connection may say nothing after an answer: longer than between two scrapes."""
+REQUEST_BYTES = 64 * 1024
+"""What a peer may send until it is answered: a request of the longest headers, several times."""
+
+log = structlog.get_logger()
+
+
+class Connection(web.RequestHandler):
+    """A connection whose peer may send so much, and for so long, as a request needs."""
+
+    __slots__ = ("_accepted", "_first_timer", "_unanswered")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait a bounded time for the first request."""
+        super().connection_made(transport)
+        self._accepted = cast("asyncio.Transport", transport)
+        self._unanswered = 0
+        self._first_timer = self._loop.call_later(REQUEST_SECONDS, self.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came, unless it is more than a request and those that follow it may be."""
+        self._unanswered += len(data)
+        if self._unanswered > REQUEST_BYTES:
+            self.abort()
+        else:
+            super().data_received(data)
+
+    def heard(self) -> None:
+        """Note that a request has come, whole."""
+        self._first_timer.cancel()
+        self._unanswered = 0
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Wait for nothing more."""
+        self._first_timer.cancel()
+        super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """Close the connection now, whatever of an answer its peer has not read."""
+        self._accepted.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's, with what its parser thinks
+    ) -> web.StreamResponse:
+        """Tell an error by its status only; what is a bug goes into the log."""
+        if status >= web.HTTPInternalServerError.status_code:
+            log.error("HTTP request failed: internal error", path=request.path, exc_info=exc)
+        answer = web.Response(status=status, headers={"Server": NAME})
+        answer.force_close()
+        return answer
+
+
+class Refused(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it."""
+        cast("asyncio.Transport", transport).abort()
+
+
+def connecting(server: web.Server) -> Callable[[], asyncio.Protocol]:
+    """Return what makes the protocol of each connection that comes in."""
+    loop = asyncio.get_running_loop()
+    options: dict[str, Any] = {
+        "access_log": None,
+        "keepalive_timeout": KEEP_SECONDS,
+        "lingering_time": 0.0,
+        "auto_decompress": False,
+    }
+
+    def connect() -> asyncio.Protocol:
+        if len(server.connections) >= MOST_CONNECTIONS:
+            return Refused()
+        return Connection(server, loop=loop, **options)
+
+    return connect

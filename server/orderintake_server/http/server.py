@@ -1,0 +1,112 @@
+"""The HTTP server: where it listens, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from orderintake_server.access.exposure import is_loopback
+from orderintake_server.errors import StartupFailed
+from orderintake_server.http.connections import Connection, connecting
+from orderintake_server.http.exposition import Exposition
+from orderintake_server.http.guard import Guard
+from orderintake_server.http.pages import Pages
+from orderintake_server.http.readings import Readings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from orderintake_server.access import Callers
+    from orderintake_server.access.exposure import Exposure
+    from orderintake_server.http.readiness import Readiness
+    from orderintake_server.http.readings import Observed
+
+STOP_SECONDS = 1.0
+"""How long a request may go on when the server stops; aiohttp waits twice for so long."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """Where to listen, and for whom.
+
+    `listen` is HOST:PORT, port 0 for a free one; `exposure` tells whether other machines may reach
+    it.
+    """
+
+    listen: str
+    callers: Callers
+    exposure: Exposure
+
+
+@asynccontextmanager
+async def http_server(
+    settings: HttpSettings, observed: Observed, readiness: Readiness
+) -> AsyncIterator[int]:
+    """Serve metrics and health while inside; give the port.
+
+    Raises StartupFailed when the server cannot, or must not, listen on the address.
+    """
+    guard = Guard(settings.callers, observed.meters.calls)
+    app = Pages(Exposition(Readings(observed)), readiness, guard).app()
+    runner = web.AppRunner(app, shutdown_timeout=STOP_SECONDS, handle_signals=False)
+    await runner.setup()
+    try:
+        listener = await _listener(settings, runner)
+        try:
+            guard.is_own_only = _is_own_only(settings, listener)
+            await listener.start_serving()
+            port = int(listener.sockets[0].getsockname()[1])
+            log.info("metrics and health are served", url=_url(settings.listen, port))
+            yield port
+        finally:
+            listener.close()
+    finally:
+        await _stop(runner)
+
+
+async def _listener(settings: HttpSettings, runner: web.AppRunner) -> asyncio.Server:
+    """Bind the address, and listen not yet."""
+    assert runner.server is not None  # noqa: S101 - after setup it is there
+    host, _, port = settings.listen.rpartition(":")
+    try:
+        return await asyncio.get_running_loop().create_server(
+            connecting(runner.server),
+            None if host == "*" else host.strip("[]"),
+            int(port),
+            start_serving=False,
+        )
+    except OSError as error:
+        number = error.errno or 0  # below 0: of a name that is unknown
+        why = os.strerror(number) if number > 0 else error.strerror or str(error)
+        raise StartupFailed(f"cannot listen on {settings.listen} (--http): {why}") from error
+
+
+def _is_own_only(settings: HttpSettings, listener: asyncio.Server) -> bool:
+    """Tell whether only this machine reaches it. Raises StartupFailed where only it may."""
+    addresses = [found.getsockname()[0] for found in listener.sockets]
+    if all(map(is_loopback, addresses)):
+        return True
+    settings.exposure.check(f"{settings.listen} (--http)")
+    return False
+
+
+def _url(listen: str, port: int) -> str:
+    host = listen.rpartition(":")[0]
+    return f"http://{host}:{port}/metrics"
+
+
+async def _stop(runner: web.AppRunner) -> None:
+    """Let requests end, for a moment; then close every connection, read or not."""
+    connections = runner.server.connections if runner.server else []
+    await runner.cleanup()
+    for connection in connections:
+        if isinstance(connection, Connection):
+            connection.abort()

@@ -1,0 +1,105 @@
+"""The calls of each method: how many there are, how they end, and how long they take."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from collections import Counter
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from orderintake_server.errors import (
+    Draining,
+    Malformed,
+    Reason,
+    SubscriberTooSlow,
+    Unauthenticated,
+)
+from orderintake_server.metrics.counts import Histogram, counts
+from orderintake_server.metrics.table import CALL_SECONDS
+
+if TYPE_CHECKING:
+    from orderintake_server.metrics.counts import Counts
+
+PROBLEMS = ("MISSING", "INVALID", "EXPIRED")
+"""What may be wrong with credentials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meter:
+    """What is measured of a method's calls; their number and their codes always are."""
+
+    is_timed: bool = False
+    """How long each takes: of unary calls only, for a stream lasts as long as its reader likes."""
+    tells_end: bool = False
+    """Why each ended: of completion streams."""
+
+
+CALL = Meter(is_timed=True)
+SUBSCRIPTION = Meter(tells_end=True)
+WATCH = Meter()
+
+_ENDS: dict[type[BaseException], str] = {
+    CancelledError: "client",
+    Draining: "draining",
+    SubscriberTooSlow: "too_slow",
+    Unauthenticated: "unauthenticated",
+}
+_ERROR = "error"
+"""A stream ended by anything else: also one that was refused before it began."""
+
+
+class MethodCalls:
+    """The calls of one method."""
+
+    __slots__ = ("_ends", "codes", "in_flight", "seconds")
+
+    def __init__(self, meter: Meter, ends: Counts) -> None:
+        """Measure what `meter` says; count in `ends` why streams ended."""
+        self._ends = ends if meter.tells_end else None
+        self.codes: Counter[str] = Counter()
+        self.in_flight = 0
+        self.seconds = Histogram(CALL_SECONDS) if meter.is_timed else None
+
+    def begin(self) -> float:
+        """Count a call that begins; return what `end` wants to know."""
+        self.in_flight += 1
+        return perf_counter()
+
+    def end(self, began: float, code: str) -> None:
+        """Count a call that ends with this status code."""
+        self.in_flight -= 1
+        self.codes[code] += 1
+        if self.seconds is not None:
+            self.seconds.add(perf_counter() - began)
+
+    def failed(self, error: BaseException) -> None:
+        """Count why a stream ends."""
+        if self._ends is not None:
+            self._ends[(_ENDS.get(type(error), _ERROR),)] += 1
+
+
+class Calls:
+    """The calls of all methods, by every transport."""
+
+    def __init__(self) -> None:
+        """Begin without a method."""
+        self.methods: dict[str, MethodCalls] = {}
+        self.refusals = counts([reason.value for reason in Reason])
+        self.authentication_failures = counts(PROBLEMS)
+        self.malformed = 0
+        self.ends = counts([*_ENDS.values(), _ERROR])
+
+    def of(self, method: str, meter: Meter) -> MethodCalls:
+        """Return the calls of a method, which all transports that serve it count together."""
+        if method not in self.methods:
+            self.methods[method] = MethodCalls(meter, self.ends)
+        return self.methods[method]
+
+    def refused(self, reason: Reason, error: BaseException) -> None:
+        """Count a call that is refused for this reason, because of this error."""
+        self.refusals[(reason.value,)] += 1
+        if isinstance(error, Unauthenticated):
+            self.authentication_failures[(error.problem,)] += 1
+        elif isinstance(error, Malformed):
+            self.malformed += 1

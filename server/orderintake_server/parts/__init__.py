@@ -1,0 +1,42 @@
+"""Builds the parts of the service from the settings, which are read here and nowhere below."""
+
+from orderintake_server.parts.extras import extra, postgres_driver
+from orderintake_server.parts.serving import (
+    completion_log,
+    facts,
+    file_readings,
+    http_server,
+    rpc_settings,
+)
+from orderintake_server.parts.trust import callers, certificates, tls_files
+from orderintake_server.parts.work import (
+    admission,
+    call_policy,
+    customer_rate,
+    queue,
+    retention,
+    store,
+    store_policy,
+    work_policy,
+)
+
+__all__ = [
+    "admission",
+    "call_policy",
+    "callers",
+    "certificates",
+    "completion_log",
+    "customer_rate",
+    "extra",
+    "facts",
+    "file_readings",
+    "http_server",
+    "postgres_driver",
+    "queue",
+    "retention",
+    "rpc_settings",
+    "store",
+    "store_policy",
+    "tls_files",
+    "work_policy",
+]
