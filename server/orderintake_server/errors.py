@@ -54,16 +54,18 @@ class InvalidOrder(Refusal):
 
     reason = Reason.INVALID_ORDER
 
-    def __init__(self, violations: tuple[FieldViolation, ...]) -> None:
-        """Refuse because of these violations; there is at least one."""
+    def __init__(
+        self, violations: tuple[FieldViolation, ...], *, is_malformed: bool = False
+    ) -> None:
+        """Refuse because of these violations; there is at least one.
+
+        `is_malformed`: the bytes of the request are not even the method's message.
+        """
         first, more = violations[0], len(violations) - 1
         text = f"{first.field}: {first.description}" if first.field else first.description
         super().__init__(f"{text} (and {more} more)" if more else text)
         self.violations = violations
-
-
-class Malformed(InvalidOrder):
-    """The bytes of the request are not the method's message."""
+        self.is_malformed = is_malformed
 
 
 class RequestIdReused(Refusal):

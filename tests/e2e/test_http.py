@@ -36,11 +36,11 @@ async def place(stub: Stub, count: int) -> None:
 
 
 def slow_reader(port: int) -> socket.socket:
-    """Ask for the metrics twenty times, and read nothing of it."""
+    """Ask for more than the system keeps for a reader, and read nothing of it."""
     reader = socket.socket()
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     reader.connect(("127.0.0.1", port))
-    reader.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
+    reader.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 300)
     return reader
 
 
@@ -65,13 +65,14 @@ async def test_slow_readers_and_garbage_cost_neither_callers_nor_the_stop(tmp_pa
     async with serving_process(tmp_path, *HTTP) as (server, stub):
         port = http_port(server)
         with ExitStack() as opened:
-            for _ in range(READERS):
-                opened.enter_context(slow_reader(port))
+            readers = [opened.enter_context(slow_reader(port)) for _ in range(READERS)]
             for garbage in GARBAGE * 10:
                 peer = opened.enter_context(socket.create_connection(("127.0.0.1", port)))
                 peer.sendall(garbage)
             await place(stub, ORDERS)
             assert (await scrape(port)).value("orders_accepted_total") == ORDERS
+            for reader in readers[::2]:
+                reader.close()
             assert (await get(port, "/healthz")).status == 200
             assert await server.stops() == 0
     assert not [entry for entry in server.log if entry.get("level") in {"error", "critical"}]

@@ -1,6 +1,7 @@
 """The HTTP listener: who may read what, and what bad requests get."""
 
 import asyncio
+import select
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,9 +14,10 @@ from orderintake_server.access import Role
 from orderintake_server.access.exposure import is_loopback
 from orderintake_server.config import Settings
 from orderintake_server.errors import StartupFailed
-from orderintake_server.http import connections
+from orderintake_server.http import connections, exposition, pages
 from orderintake_server.service import running
 from support.callers import entry, key_of, write_access
+from support.logs import capture_logs
 from support.metrics import Page, get, page, scrape
 
 ELSEWHERE = {"X-Forwarded-For": "192.0.2.1"}
@@ -225,13 +227,41 @@ async def _answered(port: int) -> asyncio.StreamWriter:
     return writer
 
 
+async def test_a_peer_that_does_not_take_its_answer_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "WRITE_SECONDS", 0.1)
+    monkeypatch.setattr(exposition, "_written", lambda *_: (bytes(100_000_000), "text/plain"))
+    async with listening(tmp_path) as port:
+        with socket.create_connection(("127.0.0.1", port)) as peer:
+            peer.sendall(b"GET /metrics HTTP/1.1\r\n" + HOST + b"\r\n")
+            closed = select.poll()
+            closed.register(peer, 0)
+            assert await asyncio.to_thread(closed.poll, 30_000)
+        assert (await get(port, "/healthz")).status == 200
+
+
+async def test_a_peer_that_leaves_in_the_middle_of_its_answer_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exposition, "_written", lambda *_: (bytes(100_000_000), "text/plain"))
+    with capture_logs() as logged:
+        async with listening(tmp_path) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /metrics HTTP/1.1\r\n" + HOST + b"\r\n")
+            await reader.readexactly(1_000_000)
+            writer.transport.abort()
+            assert (await get(port, "/healthz")).status == 200
+    assert not [entry for entry in logged if entry["log_level"] == "error"]
+
+
 async def test_a_bug_is_told_by_its_status_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("orderintake_server.http.exposition._written", broken)
+    monkeypatch.setattr(exposition, "_written", broken)
     async with listening(tmp_path) as port:
         answer: Page = await get(port)
     assert (answer.status, answer.text) == (500, "")

@@ -15,11 +15,14 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake.work import Reject, Retry
 from orderintake_server.config import Settings
+from orderintake_server.domain import Tier
+from orderintake_server.errors import StoreAway
 from orderintake_server.handlers import OrderAttempt, Shop, simulate
 from orderintake_server.metrics import TABLE, Kind
 from orderintake_server.metrics.meters import NAMED_CODES
 from orderintake_server.metrics.table import PREFIX
 from orderintake_server.service import Running, running
+from orderintake_server.store.sqlite.store import SqliteStore
 from support.gate import Gate
 from support.in_process import Stub, completions, read
 from support.metrics import get, scrape
@@ -233,6 +236,20 @@ def _batch(first: int, count: int) -> api.BatchPlaceOrdersRequest:
     return api.BatchPlaceOrdersRequest(
         requests=[order(customer_id=f"customer-{number}") for number in numbers]
     )
+
+
+async def test_a_store_that_cannot_be_read_costs_a_scrape_one_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: SqliteStore) -> dict[Tier, int]:
+        raise StoreAway("gone")
+
+    monkeypatch.setattr(SqliteStore, "oldest_waiting", away)
+    async with scraped(tmp_path) as (port, stub):
+        await stub.PlaceOrder(order())
+        found = await scrape(port.number)
+    assert not found.families[f"{PREFIX}oldest_waiting_seconds"].samples
+    assert found.value("orders_accepted_total") == 1
 
 
 async def test_a_full_queue_is_a_refusal_with_its_reason(tmp_path: Path) -> None:

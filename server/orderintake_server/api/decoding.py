@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api.requests import BATCH_BYTES, BATCH_ORDERS, ORDER_BYTES
 from orderintake_server.api.violations import Violations, invalid
-from orderintake_server.errors import FieldViolation, Malformed
+from orderintake_server.errors import FieldViolation, InvalidOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,16 +40,17 @@ def reader(kind: type[Message]) -> Decode:
 
 
 def decoded(message: bytes, decode: Decode) -> Any:  # noqa: ANN401
-    """Read a request's message. Raises Malformed when its bytes are none."""
+    """Read a request's message. Raises InvalidOrder when its bytes are none."""
     try:
         return decode(message)
     except (DecodeError, ValueError, IndexError):  # ValueError: some parsers say so of bad UTF-8
         raise unreadable("the request cannot be read as the method's message") from None
 
 
-def unreadable(description: str) -> Malformed:
+def unreadable(description: str) -> InvalidOrder:
     """Give the refusal of a request as a whole."""
-    return Malformed((FieldViolation(field="", description=description),))
+    whole = FieldViolation(field="", description=description)
+    return InvalidOrder((whole,), is_malformed=True)
 
 
 def _is_batch(kind: type[Message]) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-import structlog
 from aiohttp import web
 
 from orderintake_server.http import MOST_CONNECTIONS
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +22,15 @@ REQUEST_SECONDS = 10.0
 """A connection that has not sent its first request by then is closed."""
 KEEP_SECONDS = 75.0
 """How long a connection may say nothing after an answer: longer than between two scrapes."""
+SILENT_SECONDS = 30.0
+"""How long a peer may leave unread what it was sent."""
 REQUEST_BYTES = 64 * 1024
 """What a peer may send until it is answered: a request of the longest headers, several times."""
 
-log = structlog.get_logger()
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""For SO_LINGER: on, for no time."""
+
+log = get_logger()
 
 
 class Connection(web.RequestHandler):
@@ -35,6 +43,7 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         self._accepted = cast("asyncio.Transport", transport)
         self._unanswered = 0
+        _bound_silence(self._accepted)
         self._first_timer = self._loop.call_later(REQUEST_SECONDS, self.abort)
 
     def data_received(self, data: bytes) -> None:
@@ -56,7 +65,13 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def abort(self) -> None:
-        """Close the connection now, whatever of an answer its peer has not read."""
+        """Close the connection now, whatever of an answer its peer has not read.
+
+        The system too keeps nothing of it: otherwise it would wait until the peer reads.
+        """
+        accepted = self._accepted.get_extra_info("socket")
+        with suppress(OSError, ValueError):  # it is closed: asyncio's error, and uvloop's
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
         self._accepted.abort()
 
     def handle_error(
@@ -72,6 +87,14 @@ class Connection(web.RequestHandler):
         answer = web.Response(status=status, headers={"Server": NAME})
         answer.force_close()
         return answer
+
+
+def _bound_silence(transport: asyncio.BaseTransport) -> None:
+    """Let the system close a connection whose peer takes nothing, also while it is being closed."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)  # of Linux
+    if option is not None:
+        accepted = transport.get_extra_info("socket")
+        accepted.setsockopt(socket.IPPROTO_TCP, option, round(SILENT_SECONDS * 1_000))
 
 
 class Refused(asyncio.Protocol):

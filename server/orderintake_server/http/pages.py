@@ -69,7 +69,7 @@ class Pages:
             async with asyncio.timeout(WRITE_SECONDS):
                 await answer.prepare(request)
                 await answer.write_eof()
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):
             connection.abort()
         return answer
 

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
 from aiohttp import web
 
 from orderintake_server.access.exposure import is_loopback
@@ -18,6 +17,7 @@ from orderintake_server.http.exposition import Exposition
 from orderintake_server.http.guard import Guard
 from orderintake_server.http.pages import Pages
 from orderintake_server.http.readings import Readings
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 STOP_SECONDS = 1.0
 """How long a request may go on when the server stops; aiohttp waits twice for so long."""
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.errors import (
     Draining,
-    Malformed,
+    InvalidOrder,
     Reason,
     SubscriberTooSlow,
     Unauthenticated,
@@ -101,5 +101,5 @@ class Calls:
         self.refusals[(reason.value,)] += 1
         if isinstance(error, Unauthenticated):
             self.authentication_failures[(error.problem,)] += 1
-        elif isinstance(error, Malformed):
-            self.malformed += 1
+        elif isinstance(error, InvalidOrder):
+            self.malformed += error.is_malformed
