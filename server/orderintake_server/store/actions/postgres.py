@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.store.actions import READ, action_of
+from orderintake_server.store.blame.postgres import talking
 from orderintake_server.store.pages import page_of_actions
 
 if TYPE_CHECKING:
@@ -55,4 +56,5 @@ async def list_actions(
         rows = await fetch(_ALL, before, limit + 1)
     else:
         rows = await fetch(_OF_ORDER, before, limit + 1, accept_sequence)
-    return page_of_actions([action_of(tuple(row)) for row in rows], limit)
+    with talking():
+        return page_of_actions([action_of(tuple(row)) for row in rows], limit)
