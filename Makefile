@@ -2,7 +2,6 @@
 
 PYTHON ?= python3
 DATA ?= data
-HTTP ?= 127.0.0.1:9464
 ARGS ?=
 SECONDS ?= 300
 SEED ?= 1
@@ -28,8 +27,8 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' Makefile
 
-run: .venv/run ## Start the server in the foreground, on DATA=data, HTTP=127.0.0.1:9464 (ARGS=--help)
-	@exec .venv/bin/orderintake-server --data $(DATA) --http "$(HTTP)" $(ARGS)
+run: .venv/run ## Start the server in the foreground, on DATA=data (ARGS=--help for more)
+	@exec .venv/bin/orderintake-server --data $(DATA) $(ARGS)
 
 demo: .venv/run ## Watch the service work, start to end
 	@.venv/bin/python docs/demo.py $(ARGS)
