@@ -161,9 +161,9 @@ async def _connect_on(address: str, pki: Pki, stop: asyncio.Event) -> int:
 async def test_a_unix_socket_is_its_owners_and_never_taken_over(pki: Pki, tmp_path: Path) -> None:
     path = tmp_path / "orders.sock"
     socket = f"unix:{path}"
-    arguments = (*pki.arguments, "--listen", socket)
+    arguments = (*pki.arguments, "--listen", f"127.0.0.1:0,{socket}")
     with server_process(tmp_path / "data", *arguments) as server:
-        server.wait_for("listening")
+        assert server.wait_for("listening")["address"] == socket
         assert path.stat().st_mode & 0o777 == 0o600
         assert await _places(socket, None)
         assert await _places(server.address, pki.credentials())
@@ -173,8 +173,7 @@ async def test_a_unix_socket_is_its_owners_and_never_taken_over(pki: Pki, tmp_pa
         assert await _places(socket, None)
         server.kill()  # the socket's file stays behind
     assert path.exists()
-    with server_process(tmp_path / "data", "--listen", socket) as server:
-        server.wait_for("listening")
+    with server_process(tmp_path / "data", "--listen", socket):
         assert await _places(socket, None)
 
 

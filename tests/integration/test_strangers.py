@@ -64,15 +64,26 @@ async def test_broken_credentials_open_no_method(address: str) -> None:
 
 
 async def test_a_stranger_is_refused_before_its_message_comes(address: str) -> None:
+    await asyncio.gather(*(_is_refused(address, *each) for each in broken().values()))
+
+
+async def _is_refused(address: str, metadata: Metadata, problem: str) -> None:
+    """Begin a call of each method, and never say what it wants."""
     async with peer(address) as stranger:
-        for metadata, problem in broken().values():
-            for path in set(EVERY) - OPEN:
-                stream = stranger.begin(path, *metadata)  # and never says what it wants
-                answer = await stranger.answer(stream)
-                assert answer.headers["grpc-status"] == "16"
-                details = base64.b64decode(answer.headers["grpc-status-details-bin"] + "==")
-                info = Told(grpc.StatusCode.UNAUTHENTICATED, details=details).info
-                assert (info.reason, info.metadata["problem"]) == ("UNAUTHENTICATED", problem)
+        for stream in [stranger.begin(path, *metadata) for path in set(EVERY) - OPEN]:
+            answer = await stranger.answer(stream)
+            assert answer.headers["grpc-status"] == "16"
+            details = base64.b64decode(answer.headers["grpc-status-details-bin"] + "==")
+            info = Told(grpc.StatusCode.UNAUTHENTICATED, details=details).info
+            assert (info.reason, info.metadata["problem"]) == ("UNAUTHENTICATED", problem)
+
+
+async def test_a_client_that_is_still_sending_is_told_the_refusal(address: str) -> None:
+    message = bytes(64 * 1024)
+    async with grpc.aio.insecure_channel(address) as channel:
+        path = "/orderintake.v1.OrderIntakeService/PlaceOrder"
+        told = await asyncio.gather(*(call(channel, path, message, ()) for _ in range(300)))
+    assert {each.code for each in told} == {grpc.StatusCode.UNAUTHENTICATED}
 
 
 async def test_neither_log_nor_status_holds_anything_of_credentials(address: str) -> None:

@@ -37,7 +37,11 @@ class ServerProcess:
         cwd: Path | None = None,
         prefix: tuple[str, ...] = (),
     ) -> None:
-        """Start it on a free port; `prefix` is what the command begins with."""
+        """Start it on a free port, or where the arguments say.
+
+        `prefix` is what the command begins with.
+        """
+        listen = () if "--listen" in arguments else ("--listen", "127.0.0.1:0")
         self.log: list[Entry] = []
         self._read = 0
         self._grown = threading.Condition()
@@ -46,7 +50,7 @@ class ServerProcess:
             [
                 *prefix,
                 *_COMMAND,
-                *("--data", str(data), "--listen", "127.0.0.1:0", "--log-format", "json"),
+                *("--data", str(data), *listen, "--log-format", "json"),
                 *arguments,
             ],
             stderr=subprocess.PIPE,

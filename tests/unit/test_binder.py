@@ -242,6 +242,7 @@ async def test_an_unknown_method_is_refused_as_the_contract_says() -> None:
     assert context.aborted is not None
     assert context.aborted[0] is grpc.StatusCode.UNIMPLEMENTED
     assert context.info.reason == "METHOD_UNKNOWN"
+    assert await context.read() is grpc.aio.EOF, "a client that is still sending is told INTERNAL"
 
 
 async def test_what_would_run_in_a_thread_unguarded_is_refused() -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from orderintake_server.api.decoding import reader
-from orderintake_server.errors import MethodUnknown
+from orderintake_server.errors import MethodUnknown, Refusal
 from orderintake_server.metrics import CALL, WATCH, Calls
-from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, write
+from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, drop, write
 from orderintake_server.rpc.starts import Starts
 from orderintake_server.rpc.status import code_of, refuse, told
 
@@ -164,7 +164,7 @@ class Binder:
             try:
                 if self._gate.is_closed:
                     await self._gate.wait()
-                call = self._door.let_in(context, rule) if rule else None
+                call = await self._let_in(context, rule) if rule else None
                 return await behaviour(context, call)
             except (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:
                 calls.failed(error)
@@ -180,6 +180,13 @@ class Binder:
                 calls.end(began, code)
 
         return guarded
+
+    async def _let_in(self, context: Context, rule: Rule) -> Call:
+        try:
+            return self._door.let_in(context, rule)
+        except Refusal:
+            await drop(context)
+            raise
 
     def _streaming(
         self, requests: Requests, messages: Callable[..., AsyncIterator[Any]]
@@ -219,7 +226,8 @@ def _answering(requests: Requests, answer: Callable[..., Any], encode: Encode | 
     return behaviour
 
 
-async def _unknown(_: Context, __: Call | None) -> None:
+async def _unknown(context: Context, _: Call | None) -> None:
+    await drop(context)
     raise MethodUnknown("this server has no such method")
 
 

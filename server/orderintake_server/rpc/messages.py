@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 LEFT_SECONDS = 0.05
 """Within so long after its last message a client that left has the call cancelled: it is told
 nothing, which would cost as much as an answer."""
+DROP_SECONDS = 0.1
+"""How long the message of a refused call may be on its way."""
 REQUEST_SECONDS = 30.0
 """How long each message of a request may be on its way; the contract says so."""
 
@@ -56,6 +59,17 @@ class Requests:
                 return await context.read()
         except TimeoutError:
             raise RequestTooSlow(f"the request did not arrive within {self._seconds:g} s") from None
+
+
+async def drop(context: Context) -> None:
+    """Take the first message of a call that is refused, and do not look at it.
+
+    A client of grpcio that is still sending when its call ends is told INTERNAL, "Internal error
+    from Core", in place of the refusal. One that sends nothing is refused all the same, soon.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DROP_SECONDS):
+            await context.read()
 
 
 async def write(context: Context, message: Any, *, seconds: float) -> None:  # noqa: ANN401
