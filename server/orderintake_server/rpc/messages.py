@@ -64,8 +64,8 @@ class Requests:
 async def drop(context: Context) -> None:
     """Take the first message of a call that is refused, and do not look at it.
 
-    A client of grpcio that is still sending when its call ends is told INTERNAL, "Internal error
-    from Core", in place of the refusal. One that sends nothing is refused all the same, soon.
+    A client of grpcio that writes to a call that has ended is told INTERNAL, "Internal error from
+    Core", in place of the refusal (grpc#36066). One that sends nothing is refused soon.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(DROP_SECONDS):
