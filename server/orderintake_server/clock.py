@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from orderintake_server.logger import get_logger
 
+FORGET_SECONDS = 60.0
+"""So long a leap that another replica is to judge is believed. Under load that one may take seconds
+to see it, and what it has not seen would end delays early; meanwhile others may end them late."""
 LOOK_SECONDS = 1.0
 """Who waits for a time of day looks so often whether the clock leapt, or the machine was asleep."""
 TOGETHER_SECONDS = 0.1
@@ -89,12 +92,12 @@ class FollowedClock:
     def look(self, moment: Moment, leapt: int, *, judges: bool) -> bool:
         """Note a moment of this clock and our steady time; tell whether it has leapt just now.
 
-        Who does not judge it forgets a leap that is not added soon: it was none for the others.
+        Who does not judge it forgets a leap that is not added for long: it was none for others.
         """
         unleapt = Moment(moment.now - leapt, moment.steady)
         was_seen, self.leapt, self.leap = self.leap, leapt, self._looks.leap(unleapt)
         self._since = (self._since or moment.steady) if self.leap else None
-        is_old = self._since is not None and moment.steady - self._since > LOOK_SECONDS * 1e6
+        is_old = self._since is not None and moment.steady - self._since > FORGET_SECONDS * 1e6
         if not self.leap or (is_old and not judges):
             self._looks.keep(unleapt)
             self.leap, self._since = 0, None

@@ -27,6 +27,7 @@ SLACK = 60
 
 pytestmark = [
     pytest.mark.seconds,
+    pytest.mark.timeout(180),
     pytest.mark.skipif(not LIBRARIES, reason=MISSING),
 ]
 
