@@ -5,8 +5,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-import grpc
-
 from orderintake import (
     AsyncClient,
     AsyncCompletions,
@@ -38,9 +36,9 @@ class BlockingClient:
         target: str,
         *,
         timeout: float = 30,
-        credentials: grpc.ChannelCredentials | None = None,
+        **options: Any,  # noqa: ANN401 - as AsyncClient's
     ) -> None:
-        self._client = AsyncClient(target, timeout=timeout, credentials=credentials)
+        self._client = AsyncClient(target, timeout=timeout, **options)
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
