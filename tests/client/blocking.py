@@ -1,7 +1,7 @@
 """AsyncClient with the surface of Client, so that one test can hold both to the same."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -42,7 +42,15 @@ class BlockingClient:
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
-        self._runner.run(self._client.__aenter__())
+        return self._enter(self._client.__aenter__)
+
+    def _enter(self, entering: Callable[[], Coroutine[Any, Any, object]]) -> Self:
+        try:
+            self._runner.run(entering())
+        except BaseException:  # nobody will leave what could not be entered
+            self._runner.close()
+            self._runner = asyncio.Runner()
+            raise
         return self
 
     def __exit__(
@@ -55,8 +63,7 @@ class BlockingClient:
         self._runner.close()
 
     def open(self) -> Self:
-        self._runner.run(self._client.open())
-        return self
+        return self._enter(self._client.open)
 
     def close(self) -> None:
         self._runner.run(self._client.close())

@@ -47,12 +47,12 @@ class Identity:
     def may_renew(self, shown: str | None, error: Unauthenticated) -> bool:
         """Tell whether another token may be accepted in place of the one that was refused.
 
-        It may when that one has expired. One that is not valid is forgotten, so that the next call
-        asks for another: the issuer may have changed its key.
+        It may when that one has expired. Either way the refused one is forgotten, so that the next
+        call asks for another: one that is not valid may be so since the issuer changed its key.
         """
         if self.source is None:
             return False
-        if error.problem == "INVALID" and self.token == shown:
+        if error.problem in {"EXPIRED", "INVALID"} and self.token == shown:
             self.token = None
         return error.problem == "EXPIRED"
 

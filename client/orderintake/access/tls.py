@@ -93,7 +93,7 @@ def _check_authority(ca: bytes | None) -> None:
     try:
         if ca is not None:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=ca.decode())
-    except ValueError:  # ssl.SSLError is one, and so is what is no text
+    except (ssl.SSLError, ValueError):
         raise ValueError("ca holds no certificate that can be read") from None
 
 
