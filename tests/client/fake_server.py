@@ -254,15 +254,19 @@ class FakeServicer(FakeDesk):
 class FakeServer:
     """A FakeServicer on a port; the same one when it starts again."""
 
-    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
+    def __init__(
+        self, credentials: grpc.ServerCredentials | None = None, *, place: str | None = None
+    ) -> None:
+        """Listen at `place`, or else on a free port."""
         self.servicer = FakeServicer()
         self.port = 0
+        self._place = place
         self._credentials = credentials or grpc.insecure_server_credentials()
 
     @property
     def target(self) -> str:
         """Where clients connect."""
-        return f"127.0.0.1:{self.port}"
+        return self._place or f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Listen."""
