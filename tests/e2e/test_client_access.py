@@ -13,6 +13,7 @@ import pytest
 from cryptography import x509
 
 from orderintake import AsyncClient, Client, NotAllowed, Unauthenticated, Unavailable
+from orderintake_server.testing import serving
 from support.authority import Authority
 from support.callers import entry, key_of, write_access
 from support.issuer import ISSUER, Key, claims, write_jwks
@@ -118,6 +119,18 @@ def test_a_certificate_of_the_client_tells_who_it_is(pki: Pki, tmp_path: Path) -
             pytest.raises(Unavailable, match="wants a certificate of the client"),
         ):
             client.get(order.order_id)
+
+
+@pytest.mark.seconds
+def test_a_server_under_test_speaks_tls_and_who_does_not_is_told(pki: Pki, tmp_path: Path) -> None:
+    with serving(data=tmp_path / "data", tls_cert=pki.cert, tls_key=pki.key) as shop:
+        with Client(shop.address, ca=pki.ca) as client:
+            client.place(customer_id="ada", lines={"tea": 1})
+        with (
+            Client(shop.address) as client,
+            pytest.raises(Unavailable, match="perhaps it speaks TLS"),
+        ):
+            client.queue_stats()
 
 
 def assert_goes_on(issuer: Issuer, sequences: list[int], count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -63,6 +64,9 @@ def checked(name: str, text: object) -> str:
     Raises:
         TypeError, ValueError: it is none; the error does not show it.
     """
+    if inspect.iscoroutine(text):
+        text.close()
+        raise TypeError(f"{name} must be text: an async function for it is for AsyncClient only")
     if not isinstance(text, str):
         raise TypeError(f"{name} must be text, not {type(text).__name__}")
     text = text.strip()

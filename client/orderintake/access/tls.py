@@ -33,11 +33,11 @@ class Tls:
         """
         if (self.cert is None) != (self.key is None):
             raise ValueError("cert and key belong together: give both or neither")
-        for name, pem in (("ca", self.ca), ("cert", self.cert), ("key", self.key)):
-            if pem is not None:
-                _check_kind(name, pem)
-                if self.credentials is not None:
-                    raise ValueError(f"credentials and {name} contradict each other: give one")
+        given = {"ca": self.ca, "cert": self.cert, "key": self.key}
+        for name in [name for name, pem in given.items() if pem is not None]:
+            _check_kind(name, given[name])
+            if self.credentials is not None:
+                raise ValueError(f"credentials and {name} contradict each other: give one")
 
     def read(self) -> grpc.ChannelCredentials:
         """Read the files and return what gRPC takes.
@@ -113,7 +113,8 @@ _HINTS = {
     PLAIN_PORT: "nothing is encrypted there: leave out ca, cert, key and credentials",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted: give the ca that signed it",
     "Hostname Verification Check failed": "its certificate is for other names",
-    "Socket closed": "perhaps it speaks TLS, or wants a certificate of the client",
+    "Socket closed": "perhaps it speaks TLS, wants a certificate of the client, or has no room"
+    " for a connection",
 }
 """What gRPC's words, when no connection can be made, mean."""
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from orderintake.access.identity import checked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orderintake.access.identity import Identity
     from orderintake.errors import Unauthenticated
 
@@ -51,5 +53,17 @@ class AsyncBearer:
         source = self._identity.source
         if source is None:
             return None
-        found = source() if inspect.iscoroutinefunction(source) else await asyncio.to_thread(source)
+        found: object
+        if inspect.iscoroutinefunction(source):
+            found = source()
+        else:
+            found = await asyncio.to_thread(_called, source)
         return await found if inspect.isawaitable(found) else found
+
+
+def _called(source: Callable[[], object]) -> object:
+    """Call the function; StopIteration, which no future can hold, becomes another error."""
+    try:
+        return source()
+    except StopIteration as error:
+        raise RuntimeError("the function for tokens has no more of them") from error

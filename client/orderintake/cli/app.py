@@ -109,10 +109,9 @@ def _seconds(number: float) -> float:
 
 def _warn_of_variable() -> None:
     """Name a variable that was probably meant to be one of ours; its value is not looked at."""
-    for meant in VARIABLES:
-        if meant not in os.environ:
-            for name in difflib.get_close_matches(meant, os.environ, cutoff=NEAR):
-                typer.echo(f"{name} sets nothing; did you mean {meant}?", err=True)
+    for meant in (name for name in VARIABLES if name not in os.environ):
+        for name in difflib.get_close_matches(meant, os.environ, cutoff=NEAR):
+            typer.echo(f"{name} sets nothing; did you mean {meant}?", err=True)
 
 
 Server = Annotated[

@@ -201,6 +201,25 @@ async def test_an_async_function_is_awaited_on_the_event_loop(server: FakeServer
     assert shown(server) == bearers("t1", "t2", "t3")
 
 
+def test_an_async_function_is_for_the_asynchronous_client_only(server: FakeServer) -> None:
+    async def ask() -> str:
+        return "t1"
+
+    token: Any = ask
+    with (
+        Client(server.target, token=token) as client,
+        pytest.raises(TypeError, match="is for AsyncClient only"),
+    ):
+        client.get("order-1")
+
+
+async def test_a_function_without_more_tokens_does_not_hang(server: FakeServer) -> None:
+    none: Iterator[str] = iter(())
+    async with AsyncClient(server.target, token=none.__next__) as client:
+        with pytest.raises(RuntimeError, match="has no more of them"):
+            await client.get("order-1")
+
+
 def test_a_stream_shows_it_and_goes_on_after_its_cursor_with_another(
     server: FakeServer, connect: Connect, lost: threading.Event
 ) -> None:

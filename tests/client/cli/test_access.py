@@ -17,19 +17,18 @@ AUTHORITY = trustme.CA()
 OURS = AUTHORITY.issue_cert("kitchen")
 
 
-@pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A terminal in which no line is broken."""
-    monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setenv("TERMINAL_WIDTH", "300")
-
-
 def run(*arguments: str, **variables: str) -> Result:
     """Run a command to its end; no secret is in what it says."""
     result = CliRunner().invoke(app, arguments, env=variables)
     assert SECRET not in result.output
     assert TOKEN not in result.output
     return result
+
+
+def usage(result: Result) -> str:
+    """Give what a wrong command was told, without the box and its lines."""
+    assert result.exit_code == 2
+    return " ".join(result.stderr.replace("│", " ").split())
 
 
 def secret_file(path: Path, secret: str, *, mode: int = 0o600) -> str:
@@ -82,8 +81,7 @@ def test_an_option_wins_over_variables_and_two_of_a_kind_contradict(
         ((), variables, "ORDERINTAKE_TOKEN_FILE and ORDERINTAKE_API_KEY contradict each other"),
     ]:
         result = run(*get, *arguments, **environment)
-        assert result.exit_code == 2
-        assert told in result.stderr
+        assert told in usage(result)
     assert shown(server) == [f"Bearer {SECRET}"]
 
 
@@ -91,14 +89,12 @@ def test_an_option_wins_over_variables_and_two_of_a_kind_contradict(
 @pytest.mark.parametrize("secret", [SECRET, TOKEN])
 def test_a_secret_in_place_of_its_file_is_refused_and_not_shown(option: str, secret: str) -> None:
     result = run(option, secret, "get", "order-1")
-    assert result.exit_code == 2
-    assert "give the path of a file, not what is in it" in result.stderr
+    assert "give the path of a file, not what is in it" in usage(result)
 
 
 def test_there_is_no_option_for_the_secret_itself() -> None:
     result = run("--api-key", "x", "get", "order-1")
-    assert result.exit_code == 2
-    assert "--api-key-file" in result.stderr
+    assert "--api-key-file" in usage(result)
 
 
 def test_a_file_that_others_may_read_is_warned_of(server: FakeServer, tmp_path: Path) -> None:
@@ -114,8 +110,7 @@ def test_a_file_with_more_or_less_than_a_key_is_told(
 ) -> None:
     path = secret_file(tmp_path / "key", content)
     result = run("--server", server.target, "get", "order-1", "--api-key-file", path)
-    assert result.exit_code == 2
-    assert f"{path} must hold a key or token, and nothing else" in result.stderr
+    assert "must hold a key or token, and nothing else" in usage(result)
 
 
 def test_a_file_that_is_not_there_is_told_when_it_is_needed(server: FakeServer) -> None:
@@ -240,17 +235,15 @@ def test_certificates_are_options_before_or_after_the_command_or_variables(
 @pytest.mark.parametrize("arguments", [("--cert", "x"), ("--key", "x", "--ca", "y")])
 def test_half_a_pair_is_told(arguments: tuple[str, ...]) -> None:
     result = run(*arguments, "get", "order-1")
-    assert result.exit_code == 2
-    assert "cert and key belong together: give both or neither" in result.stderr
+    assert "cert and key belong together: give both or neither" in usage(result)
 
 
 def test_no_secret_goes_to_another_machine_in_plain_text(files: dict[str, str]) -> None:
     get = ("--server", "shop:1", "--timeout", "0.01", "get", "order-1")
     for variables in ({"ORDERINTAKE_API_KEY": SECRET}, {"ORDERINTAKE_TOKEN_FILE": "file"}):
         result = run(*get, **variables)
-        assert result.exit_code == 2
-        assert "not sent in plain text to shop:1" in result.stderr
-        assert "give --tls, or --ca FILE" in result.stderr
+        assert "not sent in plain text to shop:1" in usage(result)
+        assert "give --tls, or --ca FILE" in usage(result)
     for option in (("--tls",), ("--ca", files["ca"])):
         assert run(*get, *option, ORDERINTAKE_API_KEY=SECRET).exit_code == 1
 
@@ -265,8 +258,7 @@ def test_a_unix_socket_is_a_server_too_and_is_not_encrypted(
         assert shown(server) == [f"Bearer {SECRET}"]
     for option in (("--tls",), ("--ca", files["ca"])):
         result = run(*get, *option)
-        assert result.exit_code == 2
-        assert "a Unix socket is not encrypted" in result.stderr
+        assert "a Unix socket is not encrypted" in usage(result)
 
 
 def test_a_variable_that_was_meant_to_be_the_keys_is_named(server: FakeServer) -> None:
