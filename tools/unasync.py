@@ -21,12 +21,17 @@ RULES = {
     r"(?<=Service)Async(?=Stub\b)": "",
     r"\bgrpc\.aio\.": "grpc.",
     r"\borderintake\.aio\b": "orderintake.sync",
+    r"\bimport asyncio\n": "",
+    r"\basyncio\.to_thread\(([\w.]+)\)": r"\1()",
     # What the docstrings say of coroutines and tasks.
     r"\bThe client for asyncio: the service's calls as coroutines\b": (
         "The client for threads: the service's calls as plain methods"
     ),
     r"\btasks may share it\b": "threads may share it",
     r"\n    It belongs to the event loop that runs when the connection is opened\.\n": "",
+    r"\bAn async function is awaited; any other is called in a thread, for it may wait\.": (
+        "It is called in the thread that makes the call."
+    ),
     r"\bthe asynchronous client\b": "the synchronous client",
 }
 LEFTOVER = re.compile(r".*(?:async|await|\baio\b|\b[Tt]asks?\b|coroutine|event loop).*")

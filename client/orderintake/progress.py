@@ -1,7 +1,8 @@
-"""How far a subscriber has come, and when its cursor is saved."""
+"""How far a subscriber has come, when its cursor is saved, and for how long its stream is lost."""
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,11 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 5.0
 """How long a cursor that moves without completions is not saved again."""
+
+OUTAGE_SECONDS = 60.0
+"""How often a loss that lasts is logged again."""
+
+_log = logging.getLogger("orderintake")
 
 
 class Progress:
@@ -69,3 +75,31 @@ class Progress:
         self._saved = cursor
         self._saved_at = self._clock()
         self._has_worked = False
+
+
+class Outage:
+    """A loss of the stream that is logged at once, once a minute while it lasts, and at its end."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin without one; `clock` counts seconds."""
+        self._clock = clock
+        self._lost_at: float | None = None
+        self._told_at: float | None = None
+
+    def begin(self, backoff: float, cause: Exception | None, *, announced: bool) -> None:
+        """Log that the stream was lost, if that is due; warn unless the server announced it."""
+        now = self._clock()
+        self._lost_at = now if self._lost_at is None else self._lost_at
+        if self._told_at is not None and now < self._told_at + OUTAGE_SECONDS:
+            return
+        level = logging.INFO if announced else logging.WARNING
+        self._told_at = None if announced else now  # what was announced may last, too
+        why = cause or "it was silent too long, or ended without an error"
+        _log.log(level, "completion stream lost, reconnecting in %.2f s: %s", backoff, why)
+
+    def end(self) -> None:
+        """Log that the stream is there again, if it was lost."""
+        if self._lost_at is not None:
+            seconds = self._clock() - self._lost_at
+            _log.info("completion stream is back after %.1f s; nothing was missed", seconds)
+        self._lost_at = self._told_at = None

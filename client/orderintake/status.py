@@ -9,6 +9,8 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 
+from orderintake.access.tls import explained
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -62,7 +64,7 @@ def status_of(error: grpc.RpcError) -> Status:
             found |= _fields(detail)
     except (DecodeError, TypeError):  # what was read before the damage is still true
         pass
-    return Status(code=error.code(), message=error.details() or "", **found)
+    return Status(code=error.code(), message=explained(error.details() or ""), **found)
 
 
 def _fields(detail: AnyMessage) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections import deque
@@ -19,7 +18,7 @@ from orderintake.errors import (
     TooManyStreams,
     Unavailable,
 )
-from orderintake.progress import Progress
+from orderintake.progress import Outage, Progress
 from orderintake.status import Status
 from orderintake.v1.order_intake_service_pb2 import (
     SIGNAL_GOING_AWAY,
@@ -53,11 +52,6 @@ SILENT_HEARTBEATS = 2
 FIRST_BACKOFF_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 5.0
 """How long to wait before a stream is opened again: at first, and at most."""
-
-OUTAGE_SECONDS = 60.0
-"""How often a loss that lasts is logged again."""
-
-_log = logging.getLogger("orderintake")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +104,8 @@ class Subscription:
         self._deadline: float | None = None
         self._failures = 0
         self._last_unavailable: Unavailable | None = None
-        self._lost_at: float | None = None
-        self._told_at: float | None = None
-        self._started = self._going_away = False
+        self._outage = Outage(clock)
+        self._started = self._going_away = self._is_renewed = False
         self._sequence: int | None = None
         self._undelivered: deque[Completion] = deque()
         self.progress = Progress(request.after_cursor, clock=clock)
@@ -176,8 +169,9 @@ class Subscription:
             self._end(_broken("a message of a completion stream has no cursor"))
         for completion in response.completions:
             self._check_sequence(completion.sequence)
-        self._come_back()
+        self._outage.end()
         self._started = self.established = True
+        self._is_renewed = False
         self._going_away = response.signal == SIGNAL_GOING_AWAY
         if response.completions or response.signal == SIGNAL_HEARTBEAT:
             self._failures = 0
@@ -210,36 +204,34 @@ class Subscription:
             self._end(error)
         if not self.established:
             self._check_time_left(error)
-        longest = FIRST_BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10)
-        self.backoff = self._jitter() * min(longest, MAX_BACKOFF_SECONDS)
+        self.backoff = self._pause()
         if isinstance(error, TooManyStreams):
             self.backoff += error.retry_after or 0.0
         if self.established:
-            self._tell_loss(error)
+            self._outage.begin(self.backoff, error, announced=self._going_away)
+
+    def goes_on_renewed(self) -> bool:
+        """Prepare to reconnect with another token, for the one that was shown has expired.
+
+        False if one was renewed for that before, and has not been accepted since, or if the
+        subscription ended meanwhile.
+        """
+        if self._is_renewed or self.ended:
+            return False
+        self._is_renewed = True
+        self._failures += 1
+        self.backoff = 0.0 if self._failures == 1 else self._pause()
+        return True
+
+    def _pause(self) -> float:
+        longest: float = FIRST_BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10)
+        return self._jitter() * min(longest, MAX_BACKOFF_SECONDS)
 
     def _is_passing(self, error: OrderIntakeError) -> bool:
         """Tell whether the stream is opened again; who begins is told that there is no room."""
         if isinstance(error, TooManyStreams):
             return self.established
         return error.code in RESUMABLE
-
-    def _tell_loss(self, error: OrderIntakeError | None) -> None:
-        """Log a loss: at once, and once a minute for as long as it lasts."""
-        now = self._clock()
-        self._lost_at = now if self._lost_at is None else self._lost_at
-        if self._told_at is not None and now < self._told_at + OUTAGE_SECONDS:
-            return
-        level = logging.INFO if self._going_away else logging.WARNING
-        self._told_at = None if self._going_away else now  # what was announced may last, too
-        cause = error or "it was silent too long, or ended without an error"
-        _log.log(level, "completion stream lost, reconnecting in %.2f s: %s", self.backoff, cause)
-
-    def _come_back(self) -> None:
-        """Log that a stream which was lost is there again."""
-        if self._lost_at is not None:
-            seconds = self._clock() - self._lost_at
-            _log.info("completion stream is back after %.1f s; nothing was missed", seconds)
-        self._lost_at = self._told_at = None
 
     def _check_time_left(self, error: OrderIntakeError | None) -> None:
         """End a subscription that was not established in time, or in five attempts."""

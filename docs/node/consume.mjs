@@ -1,6 +1,9 @@
 // Reads completions for ever: each once, in order, across restarts of the server and of this program.
 //
 //   npm install && node consume.mjs 127.0.0.1:50051 completions.cursor [PROTOS_DIRECTORY]
+//
+// ORDERINTAKE_CA is the PEM file of the authority that signed the server's certificate, for TLS;
+// ORDERINTAKE_CERT and ORDERINTAKE_KEY are the client's own; ORDERINTAKE_API_KEY is its key.
 
 import * as fs from "node:fs";
 import * as path from "node:path";
@@ -9,6 +12,8 @@ import * as grpc from "@grpc/grpc-js";
 import * as loader from "@grpc/proto-loader";
 
 const [target, file, protos = path.join(import.meta.dirname, "../../protos")] = process.argv.slice(2);
+const { ORDERINTAKE_CA: ca, ORDERINTAKE_CERT: cert, ORDERINTAKE_KEY: certKey } = process.env;
+const { ORDERINTAKE_API_KEY: apiKey } = process.env;
 const HEARTBEAT_SECONDS = 5;
 const RESUMABLE = new Set([
   grpc.status.UNAVAILABLE, // the server stops, restarts, or cannot be reached
@@ -26,8 +31,20 @@ const definition = loader.loadSync("orderintake/v1/order_intake_service.proto", 
 });
 const { OrderIntakeService } = grpc.loadPackageDefinition(definition).orderintake.v1;
 
+if (apiKey && !ca && !/^(localhost|127(\.\d+){3}|\[::1\]):\d+$|^unix:/.test(target)) {
+  throw new Error(`no key is sent in plain text to ${target}: set ORDERINTAKE_CA`);
+}
+const content = (file) => (file ? fs.readFileSync(file) : null);
+const credentials = ca
+  ? grpc.credentials.createSsl(content(ca), content(certKey), content(cert))
+  : grpc.credentials.createInsecure();
+
+// What goes with every call.
+const metadata = new grpc.Metadata();
+if (apiKey) metadata.set("authorization", `Bearer ${apiKey}`);
+
 // A peer that is gone without a word is noticed within two heartbeats.
-const client = new OrderIntakeService(target, grpc.credentials.createInsecure(), {
+const client = new OrderIntakeService(target, credentials, {
   "grpc.keepalive_time_ms": HEARTBEAT_SECONDS * 1000,
   "grpc.keepalive_timeout_ms": HEARTBEAT_SECONDS * 1000,
   "grpc.initial_reconnect_backoff_ms": 100,
@@ -70,10 +87,8 @@ function follow(completion) {
 
 // Reads one stream to its end; returns whether it said anything, and why it ended.
 async function read() {
-  stream = client.StreamCompletions({
-    after_cursor: cursor,
-    heartbeat_interval: { seconds: HEARTBEAT_SECONDS },
-  });
+  const request = { after_cursor: cursor, heartbeat_interval: { seconds: HEARTBEAT_SECONDS } };
+  stream = client.StreamCompletions(request, metadata);
   const giveUp = () => stream.cancel(); // two heartbeats of silence
   let alarm = setTimeout(giveUp, 2 * HEARTBEAT_SECONDS * 1000);
   let hasWorked = false;

@@ -1,11 +1,9 @@
 """AsyncClient with the surface of Client, so that one test can hold both to the same."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
-
-import grpc
 
 from orderintake import (
     AsyncClient,
@@ -39,13 +37,21 @@ class BlockingClient:
         target: str,
         *,
         timeout: float = 30,
-        credentials: grpc.ChannelCredentials | None = None,
+        **options: Any,  # noqa: ANN401 - as AsyncClient's
     ) -> None:
-        self._client = AsyncClient(target, timeout=timeout, credentials=credentials)
+        self._client = AsyncClient(target, timeout=timeout, **options)
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
-        self._runner.run(self._client.__aenter__())
+        return self._enter(self._client.__aenter__)
+
+    def _enter(self, entering: Callable[[], Coroutine[Any, Any, object]]) -> Self:
+        try:
+            self._runner.run(entering())
+        except BaseException:  # nobody will leave what could not be entered
+            self._runner.close()
+            self._runner = asyncio.Runner()
+            raise
         return self
 
     def __exit__(
@@ -58,8 +64,7 @@ class BlockingClient:
         self._runner.close()
 
     def open(self) -> Self:
-        self._runner.run(self._client.open())
-        return self
+        return self._enter(self._client.open)
 
     def close(self) -> None:
         self._runner.run(self._client.close())

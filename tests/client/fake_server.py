@@ -132,12 +132,13 @@ class FakeServicer(FakeDesk):
 
     What a test puts into `endings`, one a unary call, and into `scripts`, one a stream, comes
     first. `listed`, if it is set, are the orders that are listed; `known` are what GetOrder answers
-    by order_id. `requests` keeps every request; `begun` counts the streams that follow the log,
-    `left` those that ended.
+    by order_id. `requests` keeps every request, `metadata` what came with each; `begun` counts the
+    streams that follow the log, `left` those that ended.
     """
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
+        self.metadata: list[dict[str, str]] = []
         self.known: dict[str, api.GetOrderResponse] = {}
         self.endings: deque[Ending] = deque()
         self.scripts: deque[Callable[[Context], Messages]] = deque()
@@ -192,14 +193,18 @@ class FakeServicer(FakeDesk):
     def StreamCompletions(
         self, request: api.StreamCompletionsRequest, context: Context
     ) -> Messages:
-        self.requests.append(request)
+        self._note(request, context)
         context.add_callback(self._leave)
         yield from self.scripts.popleft()(context) if self.scripts else self._log(request, context)
 
     def _meet(self, request: Message, context: Context) -> None:
-        self.requests.append(request)
+        self._note(request, context)
         if self.endings:
             self.endings.popleft().end(context)
+
+    def _note(self, request: Message, context: Context) -> None:
+        self.requests.append(request)
+        self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
 
     def _receipt(self, request: api.PlaceOrderRequest) -> api.PlaceOrderResponse:
         return api.PlaceOrderResponse(
@@ -249,15 +254,19 @@ class FakeServicer(FakeDesk):
 class FakeServer:
     """A FakeServicer on a port; the same one when it starts again."""
 
-    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
+    def __init__(
+        self, credentials: grpc.ServerCredentials | None = None, *, place: str | None = None
+    ) -> None:
+        """Listen at `place`, or else on a free port."""
         self.servicer = FakeServicer()
         self.port = 0
+        self._place = place
         self._credentials = credentials or grpc.insecure_server_credentials()
 
     @property
     def target(self) -> str:
         """Where clients connect."""
-        return f"127.0.0.1:{self.port}"
+        return self._place or f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Listen."""

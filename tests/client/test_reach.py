@@ -2,13 +2,20 @@
 
 import errno
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import grpc
 import pytest
+import trustme
 
+from client.fake_server import FakeServer
+from orderintake import Client
 from orderintake.reach import advice
 
-PLACE = "127.0.0.1:50051"
+PLACE = "shop:50051"
 
 
 @pytest.fixture(autouse=True)
@@ -92,12 +99,85 @@ def test_a_target_without_a_port_is_told_without_a_look(
 def test_a_proxy_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "http://user:password@proxy:1")
     told = advice(PLACE)
-    assert f"through the proxy that {name} names: unset {name}, or set no_proxy=127.0.0.1" in told
+    assert f"through the proxy that {name} names: unset {name}, or set no_proxy=shop" in told
     assert "password" not in told
 
 
 @pytest.mark.parametrize("name", ["no_grpc_proxy", "no_proxy"])
 def test_a_proxy_that_is_not_used_is_not_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy:1")
-    monkeypatch.setenv(name, "example.com, 127.0.0.1")
+    monkeypatch.setenv(name, "example.com, shop")
     assert "proxy" not in look(monkeypatch, PLACE)
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:1", "localhost:1", "[::1]:1", "ipv6:[::1]:1"])
+def test_this_machine_is_reached_through_no_proxy(
+    monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy:1")
+    assert "proxy" not in look(monkeypatch, target)
+
+
+def test_a_call_to_this_machine_passes_no_proxy(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("grpc_proxy", "https_proxy", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("localhost", "127.0.0.1"):
+        with Client(f"{name}:{server.port}", api_key="oik_1") as client:
+            client.get("order-1")
+
+
+AUTHORITY = trustme.CA()
+
+
+@contextmanager
+def secure(*, wants_clients: bool) -> Iterator[str]:
+    """Run a server with TLS; give its target."""
+    issued = AUTHORITY.issue_cert("127.0.0.1")
+    pair = (issued.private_key_pem.bytes(), issued.cert_chain_pems[0].bytes())
+    roots = AUTHORITY.cert_pem.bytes() if wants_clients else None
+    with FakeServer(grpc.ssl_server_credentials([pair], roots, wants_clients)) as server:
+        yield server.target
+
+
+@pytest.mark.parametrize(
+    ("wants_clients", "is_encrypted", "told"),
+    [
+        (False, False, "speaks TLS: give --ca FILE"),
+        (True, False, "wants a client's certificate: give --ca, --cert and --key"),
+        (False, True, "something listens at"),
+        (True, True, "wants a client's certificate that it trusts: give --cert and --key"),
+    ],
+)
+def test_a_port_for_tls_is_told(*, wants_clients: bool, is_encrypted: bool, told: str) -> None:
+    with secure(wants_clients=wants_clients) as target:
+        assert told in advice(target, is_encrypted=is_encrypted)
+
+
+def test_a_port_without_tls_is_told(server: FakeServer) -> None:
+    assert "nothing is encrypted at 127.0.0.1" in advice(server.target, is_encrypted=True)
+    assert "something listens at" in advice(server.target)
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"220 mail ready\r\n", b""])
+def test_another_program_is_told_as_one(says: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connected, _ = listener.accept()
+            with connected:
+                connected.recv(1)
+                connected.sendall(says)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        assert "another program" in advice(f"127.0.0.1:{listener.getsockname()[1]}")
+        answering.join()
+
+
+def test_what_grpc_says_of_certificates_is_told() -> None:
+    said = "CERTIFICATE_VERIFY_FAILED: self signed certificate"
+    assert "give --ca FILE" in advice(PLACE, is_encrypted=True, told=said)
+    said = "Hostname Verification Check failed."
+    assert "is for other names" in advice(PLACE, is_encrypted=True, told=said)

@@ -13,27 +13,34 @@ import pytest
 from google.rpc import error_details_pb2
 
 from orderintake.v1 import errors_pb2
+from support.callers import bearing, entry, key_of, write_access
+from support.pki import Pki
 from support.process import server_process
 
 BUF = str(Path(sys.executable).parent / "buf")
-CURL = (BUF, "curl", "--protocol", "grpc", "--http2-prior-knowledge")
+CURL = (BUF, "curl", "--protocol", "grpc")
+PLAIN = "--http2-prior-knowledge"
 INTAKE = "orderintake.v1.OrderIntakeService"
+PROTOS = Path(__file__).parents[2] / "protos"
 SECONDS = 30
-INVALID_ARGUMENT = 3 << 3
+INVALID_ARGUMENT, UNAUTHENTICATED = 3 << 3, 16 << 3
 """buf's exit code tells the status times eight."""
 
 
 class Curl:
     """Calls a server by `buf curl`."""
 
-    def __init__(self, address: str, directory: Path) -> None:
-        self._url = f"http://{address}"
+    def __init__(self, address: str, directory: Path, *options: str) -> None:
+        """Call with these options; one of TLS makes it https."""
+        is_encrypted = "--cacert" in options
+        self._url = f"{'https' if is_encrypted else 'http'}://{address}"
+        self._command = (*CURL, *(() if is_encrypted else (PLAIN,)), *options)
         self._directory = directory
 
     def run(self, *arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
         """Run one command to its end, where no schema file is."""
         return subprocess.run(
-            [*CURL, *arguments, self._url + path],
+            [*self._command, *arguments, self._url + path],
             capture_output=True,
             text=True,
             check=False,
@@ -49,7 +56,7 @@ class Curl:
 
     def stream(self, method: str, request: object) -> Generator[Any, None, None]:
         """Give the messages of a stream as they come; whoever has enough closes it."""
-        command = [*CURL, "--data", json.dumps(request), f"{self._url}/{method}"]
+        command = [*self._command, "--data", json.dumps(request), f"{self._url}/{method}"]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:
@@ -136,3 +143,27 @@ def test_health_is_told_for_the_server_and_for_the_service(tmp_path: Path, servi
         assert curl.call("grpc.health.v1.Health/Check", {"service": service}) == {
             "status": "SERVING"
         }
+
+
+def test_with_tls_and_a_key_it_places_and_reads_and_without_it_is_refused(tmp_path: Path) -> None:
+    pki = Pki(tmp_path)
+    access = write_access(
+        tmp_path / "access.toml", [entry("shop", "customer", "subscriber", customer="ada")]
+    )
+    headers = tmp_path / "headers"
+    headers.write_text("".join(f"{name}: {value}\n" for name, value in bearing(key_of("shop"))))
+    with server_process(tmp_path, *pki.arguments, "--access", str(access)) as server:
+        trusting = ("--cacert", str(pki.ca))
+        shown = ("--header", f"@{headers}", "--reflect-header", "*")
+        known = Curl(server.address, tmp_path, *trusting, *shown)
+        receipt = known.call(f"{INTAKE}/PlaceOrder", {"lines": [{"sku": "tea", "quantity": 1}]})
+        stream = known.stream(f"{INTAKE}/StreamCompletions", {"startAt": "START_AT_EARLIEST"})
+        completion = next(c for message in stream for c in message.get("completions", ()))
+        stream.close()
+        protos = ("--schema", str(PROTOS))  # reflection is for callers that are known, too
+        end = Curl(server.address, tmp_path, *trusting, *protos).run(
+            "--data", "{}", path=f"/{INTAKE}/ListOrders"
+        )
+    assert receipt["order"]["customerId"] == "ada"
+    assert completion["order"]["orderId"] == receipt["order"]["orderId"]
+    assert end.returncode == UNAUTHENTICATED

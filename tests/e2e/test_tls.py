@@ -14,43 +14,8 @@ import pytest
 import trustme
 
 from orderintake import AsyncClient, DeadlineExceeded, Unavailable
+from support.pki import Pki, replace
 from support.process import ServerProcess, run_to_end, server_process
-
-
-class Pki:
-    """An authority of the test's own, and the files of a server's certificate."""
-
-    def __init__(self, directory: Path) -> None:
-        self.authority = trustme.CA()
-        self.cert, self.key = directory / "tls.crt", directory / "tls.key"
-        self.ca = directory / "ca.crt"
-        self.ca.write_bytes(self.authority.cert_pem.bytes())
-        self.renew()
-
-    def renew(self) -> bytes:
-        """Put another certificate in the files, as careful tools do; give it."""
-        issued = self.authority.issue_cert("localhost", "127.0.0.1")
-        _replace(self.key, issued.private_key_pem.bytes())
-        chain = b"".join(each.bytes() for each in issued.cert_chain_pems)
-        _replace(self.cert, chain)
-        return ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        return ("--tls-cert", str(self.cert), "--tls-key", str(self.key))
-
-    def credentials(self, client: trustme.LeafCert | None = None) -> grpc.ChannelCredentials:
-        roots = self.authority.cert_pem.bytes()
-        if client is None:
-            return grpc.ssl_channel_credentials(roots)
-        (chain,) = client.cert_chain_pems
-        return grpc.ssl_channel_credentials(roots, client.private_key_pem.bytes(), chain.bytes())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    new = path.with_suffix(".new")
-    new.write_bytes(content)
-    new.replace(path)
 
 
 @pytest.fixture
@@ -124,7 +89,7 @@ async def test_certificates_are_replaced_under_load_and_a_bad_pair_is_kept_out(
         while (now := await _shown(server.address)) != renewed:
             shown.add(now)
         shown.add(renewed)
-    _replace(pki.key, trustme.CA().issue_cert("localhost").private_key_pem.bytes())
+    replace(pki.key, trustme.CA().issue_cert("localhost").private_key_pem.bytes())
     server.signal(SIGHUP)
     refused = server.wait_for("a file is refused; what was read before stays")
     assert refused["level"] == "error"

@@ -1,16 +1,10 @@
 """Certificates: only a URI that is the only one counts, and nothing that reads like it."""
 
-import datetime as dt
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
 
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from orderintake_server.access import AccessTable, KnownCallers
 from orderintake_server.access.entries import parse
@@ -21,6 +15,7 @@ from orderintake_server.ids import Ids
 from orderintake_server.rpc.binder import Binder, Handlers
 from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.gate import ShutdownGate
+from support.authority import Authority, Pair
 from support.callers import Metadata, bearing, entry, key_of
 from support.every_method import Told, call
 
@@ -31,50 +26,6 @@ FILE = f"""{entry("shop", "observer")}
 certificate = "{URI}"
 roles = ["worker"]
 """
-
-
-class Pair(NamedTuple):
-    """A certificate and its key, as PEM."""
-
-    key: bytes
-    certificate: bytes
-
-
-class Authority:
-    """Signs certificates."""
-
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _named("authority")
-        self.certificate = self._signed(
-            self._name, self._key.public_key(), x509.BasicConstraints(ca=True, path_length=None)
-        )
-
-    def pair(self, name: str, *names: x509.GeneralName) -> Pair:
-        """Make a certificate with these subject alternative names."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        more = [x509.SubjectAlternativeName(names)] if names else []
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        return Pair(private, self._signed(_named(name), key.public_key(), *more))
-
-    def _signed(self, name: x509.Name, key: Any, *extensions: Any) -> bytes:  # noqa: ANN401
-        now = dt.datetime.now(dt.UTC)
-        building = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(self._name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-        )
-        for each in extensions:
-            building = building.add_extension(each, critical=False)
-        return building.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
-
-
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
 AUTHORITY = Authority()

@@ -44,11 +44,11 @@ def test_the_readmes_example_passes(pytester: pytest.Pytester) -> None:
 @pytest.mark.always
 def test_the_examples_of_the_page_about_tests_pass(pytester: pytest.Pytester) -> None:
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 4
     pytester.makepyprojecttoml(SETTINGS.replace("auto", "strict"))
     pytester.makepyfile(**{f"test_{number}": text for number, text in enumerate(examples)})
     done = pytester.run(sys.executable, "-m", "pytest", timeout=50)
-    done.assert_outcomes(passed=3)
+    done.assert_outcomes(passed=4)
 
 
 @pytest.mark.always

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, TypeVar
 
 from orderintake import requests
-from orderintake.errors import translated
+from orderintake.access.headers import headers
+from orderintake.errors import Unauthenticated, translated
 from orderintake.fields import message
 from orderintake.pages import Pages
 from orderintake.v1.order_admin_service_pb2 import (
@@ -20,6 +22,9 @@ from orderintake.v1.order_intake_service_pb2 import CancelOrderRequest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import grpc
+
+    from orderintake.aio.bearer import AsyncBearer
     from orderintake.v1.order_admin_service_pb2 import (
         GetQueueStatsResponse,
         OperatorAction,
@@ -34,11 +39,15 @@ if TYPE_CHECKING:
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
     from orderintake.v1.order_pb2 import Completion, Order, State, Tier
 
+_Request = TypeVar("_Request")
+_Answer = TypeVar("_Answer")
+
 
 class AsyncCalls:
     """A part of AsyncClient, which opens the connection."""
 
     _timeout: float
+    _bearer: AsyncBearer
     _stub: OrderIntakeServiceAsyncStub | None
     _admin_stub: OrderAdminServiceAsyncStub
 
@@ -51,10 +60,8 @@ class AsyncCalls:
         Raises:
             OrderNotFound: there is no such order.
         """
-        with translated():
-            return await self._opened().CancelOrder(
-                message(CancelOrderRequest, order_id=order_id), timeout=self._timeout
-            )
+        request = message(CancelOrderRequest, order_id=order_id)
+        return await self._ask(self._opened().CancelOrder, request)
 
     def orders(
         self,
@@ -88,8 +95,7 @@ class AsyncCalls:
     ) -> AsyncIterator[Order]:
         pages = Pages(request)
         while not pages.ended:
-            with translated():
-                page = await stub.ListOrders(pages.request, timeout=self._timeout)
+            page = await self._ask(stub.ListOrders, pages.request)
             pages.received(page)
             for order in page.orders:
                 yield order
@@ -121,30 +127,22 @@ class AsyncCalls:
     ) -> AsyncIterator[Completion]:
         pages = Pages(request)
         while not pages.ended:
-            with translated():
-                page = await stub.ListCompletions(pages.request, timeout=self._timeout)
+            page = await self._ask(stub.ListCompletions, pages.request)
             pages.received(page)
             for completion in page.completions:
                 yield completion
 
     async def queue_stats(self) -> GetQueueStatsResponse:
         """Return the state of the queue, tier by tier. For operators."""
-        with translated():
-            return await self._admin().GetQueueStats(GetQueueStatsRequest(), timeout=self._timeout)
+        return await self._ask(self._admin().GetQueueStats, GetQueueStatsRequest())
 
     async def pause_tier(self, tier: Tier.ValueType) -> None:
         """Let no order of a tier start, across restarts too, until it is resumed. For operators."""
-        with translated():
-            await self._admin().PauseTier(
-                message(PauseTierRequest, tier=tier), timeout=self._timeout
-            )
+        await self._ask(self._admin().PauseTier, message(PauseTierRequest, tier=tier))
 
     async def resume_tier(self, tier: Tier.ValueType) -> None:
         """Let a paused tier start again. For operators."""
-        with translated():
-            await self._admin().ResumeTier(
-                message(ResumeTierRequest, tier=tier), timeout=self._timeout
-            )
+        await self._ask(self._admin().ResumeTier, message(ResumeTierRequest, tier=tier))
 
     async def redrive(self, order_id: str) -> RedriveOrderResponse:
         """Place a copy of an order that failed, was cancelled or expired. For operators.
@@ -155,10 +153,34 @@ class AsyncCalls:
             OrderNotFound: there is no such order.
             OrderNotRedrivable: it has not ended, or has succeeded.
         """
+        request = message(RedriveOrderRequest, order_id=order_id)
+        return await self._ask(self._admin().RedriveOrder, request)
+
+    async def _ask(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Answer], request: _Request
+    ) -> _Answer:
+        """Make a call that has one answer; once more, if the token that it showed has expired."""
+        until = time.monotonic() + self._timeout
+        shown = await self._bearer.token()
+        try:
+            return await self._answer(method, request, shown, until)
+        except Unauthenticated as error:
+            if not self._bearer.may_renew(shown, error):
+                raise
+        shown = await self._bearer.renewed(shown)
+        return await self._answer(method, request, shown, until)
+
+    async def _answer(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Answer],
+        request: _Request,
+        shown: str | None,
+        until: float,
+    ) -> _Answer:
+        left = max(0.0, until - time.monotonic())
+        self._opened()
         with translated():
-            return await self._admin().RedriveOrder(
-                message(RedriveOrderRequest, order_id=order_id), timeout=self._timeout
-            )
+            return await method(request, timeout=left, metadata=headers(shown))
 
     def operator_actions(
         self, *, order_id: str | None = None, page_size: int = 0
@@ -182,8 +204,7 @@ class AsyncCalls:
     ) -> AsyncIterator[OperatorAction]:
         pages = Pages(request)
         while not pages.ended:
-            with translated():
-                page = await stub.ListOperatorActions(pages.request, timeout=self._timeout)
+            page = await self._ask(stub.ListOperatorActions, pages.request)
             pages.received(page)
             for action in page.actions:
                 yield action

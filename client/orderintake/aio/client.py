@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
 from orderintake import requests
+from orderintake.access.identity import Identity
+from orderintake.access.local import check_safe
+from orderintake.access.tls import tls
+from orderintake.aio.bearer import AsyncBearer
 from orderintake.aio.calls import AsyncCalls
 from orderintake.aio.completions import AsyncCompletions
 from orderintake.channel import TIMEOUT_SECONDS, checked_target, further_options, options
 from orderintake.connections import Connections
-from orderintake.errors import translated
 from orderintake.fields import message
 from orderintake.subscription import Subscription
 from orderintake.times import seconds
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from orderintake.access.identity import AsyncToken
+    from orderintake.access.tls import Pem
     from orderintake.channel import Options
     from orderintake.checkpoint import Checkpoint
     from orderintake.requests import NewOrder
@@ -47,25 +53,45 @@ class AsyncClient(AsyncCalls):
     server asks, before it raises Unavailable.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is given by name
         self,
         target: str,
         *,
         timeout: float = TIMEOUT_SECONDS,
         credentials: grpc.ChannelCredentials | None = None,
+        api_key: str | None = None,
+        token: AsyncToken | None = None,
+        ca: Pem | None = None,
+        cert: Pem | None = None,
+        key: Pem | None = None,
     ) -> None:
         """Name the server, as "host:port" or any other target of grpc; nothing is opened yet.
 
         A target that begins with `dns:///` may stand for many servers, which share the calls.
-        `timeout` is in seconds, for a whole call with its retries. Without `credentials` the
-        connection is plain text.
+        `timeout` is in seconds, for a whole call with its retries.
+
+        The connection is encrypted with `ca`, whose servers are trusted; with `cert` and `key`, the
+        client's own certificate; or with gRPC's own `credentials`. Each of the first three is a
+        path, read by `open`, or PEM as bytes. Without any the connection is plain text.
+
+        Each call shows `api_key`, or `token`. That may be a function that returns one: it is asked
+        before the first call, and again when the server says that the token has expired. The call
+        is then repeated once, a stream goes on after its cursor.
+        An async function is awaited; any other is called in a thread, for it may wait.
+        One at a time asks, for all; `timeout` does not end it. What it raises is raised by the
+        call.
 
         Raises:
-            TypeError, ValueError: the target is none, or has no port; the timeout is no length.
+            TypeError, ValueError: the target is none, or has no port; the timeout is no length;
+                options contradict each other; a key or token would go to another machine in plain
+                text.
         """
-        self._target = checked_target(target, needs_port=credentials is None)
+        self._tls = tls(credentials, ca, cert, key)
+        self._target = checked_target(target, needs_port=self._tls is None)
         self._timeout = seconds("timeout", timeout)
-        self._credentials = credentials
+        self._identity = Identity(api_key=api_key, token=token)
+        check_safe(target, is_encrypted=self.is_encrypted, has_secret=self._identity.is_given)
+        self._credentials: grpc.ChannelCredentials | None = None
         self._stub = None
         self._channels: list[grpc.aio.Channel] = []
 
@@ -73,6 +99,11 @@ class AsyncClient(AsyncCalls):
     def target(self) -> str:
         """Where it connects, as it was told."""
         return self._target
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it speaks TLS, or what else its credentials say."""
+        return self._tls is not None
 
     async def __aenter__(self) -> Self:
         """Open the connection, as `open` does."""
@@ -91,15 +122,26 @@ class AsyncClient(AsyncCalls):
         """Open the connection and return the client; nothing is sent before the first call.
 
         A client that is open stays as it is; one that was closed is opened anew.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: a file is no PEM, or certificate and key do not belong together.
         """
         if self._stub is not None:
             return self
+        credentials = await asyncio.to_thread(self._tls.read) if self._tls else None
+        if self._stub is None:  # nobody else opened it meanwhile
+            self._credentials = credentials
+            self._begin()
+        return self
+
+    def _begin(self) -> None:
+        self._bearer = AsyncBearer(self._identity)
         channel = self._connect(options(self._target))
         self._stub = OrderIntakeServiceStub(channel)
         self._admin_stub = OrderAdminServiceStub(channel)
         self._connections: Connections[Any, AsyncCompletions]
         self._connections = Connections(self._stub, self._further)
-        return self
 
     def _connect(self, chosen: Options) -> grpc.aio.Channel:
         if self._credentials is None:
@@ -137,8 +179,7 @@ class AsyncClient(AsyncCalls):
             TypeError, ValueError: a value does not fit its field; nothing was sent.
         """
         request = requests.place_order(**order)
-        with translated():
-            return await self._opened().PlaceOrder(request, timeout=self._timeout)
+        return await self._ask(self._opened().PlaceOrder, request)
 
     async def place_batch(
         self, orders: Iterable[NewOrder | PlaceOrderRequest]
@@ -152,8 +193,7 @@ class AsyncClient(AsyncCalls):
                 `requests[3].lines`.
         """
         request = requests.batch_place_orders(orders)
-        with translated():
-            batch = await self._opened().BatchPlaceOrders(request, timeout=self._timeout)
+        batch = await self._ask(self._opened().BatchPlaceOrders, request)
         return list(batch.receipts)
 
     async def get(
@@ -167,8 +207,7 @@ class AsyncClient(AsyncCalls):
             OrderNotFound: there is no such order.
         """
         request = message(GetOrderRequest, order_id=order_id, accept_sequence=accept_sequence)
-        with translated():
-            return await self._opened().GetOrder(request, timeout=self._timeout)
+        return await self._ask(self._opened().GetOrder, request)
 
     def completions(  # noqa: PLR0913 - each is given by name
         self,
@@ -202,4 +241,4 @@ class AsyncClient(AsyncCalls):
         )
         self._opened()
         subscription = Subscription(request, timeout=self._timeout)
-        return AsyncCompletions(self._connections, subscription, checkpoint)
+        return AsyncCompletions(self._connections, subscription, checkpoint, self._bearer)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 
-from orderintake.errors import from_rpc
+from orderintake.access.headers import headers
+from orderintake.errors import Unauthenticated, from_rpc
 from orderintake.v1.order_intake_service_pb2 import StreamCompletionsResponse
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
     from grpc.aio import UnaryStreamCall
 
+    from orderintake.aio.bearer import AsyncBearer
     from orderintake.checkpoint import Checkpoint
     from orderintake.connections import Connections
+    from orderintake.errors import OrderIntakeError
     from orderintake.subscription import Batch, Subscription
     from orderintake.v1.order_intake_service_pb2 import StreamCompletionsRequest
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
@@ -46,11 +49,14 @@ class AsyncCompletions:
         connections: Connections[OrderIntakeServiceAsyncStub, AsyncCompletions],
         subscription: Subscription,
         checkpoint: Checkpoint | None,
+        bearer: AsyncBearer,
     ) -> None:
         """See AsyncClient.completions."""
         self._connections = connections
         self._subscription = subscription
         self._checkpoint = checkpoint
+        self._bearer = bearer
+        self._shown: str | None = None
         self._call: _Call | None = None
         self._closed = asyncio.Event()
 
@@ -60,10 +66,11 @@ class AsyncCompletions:
         Raises:
             CursorRejected: the server cannot go on from the cursor.
             TooManyStreams: the server has no room for another subscriber now.
+            Unauthenticated, NotAllowed: the server does not know the caller, or does not let it.
             Unavailable: no server was reached in five attempts.
             DeadlineExceeded: the server did not answer within the client's `timeout`.
             RuntimeError: the block was entered before.
-            Exception: the checkpoint raised it.
+            Exception: the checkpoint, or the function that was given for tokens, raised it.
         """
         self._subscription.begin()
         self._stub = self._connections.join(self)
@@ -164,10 +171,25 @@ class AsyncCompletions:
             response = await self._read(call)
         except grpc.RpcError as error:
             self._call = None
-            self._subscription.lost(from_rpc(error))
+            await self._come_back(from_rpc(error))
         else:
             self._call = call if response else None
             self._subscription.received(response)
+
+    async def _come_back(self, error: OrderIntakeError) -> None:
+        """Prepare to open the stream again; with another token, if that is what it takes.
+
+        Raises:
+            OrderIntakeError: the error, if it takes something else.
+            Exception: the function that was given for tokens raised it.
+        """
+        is_expired = isinstance(error, Unauthenticated) and self._bearer.may_renew(
+            self._shown, error
+        )
+        if is_expired and self._subscription.goes_on_renewed():
+            await self._bearer.renewed(self._shown)
+        else:
+            self._subscription.lost(error)
 
     async def _open(self) -> _Call | None:
         """Open a stream after the backoff; None if the subscription was closed meanwhile."""
@@ -175,7 +197,11 @@ class AsyncCompletions:
             async with asyncio.timeout(self._subscription.backoff):
                 await self._closed.wait()
         if not self._subscription.ended:
-            self._call = self._stub.StreamCompletions(self._subscription.request())
+            self._shown = await self._bearer.token()
+        if not self._subscription.ended:
+            self._call = self._stub.StreamCompletions(
+                self._subscription.request(), metadata=headers(self._shown)
+            )
         return self._call
 
     async def _read(self, call: _Call) -> StreamCompletionsResponse | None:

@@ -11,6 +11,18 @@ import typer
 from typer.core import TyperGroup
 
 from orderintake.channel import TIMEOUT_SECONDS, checked_target
+from orderintake.cli.access.given import encryption, identity
+from orderintake.cli.access.options import (
+    FLAGS,
+    HEADING,
+    VALUES,
+    ApiKeyFile,
+    Ca,
+    Cert,
+    Key,
+    TokenFile,
+    UseTls,
+)
 from orderintake.cli.operators import app as operators
 from orderintake.cli.orders import app as orders
 from orderintake.cli.place import app as place
@@ -20,14 +32,13 @@ from orderintake.sync import Client
 LEAST_SECONDS, MOST_SECONDS = 0.001, 31_536_000
 """How long a call may last: to a year."""
 VARIABLE = "ORDERINTAKE_SERVER"
+VARIABLES = (VARIABLE, "ORDERINTAKE_API_KEY")
 NEAR = 0.94
 """How much alike two names of variables are, of 1, of which one was meant to be the other."""
 
 EXIT_CODES = """Exit codes: 0, done; 1, the server refused or does not answer; 2, the command or an
-input line is wrong; 74, input cannot be read or output cannot be written; 130, ended by Ctrl-C;
-141, nobody reads the output any more."""
-
-_ANYWHERE = ("--server", "--timeout")
+input line is wrong; 74, input cannot be read or output cannot be written; 77, the server does not
+know the caller or does not let it; 130, ended by Ctrl-C; 141, nobody reads the output any more."""
 
 
 class _Commands(TyperGroup):
@@ -59,8 +70,8 @@ def _with_options_first(arguments: list[str]) -> list[str]:
     rest = list(arguments)
     for index in reversed(range(len(rest[: rest.index("--")] if "--" in rest else rest))):
         name, equals, _ = rest[index].partition("=")
-        if name in _ANYWHERE:
-            end = index + (1 if equals else 2)
+        if name in (*VALUES, *FLAGS):
+            end = index + (1 if equals or name in FLAGS else 2)
             first[:0] = rest[index:end]
             del rest[index:end]
     return first + rest
@@ -97,10 +108,10 @@ def _seconds(number: float) -> float:
 
 
 def _warn_of_variable() -> None:
-    """Name a variable that was probably meant to be the server's; its value is not looked at."""
-    if VARIABLE not in os.environ:
-        for name in difflib.get_close_matches(VARIABLE, os.environ, cutoff=NEAR):
-            typer.echo(f"{name} sets nothing; did you mean {VARIABLE}?", err=True)
+    """Name a variable that was probably meant to be one of ours; its value is not looked at."""
+    for meant in (name for name in VARIABLES if name not in os.environ):
+        for name in difflib.get_close_matches(meant, os.environ, cutoff=NEAR):
+            typer.echo(f"{name} sets nothing; did you mean {meant}?", err=True)
 
 
 Server = Annotated[
@@ -108,13 +119,19 @@ Server = Annotated[
     typer.Option(
         envvar=VARIABLE,
         metavar="HOST:PORT",
-        help="Where to connect.",
+        help="Where to connect; unix:/PATH is a Unix socket.",
         callback=_target,
+        rich_help_panel=HEADING,
     ),
 ]
 Timeout = Annotated[
     float,
-    typer.Option(metavar="SECONDS", help="How long a call may last.", callback=_seconds),
+    typer.Option(
+        metavar="SECONDS",
+        help="How long a call may last.",
+        callback=_seconds,
+        rich_help_panel=HEADING,
+    ),
 ]
 Version = Annotated[
     bool,
@@ -125,13 +142,25 @@ Version = Annotated[
 
 
 @app.callback()
-def connect(
+def connect(  # noqa: PLR0913 - each is given by name
     context: typer.Context,
     *,
     server: Server = "127.0.0.1:50051",
     timeout: Timeout = TIMEOUT_SECONDS,
+    tls: UseTls = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    api_key_file: ApiKeyFile = None,
+    token_file: TokenFile = None,
     _version: Version = False,
 ) -> None:
     """Place orders, see how they stand, and watch them being completed."""
     _warn_of_variable()
-    context.obj = Client(server, timeout=timeout)
+    who = identity(context, {"api_key_file": api_key_file, "token_file": token_file})
+    files = {"ca": ca, "cert": cert, "key": key}
+    how = encryption(server, use_tls=tls, files=files, has_identity=bool(who))
+    try:
+        context.obj = Client(server, timeout=timeout, **how, **who)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

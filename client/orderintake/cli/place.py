@@ -108,7 +108,7 @@ def _placed(client: Client, order: NewOrder, screen: Screen) -> PlaceOrderRespon
     except OrderIntakeError as error:
         if is_definite(error):
             raise
-        found = explained(error, client.target) | {"request_id": order["request_id"]}
+        found = explained(error, client) | {"request_id": order["request_id"]}
         found["message"] += f"; to repeat it safely: --request-id {order['request_id']}"
         screen.report(found, error_text(found))
         raise typer.Exit(REFUSED) from None

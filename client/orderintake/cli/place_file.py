@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from orderintake.cli.jsonl import MOST_ORDERS, BadLine, Batch, batches
-from orderintake.cli.screen import INTERRUPTED, REFUSED, USAGE, explained, lost_output
+from orderintake.cli.screen import INTERRUPTED, USAGE, exit_code, explained, lost_output
 from orderintake.cli.text import error_text, receipt_text
 from orderintake.errors import OrderIntakeError
 from orderintake.pace import Pace, is_definite
@@ -80,7 +80,7 @@ def place_file(client: Client, file: IO[bytes], screen: Screen) -> None:
     except BadLine as error:
         _exit(screen, placed, {"message": str(error), "line": error.number}, code=USAGE)
     except OrderIntakeError as error:
-        _exit(screen, placed, _refusal(error, client, placed), code=REFUSED)
+        _exit(screen, placed, _refusal(error, client, placed), code=exit_code(error))
     except KeyboardInterrupt:
         _exit(screen, placed, {"message": "interrupted"}, code=INTERRUPTED)
     except OSError as error:
@@ -158,7 +158,7 @@ def _lines(file: IO[bytes], progress: Progress, task: TaskID) -> Iterator[bytes]
 
 def _refusal(error: OrderIntakeError, client: Client, placed: _Placed) -> dict[str, Any]:
     """Return the error's data; an index in the batch becomes a line of the file."""
-    found = explained(error, client.target)
+    found = explained(error, client)
     if placed.refused is not None:
         for bad in found.get("violations", ()):
             _name_line(bad, placed.refused.line_numbers)

@@ -14,9 +14,16 @@ from google.protobuf.message import Message
 from rich.console import Console
 from rich.text import Text
 
+from orderintake.cli.access.denied import sentence
 from orderintake.cli.json_output import error_json, json_line
 from orderintake.cli.text import error_text, printable
-from orderintake.errors import DeadlineExceeded, OrderIntakeError, Unavailable
+from orderintake.errors import (
+    DeadlineExceeded,
+    NotAllowed,
+    OrderIntakeError,
+    Unauthenticated,
+    Unavailable,
+)
 from orderintake.reach import advice
 
 if TYPE_CHECKING:
@@ -29,12 +36,13 @@ if TYPE_CHECKING:
 _M = TypeVar("_M", bound=Message)
 
 REFUSED = 1
+DENIED = 77
 USAGE = 2
 UNWRITABLE = 74
 INTERRUPTED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + 13
-"""The exit codes: the last two as a shell reports a program that SIGINT or SIGPIPE (13) ended, the
-one before as sysexits.h names an error of input or output."""
+"""The exit codes: the last two as a shell reports a program that SIGINT or SIGPIPE (13) ended; 74
+and 77 as sysexits.h names an error of input or output, and a right that is missing."""
 
 
 class _Console(Console):
@@ -101,14 +109,14 @@ class Screen:
     @contextmanager
     def calls(self, client: Client) -> Iterator[Client]:
         """Open the client for the block; its failures end as in `failures`."""
-        with self.failures(client.target), client:
+        with self.failures(client), client:
             yield client
 
     @contextmanager
-    def failures(self, target: str = "") -> Iterator[None]:
+    def failures(self, client: Client | None = None) -> Iterator[None]:
         """Report any failure of the block and set the exit code; report warnings meanwhile.
 
-        Where no server answered at the target, it is looked why.
+        Where no server answered the client, it is looked why.
 
         Raises:
             typer.Exit: the service refused, output or input failed, or Ctrl-C ended the block.
@@ -118,9 +126,9 @@ class Screen:
             with _Log(self):
                 yield
         except OrderIntakeError as error:
-            found = explained(error, target)
+            found = explained(error, client)
             self.report(found, error_text(found))
-            raise typer.Exit(REFUSED) from None
+            raise typer.Exit(exit_code(error)) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
@@ -132,12 +140,19 @@ class Screen:
             raise typer.BadParameter(str(error)) from None
 
 
-def explained(error: OrderIntakeError, target: str) -> dict[str, Any]:
-    """Return an error's data; where no server answered, its message says what to do."""
+def explained(error: OrderIntakeError, client: Client | None) -> dict[str, Any]:
+    """Return an error's data; where people can do something, its message says what."""
     found = error_json(error)
-    if target and not error.reason and isinstance(error, Unavailable | DeadlineExceeded):
-        found["message"] = advice(target)
-    return found
+    if client and not error.reason and isinstance(error, Unavailable | DeadlineExceeded):
+        found["message"] = advice(
+            client.target, is_encrypted=client.is_encrypted, told=error.message
+        )
+    return found | {"message": sentence(error) or found["message"]}
+
+
+def exit_code(error: OrderIntakeError) -> int:
+    """Return the exit code for an error of a call."""
+    return DENIED if isinstance(error, Unauthenticated | NotAllowed) else REFUSED
 
 
 def lost_output(error: OSError) -> tuple[int, dict[str, Any]]:

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, TypeVar
 
 from orderintake import requests
-from orderintake.errors import translated
+from orderintake.access.headers import headers
+from orderintake.errors import Unauthenticated, translated
 from orderintake.fields import message
 from orderintake.pages import Pages
 from orderintake.v1.order_admin_service_pb2 import (
@@ -22,6 +24,9 @@ from orderintake.v1.order_intake_service_pb2 import CancelOrderRequest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import grpc
+
+    from orderintake.sync.bearer import Bearer
     from orderintake.v1.order_admin_service_pb2 import (
         GetQueueStatsResponse,
         OperatorAction,
@@ -36,11 +41,15 @@ if TYPE_CHECKING:
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
     from orderintake.v1.order_pb2 import Completion, Order, State, Tier
 
+_Request = TypeVar("_Request")
+_Answer = TypeVar("_Answer")
+
 
 class Calls:
     """A part of Client, which opens the connection."""
 
     _timeout: float
+    _bearer: Bearer
     _stub: OrderIntakeServiceStub | None
     _admin_stub: OrderAdminServiceStub
 
@@ -53,10 +62,8 @@ class Calls:
         Raises:
             OrderNotFound: there is no such order.
         """
-        with translated():
-            return self._opened().CancelOrder(
-                message(CancelOrderRequest, order_id=order_id), timeout=self._timeout
-            )
+        request = message(CancelOrderRequest, order_id=order_id)
+        return self._ask(self._opened().CancelOrder, request)
 
     def orders(
         self,
@@ -88,8 +95,7 @@ class Calls:
     def _orders(self, stub: OrderIntakeServiceStub, request: ListOrdersRequest) -> Iterator[Order]:
         pages = Pages(request)
         while not pages.ended:
-            with translated():
-                page = stub.ListOrders(pages.request, timeout=self._timeout)
+            page = self._ask(stub.ListOrders, pages.request)
             pages.received(page)
             yield from page.orders
 
@@ -120,25 +126,21 @@ class Calls:
     ) -> Iterator[Completion]:
         pages = Pages(request)
         while not pages.ended:
-            with translated():
-                page = stub.ListCompletions(pages.request, timeout=self._timeout)
+            page = self._ask(stub.ListCompletions, pages.request)
             pages.received(page)
             yield from page.completions
 
     def queue_stats(self) -> GetQueueStatsResponse:
         """Return the state of the queue, tier by tier. For operators."""
-        with translated():
-            return self._admin().GetQueueStats(GetQueueStatsRequest(), timeout=self._timeout)
+        return self._ask(self._admin().GetQueueStats, GetQueueStatsRequest())
 
     def pause_tier(self, tier: Tier.ValueType) -> None:
         """Let no order of a tier start, across restarts too, until it is resumed. For operators."""
-        with translated():
-            self._admin().PauseTier(message(PauseTierRequest, tier=tier), timeout=self._timeout)
+        self._ask(self._admin().PauseTier, message(PauseTierRequest, tier=tier))
 
     def resume_tier(self, tier: Tier.ValueType) -> None:
         """Let a paused tier start again. For operators."""
-        with translated():
-            self._admin().ResumeTier(message(ResumeTierRequest, tier=tier), timeout=self._timeout)
+        self._ask(self._admin().ResumeTier, message(ResumeTierRequest, tier=tier))
 
     def redrive(self, order_id: str) -> RedriveOrderResponse:
         """Place a copy of an order that failed, was cancelled or expired. For operators.
@@ -149,10 +151,34 @@ class Calls:
             OrderNotFound: there is no such order.
             OrderNotRedrivable: it has not ended, or has succeeded.
         """
+        request = message(RedriveOrderRequest, order_id=order_id)
+        return self._ask(self._admin().RedriveOrder, request)
+
+    def _ask(
+        self, method: grpc.UnaryUnaryMultiCallable[_Request, _Answer], request: _Request
+    ) -> _Answer:
+        """Make a call that has one answer; once more, if the token that it showed has expired."""
+        until = time.monotonic() + self._timeout
+        shown = self._bearer.token()
+        try:
+            return self._answer(method, request, shown, until)
+        except Unauthenticated as error:
+            if not self._bearer.may_renew(shown, error):
+                raise
+        shown = self._bearer.renewed(shown)
+        return self._answer(method, request, shown, until)
+
+    def _answer(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[_Request, _Answer],
+        request: _Request,
+        shown: str | None,
+        until: float,
+    ) -> _Answer:
+        left = max(0.0, until - time.monotonic())
+        self._opened()
         with translated():
-            return self._admin().RedriveOrder(
-                message(RedriveOrderRequest, order_id=order_id), timeout=self._timeout
-            )
+            return method(request, timeout=left, metadata=headers(shown))
 
     def operator_actions(
         self, *, order_id: str | None = None, page_size: int = 0
@@ -176,8 +202,7 @@ class Calls:
     ) -> Iterator[OperatorAction]:
         pages = Pages(request)
         while not pages.ended:
-            with translated():
-                page = stub.ListOperatorActions(pages.request, timeout=self._timeout)
+            page = self._ask(stub.ListOperatorActions, pages.request)
             pages.received(page)
             yield from page.actions
 

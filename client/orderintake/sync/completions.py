@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 
-from orderintake.errors import from_rpc
+from orderintake.access.headers import headers
+from orderintake.errors import Unauthenticated, from_rpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
     from orderintake.checkpoint import Checkpoint
     from orderintake.connections import Connections
+    from orderintake.errors import OrderIntakeError
     from orderintake.subscription import Batch, Subscription
+    from orderintake.sync.bearer import Bearer
     from orderintake.v1.order_intake_service_pb2 import StreamCompletionsResponse
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
     from orderintake.v1.order_pb2 import Completion
@@ -42,11 +45,14 @@ class Completions:
         connections: Connections[OrderIntakeServiceStub, Completions],
         subscription: Subscription,
         checkpoint: Checkpoint | None,
+        bearer: Bearer,
     ) -> None:
         """See Client.completions."""
         self._connections = connections
         self._subscription = subscription
         self._checkpoint = checkpoint
+        self._bearer = bearer
+        self._shown: str | None = None
         self._call: _CallIterator[StreamCompletionsResponse] | None = None
         self._opening = threading.Lock()
         self._closed = threading.Event()
@@ -57,10 +63,11 @@ class Completions:
         Raises:
             CursorRejected: the server cannot go on from the cursor.
             TooManyStreams: the server has no room for another subscriber now.
+            Unauthenticated, NotAllowed: the server does not know the caller, or does not let it.
             Unavailable: no server was reached in five attempts.
             DeadlineExceeded: the server did not answer within the client's `timeout`.
             RuntimeError: the block was entered before.
-            Exception: the checkpoint raised it.
+            Exception: the checkpoint, or the function that was given for tokens, raised it.
         """
         self._subscription.begin()
         self._stub = self._connections.join(self)
@@ -162,17 +169,36 @@ class Completions:
             response = self._read(call)
         except grpc.RpcError as error:
             self._call = None
-            self._subscription.lost(from_rpc(error))
+            self._come_back(from_rpc(error))
         else:
             self._call = call if response else None
             self._subscription.received(response)
 
+    def _come_back(self, error: OrderIntakeError) -> None:
+        """Prepare to open the stream again; with another token, if that is what it takes.
+
+        Raises:
+            OrderIntakeError: the error, if it takes something else.
+            Exception: the function that was given for tokens raised it.
+        """
+        is_expired = isinstance(error, Unauthenticated) and self._bearer.may_renew(
+            self._shown, error
+        )
+        if is_expired and self._subscription.goes_on_renewed():
+            self._bearer.renewed(self._shown)
+        else:
+            self._subscription.lost(error)
+
     def _open(self) -> _CallIterator[StreamCompletionsResponse] | None:
         """Open a stream after the backoff; None if the subscription was closed meanwhile."""
         self._closed.wait(self._subscription.backoff)
+        if not self._subscription.ended:
+            self._shown = self._bearer.token()
         with self._opening:
             if not self._subscription.ended:
-                self._call = self._stub.StreamCompletions(self._subscription.request())
+                self._call = self._stub.StreamCompletions(
+                    self._subscription.request(), metadata=headers(self._shown)
+                )
         return self._call
 
     def _read(

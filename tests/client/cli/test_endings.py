@@ -12,7 +12,14 @@ from typer.testing import CliRunner
 
 from client.cli.command import COMMAND, run, run_at
 from client.fake_server import FakeServer
-from orderintake import Client, DeadlineExceeded, OrderIntakeError, Unavailable
+from orderintake import (
+    Client,
+    DeadlineExceeded,
+    NotAllowed,
+    OrderIntakeError,
+    Unauthenticated,
+    Unavailable,
+)
 from orderintake.cli.app import EXIT_CODES, app
 from orderintake.errors import BY_REASON
 from orderintake.status import Status
@@ -201,4 +208,8 @@ def test_every_error_of_the_library_is_a_refusal(
 
     monkeypatch.setattr(Client, "queue_stats", fail)
     result = run_at("127.0.0.1:1", "stats")
-    assert (result.exit_code, result.stderr) == (1, "SOME: no\n")
+    if kind in {Unauthenticated, NotAllowed}:  # they say what to do
+        assert result.exit_code == 77
+        assert result.stderr.startswith("SOME: the ")
+    else:
+        assert (result.exit_code, result.stderr) == (1, "SOME: no\n")

@@ -9,12 +9,17 @@ import grpc
 
 from client.blocking import BlockingCompletions
 from orderintake import AsyncCompletions, Completions
+from orderintake.access.identity import Identity
+from orderintake.aio.bearer import AsyncBearer
 from orderintake.connections import Connections
 from orderintake.subscription import Subscription
+from orderintake.sync.bearer import Bearer
 from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
 
 Opened = Callable[[str, Subscription], AbstractContextManager[Any]]
 """Opens either client's completions from the server at a target."""
+
+NOBODY = Identity(api_key=None, token=None)
 
 
 def alone(stub: Any) -> Connections[Any, Any]:  # noqa: ANN401 - of either of grpc's stacks
@@ -27,7 +32,8 @@ def completions_of(target: str, subscription: Subscription) -> Iterator[Completi
     """The synchronous client's."""
     with grpc.insecure_channel(target) as channel:
         stub = OrderIntakeServiceStub(channel)
-        with Completions(alone(stub), subscription, None) as completions:
+        bearer = Bearer(NOBODY)
+        with Completions(alone(stub), subscription, None, bearer) as completions:
             yield completions
 
 
@@ -38,7 +44,8 @@ async def async_completions_of(
     """The asynchronous client's."""
     async with grpc.aio.insecure_channel(target) as channel:
         stub = OrderIntakeServiceStub(channel)
-        async with AsyncCompletions(alone(stub), subscription, None) as completions:
+        bearer = AsyncBearer(NOBODY)
+        async with AsyncCompletions(alone(stub), subscription, None, bearer) as completions:
             yield completions
 
 

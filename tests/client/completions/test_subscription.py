@@ -21,7 +21,9 @@ from orderintake.v1 import order_intake_service_pb2 as api
 
 STREAMS = st.lists(
     # How many completions a message has, how many messages are heard, and what then happens.
-    st.tuples(st.integers(1, 5), st.integers(0, 6), st.sampled_from(["error", "end", "leave"])),
+    st.tuples(
+        st.integers(1, 5), st.integers(0, 6), st.sampled_from(["error", "end", "expired", "leave"])
+    ),
     max_size=12,
 )
 
@@ -39,6 +41,10 @@ def test_p14_however_streams_are_cut_each_completion_is_handed_out_once(
             seen += islice(taken(subscription), wanted)
         if cut != "leave":
             seen += taken(subscription)
+        if cut == "expired":
+            if not subscription.goes_on_renewed():  # then the owner is told, who leaves
+                subscription.end()
+        elif cut != "leave":
             with suppress(Unavailable):
                 subscription.lost(GONE if cut == "error" else None)
         if cut == "leave" or subscription.ended:  # another one goes on from the stored cursor
@@ -188,3 +194,25 @@ def test_a_stored_cursor_wins_over_where_it_was_to_begin() -> None:
     assert (request.WhichOneof("start"), request.after_cursor) == ("after_cursor", "c7")
     assert subscription.cursor == "c7"
     assert subscription.progress.to_save_at_end(failed=False) is None
+
+
+def test_it_goes_on_once_with_another_token_until_that_is_accepted() -> None:
+    subscription = established()
+    for _ in range(3):
+        assert subscription.goes_on_renewed()
+        assert not subscription.goes_on_renewed()
+        subscription.request()
+        subscription.received(started())
+    subscription.end()
+    assert not subscription.goes_on_renewed()
+
+
+def test_a_token_that_never_lives_does_not_make_it_spin() -> None:
+    subscription = subscribed(jitter=1.0)
+    pauses: list[float] = []
+    for _ in range(8):
+        subscription.request()
+        subscription.received(started())
+        assert subscription.goes_on_renewed()
+        pauses.append(subscription.backoff)
+    assert pauses == [0.0, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]

@@ -1,0 +1,1 @@
+"""How the commands connect, and whom they say they are."""
