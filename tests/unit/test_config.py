@@ -148,7 +148,6 @@ DEFAULTS: dict[str, Any] = {
     "drain_timeout": 20.0,
     "log_format": "text",
     "log_level": "info",
-    "access_log": "debug",
     "config": None,
 }
 

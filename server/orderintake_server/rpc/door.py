@@ -58,14 +58,13 @@ class Door:
 
 def headers_of(context: Context) -> Headers:
     """Return what a call's metadata says of its caller, and of the trace that it belongs to."""
-    authorization, parents = [], []
+    authorization, trace = [], None
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":
             authorization.append(str(value))
         elif key == traces.HEADER:
-            parents.append(str(value))
-    # As W3C says: of a caller that sends two, neither counts.
-    return Headers(authorization, traces.read(parents[0]) if len(parents) == 1 else None)
+            trace = traces.read(str(value))  # gRPC gives one; of several the last
+    return Headers(authorization, trace)
 
 
 def _certificate(context: Context) -> str | None:
