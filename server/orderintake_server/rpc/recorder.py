@@ -73,7 +73,7 @@ class Record:
     def refused(self, reply: ErrorReply, code: str, error: BaseException) -> None:
         """Note what the caller is told of an error."""
         self.code = code
-        self.about["reason"] = reply.reason.value
+        self.about |= {"reason": reply.reason.value, "incident_id": reply.incident_id}
         self._method.recorder.calls.refused(reply.reason, error)
 
     def end(self) -> None:
