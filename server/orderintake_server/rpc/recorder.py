@@ -53,7 +53,7 @@ class MethodRecorder:
 class Record:
     """One call; what the log is told during it has the fields `about`."""
 
-    __slots__ = ("_began", "_method", "_token", "about", "code", "span", "trace")
+    __slots__ = ("_began", "_method", "about", "code", "span", "trace")
 
     def __init__(self, method: MethodRecorder, parent: bytes | None) -> None:
         """Begin it."""
@@ -64,7 +64,7 @@ class Record:
         self.trace = self.span.trace or parent
         """The trace context in which the call does what it does."""
         self.about: dict[str, object] = {"method": method.method, "trace": self.trace}
-        self._token = ABOUT.set(self.about)
+        ABOUT.set(self.about)
 
     def failed(self, error: BaseException) -> None:
         """Note what was raised, if it ends a stream."""
@@ -83,4 +83,4 @@ class Record:
         level = self._method.recorder.level
         if level is not None and writes(level):
             access_log.log(level, "call", code=self.code, milliseconds=round(seconds * 1_000, 3))
-        ABOUT.reset(self._token)
+        ABOUT.set(None)
