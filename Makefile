@@ -56,6 +56,7 @@ bench: install ## Measure what orders, a backlog, subscribers and many servers c
 	@.venv/bin/python bench/flushes.py
 	@.venv/bin/python bench/replicas.py
 	@.venv/bin/python bench/shards.py
+	@.venv/bin/python bench/seen.py
 
 check: static coverage ## Everything a change must pass
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 import timeit
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.access import AccessTable, KnownCallers, OpenDoor
@@ -17,7 +18,8 @@ from orderintake_server.access.token_keys import VerificationKeys, read_keys
 from orderintake_server.access.tokens import TokenRules, Tokens
 from orderintake_server.api.methods import TABLE
 from orderintake_server.clock import Clock
-from orderintake_server.rpc.door import Door
+from orderintake_server.rpc.door import Door, headers_of
+from orderintake_server.telemetry.spans import NO_SPAN
 from support.callers import bearing, entry, key_of
 from support.issuer import ISSUER, Key, claims, jwks
 
@@ -85,7 +87,8 @@ def let_in(callers: Callers, clock: Clock, metadata: Metadata) -> Callable[[], o
     """Return what lets one call in."""
     door, call = Door(callers, clock), Call(metadata)
     context: Any = call
-    return lambda: door.let_in(context, RULE)
+    record: Any = SimpleNamespace(trace=None, span=NO_SPAN, about={})
+    return lambda: door.let_in(context, RULE, headers_of(context), record)
 
 
 def show(what: str, function: Callable[[], object], *, number: int = 50_000) -> None:

@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ def order_server(data: Path | str, *options: str) -> Iterator[Server]:
                     metrics = served[1]
                 if found := re.search(r"listening .*127\.0\.0\.1:(\d+)", line):
                     seconds = time.perf_counter() - began
+                    threading.Thread(target=_drain, args=[process.stderr], daemon=True).start()
                     yield Server(
                         port=int(found[1]), pid=process.pid, seconds=seconds, metrics=metrics
                     )
@@ -63,6 +66,13 @@ def order_server(data: Path | str, *options: str) -> Iterator[Server]:
             raise RuntimeError(f"the server did not start: {''.join(said)}")
         finally:
             process.kill()
+
+
+def _drain(log: IO[str]) -> None:
+    """Read a log that nobody wants to its end, so that its writer is as fast as it can be."""
+    with suppress(ValueError):  # closed meanwhile
+        for _ in log:
+            pass
 
 
 def _finding_us() -> dict[str, str]:

@@ -232,6 +232,11 @@ class Completion:
     failure: Failure | None = None
     result: bytes | None = None
 
+    @property
+    def customer_id(self) -> str:
+        """Whose order it was."""
+        return self.order.customer_id
+
 
 class Durability(IntEnum):
     """How safely an order was stored before it was acknowledged; numbered as in the contract."""

@@ -19,6 +19,7 @@ from orderintake.work.handlers import CallPolicy
 from orderintake.work.lifespan import lifespan
 from orderintake_server.errors import StartupFailed
 from orderintake_server.telemetry import traces
+from orderintake_server.telemetry.spans import NoSpans
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from orderintake.work.outcome import Outcome
     from orderintake_server.domain import Lease
     from orderintake_server.ids import Ids
+    from orderintake_server.telemetry.spans import Spans
 
 __all__ = [
     "CallPolicy",
@@ -104,12 +106,22 @@ def shop(handler: str, lifespan: str) -> Shop:
 class HandlerCalls:
     """Calls the shop's handler for each attempt, with the order decoded."""
 
-    def __init__(self, shop: Shop, policy: CallPolicy, *, ids: Ids, resources: Any = None) -> None:  # noqa: ANN401 - the shop's own
-        """Call the handler of `shop`; each order is given `resources`."""
+    def __init__(
+        self,
+        shop: Shop,
+        policy: CallPolicy,
+        *,
+        ids: Ids,
+        resources: Any = None,  # noqa: ANN401 - the shop's own
+        spans: Spans | None = None,
+    ) -> None:
+        """Call the handler of `shop`, in a span of `spans`; each order is given `resources`."""
         self._calls = calling.HandlerCalls(shop.handler, policy, before=shop.before)
         self.figures = self._calls.figures
         self._ids = ids
         self._resources = resources
+        self.spans: Spans = spans or NoSpans()
+        """What begins the spans of attempts, and of calls."""
 
     def __enter__(self) -> Self:
         """Use it as a block: behind it nothing more is started."""
@@ -132,15 +144,19 @@ class HandlerCalls:
     async def __call__(self, lease: Lease, signal: StopSignal) -> Outcome:
         """Make one attempt; whatever the handler does, give its outcome.
 
-        What the handler logs names the order, its customer and the attempt; what the caller logs
-        until its next call names the order and the attempt. When the caller is cancelled, so is the
-        handler: raises CancelledError if it ends by that.
+        What the handler logs names the order, its customer, its trace and the attempt; so does what
+        the caller logs until its next call. When the caller is cancelled, so is the handler: raises
+        CancelledError if it ends by that.
         """
         order = self._decoded(lease, signal)
-        context = structlog.contextvars
-        context.bind_contextvars(order_id=order.order_id, attempt=order.attempt)
-        with context.bound_contextvars(customer_id=order.customer_id):
-            return await self._calls(order)
+        span, code = self.spans.attempt(lease.order, order.order_id), None
+        _name_in_log(order, span.trace or lease.order.trace)
+        try:
+            outcome = await self._calls(order)
+            code = outcome.code
+        finally:
+            span.end_attempt(code)
+        return outcome
 
     def _decoded(self, lease: Lease, signal: StopSignal) -> OrderAttempt:
         stored = lease.order
@@ -163,6 +179,17 @@ class HandlerCalls:
         )
 
 
+def _name_in_log(order: OrderAttempt, trace: bytes | None) -> None:
+    """Name the attempt in what is logged from now on in this task, and in those that it starts."""
+    structlog.contextvars.bind_contextvars(
+        order_id=order.order_id, customer_id=order.customer_id, attempt=order.attempt
+    )
+    if trace is None:
+        structlog.contextvars.unbind_contextvars("trace_id")
+    else:
+        structlog.contextvars.bind_contextvars(trace_id=traces.trace_id(trace))
+
+
 def _time(microseconds: int) -> datetime:
     """Give a time that Python can hold: the last one it can stands for those after it."""
     try:
@@ -172,15 +199,20 @@ def _time(microseconds: int) -> datetime:
 
 
 @asynccontextmanager
-async def handler_calls(shop: Shop, policy: CallPolicy, ids: Ids) -> AsyncIterator[HandlerCalls]:
+async def handler_calls(
+    shop: Shop, policy: CallPolicy, ids: Ids, spans: Callable[[], Spans] = NoSpans
+) -> AsyncIterator[HandlerCalls]:
     """Begin the shop's lifespan and give the calls of its handler; end both behind the block.
+
+    `spans` is called once, when the shop's code had its chance to set up what records spans.
 
     Raises StartupFailed when the handler could process no order, or the lifespan cannot begin.
     """
     try:
         check(shop.handler, shop.name)
         async with lifespan(shop.lifespan, shop.name) as resources:
-            with HandlerCalls(shop, policy, ids=ids, resources=resources) as calls:
+            made = HandlerCalls(shop, policy, ids=ids, resources=resources, spans=spans())
+            with made as calls:
                 yield calls
     except HandlerUnusable as unusable:
         raise StartupFailed(str(unusable)) from None

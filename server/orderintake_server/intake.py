@@ -22,6 +22,7 @@ from orderintake_server.errors import (
 )
 from orderintake_server.metrics import Promises
 from orderintake_server.stream.subscription import subscribed
+from orderintake_server.telemetry.spans import NO_SPAN
 from orderintake_server.views import OrderStatus, StartAt, wait_reason
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
     from orderintake_server.stream.subscription import Subscription
+    from orderintake_server.telemetry.spans import Span
     from orderintake_server.views import (
         LogPage,
         OperatorAction,
@@ -125,7 +127,7 @@ class Intake:
         own = by.own if by else owner
         if own is not None:  # an order's customer never changes
             order = self._known(await self._store.find(accept_sequence), owner)
-            by = None if _customer(order) == own else by
+            by = None if order.customer_id == own else by
         cancelled = await self._committer.cancel(accept_sequence, by)
         if cancelled is None:
             raise _not_found()
@@ -209,8 +211,17 @@ class Intake:
         """Return what operators did, the newest first, as `Store.list_actions` does."""
         return await self._store.list_actions(accept_sequence, before=before, limit=limit)
 
-    async def redrive(self, accept_sequence: int, *, by: Operator) -> Receipt:
+    async def redrive(
+        self,
+        accept_sequence: int,
+        *,
+        by: Operator,
+        trace: bytes | None = None,
+        span: Span = NO_SPAN,
+    ) -> Receipt:
         """Place a copy of an order that failed, was cancelled or expired; a repeat gets that copy.
+
+        The copy is placed in this trace, whose `span` is linked to the one that placed the order.
 
         Raises OrderNotFound, OrderNotRedrivable, and what `place` raises except CustomerQuota.
         """
@@ -219,12 +230,15 @@ class Intake:
         if not isinstance(completion, Completion) or completion.order.state not in REDRIVABLE:
             raise OrderNotRedrivable("the order has not ended as FAILED, CANCELLED or EXPIRED")
         original = completion.order
+        if original.trace is not None:
+            span.link(original.trace)
         copy = NewOrder(
             customer_id=original.customer_id,
             request_id=f"{_OWN_PREFIX}redrive {accept_sequence}",
             tier=original.tier,
             content=original.content,
             redrive_of=accept_sequence,
+            trace=trace,
             by=by,
         )
         (receipt,) = await self._committer.accept((copy,))
@@ -258,7 +272,7 @@ class Intake:
         """Return what was found. Raises OrderNotFound for None, and for another's order."""
         if found is None:
             raise _not_found()
-        if owner not in (None, _customer(found)):
+        if owner not in (None, found.customer_id):
             raise _not_found()
         if isinstance(found, Completion):
             self._completions.publish(found.sequence)  # its cursor must be valid from now on
@@ -268,10 +282,6 @@ class Intake:
         # A broken store is a better reason than the stop that it causes; `accept` raises it.
         if self.is_draining and not self._committer.is_broken:
             raise Draining("the server is stopping; it accepts no new orders")
-
-
-def _customer(found: Order | Completion) -> str:
-    return (found.order if isinstance(found, Completion) else found).customer_id
 
 
 def _by_customer(orders: Iterable[NewOrder]) -> Iterable[tuple[str, int]]:

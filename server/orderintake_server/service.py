@@ -32,6 +32,7 @@ from orderintake_server.metrics.stalls import watch_stalls
 from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.server import rpc_server
 from orderintake_server.store.measured import MeasuredCommits
+from orderintake_server.telemetry.spans import spans_of_process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from orderintake_server.rpc.port.tls import Certificates
     from orderintake_server.rpc.server import RpcServer
     from orderintake_server.store.base import Store
+    from orderintake_server.telemetry.spans import Spans
 
 NOTE_SECONDS = 1.0
 """How long a stop waits for its note in the store: no longer than for a second signal."""
@@ -79,6 +81,7 @@ class Service:
         recovery = store.recovery
         self._store = store
         self._settings = settings
+        self.spans = handler.spans
         self.meters = Meters(quarantined=recovery.quarantined)
         self._attempts = Attempts()
         self._stats = QueueStats(recovery, time.monotonic)
@@ -204,11 +207,13 @@ async def running(
     *,
     shop: Shop | None = None,
     clock: Clock | None = None,
+    spans: Callable[[], Spans] = spans_of_process,
 ) -> AsyncIterator[Running]:
     """Run the service while inside; on leaving, drain and stop it.
 
     Before the port opens, every order that was in process when the last server ended waits again
-    or has ended. `shop` replaces what the settings name; `clock` replaces the real time.
+    or has ended. `shop` replaces what the settings name; `clock` the real time; `spans` is asked
+    what begins spans.
 
     Raises StartupFailed when the service cannot start. Raises StoreBroken when the store breaks
     while it runs; the block is then cancelled.
@@ -218,7 +223,8 @@ async def running(
         _log_recovery(settings, store)
         ids = Ids(store.recovery.log_id)
         telemetry.ORDER_ID.set(ids.order_id)
-        async with handlers.handler_calls(shop, parts.call_policy(settings, shop), ids) as calls:
+        policy = parts.call_policy(settings, shop)
+        async with handlers.handler_calls(shop, policy, ids, spans) as calls:
             judge = clock or Clock()
             service = Service(store, settings, calls, Responses(ids, judge), judge)
             async with (
@@ -266,7 +272,7 @@ async def _serving(
         Refusals(ids),
         Door(callers, clock),
         parts.rpc_settings(settings, certificates),
-        service.meters.calls,
+        parts.recorder(settings, service.meters.calls, service.spans),
     )
     http = parts.http_server(settings, callers, service.observed(certificates), readiness)
     async with service.files.looking(), http as http_port, rpc as server:

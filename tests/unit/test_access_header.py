@@ -1,17 +1,19 @@
 """The authorization header: one, of one form; whatever else comes is refused in order."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orderintake_server import logger
 from orderintake_server.access import AccessTable, KnownCallers, Role
 from orderintake_server.access.bearer import MOST_BYTES
-from orderintake_server.access.checks import CheckFailed
 from orderintake_server.access.entries import parse
-from orderintake_server.access.refused import MOST_CHECKS, RefusalLog
 from orderintake_server.errors import Unauthenticated
+from orderintake_server.telemetry.folding import Folding
+from orderintake_server.telemetry.log import renderer
 from support.callers import entry, key_of, presented
 from support.clocks import Seconds
 from support.logs import capture_logs
@@ -113,27 +115,22 @@ def test_a_hash_that_reads_like_a_certificate_is_none() -> None:
 
 
 def test_a_flood_of_strangers_does_not_fill_the_log() -> None:
-    clock = Seconds()
-    refusals = RefusalLog(clock)
+    clock, callers, lines = Seconds(), known(), list[str]()
+    folds = Folding(clock)
+    logger.configure(processor=renderer("json"), before=folds, level="info", write=lines.append)
 
-    def told(check: str, count: int) -> list[int]:
-        with capture_logs() as log:
-            for _ in range(count):
-                refusals.tell(CheckFailed(check), lambda: "ipv4:192.0.2.1:7")
-        return [line.get("suppressed", 0) for line in log]
+    def told(header: tuple[str, ...], count: int) -> list[int]:
+        lines.clear()
+        for _ in range(count):
+            problem(callers, *header)
+        return [json.loads(line).get("suppressed", 0) for line in lines]
 
-    assert told("the key is unknown", 1_000) == [0] * 5
-    assert told("no credentials", 2) == [0] * 2
+    unknown = (f"Bearer {key_of('stranger')}",)
+    assert told(unknown, 1_000) == [0] * 5
+    assert told((), 2) == [0] * 2
     clock.turn(10)
-    assert told("the key is unknown", 2) == [995, 0]
-    assert told("no credentials", 1) == [0]
-
-
-def test_no_number_of_checks_fills_the_memory() -> None:
-    refusals = RefusalLog(Seconds())
-    for number in range(1_000):
-        refusals.tell(CheckFailed(str(number)), str)
-    assert len(refusals._windows) <= MOST_CHECKS  # noqa: SLF001 - nothing else tells
+    assert told(unknown, 2) == [995, 0]
+    assert told((), 1) == [0]
 
 
 HEADERS: st.SearchStrategy[Any] = st.one_of(

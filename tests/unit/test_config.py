@@ -69,6 +69,7 @@ EACH: dict[str, tuple[str, Any]] = {
     "drain_timeout": ("2.5", 2.5),
     "log_format": ("json", "json"),
     "log_level": ("error", "error"),
+    "access_log": ("off", "off"),
 }
 
 
@@ -99,6 +100,7 @@ def test_a_switch_is_put_on_by_its_flag_alone() -> None:
 
 DEFAULTS: dict[str, Any] = {
     "access": None,
+    "access_log": "debug",
     "jwt_keys": None,
     "jwt_issuer": "",
     "jwt_audience": "orderintake",

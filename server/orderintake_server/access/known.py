@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.access.bearer import bearer
 from orderintake_server.access.checks import CheckFailed, Problem
-from orderintake_server.access.refused import RefusalLog
 from orderintake_server.access.table import KEY_PREFIX, AccessTable
 from orderintake_server.errors import Unauthenticated
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from orderintake_server.access.caller import Caller
     from orderintake_server.access.callers import Credentials
     from orderintake_server.access.tokens import Tokens
+
+log = get_logger()
 
 _TOLD = {
     Problem.MISSING: "this call needs credentials: authorization: Bearer KEY",
@@ -31,7 +33,6 @@ class KnownCallers:
         """Know the callers of `table`; without `tokens`, no token is taken."""
         self._table = table
         self._tokens = tokens
-        self._log = RefusalLog()
         self._failures = {problem.value: 0 for problem in Problem}
 
     @property
@@ -49,7 +50,12 @@ class KnownCallers:
         except CheckFailed as failed:
             problem = failed.problem.value
             self._failures[problem] += 1
-            self._log.tell(failed, credentials.peer)
+            log.info(
+                "a call was refused: its caller is not known",
+                problem=problem,
+                check=failed.check,
+                peer=credentials.peer(),
+            )
             raise Unauthenticated(_TOLD[failed.problem], problem=problem) from None
 
     def _found(self, credentials: Credentials) -> Caller:

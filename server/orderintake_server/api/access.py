@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from orderintake.v1 import order_pb2
 from orderintake_server.access import EVERYBODY, Role
 from orderintake_server.domain import Operator
 from orderintake_server.errors import NotAllowed
+from orderintake_server.telemetry.spans import NO_SPAN
 from orderintake_server.texts import escaped
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from orderintake.v1 import order_intake_service_pb2 as api
     from orderintake_server.access import Caller
+    from orderintake_server.telemetry.spans import Span
 
 
 NAME_CHARACTERS = 256
@@ -69,7 +71,15 @@ class Call:
     peer: Callable[[], str]
     """Returns the caller's address, as the transport names it."""
     trace: bytes | None = None
-    """The trace context in which it is made, see `traces`."""
+    """The trace context in which it does what it does, see `traces`."""
+    span: Span = NO_SPAN
+    """Its span, which has that context where the process has an SDK."""
+    fields: dict[str, object] = field(default_factory=dict)
+    """What the access log, and every entry that is logged during the call, tells of it."""
+
+    def about(self, **fields: object) -> None:
+        """Add fields that tell what the call is about; one that is empty is left out."""
+        self.fields.update(fields)
 
     def operator(self) -> Operator:
         """Return who calls, as it is recorded with what it does as an operator."""

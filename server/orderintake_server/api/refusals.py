@@ -69,6 +69,8 @@ class ErrorReply:
     status: status_pb2.Status
     reason: Reason
     retry_after: int | None = None
+    incident_id: str = ""
+    """By which the log's entry of a bug is found."""
 
 
 class Refusals:
@@ -128,6 +130,7 @@ def internal(incident_id: str) -> ErrorReply:
     return ErrorReply(
         status=_status(Reason.INTERNAL, "internal error", {"incident_id": incident_id}),
         reason=Reason.INTERNAL,
+        incident_id=incident_id,
     )
 
 

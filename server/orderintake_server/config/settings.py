@@ -229,6 +229,9 @@ class _Process(Sourced):
     log_level: Annotated[_Level, Word("debug|info|warning|error")] = Field(
         default="info", description="lowest level of the log entries to write"
     )
+    access_log: Annotated[Literal[_Level, "off"], Word("debug|info|warning|error|off")] = Field(
+        default="debug", description="level of the one log entry that each call has; off for none"
+    )
     config: Annotated[File | None, Word("FILE")] = Field(
         default=None, description="TOML file with settings; it cannot hold this setting"
     )

@@ -162,6 +162,7 @@ class Workers:
         log.warning(
             "attempt failed",
             accept_sequence=lease.order.accept_sequence,
+            customer_id=lease.order.customer_id,
             attempt=lease.order.attempt_count,
             code=outcome.code,
             retry_after=delay,

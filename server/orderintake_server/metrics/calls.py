@@ -66,12 +66,14 @@ class MethodCalls:
         self.in_flight += 1
         return perf_counter()
 
-    def end(self, began: float, code: str) -> None:
-        """Count a call that ends with this status code."""
+    def end(self, began: float, code: str) -> float:
+        """Count a call that ends with this status code; return how many seconds it took."""
         self.in_flight -= 1
         self.codes[code] += 1
+        seconds = perf_counter() - began
         if self.seconds is not None:
-            self.seconds.add(perf_counter() - began)
+            self.seconds.add(seconds)
+        return seconds
 
     def failed(self, error: BaseException) -> None:
         """Count why a stream ends."""

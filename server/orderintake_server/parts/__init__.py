@@ -6,6 +6,7 @@ from orderintake_server.parts.serving import (
     facts,
     file_readings,
     http_server,
+    recorder,
     rpc_settings,
 )
 from orderintake_server.parts.trust import callers, certificates, tls_files
@@ -33,6 +34,7 @@ __all__ = [
     "http_server",
     "postgres_driver",
     "queue",
+    "recorder",
     "retention",
     "rpc_settings",
     "store",

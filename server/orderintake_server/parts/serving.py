@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import asynccontextmanager
+from logging import getLevelNamesMapping
 from typing import TYPE_CHECKING
 
 from orderintake_server.access.exposure import Exposure
 from orderintake_server.http import MOST_CONNECTIONS
 from orderintake_server.http.readings import Facts
 from orderintake_server.rpc.port.limits import most_connections
+from orderintake_server.rpc.recorder import Recorder
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.stream.log import CompletionLog
 
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Completion
     from orderintake_server.http.readiness import Readiness
     from orderintake_server.http.readings import Observed, Source
+    from orderintake_server.metrics import Calls
     from orderintake_server.rpc.port.tls import Certificates
     from orderintake_server.store.base import Store
+    from orderintake_server.telemetry.spans import Spans
 from orderintake_server.parts.extras import extra
 
 
@@ -47,6 +51,13 @@ def rpc_settings(settings: Settings, certificates: Certificates | None) -> RpcSe
         ),
         most_streams=settings.max_streams,
     )
+
+
+def recorder(settings: Settings, calls: Calls, spans: Spans) -> Recorder:
+    """Return where what is known of each call is kept."""
+    word = settings.access_log
+    level = None if word == "off" else getLevelNamesMapping()[word.upper()]
+    return Recorder(calls=calls, spans=spans, level=level)
 
 
 @asynccontextmanager

@@ -11,8 +11,10 @@ import grpc
 
 from orderintake_server.api.decoding import reader
 from orderintake_server.errors import MethodUnknown, Refusal
-from orderintake_server.metrics import CALL, WATCH, Calls
+from orderintake_server.metrics import CALL, WATCH
+from orderintake_server.rpc.door import headers_of
 from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, drop, write
+from orderintake_server.rpc.recorder import Recorder
 from orderintake_server.rpc.starts import Starts
 from orderintake_server.rpc.status import code_of, refuse, told
 
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
     from orderintake_server.api.methods import Method
     from orderintake_server.api.refusals import Refusals
     from orderintake_server.metrics import Meter
-    from orderintake_server.rpc.door import Door
+    from orderintake_server.rpc.door import Door, Headers
     from orderintake_server.rpc.gate import ShutdownGate
     from orderintake_server.rpc.messages import Context, Decode
+    from orderintake_server.rpc.recorder import Record
 
     Handler = grpc.RpcMethodHandler[Any, Any]
     Encode = Callable[[Any], bytes]
@@ -78,9 +81,9 @@ class Binder:
         *,
         write_seconds: float,
         request_seconds: float = REQUEST_SECONDS,
-        calls: Calls | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
-        """Tell errors by `refusals`; count in `calls`.
+        """Tell errors by `refusals`; keep what `recorder` keeps of each call.
 
         A client may take `request_seconds` to send each message of its request, and
         `write_seconds` to take each message of a stream.
@@ -91,7 +94,7 @@ class Binder:
         self._starts = Starts()
         self._write_seconds = write_seconds
         self._request_seconds = request_seconds
-        self._calls = calls or Calls()
+        self._recorder = recorder or Recorder()
 
     def handlers(
         self,
@@ -156,34 +159,34 @@ class Binder:
     def _guarded(
         self, path: str, rule: Rule | None, behaviour: Behaviour, meter: Meter
     ) -> Callable[[object, Context], Any]:
-        calls = self._calls.of(path[1:] or UNKNOWN, meter)
+        recorder = self._recorder.of(path[1:] or UNKNOWN, meter, is_traced=bool(rule or not path))
 
         async def guarded(_: object, context: Context) -> Any:  # noqa: ANN401
+            headers = headers_of(context)
+            record = recorder.begin(headers.trace)
             self._gate.calls += 1
-            began, code = calls.begin(), "OK"
             try:
                 if self._gate.is_closed:
                     await self._gate.wait()
-                call = await self._let_in(context, rule) if rule else None
+                call = await self._let_in(context, rule, headers, record) if rule else None
                 return await behaviour(context, call)
             except (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:
-                calls.failed(error)
+                record.failed(error)
                 if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
-                    code = _code_of_others(context, error)
+                    record.code = _code_of_others(context, error)
                     raise
                 reply = told(self._refusals, error, method=path)
-                code = code_of(reply).name
-                self._calls.refused(reply.reason, error)
+                record.refused(reply, code_of(reply).name, error)
                 await refuse(context, reply)
             finally:
                 self._gate.calls -= 1
-                calls.end(began, code)
+                record.end()
 
         return guarded
 
-    async def _let_in(self, context: Context, rule: Rule) -> Call:
+    async def _let_in(self, context: Context, rule: Rule, headers: Headers, record: Record) -> Call:
         try:
-            return self._door.let_in(context, rule)
+            return self._door.let_in(context, rule, headers, record)
         except Refusal:
             await drop(context)
             raise

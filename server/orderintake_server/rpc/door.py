@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.access import Credentials
 from orderintake_server.api.access import Call
@@ -14,10 +14,19 @@ if TYPE_CHECKING:
     from orderintake_server.access import Callers
     from orderintake_server.api.access import Rule
     from orderintake_server.rpc.messages import Context
+    from orderintake_server.rpc.recorder import Record
 
 _CERTIFICATES = ("peer_uri", "peer_spiffe_id")
 """What gRPC calls the names that count. Its identities mix names of all kinds: a DNS name may read
 like a URI, and a certificate without names gives its subject."""
+
+
+class Headers(NamedTuple):
+    """What is read of a call's metadata."""
+
+    authorization: list[str]
+    trace: bytes | None
+    """The trace context of the caller."""
 
 
 class Door:
@@ -28,27 +37,34 @@ class Door:
         self._callers = callers
         self._clock = clock
 
-    def let_in(self, context: Context, rule: Rule) -> Call:
+    def let_in(self, context: Context, rule: Rule, headers: Headers, record: Record) -> Call:
         """Return the call. Raises Unauthenticated or NotAllowed."""
-        authorization, trace = _headers(context)
-        credentials = Credentials(authorization, lambda: _certificate(context), context.peer)
-        caller = self._callers.identify(credentials)
-        return Call(caller=caller, owner=rule.admit(caller), peer=context.peer, trace=trace)
+        known = Credentials(headers.authorization, lambda: _certificate(context), context.peer)
+        caller = self._callers.identify(known)
+        record.about["caller"] = caller.name
+        return Call(
+            caller=caller,
+            owner=rule.admit(caller),
+            peer=context.peer,
+            trace=record.trace,
+            span=record.span,
+            fields=record.about,
+        )
 
     def check(self, call: Call) -> None:
         """Raise Unauthenticated when the right of a call's caller has ended meanwhile."""
         call.caller.check(self._clock())
 
 
-def _headers(context: Context) -> tuple[list[str], bytes | None]:
+def headers_of(context: Context) -> Headers:
     """Return what a call's metadata says of its caller, and of the trace that it belongs to."""
     authorization, trace = [], None
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":
             authorization.append(str(value))
         elif key == traces.HEADER:
-            trace = traces.read(str(value))
-    return authorization, trace
+            trace = traces.read(str(value))  # gRPC gives one; of several the last
+    return Headers(authorization, trace)
 
 
 def _certificate(context: Context) -> str | None:

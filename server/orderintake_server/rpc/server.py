@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from orderintake_server.api.access import Rule
     from orderintake_server.api.methods import Method
     from orderintake_server.api.refusals import Refusals
-    from orderintake_server.metrics import Calls
     from orderintake_server.rpc.binder import Handler
     from orderintake_server.rpc.door import Door
     from orderintake_server.rpc.port.tls import Certificates
+    from orderintake_server.rpc.recorder import Recorder
 
 NAMES = tuple(service.full_name for service in SERVICES)
 """The full names of the contract's services."""
@@ -146,9 +146,9 @@ async def rpc_server(
     refusals: Refusals,
     door: Door,
     settings: RpcSettings,
-    calls: Calls,
+    recorder: Recorder,
 ) -> AsyncIterator[RpcServer]:
-    """Serve these methods while inside, and health and reflection; count all in `calls`.
+    """Serve these methods while inside, and health and reflection; `recorder` keeps every call.
 
     Raises StartupFailed when the server cannot listen on one of the addresses, or must not.
     """
@@ -159,7 +159,7 @@ async def rpc_server(
         gate,
         door,
         write_seconds=settings.subscriber_seconds,
-        calls=calls,
+        recorder=recorder,
     )
     server = grpc.aio.server(options=OPTIONS + _chosen(settings))
     server.add_generic_rpc_handlers(

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orderintake_server import logger
+from orderintake_server.telemetry import traces
+from orderintake_server.telemetry.about import ABOUT
+from orderintake_server.telemetry.folding import Folding
+from orderintake_server.telemetry.redaction import redacted
 from orderintake_server.texts import escaped
 
 if TYPE_CHECKING:
@@ -37,10 +41,12 @@ def configure_log(
 ) -> None:
     """Write this process's log as "text" or "json", from `level` upwards.
 
-    Each entry is given to `write`; without it, it is printed to standard error.
+    Each entry is given to `write`; without it, it is printed to standard error. What the service
+    says again and again is folded, see `Folding`.
     """
     logger.configure(
         processor=renderer(form, has_colors=has_colors),
+        before=Folding(),
         level=level,
         write=structlog.PrintLogger(sys.stderr).msg if write is None else write,
     )
@@ -61,6 +67,7 @@ def renderer(form: str, *, has_colors: bool = False) -> Processor:
             ),
         ]
     first: list[Processor] = [
+        _add_call,
         _add_order_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -69,7 +76,10 @@ def renderer(form: str, *, has_colors: bool = False) -> Processor:
 
 
 class _Renderer:
-    """Makes lines of entries: the boundary to values whose own code may do anything."""
+    """Makes lines of entries: the boundary to values whose own code may do anything.
+
+    The last step is over the whole line: no key or token leaves it, also none in a traceback.
+    """
 
     def __init__(self, steps: Sequence[Processor]) -> None:
         self._steps = steps
@@ -86,7 +96,7 @@ class _Renderer:
         rendered: Any = entry
         for step in self._steps:
             rendered = step(logger, level, rendered)
-        return str(rendered)
+        return redacted(str(rendered))
 
 
 def _escape(_: object, __: str, entry: EventDict) -> EventDict:
@@ -114,6 +124,15 @@ def _indented_traceback(out: TextIO, exc_info: ExcInfo) -> None:
 def _indented(text: str) -> str:
     clean = escaped(text, may_have_lines=True)
     return "\n" + textwrap.indent(clean.strip("\n"), "  ", lambda _: True)
+
+
+def _add_call(_: object, __: str, entry: EventDict) -> EventDict:
+    """Add what the call is about during which the entry is made."""
+    about = dict(ABOUT.get() or {})
+    trace = about.pop("trace", None)
+    if isinstance(trace, bytes):
+        about["trace_id"] = traces.trace_id(trace)
+    return {**{name: value for name, value in about.items() if value not in (None, "")}, **entry}
 
 
 def _add_order_id(_: object, __: str, entry: EventDict) -> EventDict:

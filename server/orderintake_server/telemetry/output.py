@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from orderintake_server.logger import get_logger
 from orderintake_server.telemetry.bridge import Bridge
 from orderintake_server.telemetry.log import configure_log, renderer
+from orderintake_server.telemetry.redaction import redacted
 from orderintake_server.telemetry.sink import LineSink
 from orderintake_server.texts import escaped
 
@@ -72,7 +73,7 @@ class LogOutput:
         if not text.strip():
             return
         if self._form == "text":
-            self._sink.put(escaped(text))
+            self._sink.put(redacted(escaped(text)))
             return
         known = _GRPC_LEVEL.match(text)
         level = level or (_LEVELS[known[1]] if known else "warning")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from orderintake.work.contained import Contained, tried
 from orderintake_server.telemetry.traces import SPAN_END, TRACE_END
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from orderintake_server.domain import Order
 
@@ -25,43 +25,52 @@ _ERRORS = frozenset(
 are the caller's own doing."""
 
 
-class CallSpan:
-    """The span of a call that is served; this one is none."""
+class Span:
+    """The span of a call, or of an attempt; this one is none."""
 
     trace: bytes | None = None
-    """The trace context of what the call does; None: that of its caller."""
+    """Its trace context, in which it does what it does; None: it has none of its own."""
 
-    def end(self, code: str) -> None:
-        """Note the status code that the call ends with."""
+    def link(self, trace: bytes) -> None:
+        """Note that what happens inside has to do with another trace."""
+
+    def end_call(self, code: str) -> None:
+        """End the span of a call that ends with this status code."""
+
+    def end_attempt(self, code: str | None) -> None:
+        """End the span of an attempt that failed with this code; empty: it succeeded.
+
+        None: it was interrupted, and is made again.
+        """
+
+
+NO_SPAN = Span()
 
 
 class Spans(Protocol):
-    """Makes spans."""
+    """Begins spans; each is the current one of its task until it ends."""
 
-    def call(self, method: str, parent: bytes | None) -> AbstractContextManager[CallSpan]:
-        """Serve a call of this method inside, as a child of its caller's trace context."""
+    def call(self, method: str, parent: bytes | None) -> Span:
+        """Begin the span of a call of this method, as a child of its caller's trace context."""
 
-    def attempt(self, order: Order, order_id: str) -> AbstractContextManager[object]:
-        """Make an attempt inside, as a child of what placed the order."""
+    def attempt(self, order: Order, order_id: str) -> Span:
+        """Begin the span of an attempt, as a child of what placed the order."""
 
 
 class NoSpans:
-    """Makes none: the trace contexts of callers pass through as they are."""
+    """Begins none: the trace contexts of callers pass through as they are."""
 
-    _CALL = nullcontext(CallSpan())
-    _ATTEMPT = nullcontext()
-
-    def call(self, _: str, __: bytes | None) -> AbstractContextManager[CallSpan]:
+    def call(self, _: str, __: bytes | None) -> Span:
         """Keep `Spans.call`."""
-        return self._CALL
+        return NO_SPAN
 
-    def attempt(self, _: Order, __: str) -> AbstractContextManager[object]:
+    def attempt(self, _: Order, __: str) -> Span:
         """Keep `Spans.attempt`."""
-        return self._ATTEMPT
+        return NO_SPAN
 
 
-def spans() -> Spans:
-    """Return what makes spans: none unless OpenTelemetry's API and an SDK are there.
+def spans_of_process() -> Spans:
+    """Return what begins spans: none unless OpenTelemetry's API and an SDK are there.
 
     It is asked once, at the start: the shop's module, or what starts the process, sets up the SDK.
     """
@@ -69,40 +78,40 @@ def spans() -> Spans:
         from opentelemetry import trace  # noqa: PLC0415 - an extra
     except ImportError:
         return NoSpans()
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        return NoSpans()
-    return RecordedSpans(trace)
+    provider = trace.get_tracer_provider()
+    return NoSpans() if isinstance(provider, trace.ProxyTracerProvider) else RecordedSpans(provider)
 
 
 class RecordedSpans:
-    """Makes spans by OpenTelemetry's API, named by its conventions for RPC and for messaging."""
+    """Begins spans by OpenTelemetry's API, named by its conventions for RPC and for messaging.
 
-    def __init__(self, api: Any) -> None:  # noqa: ANN401 - the module opentelemetry.trace
-        """Make them with the provider that the process has set."""
-        self._api = api
-        self._tracer = api.get_tracer(INSTRUMENTATION)
+    The SDK is foreign: what a sampler or a processor raises costs the span, and nothing else.
+    """
+
+    def __init__(self, provider: Any) -> None:  # noqa: ANN401 - a TracerProvider
+        """Begin them with this provider."""
+        from opentelemetry import context, trace  # noqa: PLC0415 - an extra
+
+        self._api = trace
+        self._contexts = context
+        self._tracer = trace.get_tracer(INSTRUMENTATION, tracer_provider=provider)
         self._attempts: OrderedDict[int, Any] = OrderedDict()
 
-    @contextmanager
-    def call(self, method: str, parent: bytes | None) -> Iterator[CallSpan]:
+    def call(self, method: str, parent: bytes | None) -> Span:
         """Keep `Spans.call`."""
-        with self._tracer.start_as_current_span(
+        return self._begun(
             method,
-            context=self._context(parent),
+            parent,
             kind=self._api.SpanKind.SERVER,
             attributes={"rpc.system.name": "grpc", "rpc.method": method},
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            yield _Recorded(self._api, span)
+        )
 
-    @contextmanager
-    def attempt(self, order: Order, order_id: str) -> Iterator[object]:
+    def attempt(self, order: Order, order_id: str) -> Span:
         """Keep `Spans.attempt`."""
         before = self._attempts.pop(order.accept_sequence, None)
-        with self._tracer.start_as_current_span(
+        span = self._begun(
             "process",
-            context=self._context(order.trace),
+            order.trace,
             kind=self._api.SpanKind.CONSUMER,
             links=[self._api.Link(before)] if before and order.attempt_count > 1 else [],
             attributes={
@@ -113,47 +122,82 @@ class RecordedSpans:
                 "orderintake.tier": order.tier.name,
                 "orderintake.attempt": order.attempt_count,
             },
-        ) as span:
-            self._remember(order.accept_sequence, span.get_span_context())
-            yield span
+        )
+        if span.trace is not None:
+            self._remember(order.accept_sequence, self._context(span.trace))
+        return span
+
+    def _begun(self, name: str, parent: bytes | None, **about: Any) -> Span:  # noqa: ANN401
+        return tried(partial(self._begin, name, parent, about), NO_SPAN)
+
+    def _begin(self, name: str, parent: bytes | None, about: dict[str, Any]) -> Span:
+        api, contexts = self._api, self._contexts
+        within = contexts.Context()
+        if parent is not None:
+            remote = api.NonRecordingSpan(self._context(parent))
+            within = api.set_span_in_context(remote, within)
+        begun = self._tracer.start_span(name, within, **about)
+        token = contexts.attach(api.set_span_in_context(begun))
+        return _Recorded(self, begun, lambda: contexts.detach(token))
 
     def _remember(self, accept_sequence: int, context: Any) -> None:  # noqa: ANN401
         self._attempts[accept_sequence] = context
         if len(self._attempts) > REMEMBERED:
             self._attempts.popitem(last=False)
 
-    def _context(self, trace: bytes | None) -> Any:  # noqa: ANN401
-        """Return the context that a span of this trace begins in: of none, it begins a new one."""
-        from opentelemetry.context import Context  # noqa: PLC0415 - an extra
+    def error(self, text: str | None = None) -> Any:  # noqa: ANN401
+        """Return the status of a span that is an error."""
+        return self._api.Status(self._api.StatusCode.ERROR, text)
 
-        if trace is None:
-            return Context()
-        parent = self._api.SpanContext(
+    def linked(self, span: Any, trace: bytes) -> None:  # noqa: ANN401
+        """Link a span to a trace context."""
+        span.add_link(self._context(trace))
+
+    def _context(self, trace: bytes) -> Any:  # noqa: ANN401
+        return self._api.SpanContext(
             trace_id=int.from_bytes(trace[:TRACE_END]),
             span_id=int.from_bytes(trace[TRACE_END:SPAN_END]),
             is_remote=True,
             trace_flags=self._api.TraceFlags(trace[SPAN_END]),
         )
-        return self._api.set_span_in_context(self._api.NonRecordingSpan(parent), Context())
 
 
-@dataclass(slots=True)
-class _Recorded(CallSpan):
-    api: Any
-    span: Any
-    trace: bytes | None = None
+class _Recorded(Span):
+    """A span that has begun; it ends once."""
 
-    def __post_init__(self) -> None:
-        found = self.span.get_span_context()
-        self.trace = b"".join(
-            (
-                found.trace_id.to_bytes(TRACE_END),
-                found.span_id.to_bytes(SPAN_END - TRACE_END),
-                bytes([found.trace_flags]),
-            )
-        )
+    def __init__(self, spans: RecordedSpans, span: Any, leave: Callable[[], object]) -> None:  # noqa: ANN401
+        self._spans = spans
+        self._span = span
+        self._leave = leave
+        self.trace = tried(lambda: _trace(span.get_span_context()), None)
 
-    def end(self, code: str) -> None:
-        self.span.set_attribute("rpc.response.status_code", code)
-        if code in _ERRORS:
-            self.span.set_status(self.api.StatusCode.ERROR)
+    def link(self, trace: bytes) -> None:
+        with Contained():
+            self._spans.linked(self._span, trace)
+
+    def end_call(self, code: str) -> None:
+        with Contained():
+            self._span.set_attribute("rpc.response.status_code", code)
+            if code in _ERRORS:
+                self._span.set_attribute("error.type", code)
+                self._span.set_status(self._spans.error())
+        self._end()
+
+    def end_attempt(self, code: str | None) -> None:
+        with Contained():
+            if code:
+                self._span.set_attribute("error.type", code)
+                self._span.set_status(self._spans.error(code))
+        self._end()
+
+    def _end(self) -> None:
+        with Contained():
+            self._span.end()
+        self._leave()
+
+
+def _trace(found: Any) -> bytes | None:  # noqa: ANN401 - a SpanContext
+    if not found.is_valid:
+        return None
+    ids = found.trace_id.to_bytes(TRACE_END), found.span_id.to_bytes(SPAN_END - TRACE_END)
+    return b"".join((*ids, bytes([found.trace_flags])))
