@@ -21,7 +21,7 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers bench check static format format-check \
+.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers fuzz bench check static format format-check \
 	lint types layers sizes protos protos-fresh sync sync-fresh pins clean
 
 help: ## Show this list
@@ -94,6 +94,9 @@ chaos: install ## Kill, freeze and restart servers and database for SECONDS=300 
 fuzz-handlers: install ## Let handlers do the worst for SECONDS=300 (SEED=1); the server must not end
 	@PYTHONPATH=tests .venv/bin/python -m support.handler_fuzz --seconds $(SECONDS) --seed $(SEED)
 
+fuzz: install ## Give all that reads foreign bytes the worst for SECONDS=300 (SEED=1, ARGS="tokens keys")
+	@PYTHONPATH=tests .venv/bin/python -m fuzz.run --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
 protos: .venv-protos/installed ## Generate the Python code of the protos
 	@rm -f $(GENERATED)/*_pb2*
 	@$(call generate,client)
@@ -123,7 +126,7 @@ pins: install ## Compile requirements/*.in anew (ARGS=--upgrade for newer versio
 	@$(PIN) requirements/protos.in --output-file requirements/protos.txt
 
 clean: ## Remove the environments and all that was built; data/ stays
-	@rm -rf .venv .venv-protos .coverage* .*_cache .hypothesis client/dist server/dist
+	@rm -rf .venv .venv-protos .coverage* .*_cache .hypothesis .fuzz client/dist server/dist
 	@find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/run: requirements/run.txt client/pyproject.toml server/pyproject.toml

@@ -24,6 +24,9 @@ DOMAIN = "orderintake"
 DETAILS_KEY = "grpc-status-details-bin"
 """The trailing metadata that holds a serialized google.rpc.Status."""
 
+MOST_RETRY_SECONDS = 86_400.0
+"""What the server says beyond that counts as a day: no timer takes the longest that can be sent."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldViolation:
@@ -38,7 +41,7 @@ class Status:
     """How a call failed; every field that the error did not carry has its default.
 
     `reason` and `metadata` are the service's own ErrorInfo; another domain's are left out.
-    `retry_after` counts seconds, is never negative, and comes from the server's RetryInfo.
+    `retry_after` counts seconds, from 0 to a day, and comes from the server's RetryInfo.
     `quota_subject` is whose quota is used up, by the first violation of a QuotaFailure.
     """
 
@@ -97,7 +100,8 @@ def _quota_failure(failure: QuotaFailure) -> dict[str, Any]:
 
 def _retry_info(info: RetryInfo) -> dict[str, Any]:
     delay = info.retry_delay
-    return {"retry_after": max(0.0, delay.seconds + delay.nanos / 1e9)}
+    seconds = delay.seconds + delay.nanos / 1e9
+    return {"retry_after": min(max(0.0, seconds), MOST_RETRY_SECONDS)}
 
 
 _READERS: dict[str, tuple[type[Message], Callable[[Any], dict[str, Any]]]] = {

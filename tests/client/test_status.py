@@ -61,6 +61,12 @@ def test_a_delay_is_never_negative() -> None:
     assert read(packed(retry)).retry_after == 0
 
 
+def test_a_delay_that_no_timer_can_take_counts_as_a_day() -> None:
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.seconds = 2**62
+    assert read(packed(retry)).retry_after == 86_400
+
+
 def test_a_quota_is_its_first_violations() -> None:
     failure = error_details_pb2.QuotaFailure()
     assert read(packed(failure)).quota_subject == ""

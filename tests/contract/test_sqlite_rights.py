@@ -4,6 +4,9 @@ import asyncio
 import os
 import shlex
 import stat
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -70,3 +73,51 @@ def test_what_belongs_to_somebody_else_is_not_ours_to_mend(
     with capture_logs() as logs:
         warn_of_others(tmp_path, "orders.db")
     assert logs == []
+
+
+AS_NOBODY = """
+import asyncio, os, sys
+from pathlib import Path
+from orderintake_server.access import Role, editing, entries
+from orderintake_server.clock import Clock
+from orderintake_server.store.sqlite.files.backup import backup
+from orderintake_server.store.sqlite.store import sqlite_store
+
+async def open_store(directory):
+    async with sqlite_store(directory, clock=Clock()) as store:
+        return store.recovery.head
+
+place = Path(sys.argv[1])
+asyncio.run(open_store(place / "imported before rights are given up"))
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+os.umask(0o777)
+data = place / "own" / "deep" / "data"
+for _ in range(2):  # it finds what it made
+    assert asyncio.run(open_store(data)) == 0
+backup(data, data / "copy.db")
+for name in ("shop", "stall"):
+    key = entries.Entry(
+        name=name, credential=name.encode().ljust(32), roles=frozenset({Role.WORKER}), customer=None
+    )
+    editing.add(data / "access.toml", key)
+entries.read(data / "access.toml")
+"""
+"""Makes all files that the server makes, while a umask takes all rights away."""
+
+
+def test_a_umask_that_takes_all_rights_away_takes_none_from_the_owner() -> None:
+    with tempfile.TemporaryDirectory() as place:  # pytest's own is closed to other users
+        Path(place).chmod(0o755)
+        own = Path(place) / "own"
+        own.mkdir()
+        if os.geteuid() == 0:
+            os.chown(own, 65_534, 65_534)
+        subprocess.run([sys.executable, "-c", AS_NOBODY, place], check=True)
+        data = own / "deep" / "data"
+        assert {_mode(data.parent), _mode(data)} == {0o700}
+        assert {_mode(file) for file in data.iterdir()} == {0o600}
+        names = {file.name for file in data.iterdir()}
+        assert names >= {"orders.db", "server.lock", "copy.db", "access.toml"}

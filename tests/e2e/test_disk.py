@@ -1,6 +1,7 @@
 """P1: a full disk is waited for, a broken file ends the server; neither costs an accepted order."""
 
 import asyncio
+import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -120,6 +121,29 @@ async def test_p19_a_stop_on_a_full_disk_loses_only_the_attempts(disk: SmallDisk
     assert f"cannot open the store {disk.path / NAME}: database or disk is full" in full.stderr
     assert [c.order.order_id for c in found] == [first, *rest]
     assert [c.order.attempt_count for c in found] == [2] + [1] * len(rest)
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("size", [1_000_000, 1_048_576])  # in the middle of a page, and between two
+async def test_p1_a_limit_of_the_size_of_files_is_a_full_disk(tmp_path: Path, size: int) -> None:
+    async with remote_gate() as gate:
+        arguments = ("--workers", "1", *gate.arguments)
+        async with serving_process(tmp_path, *arguments, env=gate.env) as (server, stub):
+            first = (await stub.PlaceOrder(order())).order.order_id
+            await gate.starts(1)
+            unlimited = resource.RLIM_INFINITY
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (size, unlimited))
+            placed, refusal = await _place_until_refused(stub)
+            await gate.let_through(MANY)
+            await _place_until_refused(stub)
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+            stored = "the store can be written again; orders are accepted"
+            await asyncio.to_thread(server.wait_for, stored)
+            found = await completions(stub, 1 + len(placed))
+            assert await server.stops() == 0
+    assert (refusal.reason, refusal.code.name) == ("STORAGE_UNAVAILABLE", "UNAVAILABLE")
+    assert {c.order.order_id for c in found} >= {first, *placed}
+    assert {c.order.attempt_count for c in found} == {1}
 
 
 PAGE = 4096

@@ -28,26 +28,26 @@ class Key:
     def __init__(self, kid: str, algorithm: str = "ES256") -> None:
         self.kid = kid
         self.algorithm = algorithm
-        self._private = _private(kid, algorithm)
+        self.private = _private(kid, algorithm)
 
     def jwk(self, **changed: object) -> dict[str, Any]:
         """Give the public key as a JWK; members that are None are left out."""
         kind: Any = jwt.get_algorithm_by_name(self.algorithm)
-        whole = json.loads(kind.to_jwk(self._private.public_key()))
+        whole = json.loads(kind.to_jwk(self.private.public_key()))
         whole |= {"kid": self.kid, "use": "sig", "alg": self.algorithm} | changed
         whole.pop("key_ops", None) if "key_ops" not in changed else None
         return {name: value for name, value in whole.items() if value is not None}
 
     def pem(self) -> bytes:
         """Give the public key as PEM."""
-        public: bytes = self._private.public_key().public_bytes(
+        public: bytes = self.private.public_key().public_bytes(
             Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
         )
         return public
 
     def private_pem(self) -> bytes:
         """Give the private key as PEM."""
-        private: bytes = self._private.private_bytes(
+        private: bytes = self.private.private_bytes(
             Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
         )
         return private
@@ -57,7 +57,7 @@ class Key:
         kid = header.pop("kid", self.kid)
         named = header if kid is None else {"kid": kid, **header}
         return jwt.api_jws.encode(
-            json.dumps(claims).encode(), self._private, self.algorithm, headers=named
+            json.dumps(claims).encode(), self.private, self.algorithm, headers=named
         )
 
 

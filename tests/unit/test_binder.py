@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError, EncodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from orderintake_server import errors
-from orderintake_server.access import OpenDoor
+from orderintake_server.access import Caller, Callers, Credential, Credentials, OpenDoor, Role
 from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.refusals import Refusals
 from orderintake_server.errors import FieldViolation, InvalidOrder
@@ -74,11 +74,16 @@ class Context:
         return info
 
 
-def new_binder(gate: ShutdownGate | None = None, *, request_seconds: float = FOREVER) -> Binder:
+def new_binder(
+    gate: ShutdownGate | None = None,
+    *,
+    callers: Callers | None = None,
+    request_seconds: float = FOREVER,
+) -> Binder:
     return Binder(
         Refusals(Ids("0123abcd")),
         gate or ShutdownGate(),
-        Door(OpenDoor(), lambda: 0),
+        Door(callers or OpenDoor(), lambda: 0),
         write_seconds=FOREVER,
         request_seconds=request_seconds,
     )
@@ -278,6 +283,42 @@ async def test_each_message_of_a_streamed_request_is_decoded() -> None:
     await behaviour(found)(None, context)
     assert context.written == [b"TEA!", b"CAKE!"]
     assert found.response_serializer is bytes.lower
+
+
+class Known(OpenDoor):
+    """Lets in one caller, whose right may end."""
+
+    def __init__(self) -> None:
+        self.caller = Caller(name="bob", credential=Credential.KEY, roles=frozenset({Role.WORKER}))
+
+    def identify(self, _: Credentials) -> Caller:
+        return self.caller
+
+
+@pytest.mark.parametrize("shape", ["stream_unary", "stream_stream"])
+async def test_a_streamed_request_ends_with_the_right_of_its_caller(shape: str) -> None:
+    callers, taken = Known(), []
+
+    async def take(requests: AsyncIterator[bytes], context: Context) -> bytes:
+        async for request in requests:
+            taken.append(request)
+            callers.caller.is_revoked = True
+        return b"all of it"
+
+    async def take_in_silence(
+        requests: AsyncIterator[bytes], context: Context
+    ) -> AsyncIterator[bytes]:
+        yield await take(requests, context)
+
+    inner: Any = take if shape == "stream_unary" else take_in_silence
+    handler = getattr(grpc, f"{shape}_rpc_method_handler")(inner)
+    context = Context(b"before", b"after")
+    bound_one = new_binder(callers=callers).handler(METHOD, handler, ANYONE_KNOWN)
+    with pytest.raises(grpc.aio.AbortError):
+        await behaviour(bound_one)(None, context)
+    assert (context.info.reason, context.info.metadata["problem"]) == ("UNAUTHENTICATED", "EXPIRED")
+    assert taken == [b"before"]
+    assert context.written == []
 
 
 def no_message(request: bytes) -> bytes:

@@ -107,6 +107,7 @@ def _replace(file: Path, text: str) -> None:
     try:
         descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
         with os.fdopen(descriptor, "w", encoding="utf-8") as written:
+            os.fchmod(descriptor, _OWNER_ONLY)  # whatever the umask is
             _keep_owner(file, descriptor)
             written.write(text)
             written.flush()

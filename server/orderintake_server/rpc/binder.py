@@ -154,7 +154,12 @@ class Binder:
         return _stream(self._guarded(path, rule, behaviour, WATCH), handler.response_serializer)
 
     def _requests(self, decode: Decode | None, *, is_stream: bool) -> Requests:
-        return Requests(decode or bytes, is_stream=is_stream, seconds=self._request_seconds)
+        return Requests(
+            decode or bytes,
+            self._door.check,
+            is_stream=is_stream,
+            seconds=self._request_seconds,
+        )
 
     def _guarded(
         self, path: str, rule: Rule | None, behaviour: Behaviour, meter: Meter
@@ -201,7 +206,7 @@ class Binder:
 
         async def behaviour(context: Context, call: Call | None) -> None:
             await self._starts.turn(context.peer())
-            stream: Any = messages(await requests.of(context), context, call)
+            stream: Any = messages(await requests.of(context, call), context, call)
             async with aclosing(stream):
                 async for message in stream:
                     if call is not None:
@@ -223,7 +228,7 @@ def _answering(requests: Requests, answer: Callable[..., Any], encode: Encode | 
     """Answer with what a coroutine function returns; one that streams writes by itself."""
 
     async def behaviour(context: Context, call: Call | None) -> Any:  # noqa: ANN401
-        answered = await answer(await requests.of(context), context, call)
+        answered = await answer(await requests.of(context, call), context, call)
         return encode(answered) if encode else answered
 
     return behaviour

@@ -14,6 +14,8 @@ from orderintake_server.errors import RequestTooSlow, SubscriberTooSlow
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from orderintake_server.api.access import Call
+
     Context = grpc.aio.ServicerContext[Any, Any]
     Decode = Callable[[bytes], Any]
 
@@ -29,27 +31,35 @@ REQUEST_SECONDS = 30.0
 class Requests:
     """The requests of one method, read from its calls."""
 
-    def __init__(self, decode: Decode, *, is_stream: bool, seconds: float) -> None:
-        """Read one message of each call, or where it `is_stream` all; each within `seconds`."""
+    def __init__(
+        self, decode: Decode, check: Callable[[Call], None], *, is_stream: bool, seconds: float
+    ) -> None:
+        """Read one message of each call, or where it `is_stream` all; each within `seconds`.
+
+        `check` raises when the right of a call's caller has ended; each message of a stream asks.
+        """
         self._decode = decode
+        self._check = check
         self._is_stream = is_stream
         self._seconds = seconds
 
-    async def of(self, context: Context) -> Any:  # noqa: ANN401
+    async def of(self, context: Context, call: Call | None) -> Any:  # noqa: ANN401
         """Give the request of a call: a message, or an async iterator of them.
 
-        Raises InvalidOrder when it cannot be read, RequestTooSlow when it does not come.
+        `call` is None where callers need not be known. Raises InvalidOrder when it cannot be read, RequestTooSlow when it does not come.
         """
         if self._is_stream:
-            return self._all(context)
+            return self._all(context, call)
         message = await self._next(context)
         if message is grpc.aio.EOF:
             await asyncio.sleep(LEFT_SECONDS)
             raise unreadable("the request has no message")
         return decoded(message, self._decode)
 
-    async def _all(self, context: Context) -> AsyncIterator[Any]:
+    async def _all(self, context: Context, call: Call | None) -> AsyncIterator[Any]:
         while (message := await self._next(context)) is not grpc.aio.EOF:
+            if call is not None:
+                self._check(call)
             yield decoded(message, self._decode)
 
     async def _next(self, context: Context) -> Any:  # noqa: ANN401

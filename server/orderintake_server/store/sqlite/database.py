@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
-from orderintake_server.store.sqlite.files.flush import make_directory
+from orderintake_server.store.sqlite.files.flush import make_directory, open_own
 from orderintake_server.store.sqlite.files.generations import refuse_foreign_log
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ BUSY_SECONDS = 1.0
 """How long a commit waits when another program has locked the database; then it is refused."""
 START_BUSY_SECONDS = 10.0
 """How long a start waits for the same."""
-OWNER_ONLY = 0o600
-_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 @contextmanager
@@ -41,7 +39,7 @@ def locked(directory: Path) -> Iterator[None]:
     """
     try:
         make_directory(directory)
-        descriptor = os.open(directory / LOCK_NAME, _OPEN, OWNER_ONLY)
+        descriptor = open_own(directory / LOCK_NAME)
     except OSError as error:
         raise _unusable(directory, error) from error
     try:
@@ -98,7 +96,7 @@ def owned(path: Path) -> Iterator[int]:
     """
     refuse_foreign_log(path)
     try:
-        descriptor = os.open(path, _OPEN, OWNER_ONLY)
+        descriptor = open_own(path)
     except OSError as error:
         raise StartupFailed(f"cannot open the store {path}: {error}") from error
     try:

@@ -18,6 +18,7 @@ from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.sqlite import blamed
 from orderintake_server.store.sqlite import database, reads, schema
 from orderintake_server.store.sqlite.files.rights import warn_of_others
+from orderintake_server.store.sqlite.files.room import or_full
 from orderintake_server.store.sqlite.files.watch import FileWatch
 from orderintake_server.store.sqlite.writer import Writer
 
@@ -183,7 +184,7 @@ class SqliteStore:
     async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
         """Run `work` in the pool; once it finds the store broken, the store is that for good."""
         try:
-            return await _in_thread(pool, work)
+            return await _in_thread(pool, partial(or_full, self._path.parent, work))
         except StoreBroken as broken:
             self._broken = self._broken or broken
             self._broke.set()

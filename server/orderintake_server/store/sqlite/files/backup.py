@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.sqlite import database, schema
-from orderintake_server.store.sqlite.files.flush import flush
+from orderintake_server.store.sqlite.files.flush import flush, open_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,8 @@ def backup(directory: Path, target: Path) -> int:
         raise StartupFailed(f"there is a file {target} already; a backup never replaces one")
     unfinished = target.with_name(target.name + UNFINISHED)
     try:
-        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, database.OWNER_ONLY))
+        unfinished.unlink(missing_ok=True)
+        os.close(open_own(unfinished))
         _copy(path, unfinished)
         flush(unfinished)
         unfinished.rename(target)
