@@ -29,6 +29,7 @@ SERVERS: dict[str, tuple[str, ...]] = {
     PLAIN: ("--access-log", "off"),
     "no SDK, access log below --log-level": (),
     "access log at info": ("--access-log", "info"),
+    "the same as JSON": ("--access-log", "info", "--log-format", "json"),
     "an SDK that keeps all spans": ("--access-log", "off", *SDK),
 }
 TRACE = bytes(range(1, 26))

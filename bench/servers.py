@@ -56,7 +56,7 @@ def order_server(data: Path | str, *options: str) -> Iterator[Server]:
                 said.append(line)
                 if served := re.search(r"url=(http\S+)", line):
                     metrics = served[1]
-                if found := re.search(r"listening .*127\.0\.0\.1:(\d+)", line):
+                if found := re.search(r"^(?=.*listening).*127\.0\.0\.1:(\d+)", line):
                     seconds = time.perf_counter() - began
                     threading.Thread(target=_drain, args=[process.stderr], daemon=True).start()
                     yield Server(
