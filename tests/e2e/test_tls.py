@@ -14,43 +14,8 @@ import pytest
 import trustme
 
 from orderintake import AsyncClient, DeadlineExceeded, Unavailable
+from support.pki import Pki, replace
 from support.process import ServerProcess, run_to_end, server_process
-
-
-class Pki:
-    """An authority of the test's own, and the files of a server's certificate."""
-
-    def __init__(self, directory: Path) -> None:
-        self.authority = trustme.CA()
-        self.cert, self.key = directory / "tls.crt", directory / "tls.key"
-        self.ca = directory / "ca.crt"
-        self.ca.write_bytes(self.authority.cert_pem.bytes())
-        self.renew()
-
-    def renew(self) -> bytes:
-        """Put another certificate in the files, as careful tools do; give it."""
-        issued = self.authority.issue_cert("localhost", "127.0.0.1")
-        _replace(self.key, issued.private_key_pem.bytes())
-        chain = b"".join(each.bytes() for each in issued.cert_chain_pems)
-        _replace(self.cert, chain)
-        return ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        return ("--tls-cert", str(self.cert), "--tls-key", str(self.key))
-
-    def credentials(self, client: trustme.LeafCert | None = None) -> grpc.ChannelCredentials:
-        roots = self.authority.cert_pem.bytes()
-        if client is None:
-            return grpc.ssl_channel_credentials(roots)
-        (chain,) = client.cert_chain_pems
-        return grpc.ssl_channel_credentials(roots, client.private_key_pem.bytes(), chain.bytes())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    new = path.with_suffix(".new")
-    new.write_bytes(content)
-    new.replace(path)
 
 
 @pytest.fixture
@@ -124,7 +89,7 @@ async def test_certificates_are_replaced_under_load_and_a_bad_pair_is_kept_out(
         while (now := await _shown(server.address)) != renewed:
             shown.add(now)
         shown.add(renewed)
-    _replace(pki.key, trustme.CA().issue_cert("localhost").private_key_pem.bytes())
+    replace(pki.key, trustme.CA().issue_cert("localhost").private_key_pem.bytes())
     server.signal(SIGHUP)
     refused = server.wait_for("a file is refused; what was read before stays")
     assert refused["level"] == "error"
@@ -134,6 +99,36 @@ async def test_certificates_are_replaced_under_load_and_a_bad_pair_is_kept_out(
     assert len(shown) == 6
     assert await _places(server.address, pki.credentials())
     assert await server.stops() == 0
+
+
+async def test_a_key_that_comes_before_its_certificate_is_waited_for(
+    pki: Pki, server: ServerProcess
+) -> None:
+    """Whichever of the two is written first, a look between them changes nothing."""
+    first, certificate = await _shown(server.address), pki.cert.read_bytes()
+    renewed = pki.renew()
+    late = pki.cert.read_bytes()
+    replace(pki.cert, certificate)
+    server.signal(SIGHUP)
+    server.wait_for("a file is refused; what was read before stays")
+    assert await _shown(server.address) == first
+    replace(pki.cert, late)
+    server.signal(SIGHUP)
+    server.wait_for("a file was read again")
+    while await _shown(server.address) == first:  # gRPC asks before each handshake
+        pass
+    assert await _shown(server.address) == renewed
+    assert await _places(server.address, pki.credentials())
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o640, False), (0o644, True)])
+def test_a_private_key_that_others_may_read_is_told_with_what_mends_it(
+    pki: Pki, tmp_path: Path, mode: int, *, is_told: bool
+) -> None:
+    pki.key.chmod(mode)
+    with server_process(tmp_path / "data", *pki.arguments) as server:
+        told = [entry["mend"] for entry in server.log if "mend" in entry]
+    assert told == ([f"chmod g-w,o-rwx {pki.key}"] if is_told else [])
 
 
 async def _shown(address: str) -> bytes:
