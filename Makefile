@@ -21,8 +21,8 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers fuzz bench check static format format-check \
-	lint types layers sizes protos protos-fresh sync sync-fresh pins clean
+.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers fuzz bench check static \
+	format format-check lint types layers sizes protos protos-fresh sync sync-fresh pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' Makefile
@@ -52,6 +52,7 @@ bench: install ## Measure what orders, a backlog, subscribers and many servers c
 	@.venv/bin/python bench/subscribers.py
 	@.venv/bin/python bench/leaks.py
 	@PYTHONPATH=tests .venv/bin/python bench/hostile.py
+	@PYTHONPATH=tests .venv/bin/python bench/trust.py
 	@.venv/bin/python bench/claims.py
 	@.venv/bin/python bench/flushes.py
 	@.venv/bin/python bench/replicas.py

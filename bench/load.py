@@ -33,12 +33,13 @@ def driver() -> str:
 def calls_per_second(port: int, calls: int) -> float:
     """Make so many calls, 64 at a time on one connection; tell how many there were a second."""
     if driver() == "h2load":
-        return _by_h2load(port, calls)
+        return by_h2load(f"http://127.0.0.1:{port}", calls)
     script = [sys.executable, __file__, str(port), str(calls)]
     return float(subprocess.check_output(script, text=True))
 
 
-def _by_h2load(port: int, calls: int) -> float:
+def by_h2load(address: str, calls: int, *headers: str) -> float:
+    """Do so by h2load, with more headers; the address may begin with https."""
     message = REQUEST.SerializeToString()
     with tempfile.TemporaryDirectory() as folder:
         body = Path(folder) / "body"
@@ -48,7 +49,8 @@ def _by_h2load(port: int, calls: int) -> float:
                 *("h2load", "--requests", str(calls), "--clients", "1"),
                 *("--max-concurrent-streams", str(IN_FLIGHT), "--data", str(body)),
                 *("--header", "content-type: application/grpc", "--header", "te: trailers"),
-                f"http://127.0.0.1:{port}{PATH}",
+                *(word for header in headers for word in ("--header", header)),
+                f"{address}{PATH}",
             ],
             text=True,
         )

@@ -101,6 +101,36 @@ async def test_certificates_are_replaced_under_load_and_a_bad_pair_is_kept_out(
     assert await server.stops() == 0
 
 
+async def test_a_key_that_comes_before_its_certificate_is_waited_for(
+    pki: Pki, server: ServerProcess
+) -> None:
+    """Whichever of the two is written first, a look between them changes nothing."""
+    first, certificate = await _shown(server.address), pki.cert.read_bytes()
+    renewed = pki.renew()
+    late = pki.cert.read_bytes()
+    replace(pki.cert, certificate)
+    server.signal(SIGHUP)
+    server.wait_for("a file is refused; what was read before stays")
+    assert await _shown(server.address) == first
+    replace(pki.cert, late)
+    server.signal(SIGHUP)
+    server.wait_for("a file was read again")
+    while await _shown(server.address) == first:  # gRPC asks before each handshake
+        pass
+    assert await _shown(server.address) == renewed
+    assert await _places(server.address, pki.credentials())
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o640, False), (0o644, True)])
+def test_a_private_key_that_others_may_read_is_told_with_what_mends_it(
+    pki: Pki, tmp_path: Path, mode: int, *, is_told: bool
+) -> None:
+    pki.key.chmod(mode)
+    with server_process(tmp_path / "data", *pki.arguments) as server:
+        told = [entry["mend"] for entry in server.log if "mend" in entry]
+    assert told == ([f"chmod g-w,o-rwx {pki.key}"] if is_told else [])
+
+
 async def _shown(address: str) -> bytes:
     """Give the certificate that a new connection is shown."""
     host, _, port = address.rpartition(":")

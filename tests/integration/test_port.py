@@ -9,7 +9,11 @@ import pytest
 
 from orderintake.status import status_of
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake_server.config import Settings
+from orderintake_server.errors import StartupFailed
+from orderintake_server.handlers import Shop, simulate
 from orderintake_server.rpc import server as rpc_server
+from orderintake_server.service import running
 from support.hostile_peer import peer
 from support.in_process import Stream, Stub, listening
 from support.orders import order
@@ -19,11 +23,57 @@ OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 MOST_SECONDS = 20
 
 
-def quickly(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
-    """Let one of the options count for a fraction of a second."""
+def quickly(monkeypatch: pytest.MonkeyPatch, option: str, *, milliseconds: int = 200) -> None:
+    """Let one of the options count for so long."""
     assert option in dict(rpc_server.OPTIONS)
-    options = {**dict(rpc_server.OPTIONS), option: 200}
+    options = {**dict(rpc_server.OPTIONS), option: milliseconds}
     monkeypatch.setattr(rpc_server, "OPTIONS", tuple(options.items()))
+
+
+EFFECTS = {
+    "grpc.so_reuseport": "test_no_second_server_shares_the_port",
+    "grpc.http2.min_ping_interval_without_data_ms": "test_who_pings_often_is_not_hung_up_on",
+    "grpc.http2.max_pings_without_data": "e2e/test_liveness.py",
+    "grpc.keepalive_time_ms": "e2e/test_liveness.py",
+    "grpc.http2.ping_timeout_ms": "e2e/test_liveness.py",
+    "grpc.keepalive_permit_without_calls": "test_who_pings_often_is_not_hung_up_on",
+    "grpc.server.max_pending_requests": "test_a_burst_of_well_behaved_calls_is_served_whole",
+    "grpc.server.max_pending_requests_hard_limit": "the same",
+    "grpc.max_metadata_size": "test_headers_are_taken_or_refused_by_their_size_alone",
+    "grpc.absolute_max_metadata_size": "the same",
+    "grpc.server_handshake_timeout_ms": "test_a_peer_that_says_nothing_is_hung_up_on",
+}
+"""gRPC ignores an option that it does not know without a word, so each is here for its effect."""
+
+
+def test_each_option_is_there_for_an_effect_that_is_tested() -> None:
+    assert set(dict(rpc_server.OPTIONS)) == set(EFFECTS)
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize(("interval", "is_closed"), [(100, False), (300_000, True)])
+async def test_who_pings_often_is_not_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interval: int, *, is_closed: bool
+) -> None:
+    option = "grpc.http2.min_ping_interval_without_data_ms"
+    quickly(monkeypatch, option, milliseconds=interval)
+    async with (
+        listening(tmp_path) as (address, _),
+        asyncio.timeout(MOST_SECONDS),
+        peer(address) as often,
+    ):
+        for _ in range(6):
+            await often.ping()
+            await asyncio.sleep(0.2)  # its pace is what counts
+        assert often.is_closed.is_set() == is_closed
+
+
+async def test_no_second_server_shares_the_port(tmp_path: Path) -> None:
+    async with listening(tmp_path / "first") as (address, _):
+        settings = Settings(listen=(address,), data=tmp_path / "second")
+        with pytest.raises(StartupFailed, match="already in use"):
+            async with running(settings, shop=Shop(handler=simulate)):
+                pass
 
 
 async def test_a_peer_that_says_nothing_is_hung_up_on(

@@ -10,6 +10,7 @@ from typing import Any
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 import hpack
 
 PLACE = "/orderintake.v1.OrderIntakeService/PlaceOrder"
@@ -90,6 +91,7 @@ class Peer:
         self._answers: dict[int, Answer] = {}
         self.is_closed = asyncio.Event()
         """Whether the server has closed the connection."""
+        self._pinged = asyncio.Event()
         self._state.initiate_connection()
         self._flush()
 
@@ -110,6 +112,17 @@ class Peer:
         """Leave a call."""
         self._state.reset_stream(stream, 0x8)
         self._flush()
+
+    async def ping(self) -> None:
+        """Ask whether the server is there; wait until it says so, or has closed the connection."""
+        self._pinged.clear()
+        with suppress(h2.exceptions.ProtocolError):  # the server has said that it will close
+            self._state.ping(bytes(8))
+        self._flush()
+        waits = {asyncio.ensure_future(each.wait()) for each in (self._pinged, self.is_closed)}
+        _, left = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in left:
+            each.cancel()
 
     async def answer(self, stream: int) -> Answer:
         """Wait until a call has ended; tell its answer."""
@@ -135,6 +148,8 @@ class Peer:
             answer.ended.set()
 
     def _take(self, event: Any) -> None:  # noqa: ANN401 - any of h2's events
+        if isinstance(event, h2.events.PingAckReceived):
+            self._pinged.set()
         if answer := self._answers.get(getattr(event, "stream_id", None) or 0):
             answer.take(event)
         if isinstance(event, h2.events.DataReceived) and event.flow_controlled_length:

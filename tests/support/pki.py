@@ -27,9 +27,11 @@ class Pki:
 
     @property
     def arguments(self) -> tuple[str, ...]:
+        """What a server is started with."""
         return ("--tls-cert", str(self.cert), "--tls-key", str(self.key))
 
     def credentials(self, client: trustme.LeafCert | None = None) -> grpc.ChannelCredentials:
+        """Give those of a client that trusts the authority, and shows its own certificate."""
         roots = self.authority.cert_pem.bytes()
         if client is None:
             return grpc.ssl_channel_credentials(roots)
@@ -38,6 +40,8 @@ class Pki:
 
 
 def replace(path: Path, content: bytes) -> None:
+    """Put this into the file's place, whole."""
     new = path.with_suffix(".new")
     new.write_bytes(content)
+    new.chmod(0o600)
     new.replace(path)

@@ -115,8 +115,15 @@ class ServerProcess:
 
     def peak_memory(self) -> int:
         """Tell how many bytes of memory it held at the most."""
+        return self._memory("VmHWM")
+
+    def memory(self) -> int:
+        """Tell how many bytes of memory it holds now."""
+        return self._memory("VmRSS")
+
+    def _memory(self, what: str) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
-        (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        (line,) = [line for line in status.splitlines() if line.startswith(f"{what}:")]
         return int(line.split()[1]) * 1024
 
     def _next(self, event: str) -> Entry | None:

@@ -46,7 +46,8 @@ class Requests:
     async def of(self, context: Context, call: Call | None) -> Any:  # noqa: ANN401
         """Give the request of a call: a message, or an async iterator of them.
 
-        `call` is None where callers need not be known. Raises InvalidOrder when it cannot be read, RequestTooSlow when it does not come.
+        `call` is None where callers need not be known. Raises InvalidOrder when it cannot be read,
+        RequestTooSlow when it does not come.
         """
         if self._is_stream:
             return self._all(context, call)

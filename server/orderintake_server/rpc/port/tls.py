@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import ssl
+import stat
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import grpc
 
 from orderintake_server.config.watched import BadFile
+from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +21,10 @@ SETTLE_SECONDS = 0.1
 """So long no new handshake begins before a certificate is replaced. Without that gRPC's core uses
 what it has freed when two handshakes meet (grpc#36693), and the process ends: at 0.02 s it lived,
 at 0.002 s it did not."""
+_OTHERS = stat.S_IRWXO | stat.S_IWGRP
+"""Rights to a private key that nobody needs; a group that may read it is a usual way."""
+
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +53,14 @@ class Certificate(NamedTuple):
 
 
 def read(files: TlsFiles) -> Certificate:
-    """Read the files.
+    """Read the files; warn when others may use the private key.
 
     Raises BadFile, also when key and certificate do not belong together, of which gRPC
     would say nothing.
     """
     _check(files)
     try:
+        _warn_of_others(files.key)
         chain = files.cert.read_bytes()
         configuration = grpc.ssl_server_certificate_configuration(
             [(files.key.read_bytes(), chain)],
@@ -88,6 +96,14 @@ def _check(files: TlsFiles) -> None:
         raise BadFile(f"{reading}: {why}") from error
     except ValueError as error:
         raise BadFile(f"{reading}: {error}") from error
+
+
+def _warn_of_others(key: Path) -> None:
+    if key.stat().st_mode & _OTHERS:
+        log.warning(
+            "others on this machine may read or change the private key",
+            mend=shlex.join(["chmod", "g-w,o-rwx", str(key)]),
+        )
 
 
 def _no_password() -> str:

@@ -1,4 +1,4 @@
-"""Whether a store's files may still grow, asked when SQLite cannot tell a full disk from a fault."""
+"""Tells a full disk from one that fails, where SQLite does not: may another file still grow?"""
 
 from __future__ import annotations
 
