@@ -173,7 +173,9 @@ async def test_a_pulled_cable_is_noticed_and_nothing_is_lost_when_it_is_plugged_
     with (
         network.cable() as cable,
         server_process(
-            tmp_path, "--listen", f"{network.SERVER_IP}:0", prefix=cable.prefix
+            tmp_path,
+            *("--listen", f"{network.SERVER_IP}:0", "--insecure"),
+            prefix=cable.prefix,
         ) as server,
     ):
         async with AsyncClient(server.address) as client, client.completions() as completions:
