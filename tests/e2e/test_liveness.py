@@ -178,7 +178,8 @@ async def test_a_pulled_cable_is_noticed_and_nothing_is_lost_when_it_is_plugged_
             prefix=cable.prefix,
         ) as server,
     ):
-        async with AsyncClient(server.address) as client, client.completions() as completions:
+        address = str(server.wait_for("listening")["address"])  # the second: it is told of both
+        async with AsyncClient(address) as client, client.completions() as completions:
             await client.place(customer_id="ada", lines={"tea": 1})
             found = await _read(completions, 1)
             reading = asyncio.create_task(_read(completions, 1))
@@ -187,6 +188,6 @@ async def test_a_pulled_cable_is_noticed_and_nothing_is_lost_when_it_is_plugged_
                 async with asyncio.timeout(TWO_HEARTBEATS + MARGIN):
                     await lost.wait()
             cable.plug()
-            await subscribers_become(server.address, 1, seconds=TWO_HEARTBEATS + MARGIN)
-            await place(server.address, 1)
+            await subscribers_become(address, 1, seconds=TWO_HEARTBEATS + MARGIN)
+            await place(address, 1)
             assert found + await reading == [1, 2]
