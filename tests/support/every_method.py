@@ -51,9 +51,13 @@ class Told:
 async def call(
     channel: grpc.aio.Channel, path: str, request: bytes, metadata: Metadata = ()
 ) -> Told:
-    """Call a method with one message; give its first answer."""
-    method: Any = channel.stream_stream(path)
-    calling = method(iter([request]), metadata=metadata)
+    """Call a method with one message; give its first answer.
+
+    The message goes with the call's beginning: one that grpc.aio writes later, into a call that was
+    refused meanwhile, now and then ends as INTERNAL, "Internal error from Core", in place of that.
+    """
+    method: Any = channel.unary_stream(path)
+    calling = method(request, metadata=metadata)
     try:
         message = await calling.read()
         if message is grpc.aio.EOF:
