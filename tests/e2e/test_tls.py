@@ -121,6 +121,7 @@ async def test_a_key_that_comes_before_its_certificate_is_waited_for(
     assert await _places(server.address, pki.credentials())
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o640, False), (0o644, True)])
 def test_a_private_key_that_others_may_read_is_told_with_what_mends_it(
     pki: Pki, tmp_path: Path, mode: int, *, is_told: bool
