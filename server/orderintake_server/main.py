@@ -11,6 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+# Any stranger can cause lines of gRPC's own, which pass our log by. It looks at this when imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 from orderintake.work import forks
 from orderintake_server import config, handlers
 from orderintake_server.commands import COMMANDS, SUMMARIES
@@ -53,7 +56,6 @@ def main() -> None:
         raise SystemExit(command(arguments[1:]))
     if {"-h", "--help"} & {*arguments}:
         config.read(arguments, SUMMARIES)  # ends here, while standard output is not yet the log's
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     output = LogOutput(form=config.log_form(arguments))
     try:
         settings = config.read(arguments, SUMMARIES)

@@ -237,7 +237,8 @@ async def test_tls_at_a_port_without_it_is_hung_up_on(server: ServerProcess) -> 
 async def test_a_unix_socket_answers_when_the_port_is_full(tmp_path: Path, files: int) -> None:
     socket = f"unix:{tmp_path / 'orders.sock'}"
     limited = ("sh", "-c", f'ulimit -n {files}; exec "$0" "$@"')
-    arguments = (*_callers(tmp_path), "--listen", socket, "--max-connections", "8")
+    listen = ("--listen", "127.0.0.1:0", "--listen", socket)
+    arguments = (*_callers(tmp_path), *listen, "--max-connections", "8")
     with server_process(tmp_path / "data", *arguments, prefix=limited) as server:
         async with _connections(server.address, 200, PREFACE):
             await _is_full(server.address)

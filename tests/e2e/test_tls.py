@@ -17,6 +17,8 @@ from orderintake import AsyncClient, DeadlineExceeded, Unavailable
 from support.pki import Pki, replace
 from support.process import ServerProcess, run_to_end, server_process
 
+pytestmark = pytest.mark.seconds
+
 
 @pytest.fixture
 def pki(tmp_path: Path) -> Pki:
@@ -47,6 +49,7 @@ async def test_only_who_trusts_its_authority_and_speaks_tls_gets_in(
     assert not await _places(server.address, None)
     assert not await _places(server.address, stranger)
     assert await server.stops() == 0
+    assert not [event for event in server.events() if ".cc:" in str(event)], "gRPC's own lines"
 
 
 @pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
@@ -74,7 +77,6 @@ async def test_with_an_authority_clients_must_show_a_certificate_of_its(
         assert not await _places(server.address, pki.credentials(theirs))
 
 
-@pytest.mark.seconds
 async def test_certificates_are_replaced_under_load_and_a_bad_pair_is_kept_out(
     pki: Pki, server: ServerProcess
 ) -> None:
@@ -121,7 +123,6 @@ async def test_a_key_that_comes_before_its_certificate_is_waited_for(
     assert await _places(server.address, pki.credentials())
 
 
-@pytest.mark.seconds
 @pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o640, False), (0o644, True)])
 def test_a_private_key_that_others_may_read_is_told_with_what_mends_it(
     pki: Pki, tmp_path: Path, mode: int, *, is_told: bool

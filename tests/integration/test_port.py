@@ -186,6 +186,7 @@ async def _until_there_is_room(stub: Stub) -> None:
             return
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(("size", "is_taken"), [(7_000, True), (8_500, False)])
 async def test_headers_are_taken_or_refused_by_their_size_alone(
     tmp_path: Path, size: int, *, is_taken: bool
