@@ -149,6 +149,7 @@ async def test_a_refused_call_an_unknown_method_and_a_stream_end_with_their_code
             await unknown(b"")
         stream = stub.StreamCompletions(api.StreamCompletionsRequest())
         await read(stream)
+        stream.cancel()
         await health.Check(health_pb2.HealthCheckRequest())
     ended = {
         span.name: (span.attributes or {})["rpc.response.status_code"] for span in recorded.ended
@@ -156,7 +157,7 @@ async def test_a_refused_call_an_unknown_method_and_a_stream_end_with_their_code
     assert ended == {
         PLACE: "INVALID_ARGUMENT",
         "_OTHER": "UNIMPLEMENTED",
-        "orderintake.v1.OrderIntakeService/StreamCompletions": "UNAVAILABLE",
+        "orderintake.v1.OrderIntakeService/StreamCompletions": "CANCELLED",
     }
 
 

@@ -83,8 +83,7 @@ class OrderIntakeServiceServicer(object):
         processed, even if the server crashes now. A caller that leaves before the
         answer (it cancels, or its deadline ends) loses the answer, never the order:
         repeat the call with the same request_id. So too after UNAVAILABLE, and after
-        CANCELLED that you did not ask for: at a server's stop, the first calls of a
-        connection made in its last millisecond may end so.
+        CANCELLED that you did not ask for, which something on the way may send.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,8 +40,7 @@ class OrderIntakeServiceStub:
     processed, even if the server crashes now. A caller that leaves before the
     answer (it cancels, or its deadline ends) loses the answer, never the order:
     repeat the call with the same request_id. So too after UNAVAILABLE, and after
-    CANCELLED that you did not ask for: at a server's stop, the first calls of a
-    connection made in its last millisecond may end so.
+    CANCELLED that you did not ask for, which something on the way may send.
     """
     BatchPlaceOrders: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.BatchPlaceOrdersRequest, _order_intake_service_pb2.BatchPlaceOrdersResponse]
     """Accepts 1 to 1000 orders, all or none, made durable together. Every rule
@@ -89,8 +88,7 @@ class OrderIntakeServiceAsyncStub(OrderIntakeServiceStub):
     processed, even if the server crashes now. A caller that leaves before the
     answer (it cancels, or its deadline ends) loses the answer, never the order:
     repeat the call with the same request_id. So too after UNAVAILABLE, and after
-    CANCELLED that you did not ask for: at a server's stop, the first calls of a
-    connection made in its last millisecond may end so.
+    CANCELLED that you did not ask for, which something on the way may send.
     """
     BatchPlaceOrders: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.BatchPlaceOrdersRequest, _order_intake_service_pb2.BatchPlaceOrdersResponse]  # type: ignore[assignment]
     """Accepts 1 to 1000 orders, all or none, made durable together. Every rule
@@ -141,8 +139,7 @@ class OrderIntakeServiceServicer(metaclass=_abc_1.ABCMeta):
         processed, even if the server crashes now. A caller that leaves before the
         answer (it cancels, or its deadline ends) loses the answer, never the order:
         repeat the call with the same request_id. So too after UNAVAILABLE, and after
-        CANCELLED that you did not ask for: at a server's stop, the first calls of a
-        connection made in its last millisecond may end so.
+        CANCELLED that you did not ask for, which something on the way may send.
         """
 
     @_abc_1.abstractmethod

@@ -134,10 +134,7 @@ class RpcServer:
         await self._gate.close()
         await self._gate.open()
         await asyncio.to_thread(hang_up, self.listens)
-        stopping = asyncio.create_task(self._server.stop(STOP_SECONDS), name="rpc-stop")
-        await asyncio.sleep(0)  # the stop begins: no more connections are taken
-        await asyncio.to_thread(hang_up, self.listens)  # of those that were taken meanwhile
-        await stopping
+        await self._server.stop(STOP_SECONDS)
 
 
 @asynccontextmanager
