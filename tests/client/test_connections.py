@@ -92,6 +92,7 @@ async def test_two_clients_do_not_share_a_connection(tmp_path: Path) -> None:
             await client.queue_stats()
 
 
+@pytest.mark.seconds
 async def test_a_connection_without_streams_is_given_back_and_used_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ async def test_an_order_is_counted_from_its_accept_to_its_end(tmp_path: Path) ->
     assert done.value("store_bytes", file="db") > 0
 
 
+@pytest.mark.seconds
 async def test_attempts_are_counted_by_how_they_end(tmp_path: Path) -> None:
     async def choosy(attempt: OrderAttempt) -> None:
         if attempt.lines[0].sku == "slow":
