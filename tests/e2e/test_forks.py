@@ -174,6 +174,7 @@ async def test_p21_no_child_dies_of_what_its_server_left_in_it(tmp_path: Path) -
         assert await server.stops() == 0
 
 
+@pytest.mark.slow  # under a tool that measures coverage its children hang now and then
 @pytest.mark.timeout(400)
 async def test_p21_nor_does_one_of_a_server_that_a_program_runs_beside_itself() -> None:
     program = (sys.executable, "-m", "support.forking_beside", "100")

@@ -26,7 +26,7 @@ SLACK = 60
 """Seconds that may pass between two looks of this test: no leap is as short."""
 
 pytestmark = [
-    pytest.mark.seconds,
+    pytest.mark.slow,  # its waits are of real time: other cases beside it can fail it
     pytest.mark.timeout(180),
     pytest.mark.skipif(not LIBRARIES, reason=MISSING),
 ]
