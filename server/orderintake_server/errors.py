@@ -178,14 +178,22 @@ class TooManyStreams(Refusal):
     retry_after = 5.0
 
 
+class Problem(Enum):
+    """What a caller is told of its credentials: the contract's names, each with its text."""
+
+    MISSING = "this call needs credentials: authorization: Bearer KEY"
+    INVALID = "the credentials are not valid"
+    EXPIRED = "the credentials have ended"
+
+
 class Unauthenticated(Refusal):
-    """It is not known who calls: `problem` is MISSING, INVALID or EXPIRED."""
+    """It is not known who calls."""
 
     reason = Reason.UNAUTHENTICATED
 
-    def __init__(self, text: str, *, problem: str) -> None:
+    def __init__(self, problem: Problem) -> None:
         """Refuse; which check the credentials failed is for the log only."""
-        super().__init__(text)
+        super().__init__(problem.value)
         self.problem = problem
 
 

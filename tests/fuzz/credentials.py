@@ -60,7 +60,7 @@ def headers(data: bytes) -> None:
 
 
 def _check_told(refusal: Unauthenticated) -> None:
-    assert refusal.problem in {"MISSING", "INVALID", "EXPIRED"}
+    assert refusal.problem.name in {"MISSING", "INVALID", "EXPIRED"}
     assert refusal.text.isprintable()
 
 

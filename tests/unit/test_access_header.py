@@ -11,7 +11,8 @@ from orderintake_server import logger
 from orderintake_server.access import AccessTable, KnownCallers, Role
 from orderintake_server.access.bearer import MOST_BYTES
 from orderintake_server.access.entries import parse
-from orderintake_server.errors import Unauthenticated
+from orderintake_server.errors import Problem, Unauthenticated
+from orderintake_server.metrics import Calls
 from orderintake_server.telemetry.folding import Folding
 from orderintake_server.telemetry.log import renderer
 from support.callers import entry, key_of, presented
@@ -31,10 +32,17 @@ def known(text: str = FILE) -> KnownCallers:
     return KnownCallers(AccessTable(parse(text)))
 
 
-def problem(callers: KnownCallers, *headers: str, certificate: str | None = None) -> str:
+def problem(
+    callers: KnownCallers,
+    *headers: str,
+    certificate: str | None = None,
+    calls: Calls | None = None,
+) -> str:
+    """Tell what is wrong with credentials, after it was counted in `calls`."""
     with pytest.raises(Unauthenticated) as refused:
         callers.identify(presented(*headers, certificate=certificate))
-    return refused.value.problem
+    (calls or Calls()).not_known(refused.value)
+    return refused.value.problem.name
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEARER"])
@@ -67,21 +75,21 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_header_is_invalid_and_the_log_holds_nothing_of_it(name: str) -> None:
-    callers = known()
+    callers, calls = known(), Calls()
     with capture_logs() as log:
-        assert problem(callers, *BROKEN[name]) == "INVALID"
+        assert problem(callers, *BROKEN[name], calls=calls) == "INVALID"
     (line,) = log
     assert line["problem"] == "INVALID"
     assert line["peer"] == "ipv4:192.0.2.1:7"
     for secret in (KEY[:12], "eyJ"):
         assert secret not in str(line)
-    assert callers.failures == {"MISSING": 0, "INVALID": 1, "EXPIRED": 0}
+    assert calls.authentication_failures == {("MISSING",): 0, ("INVALID",): 1, ("EXPIRED",): 0}
 
 
 def test_without_a_header_credentials_are_missing() -> None:
-    callers = known()
-    assert problem(callers) == "MISSING"
-    assert callers.failures["MISSING"] == 1
+    callers, calls = known(), Calls()
+    assert problem(callers, calls=calls) == "MISSING"
+    assert calls.authentication_failures[("MISSING",)] == 1
 
 
 def test_the_uri_of_a_certificate_tells_its_caller_exactly() -> None:
@@ -106,7 +114,7 @@ def test_no_certificate_is_looked_at_where_none_is_known() -> None:
 
     with pytest.raises(Unauthenticated) as refused:
         callers.identify(presented()._replace(certificate=certificate))
-    assert refused.value.problem == "MISSING"
+    assert refused.value.problem is Problem.MISSING
 
 
 def test_a_hash_that_reads_like_a_certificate_is_none() -> None:

@@ -16,7 +16,8 @@ from orderintake_server.access import AccessTable, Caller, KnownCallers, Role, t
 from orderintake_server.access.checks import CheckFailed
 from orderintake_server.access.token_keys import VerificationKeys, read_keys
 from orderintake_server.access.tokens import TokenRules, Tokens
-from orderintake_server.errors import Unauthenticated
+from orderintake_server.errors import Problem, Unauthenticated
+from orderintake_server.metrics import Calls
 from support.callers import presented
 from support.clocks import SECOND, Microseconds
 from support.issuer import ISSUER, Key, claims, jwks, raw, with_hmac
@@ -45,6 +46,7 @@ class Desk:
             TokenRules(**{"issuer": ISSUER, "audience": "orderintake", **rules}), keys, self.clock
         )
         self.callers = KnownCallers(AccessTable(), self.tokens)
+        self.calls = Calls()
 
     @property
     def now(self) -> float:
@@ -56,7 +58,8 @@ class Desk:
     def problem(self, token: str) -> str:
         with pytest.raises(Unauthenticated) as refused:
             self.caller(token)
-        return refused.value.problem
+        self.calls.not_known(refused.value)
+        return refused.value.problem.name
 
     def check(self, token: str) -> str:
         """Tell which check a token fails: it is for the log."""
@@ -206,7 +209,7 @@ def test_an_attack_is_invalid(desk: Desk, name: str) -> None:
     assert desk.problem(token) == "INVALID"
     assert desk.problem(token) == "INVALID"
     assert check in desk.check(token)
-    assert desk.callers.failures["INVALID"] == 2
+    assert desk.calls.authentication_failures[("INVALID",)] == 2
 
 
 def test_a_key_of_the_wrong_kind_is_invalid_also_when_the_library_raises_type_error(
@@ -238,7 +241,7 @@ def test_a_token_ends_by_our_clock_and_the_leeway(desk: Desk) -> None:
     assert desk.problem(token) == "EXPIRED"
     with pytest.raises(Unauthenticated) as ended:
         caller.check(desk.clock())
-    assert ended.value.problem == "EXPIRED"
+    assert ended.value.problem is Problem.EXPIRED
     fresh = Desk(desk.tokens._keys)  # noqa: SLF001 - of the same file
     fresh.clock.now = desk.clock.now
     assert fresh.problem(token) == "EXPIRED"

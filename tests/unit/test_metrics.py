@@ -132,7 +132,7 @@ def test_a_handler_with_ten_thousand_codes_makes_no_more_series_than_it_may() ->
         (asyncio.CancelledError(), "client"),
         (errors.Draining("stopping"), "draining"),
         (errors.SubscriberTooSlow("slow"), "too_slow"),
-        (errors.Unauthenticated("over", problem="EXPIRED"), "unauthenticated"),
+        (errors.Unauthenticated(errors.Problem.EXPIRED), "unauthenticated"),
         (errors.CursorExpired(earliest=1), "error"),
         (LookupError(), "error"),
     ],
@@ -147,7 +147,7 @@ def test_a_stream_ends_for_one_reason(error: BaseException, reason: str) -> None
 
 def test_a_refusal_is_counted_by_its_reason_and_by_what_it_lacks() -> None:
     calls = Calls()
-    expired = errors.Unauthenticated("over", problem="EXPIRED")
+    expired = errors.Unauthenticated(errors.Problem.EXPIRED)
     calls.refused(errors.Reason.UNAUTHENTICATED, expired)
     calls.refused(errors.Reason.INTERNAL, LookupError())
     assert calls.refusals.total() == 2

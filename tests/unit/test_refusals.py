@@ -61,7 +61,7 @@ REFUSALS = [
     errors.CustomerQuota("too many", subject="ada", retry_after=2.0),
     errors.OrderNotFound("none"),
     errors.OrderNotRedrivable("not ended"),
-    errors.Unauthenticated("who is it?", problem="MISSING"),
+    errors.Unauthenticated(errors.Problem.MISSING),
     errors.NotAllowed("not his", needs="vip"),
     errors.CursorExpired(earliest=7),
     errors.CursorAhead("ahead"),

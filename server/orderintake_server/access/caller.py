@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from orderintake_server.errors import Unauthenticated
+from orderintake_server.errors import Problem, Unauthenticated
 
 EVERYBODY = "*"
 """In place of a customer: the caller acts for all of them, as a shop's back end does."""
@@ -58,4 +58,4 @@ class Caller:
     def check(self, now: int) -> None:
         """Raise Unauthenticated when the caller's right has ended by `now`."""
         if self.is_revoked or (self.expires is not None and self.expires <= now):
-            raise Unauthenticated("the credentials have ended", problem="EXPIRED")
+            raise Unauthenticated(Problem.EXPIRED)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from orderintake_server.access.caller import EVERYBODY, Caller, Credential, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Credentials(NamedTuple):
@@ -24,10 +24,6 @@ class Credentials(NamedTuple):
 class Callers(Protocol):
     """Knows who may call."""
 
-    @property
-    def failures(self) -> Mapping[str, int]:
-        """How many calls were refused so far, by problem; for the metrics."""
-
     def identify(self, credentials: Credentials) -> Caller:
         """Return who calls. Raises Unauthenticated."""
 
@@ -38,11 +34,6 @@ class OpenDoor:
     _ANYBODY = Caller(
         name="anybody", credential=Credential.OPEN, roles=frozenset(Role), customer=EVERYBODY
     )
-
-    @property
-    def failures(self) -> Mapping[str, int]:
-        """None."""
-        return {}
 
     def identify(self, _: Credentials) -> Caller:
         """Return the caller that stands for anybody."""

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
-
-class Problem(Enum):
-    """What a caller is told of its credentials, by the names of the contract."""
-
-    MISSING = "MISSING"
-    INVALID = "INVALID"
-    EXPIRED = "EXPIRED"
+from orderintake_server.errors import Problem
 
 
 class CheckFailed(Exception):

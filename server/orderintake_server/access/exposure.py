@@ -9,7 +9,7 @@ from orderintake_server.errors import StartupFailed
 from orderintake_server.logger import get_logger
 
 EVERY_ADDRESS = "*"
-"""gRPC's word for all addresses of the machine."""
+"""In the place of a host: all addresses of the machine, in gRPC's word and in ours."""
 
 log = get_logger()
 

@@ -5,25 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orderintake_server.access.bearer import bearer
-from orderintake_server.access.checks import CheckFailed, Problem
+from orderintake_server.access.checks import CheckFailed
 from orderintake_server.access.table import KEY_PREFIX, AccessTable
-from orderintake_server.errors import Unauthenticated
+from orderintake_server.errors import Problem, Unauthenticated
 from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from orderintake_server.access.caller import Caller
     from orderintake_server.access.callers import Credentials
     from orderintake_server.access.tokens import Tokens
 
 log = get_logger()
-
-_TOLD = {
-    Problem.MISSING: "this call needs credentials: authorization: Bearer KEY",
-    Problem.INVALID: "the credentials are not valid",
-    Problem.EXPIRED: "the credentials have ended",
-}
 
 
 class KnownCallers:
@@ -33,12 +25,6 @@ class KnownCallers:
         """Know the callers of `table`; without `tokens`, no token is taken."""
         self._table = table
         self._tokens = tokens
-        self._failures = {problem.value: 0 for problem in Problem}
-
-    @property
-    def failures(self) -> Mapping[str, int]:
-        """How many calls were refused so far, by problem; for the metrics."""
-        return self._failures
 
     def identify(self, credentials: Credentials) -> Caller:
         """Return who calls: a key or token counts, and without one the certificate.
@@ -48,15 +34,13 @@ class KnownCallers:
         try:
             return self._found(credentials)
         except CheckFailed as failed:
-            problem = failed.problem.value
-            self._failures[problem] += 1
             log.info(
                 "a call was refused: its caller is not known",
-                problem=problem,
+                problem=failed.problem.name,
                 check=failed.check,
                 peer=credentials.peer(),
             )
-            raise Unauthenticated(_TOLD[failed.problem], problem=problem) from None
+            raise Unauthenticated(failed.problem) from None
 
     def _found(self, credentials: Credentials) -> Caller:
         token = bearer(credentials.authorization)

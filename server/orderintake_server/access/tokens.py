@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 import jwt
 
 from orderintake_server.access.caller import Caller, Credential
-from orderintake_server.access.checks import CheckFailed, Problem
+from orderintake_server.access.checks import CheckFailed
 from orderintake_server.access.claims import customer, name, roles, seconds
+from orderintake_server.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

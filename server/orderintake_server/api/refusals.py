@@ -119,7 +119,7 @@ class Refusals:
         if isinstance(refusal, errors.CursorExpired):
             return {"earliest_cursor": self._ids.cursor(refusal.earliest)}
         if isinstance(refusal, errors.Unauthenticated):
-            return {"problem": refusal.problem}
+            return {"problem": refusal.problem.name}
         if isinstance(refusal, errors.NotAllowed):
             return {"needs": refusal.needs}
         return {}

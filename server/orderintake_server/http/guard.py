@@ -49,7 +49,7 @@ class Guard:
                 Credentials(headers, lambda: None, lambda: str(request.remote))
             )
         except Unauthenticated as error:
-            self._calls.authentication_failures[(error.problem,)] += 1
+            self._calls.not_known(error)
             raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"}) from error
         if not caller.roles & READERS:
             raise web.HTTPForbidden

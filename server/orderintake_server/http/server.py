@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from orderintake_server.access.exposure import is_loopback
+from orderintake_server.access.exposure import EVERY_ADDRESS, is_loopback
 from orderintake_server.errors import StartupFailed
 from orderintake_server.http.connections import Connection, connecting
 from orderintake_server.http.exposition import Exposition
@@ -79,7 +79,7 @@ async def _listener(settings: HttpSettings, runner: web.AppRunner) -> asyncio.Se
     try:
         return await asyncio.get_running_loop().create_server(
             connecting(runner.server),
-            None if host == "*" else host.strip("[]"),
+            None if host == EVERY_ADDRESS else host.strip("[]"),
             int(port),
             start_serving=False,
         )

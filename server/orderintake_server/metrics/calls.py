@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from orderintake_server.errors import (
     Draining,
     InvalidOrder,
+    Problem,
     Reason,
     SubscriberTooSlow,
     Unauthenticated,
@@ -20,9 +21,6 @@ from orderintake_server.metrics.table import CALL_SECONDS
 
 if TYPE_CHECKING:
     from orderintake_server.metrics.counts import Counts
-
-PROBLEMS = ("MISSING", "INVALID", "EXPIRED")
-"""What may be wrong with credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +86,7 @@ class Calls:
         """Begin without a method."""
         self.methods: dict[str, MethodCalls] = {}
         self.refusals = counts([reason.value for reason in Reason])
-        self.authentication_failures = counts(PROBLEMS)
+        self.authentication_failures = counts([problem.name for problem in Problem])
         self.malformed = 0
         self.ends = counts([*_ENDS.values(), _ERROR])
 
@@ -102,6 +100,10 @@ class Calls:
         """Count a call that is refused for this reason, because of this error."""
         self.refusals[(reason.value,)] += 1
         if isinstance(error, Unauthenticated):
-            self.authentication_failures[(error.problem,)] += 1
+            self.not_known(error)
         elif isinstance(error, InvalidOrder):
             self.malformed += error.is_malformed
+
+    def not_known(self, error: Unauthenticated) -> None:
+        """Count a request whose caller is not known."""
+        self.authentication_failures[(error.problem.name,)] += 1

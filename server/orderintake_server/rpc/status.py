@@ -20,7 +20,7 @@ ABORT_SECONDS = 5.0
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _UNTOLD = internal("")
-"""What is reply when even the error cannot be: made before memory is short."""
+"""What is told when even the error cannot be: made before memory is short."""
 
 
 def told(refusals: Refusals, error: BaseException, *, method: str) -> ErrorReply:
@@ -54,7 +54,7 @@ def trailers(reply: ErrorReply, seconds_left: float | None) -> Metadata:
     """Write the trailing metadata that tells a status with its details.
 
     `seconds_left` is what the caller's deadline leaves. Where it ends before a retry may begin,
-    gRPC's own retries are reply to give up, or the caller would see a deadline and no reason.
+    gRPC's own retries are told to give up, or the caller would see a deadline and no reason.
     """
     details: Metadata = (("grpc-status-details-bin", reply.status.SerializeToString()),)
     if reply.retry_after is None:

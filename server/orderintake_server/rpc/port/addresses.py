@@ -8,6 +8,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from orderintake_server.access.exposure import EVERY_ADDRESS
 from orderintake_server.errors import StartupFailed
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ async def bind(add: Callable[[str], int], listen: str, addresses: Sequence[str])
 
 def _resolved(host: str, listen: str) -> list[str]:
     """Return the addresses of this machine that `host` names; there is at least one."""
-    if host == "*":
-        return [host]  # gRPC's word for every address
+    if host == EVERY_ADDRESS:
+        return [host]
     try:
         found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
