@@ -4,6 +4,7 @@ Starts a server with two workers on a free port, on a store that is thrown away.
 """
 
 import asyncio
+import json
 import random
 import sys
 import tempfile
@@ -64,14 +65,15 @@ async def server(data: str) -> AsyncIterator[str]:
     """Run a server process; give its address."""
     process = await asyncio.create_subprocess_exec(
         *(str(Path(sys.executable).with_name("orderintake-server")), "--data", data),
-        *("--listen", "127.0.0.1:0", "--workers", str(WORKERS)),
+        *("--listen", "127.0.0.1:0", "--workers", str(WORKERS), "--log-format", "json"),
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
     try:
         async for line in process.stderr:
-            if b"listening" in line:
-                yield line.decode().rpartition("address=")[2].strip()
+            entry = json.loads(line)
+            if entry["event"] == "listening":
+                yield entry["address"]
                 break
     finally:
         process.terminate()
