@@ -1,4 +1,8 @@
-"""What an order is, its states, and every change of state that is allowed."""
+"""What an order is, its states, and every change of state that is allowed.
+
+What is made for each order is not frozen, for that takes three times as long to make; all the same
+nobody changes it.
+"""
 
 from __future__ import annotations
 
@@ -81,6 +85,11 @@ class Ranking:
 
     vip_head_start: int | None = None
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether a new order comes after all others of its tier, and of the tiers above."""
+        return self.vip_head_start is None
+
     def rank(self, tier: Tier, accept_sequence: int, accept_time: int) -> int:
         """Return the rank of an order; the accept sequence decides between equal ranks."""
         is_regular = tier != Tier.VIP  # SQLite calls this with plain numbers
@@ -112,7 +121,7 @@ class Action(IntEnum):
     CANCEL_ORDER = 4
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class NewOrder:
     """An order that a caller wants accepted; every field has been checked.
 
@@ -150,7 +159,7 @@ class NewOrder:
 _TIMES = struct.Struct(">QQ")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Order:
     """An accepted order in its present state.
 
@@ -172,6 +181,24 @@ class Order:
     start_time: int = 0
     complete_time: int = 0
 
+    def started(self, start_sequence: int, start_time: int) -> Order:
+        """Tell how it stands once another attempt has started."""
+        return Order(
+            accept_sequence=self.accept_sequence,
+            customer_id=self.customer_id,
+            tier=self.tier,
+            content=self.content,
+            accept_time=self.accept_time,
+            state=TRANSITIONS[self.state, Event.CLAIM],
+            not_before=self.not_before,
+            expire_time=self.expire_time,
+            redrive_of=self.redrive_of,
+            trace=self.trace,
+            attempt_count=self.attempt_count + 1,
+            start_sequence=start_sequence,
+            start_time=start_time,
+        )
+
 
 class QueueEntry(NamedTuple):
     """A queued order's entry in the queue.
@@ -185,7 +212,7 @@ class QueueEntry(NamedTuple):
     crash_count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Lease:
     """The right to end one attempt; valid until that is settled, released or recovered."""
 
@@ -209,7 +236,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ending:
     """How an attempt ended.
 
@@ -223,7 +250,7 @@ class Ending:
     retry_after: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Completion:
     """How an order ended: its one entry in the completion log, numbered by `sequence`."""
 
@@ -255,7 +282,7 @@ class WaitEstimate:
     most: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Receipt:
     """Proof that an order is stored; its completion has a sequence greater than `after`.
 

@@ -60,6 +60,8 @@ class Receipts:
     positions: Mapping[int, int] = field(default_factory=dict)
     """The places of those in the queue, as far as they are known."""
     pruned: Mapping[int, Pruned]
+    fresh: Mapping[int, Order] = field(default_factory=dict)
+    """The new orders, as far as they have been made already."""
     _new: dict[int, Receipt] = field(init=False, default_factory=dict)
 
     def of(
@@ -76,7 +78,9 @@ class Receipts:
             return self._again(number, new)
         if number in self._new:
             return replace(self._new[number], replayed=True)
-        order = accepted_order(number, new, accept_time=self.accept_time, now=self.now)
+        order = self.fresh.get(number) or accepted_order(
+            number, new, accept_time=self.accept_time, now=self.now
+        )
         position = 0
         if order.state is State.QUEUED:
             self.ahead[new.tier] += 1
