@@ -181,24 +181,6 @@ class Order:
     start_time: int = 0
     complete_time: int = 0
 
-    def started(self, start_sequence: int, start_time: int) -> Order:
-        """Tell how it stands once another attempt has started."""
-        return Order(
-            accept_sequence=self.accept_sequence,
-            customer_id=self.customer_id,
-            tier=self.tier,
-            content=self.content,
-            accept_time=self.accept_time,
-            state=TRANSITIONS[self.state, Event.CLAIM],
-            not_before=self.not_before,
-            expire_time=self.expire_time,
-            redrive_of=self.redrive_of,
-            trace=self.trace,
-            attempt_count=self.attempt_count + 1,
-            start_sequence=start_sequence,
-            start_time=start_time,
-        )
-
 
 class QueueEntry(NamedTuple):
     """A queued order's entry in the queue.
@@ -313,12 +295,3 @@ class Cancelled:
 
     outcome: CancelOutcome
     stands: Order | Completion
-
-
-class WaitReason(IntEnum):
-    """Why an order waits; numbered as in the contract."""
-
-    ORDERS_AHEAD = 1
-    SCHEDULED = 2
-    RETRY = 3
-    TIER_PAUSED = 4

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from orderintake_server.domain import Completion, Durability, Order, Receipt, State, Tier
+from orderintake_server.domain import (
+    TRANSITIONS,
+    Completion,
+    Durability,
+    Event,
+    Order,
+    Receipt,
+    State,
+    Tier,
+)
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.changes import OverCapacity
 
@@ -40,6 +49,25 @@ def accepted_order(number: int, new: NewOrder, *, accept_time: int, now: int) ->
         expire_time=new.expire_time,
         redrive_of=new.redrive_of,
         trace=new.trace,
+    )
+
+
+def started_order(order: Order, *, start_sequence: int, start_time: int) -> Order:
+    """Tell how an order of the queue stands once another attempt has started."""
+    return Order(
+        accept_sequence=order.accept_sequence,
+        customer_id=order.customer_id,
+        tier=order.tier,
+        content=order.content,
+        accept_time=order.accept_time,
+        state=TRANSITIONS[order.state, Event.CLAIM],
+        not_before=order.not_before,
+        expire_time=order.expire_time,
+        redrive_of=order.redrive_of,
+        trace=order.trace,
+        attempt_count=order.attempt_count + 1,
+        start_sequence=start_sequence,
+        start_time=start_time,
     )
 
 

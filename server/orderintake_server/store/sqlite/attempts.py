@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import TRANSITIONS, Event, Failure, Lease, State
+from orderintake_server.store.receipts import started_order
 from orderintake_server.store.rows import ACCEPTED, order_of
 from orderintake_server.store.sqlite.due import end_waiting
 from orderintake_server.store.sqlite.statements import as_json, insert
@@ -82,7 +83,9 @@ def _lease(unit: UnitOfWork, order: Order, crash_count: int) -> Lease:
     """Number the start of an order that was queued, and return its lease."""
     unit.counters.started += 1
     unit.start_count += 1
-    return Lease(order=order.started(unit.counters.started, unit.now), crash_count=crash_count)
+    number = unit.counters.started
+    started = started_order(order, start_sequence=number, start_time=unit.now)
+    return Lease(order=started, crash_count=crash_count)
 
 
 def settle(unit: UnitOfWork, settles: Sequence[Settlement]) -> list[State | None]:

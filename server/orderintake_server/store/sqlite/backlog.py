@@ -12,7 +12,13 @@ from orderintake_server.views import TierCounts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from orderintake_server.domain import Ranking
     from orderintake_server.views import CountsByTier
+
+STRICT_BLOCK_BITS = 10
+"""Strict ranks are accept sequences: blocks of 1024 orders."""
+AGED_BLOCK_BITS = 22
+"""Ranks with a head start are microseconds: blocks of 4 seconds."""
 
 _STATES = (State.QUEUED, State.SCHEDULED, State.PROCESSING)
 
@@ -63,9 +69,9 @@ class Blocks:
 class Backlog:
     """The counts, which follow the transaction: what was counted in it can be rolled back."""
 
-    def __init__(self, *, block_bits: int, counts_customers: bool) -> None:
+    def __init__(self, ranking: Ranking, *, counts_customers: bool) -> None:
         """Begin with nothing; count by customer only where there is a limit for it."""
-        self.blocks = Blocks(bits=block_bits)
+        self.blocks = Blocks(bits=STRICT_BLOCK_BITS if ranking.is_strict else AGED_BLOCK_BITS)
         self._counts = {tier: dict.fromkeys(_STATES, 0) for tier in Tier}
         self._customers: dict[str, int] | None = {} if counts_customers else None
         self._journal: list[Move] = []

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Failure, Ranking
     from orderintake_server.store.base import Policy
 
-STRICT_BLOCK_BITS = 10
-"""Strict ranks are accept sequences: blocks of 1024 orders."""
-AGED_BLOCK_BITS = 22
-"""Ranks with a head start are microseconds: blocks of 4 seconds."""
-
 
 @dataclass(slots=True)
 class Counters:
@@ -71,10 +66,7 @@ class UnitOfWork:
         )
         self.counters = self._committed = Counters(*numbers.fetchone())
         (self.earliest,) = connection.execute("SELECT sequence FROM pruned").fetchone()
-        self.backlog = Backlog(
-            block_bits=STRICT_BLOCK_BITS if policy.ranking.is_strict else AGED_BLOCK_BITS,
-            counts_customers=policy.counts_customers,
-        )
+        self.backlog = Backlog(policy.ranking, counts_customers=policy.counts_customers)
         self.queued: list[QueueEntry] = []
         self.accept_counts: Counter[Tier] = Counter()
         self.completion_counts: Counter[Tier] = Counter()

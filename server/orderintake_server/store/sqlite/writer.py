@@ -117,9 +117,7 @@ class Writer:
         if changes.claims or changes.claim_next:
             due.expire(unit)  # also what this very commit accepted or took back
         claimed = attempts.claim(unit, changes.claims) if changes.claims else []
-        claimed_next = attempts.start(unit, starting) if starting else []
-        if changes.claim_next and not starting:
-            claimed_next = self._claim_next(changes.claim_next)
+        claimed_next = attempts.start(unit, starting) or self._claim_next(changes.claim_next)
         pruned = prune.prune(unit, changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
@@ -161,9 +159,9 @@ class Writer:
             return 0
         return changes.claim_next.most
 
-    def _claim_next(self, wanted: ClaimNext) -> list[Lease]:
+    def _claim_next(self, wanted: ClaimNext | None) -> list[Lease]:
         """Start the most urgent orders; an order that must run alone starts with no other."""
-        if not self._unit.backlog.queued():
+        if wanted is None or not self._unit.backlog.queued():
             return []
         first = self._page(Page(after=_BEFORE_ALL, limit=wanted.most))
         entries = list(takewhile(lambda entry: entry.crash_count < wanted.alone, first))
