@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.clock import Alarm
-from orderintake_server.dispatch.bell import Bell
 from orderintake_server.dispatch.failures.parts import Parts, settle_otherwise
 from orderintake_server.dispatch.failures.reach import Reach
-from orderintake_server.dispatch.inbox import Batch, CommitPolicy, Inbox, Pending
+from orderintake_server.dispatch.inbox import Batch, Bell, CommitPolicy, Inbox, Pending
 from orderintake_server.domain import CancelOutcome, Operator, Tier
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreObstacle, StoreRefused
 from orderintake_server.logger import get_logger

@@ -1,4 +1,4 @@
-"""The committer's inbox: requests that are not yet durable, and how many one commit holds."""
+"""The committer's inbox: requests that are not yet durable, its bell, and what a commit holds."""
 
 from __future__ import annotations
 
@@ -53,6 +53,44 @@ class Pending(Generic[_Item, _Answer]):
         """Answer the request with a refusal, if somebody still waits for the answer."""
         if not self.answer.done():
             self.answer.set_exception(refusal)
+
+
+class Bell:
+    """Wakes the one who waits; a ring before the wait ends that at once.
+
+    It does what an Event under a timeout does, for a third of that.
+    """
+
+    def __init__(self) -> None:
+        """Begin silent."""
+        self._has_rung = False
+        self._wait: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """End the wait, now or when it begins."""
+        self._has_rung = True
+        self._wake()
+
+    def silence(self) -> None:
+        """Forget the rings so far."""
+        self._has_rung = False
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for a ring, so long at the most."""
+        if self._has_rung:
+            return
+        loop = asyncio.get_running_loop()
+        self._wait = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._wait
+        finally:
+            timer.cancel()
+            self._wait = None
+
+    def _wake(self) -> None:
+        if self._wait is not None and not self._wait.done():
+            self._wait.set_result(None)
 
 
 FreeWorker = Pending[None, "Lease"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.domain import Order, State
 from orderintake_server.errors import Refusal, StartupFailed, StoreBroken, StoreError
+from orderintake_server.process.thread import WorkThread
 from orderintake_server.store.actions import sqlite as actions
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.sqlite import blamed
@@ -20,7 +21,6 @@ from orderintake_server.store.sqlite import database, reads, schema
 from orderintake_server.store.sqlite.files.rights import warn_of_others
 from orderintake_server.store.sqlite.files.room import or_full
 from orderintake_server.store.sqlite.files.watch import FileWatch
-from orderintake_server.store.sqlite.thread import WriterThread
 from orderintake_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SqliteStore:
         self._path = path
         self._writer = writer
         self._files = files
-        self._writing = WriterThread()
+        self._writing = WorkThread("store-writer")
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []

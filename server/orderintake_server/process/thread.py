@@ -1,4 +1,4 @@
-"""The one thread that writes, which costs the event loop half of what an executor does."""
+"""A thread for one work after the other, which costs the event loop half of an executor."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class WriterThread:
+class WorkThread:
     """Does one work after the other, all that it was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         """Start the thread."""
         self._given: SimpleQueue[tuple[Callable[[], Any], Future[Any], AbstractEventLoop] | None]
         self._given = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     async def run(self, work: Callable[[], _T]) -> _T:
