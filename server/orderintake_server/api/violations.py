@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
 from orderintake_server.errors import FieldViolation, InvalidOrder
-from orderintake_server.texts import is_printable
+from orderintake_server.texts import UNPRINTABLE, is_printable
 
 TEXT_CHARACTERS = 128
 """The longest text of most fields."""
+_TEXT = re.compile(f"[^{UNPRINTABLE}]{{1,{TEXT_CHARACTERS}}}")
+is_text = _TEXT.fullmatch
+"""Tells whether a text is good as most fields want it: 1 to 128 printable characters."""
 MOST = 50
 """So many bad fields of a request are named, and no more are kept."""
 
