@@ -225,7 +225,7 @@ class HandlerCalls:
 
     async def _in_loop(self, call: _Call) -> object:
         value = await self._handler(call.begin(self._policy.attempt_seconds))
-        return await value if inspect.isawaitable(value) else value
+        return await value if value is not None and inspect.isawaitable(value) else value
 
     async def _in_thread(self, call: _Call) -> object:
         """Call a handler in a thread; what it gives to be awaited is awaited here."""
