@@ -190,6 +190,18 @@ def test_what_is_just_beyond_a_limit_is_refused_by_its_name(
     assert _bad_fields(make(size)) == [field]
 
 
+def test_what_is_bad_in_a_batch_is_named_by_its_place_in_it() -> None:
+    batch = api.BatchPlaceOrdersRequest(
+        requests=[_bytes(65_536), _bytes(65_537), order(), _line(sku="")]
+    )
+    with pytest.raises(InvalidOrder) as refused:
+        requests.new_orders(batch)
+    assert [violation.field for violation in refused.value.violations] == [
+        "requests[1]",
+        "requests[3].lines[0].sku",
+    ]
+
+
 @pytest.mark.parametrize(
     "character", ["\n", "\x00", "\x7f", "\x85", "\u2028", "\u2029", "\u202e", "\u2066"]
 )

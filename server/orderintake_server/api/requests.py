@@ -48,7 +48,7 @@ _TIERS = {
 def new_order(request: api.PlaceOrderRequest, trace: bytes | None = None) -> NewOrder:
     """Read an order to accept, placed in this trace. Raises InvalidOrder."""
     violations = Violations()
-    _check_order(request, violations)
+    _check_order(request, violations, request.ByteSize())
     violations.refuse()
     return _accepted(request, trace)
 
@@ -63,19 +63,20 @@ def new_orders(
     count = len(request.requests)
     if not 1 <= count <= BATCH_ORDERS:
         raise invalid("requests", f"has {count} orders; 1 to {BATCH_ORDERS} are allowed")
-    if request.ByteSize() > BATCH_BYTES:
+    size = request.ByteSize()
+    if size > BATCH_BYTES:
         raise invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
     violations = Violations()
     for index, item in enumerate(request.requests):
-        _check_order(item, violations.within(f"requests[{index}]."))
+        _check_order(item, violations.within(f"requests[{index}]."), size)
         if violations.is_full:
             break
     violations.refuse()
     return tuple(_accepted(item, trace) for item in request.requests)
 
 
-def _check_order(request: api.PlaceOrderRequest, violations: Violations) -> None:
-    """Check one order; what is beyond its limits is counted and not looked at.
+def _check_order(request: api.PlaceOrderRequest, violations: Violations, most: int) -> None:
+    """Check an order of `most` bytes at the most; what is beyond its limits is not looked at.
 
     Nearly all orders are good: a field is named only when it is found to be bad.
     """
@@ -90,8 +91,7 @@ def _check_order(request: api.PlaceOrderRequest, violations: Violations) -> None
         _check_times(request, violations)
     if request.HasField("payload") and not request.payload.type_url:
         violations.add("payload.type_url", "is required in a payload")
-    size = request.ByteSize()
-    if size > ORDER_BYTES:
+    if most > ORDER_BYTES and (size := request.ByteSize()) > ORDER_BYTES:
         violations.add("", f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
 
 
@@ -148,7 +148,8 @@ def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
     Order.
     """
     request_id, tier = request.request_id, _TIERS[request.tier]
-    not_before, expire_time = _taken(request, "not_before"), _taken(request, "expire_time")
+    not_before = _taken(request, "not_before") if request.HasField("not_before") else 0
+    expire_time = _taken(request, "expire_time") if request.HasField("expire_time") else 0
     request.DiscardUnknownFields()
     if request_id:
         request.ClearField("request_id")
@@ -166,13 +167,11 @@ def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
 
 
 def _taken(request: api.PlaceOrderRequest, field: _Time) -> int:
-    """Take a time out of the request, in microseconds since 1970; 0: there is none.
+    """Take a time out of a request that has it, in microseconds since 1970.
 
     A time at or before 1970 counts as LONG_PAST, for a store knows later ones only; the exact one
     stays in the content, for those who are shown the order.
     """
-    if not request.HasField(field):
-        return 0
     microseconds = _microseconds(getattr(request, field))
     if microseconds <= LONG_PAST:
         return LONG_PAST

@@ -45,6 +45,8 @@ class Responses:
         self._last_encoded = b""
         self._last_common: tuple[int, domain.Durability] | None = None
         self._last_head = b""
+        self._last_standing: tuple[int, ...] = ()
+        self._last_stand = b""
 
     def receipt(self, receipt: domain.Receipt) -> bytes:
         """Return a receipt encoded as a PlaceOrderResponse, joined from encoded parts.
@@ -82,8 +84,21 @@ class Responses:
         if order.redrive_of:  # of its content, something may have to be cleared
             return (self.order(order).SerializeToString(),)
         own = order_pb2.Order()
-        self._add(own, order)
-        return order.content, own.SerializeToString()
+        self._name(own, order)
+        return order.content, self._stand(order), own.SerializeToString()
+
+    def _stand(self, order: domain.Order) -> bytes:
+        """Return how an order stands: the same for most orders that one commit accepts."""
+        common = (
+            *(order.state, order.accept_time, order.start_time, order.complete_time),
+            *(order.attempt_count, order.start_sequence, order.not_before, order.expire_time),
+        )
+        if common != self._last_standing:
+            self._last_standing = common
+            standing = order_pb2.Order()
+            _set_standing(standing, order)
+            self._last_stand = standing.SerializeToString()
+        return self._last_stand
 
     def order_status(self, status: OrderStatus) -> api.GetOrderResponse:
         """Return the message of an order's status."""
@@ -217,32 +232,35 @@ class Responses:
         message.MergeFromString(order.content)
         if order.redrive_of:
             _clear_times(message, order)
-        self._add(message, order)
+        self._name(message, order)
+        _set_standing(message, order)
 
-    def _add(self, message: order_pb2.Order, order: domain.Order) -> None:
-        """Set the fields that the service adds; none of them is in an order's content."""
+    def _name(self, message: order_pb2.Order, order: domain.Order) -> None:
+        """Set what tells an order from all others."""
         message.order_id = self._ids.order_id(order.accept_sequence)
-        message.state = order_pb2.State.ValueType(order.state)
         message.accept_sequence = order.accept_sequence
-        _set(message.accept_time, order.accept_time)
-        if order.attempt_count:
-            message.attempt_count = order.attempt_count
-        if order.start_sequence:
-            message.start_sequence = order.start_sequence
-        if order.start_time:
-            _set(message.start_time, order.start_time)
-        if order.complete_time:
-            _set(message.complete_time, order.complete_time)
-        if order.not_before > domain.LONG_PAST:  # else it is in the content
-            _set(message.not_before, order.not_before)
-        if order.expire_time > domain.LONG_PAST:
-            _set(message.expire_time, order.expire_time)
         if order.redrive_of:
             message.redrive_of = self._ids.order_id(order.redrive_of)
 
     def _from_now(self, seconds: float) -> int:
         """Return the time in `seconds` from now, in microseconds since 1970."""
         return self._clock() + round(seconds * 1e6)
+
+
+def _set_standing(message: order_pb2.Order, order: domain.Order) -> None:
+    """Set how an order stands; none of these fields is in its content."""
+    message.state = order_pb2.State.ValueType(order.state)
+    message.start_sequence = order.start_sequence
+    message.attempt_count = order.attempt_count
+    _set(message.accept_time, order.accept_time)
+    if order.start_time:
+        _set(message.start_time, order.start_time)
+    if order.complete_time:
+        _set(message.complete_time, order.complete_time)
+    if order.not_before > domain.LONG_PAST:  # else it is in the content
+        _set(message.not_before, order.not_before)
+    if order.expire_time > domain.LONG_PAST:
+        _set(message.expire_time, order.expire_time)
 
 
 def _clear_times(copy: order_pb2.Order, order: domain.Order) -> None:
