@@ -126,7 +126,7 @@ class Binder:
             behaviour = self._streaming(requests, answer)
             guarded = self._guarded(method.path, method.rule, behaviour, method.meter)
             return _stream(guarded, _encoded)
-        behaviour = _answering(requests, answer, method.response.SerializeToString)
+        behaviour = _answering(requests, answer, _encoded)
         return _unary(self._guarded(method.path, method.rule, behaviour, method.meter))
 
     def handler(self, path: str, handler: Handler, rule: Rule | None) -> Handler:
@@ -240,7 +240,7 @@ async def _unknown(context: Context, _: Call | None) -> None:
 
 
 def _encoded(message: Any) -> bytes:  # noqa: ANN401
-    """Encode a message of a stream, unless its endpoint has encoded it."""
+    """Encode a message, unless its endpoint has encoded it."""
     return message if isinstance(message, bytes) else message.SerializeToString()
 
 
