@@ -255,7 +255,7 @@ class Durability(IntEnum):
     RELAXED = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class WaitEstimate:
     """In how many seconds an order will start: `mean`, and `least` to `most` in 4 cases of 5."""
 

@@ -64,6 +64,7 @@ async def test_p19_idle_workers_end_at_once(desk: Desk) -> None:
 async def test_p19_who_just_claimed_gives_back(desk: Desk, store: FaultyStore) -> None:
     hand = Hand()
     async with at_work(desk, hand) as workers:
+        await desk.place()  # meanwhile the worker has asked
         store.hold()
         desk.committer.accept((new(),))  # the worker is free: the order starts by the same commit
         while not (begun := await store.begun.get()).accepts:

@@ -56,6 +56,7 @@ class Acceptance:
         self._started: list[WaitingOrder] = []
         self._customers: Counter[str] = Counter()
         self._pruned: dict[int, Pruned] = {}
+        self._repeated: set[int] = set()
 
     def decide(self, group: Sequence[NewOrder]) -> Decision:
         """Give each order of the group its number, new or held; or refuse it, changing nothing."""
@@ -63,12 +64,10 @@ class Acceptance:
         fresh: dict[int, NewOrder] = {}
         named: dict[tuple[str, str], _Held] = {}
         for order in group:
-            held = self._hold(order, fresh, named)
-            if held.digest != order.digest:
+            held = self._holder(order, named)
+            if held and held.digest != order.digest:
                 return _reused(order, held)
-            if held.pruned:
-                self._pruned[held.accept_sequence] = held.pruned
-            numbers.append(held.accept_sequence)
+            numbers.append(self._again(held) if held else self._new(order, fresh, named))
         refusal = self._over_capacity(fresh.values())
         if refusal is not None:
             return refusal
@@ -77,18 +76,29 @@ class Acceptance:
         self._customers.update(order.customer_id for order in fresh.values())
         return numbers
 
-    def _hold(
+    def _holder(self, order: NewOrder, named: dict[tuple[str, str], _Held]) -> _Held | None:
+        """Return the order that this one's request_id names already; None: it is new itself."""
+        if not order.request_id:
+            return None
+        key = (order.customer_id, order.request_id)
+        return self._held.get(key) or named.get(key)
+
+    def _new(
         self, order: NewOrder, fresh: dict[int, NewOrder], named: dict[tuple[str, str], _Held]
-    ) -> _Held:
-        """Return the order that this one's request_id names already; else it is new itself."""
-        key = (order.customer_id, order.request_id or "")
-        held = self._held.get(key) or named.get(key)
-        if held is None:
-            held = _Held(self._next_number(len(fresh)), order.digest)
-            fresh[held.accept_sequence] = order
-            if order.request_id:
-                named[key] = held
-        return held
+    ) -> int:
+        """Give a new order the next number."""
+        number = self._next_number(len(fresh))
+        fresh[number] = order
+        if order.request_id:
+            named[order.customer_id, order.request_id] = _Held(number, order.digest)
+        return number
+
+    def _again(self, held: _Held) -> int:
+        """Note that an order is placed again; return its number."""
+        if held.pruned:
+            self._pruned[held.accept_sequence] = held.pruned
+        self._repeated.add(held.accept_sequence)
+        return held.accept_sequence
 
     def _next_number(self, ahead: int) -> int:
         return self._unit.counters.accepted + len(self._fresh) + ahead + 1
@@ -151,7 +161,8 @@ class Acceptance:
         order, (rank, number, tier, _) = mover
         request_id = self._fresh[number].request_id
         return (
-            *(number, order.customer_id, tier, rank, order.accept_time, order.content),
+            *(number, order.customer_id, tier, rank, order.accept_time),
+            memoryview(order.content),  # SQLite would keep a text as one
             *(request_id, order.not_before, order.expire_time, order.redrive_of, order.trace),
         )
 
@@ -174,8 +185,7 @@ class Acceptance:
         `before` counts the orders ahead of a place in the queue.
         """
         counters = self._unit.counters
-        numbers = {n for group in decisions if isinstance(group, list) for n in group}
-        old = numbers - self._fresh.keys()
+        old = self._repeated - self._fresh.keys()
         stands = standing(self._unit.connection, old) if old else {}
         queued = {n: order for n, order in stands.items() if _is_queued(order)}
         return Receipts(
