@@ -67,7 +67,7 @@ async def test_p19_who_just_claimed_gives_back(desk: Desk, store: FaultyStore) -
         await desk.place()  # meanwhile the worker has asked
         store.hold()
         desk.committer.accept((new(),))  # the worker is free: the order starts by the same commit
-        while not (begun := await store.begun.get()).accepts:
+        while not any((begun := await store.begun.get()).accepts):
             pass
         assert begun.claim_next
         draining = asyncio.create_task(workers.drain(FOREVER))
