@@ -17,6 +17,7 @@ from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, drop, wri
 from orderintake_server.rpc.recorder import Recorder
 from orderintake_server.rpc.starts import Starts
 from orderintake_server.rpc.status import code_of, refuse, told
+from orderintake_server.rpc.waits import WaitLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -92,7 +93,7 @@ class Binder:
         self._gate = gate
         self._door = door
         self._starts = Starts()
-        self._write_seconds = write_seconds
+        self._writes = WaitLimit(write_seconds)
         self._request_seconds = request_seconds
         self._recorder = recorder or Recorder()
 
@@ -211,7 +212,7 @@ class Binder:
                 async for message in stream:
                     if call is not None:
                         self._door.check(call)
-                    await write(context, message, seconds=self._write_seconds)
+                    await write(context, message, limit=self._writes)
 
         return behaviour
 

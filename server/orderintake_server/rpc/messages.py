@@ -84,12 +84,12 @@ async def drop(context: Context) -> None:
             await context.read()
 
 
-async def write(context: Context, message: Any, *, seconds: float) -> None:  # noqa: ANN401
+async def write(context: Context, message: Any, *, limit: WaitLimit) -> None:  # noqa: ANN401
     """Write one message of a stream. Raises SubscriberTooSlow when its reader takes longer."""
     try:
-        async with asyncio.timeout(seconds):
-            await context.write(message)
+        await limit.wait(context.write(message))
     except TimeoutError:
         raise SubscriberTooSlow(
-            f"nothing was read from this stream for {seconds:g} s; resume from the last cursor"
+            f"nothing was read from this stream for {limit.seconds:g} s; "
+            "resume from the last cursor"
         ) from None
