@@ -26,6 +26,7 @@ from orderintake_server.store.changes import (
     Cancel,
     Capacity,
     Changes,
+    ClaimNext,
     Committed,
     Page,
     Pause,
@@ -52,6 +53,7 @@ from support.strategies import (
     FILTERS,
     GROUPS,
     LEAPS,
+    NEXT,
     NUMBERS,
     PAUSES,
     POLICIES,
@@ -108,6 +110,10 @@ class StoreMachine(RuleBasedStateMachine):
     def start_the_most_urgent(self, count: int) -> MultipleResults[Lease]:
         return self.started(Changes(claims=self.model.startable()[:count]))
 
+    @rule(target=leases, groups=GROUPS, asked=NEXT)
+    def place_and_start(self, groups: list[Any], asked: ClaimNext) -> MultipleResults[Lease]:
+        return self.started(Changes(accepts=groups, capacity=AMPLE, claim_next=asked))
+
     @rule(ended=st.lists(st.tuples(leases, ENDINGS), max_size=4))
     def settle(self, ended: list[tuple[Lease, Ending]]) -> None:
         self.commit(Changes(settles=_settles(ended)))
@@ -147,6 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
         groups=GROUPS,
         count=st.integers(0, 3),
         gone=st.lists(NUMBERS, max_size=3),
+        asked=NEXT | st.none(),
         seconds=SECONDS | st.just(0),
         is_full=st.booleans(),
     )
@@ -159,6 +166,7 @@ class StoreMachine(RuleBasedStateMachine):
         groups: list[Any],
         count: int,
         gone: list[int],
+        asked: ClaimNext | None,
         seconds: int,
         *,
         is_full: bool,
@@ -171,6 +179,7 @@ class StoreMachine(RuleBasedStateMachine):
             accepts=groups,
             capacity=AMPLE,
             claims=self.model.startable()[:count] + self.gone(gone),
+            claim_next=asked,
             page=Page(after=FRONT, limit=5),
         )
         self.home.clock.turn(seconds)
@@ -308,7 +317,8 @@ class StoreMachine(RuleBasedStateMachine):
             self.run(self.store.commit(replace(changes, accepts=accepts)))
 
     def started(self, changes: Changes) -> MultipleResults[Lease]:
-        return multiple(*(lease for lease in self.commit(changes).claimed if lease))
+        committed = self.commit(changes)
+        return multiple(*filter(None, committed.claimed), *committed.claimed_next)
 
     def restarted(self, opening: Coroutine[Any, Any, Any]) -> None:
         self.store = self.run(opening)

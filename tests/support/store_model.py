@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 from orderintake_server.domain import (
@@ -26,6 +27,7 @@ from orderintake_server.store.changes import (
     Cancel,
     Capacity,
     Changes,
+    ClaimNext,
     Committed,
     OverCapacity,
     Pause,
@@ -73,9 +75,10 @@ class StoreModel(Orders):
             self._pause(pause)
         before, started = self._accepted, self._started
         accepted = self._accept(changes.accepts, changes.capacity)
-        if changes.claims:
+        if changes.claims or changes.claim_next:
             self._expire()
         claimed = [self._claim(place) for place in changes.claims]
+        next_ones = self._claim_next(changes.claim_next) if changes.claim_next else []
         pruned = self._prune(changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
@@ -83,7 +86,8 @@ class StoreModel(Orders):
             cancelled=cancelled,
             accepted=accepted,
             claimed=claimed,
-            queued=self._queued,
+            claimed_next=next_ones,
+            queued=self._left_in_queue(next_ones),
             page=self._page(changes),
             counts=self.counts(),
             accept_counts=Counter(
@@ -326,6 +330,17 @@ class StoreModel(Orders):
             start_time=self._now,
         )
         return Lease(order=held.order, crash_count=held.crashes)
+
+    def _claim_next(self, wanted: ClaimNext) -> list[Lease]:
+        first = self.startable()[: wanted.most]
+        places = list(takewhile(lambda place: place.crash_count < wanted.alone, first))
+        if first and not places and wanted.is_idle:
+            places = first[:1]
+        return [lease for lease in map(self._claim, places) if lease]
+
+    def _left_in_queue(self, started: Sequence[Lease]) -> list[QueueEntry]:
+        numbers = {lease.order.accept_sequence for lease in started}
+        return [place for place in self._queued if place.accept_sequence not in numbers]
 
     def _prune(self, wanted: Prune) -> int:
         count = 0

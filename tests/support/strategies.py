@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from orderintake_server.domain import Ending, NewOrder, Operator, Ranking, State, Tier
 from orderintake_server.store.base import Policy
-from orderintake_server.store.changes import Cancel, Capacity, Pause
+from orderintake_server.store.changes import Cancel, Capacity, ClaimNext, Pause
 from orderintake_server.views import OrderFilter
 from support.changes import AMPLE, BOSS, DONE, FAILED, PLENTY, again, new
 from support.clocks import SECOND, Microseconds
@@ -76,3 +76,11 @@ FILTERS = st.builds(
     tier=st.one_of(st.none(), TIERS),
     state=st.one_of(st.none(), st.sampled_from(State)),
 )
+
+NEXT = st.builds(
+    ClaimNext,
+    most=st.integers(1, 4),
+    is_idle=st.booleans(),
+    alone=st.integers(1, 3) | st.just(1_000_000),
+)
+"""Workers that are free, and from how many crashes on an order starts alone."""
