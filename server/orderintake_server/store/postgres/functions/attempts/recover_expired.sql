@@ -26,7 +26,7 @@ BEGIN
     w.summary := w.summary || jsonb_build_object('lost_replicas', lost, 'recovered', (
       SELECT jsonb_build_array(count(*) FILTER (WHERE state = state_queued()),
         count(*) FILTER (WHERE state = state_failed()))
-      FROM unnest(m.answer) AS state));
+      FROM unnest(m.states) AS state));
   END IF;
   RETURN w;
 END $$;

@@ -9,7 +9,7 @@ BEGIN
   w.previous := e;
   w.session_id := (p ->> 'session')::bigint;
   w.summary := '{}';
-  w.counts_customers := (SELECT counts_customers FROM policy);
+  SELECT counts_customers, vip_head_start INTO w.counts_customers, w.head_start FROM policy;
   e.number := e.number + 1;
   e.session_id := w.session_id;
   e.request := (p ->> 'request')::bigint;
