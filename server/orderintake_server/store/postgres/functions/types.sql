@@ -7,8 +7,9 @@ CREATE TYPE moves AS (
   waiting text[],             -- the customer of each order that begins to wait
   no_longer_waiting text[],   -- and of each that ceases to
   answer bigint[],            -- the orders that started
-  places bigint[],            -- of attempts that are over: their places among those asked for
-  states smallint[]           -- and how their orders stand now
+  places bigint[],            -- of attempts that are over: their places among those asked for,
+  states smallint[],          -- how their orders stand now,
+  as_asked boolean            -- and whether all of those asked for stand as they were asked to
 );
 
 -- A commit under way, which each step takes and gives on.
@@ -16,6 +17,8 @@ CREATE TYPE work AS (
   previous commits,           -- the newest row of commits when it began
   entry commits,              -- the row that it adds
   session_id bigint,
+  is_alive boolean,           -- whether the session has not expired
+  may_recover boolean,        -- and that unbroken for the time of a lease
   counts_customers boolean,
   head_start bigint,          -- of VIP orders, NULL: they come first
   summary jsonb,              -- what it answers beside orders

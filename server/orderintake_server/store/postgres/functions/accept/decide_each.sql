@@ -1,6 +1,6 @@
--- Gives each order of each group its number, new or held; or refuses a group, changing nothing. numbers: NULL in refused groups; new are those above the last that was accepted
--- before. A refusal is [group, "reused", number, request_id] or [group, "capacity", orders, customer_id
--- or null].
+-- Gives each order of each group its number, new or held; or refuses a group, changing nothing.
+-- numbers: NULL in refused groups; new are those above the last that was accepted before. A refusal is
+-- [group, "reused", number, request_id] or [group, "capacity", orders, customer_id or null].
 CREATE FUNCTION decide_each(w work, capacity jsonb, limits bigint[], groups integer[], names text[],
   requests text[], tiers smallint[], digests uuid[], OUT numbers bigint[], OUT refusals jsonb)
   LANGUAGE plpgsql AS $$

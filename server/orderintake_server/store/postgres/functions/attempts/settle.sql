@@ -9,7 +9,7 @@ BEGIN
     m := end_attempts(w.entry, ids, starts, states, codes, messages, results, delays,
       is_crash => false);
     w := apply_moves(w, m);
-    IF m.states IS DISTINCT FROM states THEN
+    IF NOT m.as_asked THEN
       w.summary := w.summary || jsonb_build_object('attempts',
         jsonb_build_array(coalesce(m.places, '{}'), coalesce(m.states, '{}')));
     END IF;

@@ -9,9 +9,7 @@ DECLARE
   is_over boolean;
 BEGIN
   w.ids := '{}';
-  IF NOT EXISTS (
-    SELECT FROM sessions WHERE session_id = w.session_id AND expires_at > clock_timestamp())
-  THEN
+  IF NOT w.is_alive THEN
     RETURN w;
   END IF;
   is_over := e.next_due <= e.time;
