@@ -82,10 +82,10 @@ def _accepts(changes: Changes) -> list[Sequence[Any]]:
     return [
         [number for number, group in enumerate(changes.accepts) for _ in group],
         [order.customer_id for order in orders],
-        [order.request_id for order in orders],
+        _if_any([order.request_id for order in orders]),
         [order.tier for order in orders],
         [order.content for order in orders],
-        [UUID(order.digest) for order in orders],
+        _if_any([order.request_id and UUID(order.digest) for order in orders]),
         _if_any([order.not_before or None for order in orders]),
         _if_any([order.expire_time or None for order in orders]),
         _if_any([order.redrive_of or None for order in orders]),

@@ -6,11 +6,14 @@ CREATE FUNCTION decide(w work, capacity jsonb, groups integer[], names text[], r
 DECLARE
   last bigint := (w.entry).accepted;
   limits bigint[] := highest_numbers(w.entry, capacity);
+  is_usual boolean := NOT w.counts_customers
+    AND last + cardinality(groups) <= least(limits[1], limits[2]);
 BEGIN
-  IF NOT w.counts_customers AND last + cardinality(groups) <= least(limits[1], limits[2])
-    AND NOT EXISTS (
-      SELECT FROM items_to_accept(names, requests, tiers, digests) WHERE held IS NOT NULL OR key <> o)
-  THEN
+  IF is_usual AND cardinality(requests) > 0 THEN  -- else nothing can be there already
+    is_usual := NOT EXISTS (
+      SELECT FROM items_to_accept(names, requests, tiers, digests) WHERE held IS NOT NULL OR key <> o);
+  END IF;
+  IF is_usual THEN
     numbers := ARRAY(SELECT generate_series(last + 1, last + cardinality(groups)));
   ELSE
     SELECT * INTO numbers, refusals
