@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from functools import cached_property
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.domain import Completion, Durability, Lease, Order, QueueEntry, State, Tier
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.changes import Committed, OverCapacity
+from orderintake_server.store.postgres.call import ends_asked
 from orderintake_server.store.postgres.known_state import KnownState
 from orderintake_server.store.receipts import Pruned, Receipts
 from orderintake_server.store.rows import STANDING_WIDTH, cancelled_of, number_of, standing_of
@@ -79,7 +81,7 @@ class Answer:
     ) -> Committed:
         """Tell what became of the changes. `state`: how the store stands, as StoreState has it."""
         summary, leases, settles = self.summary, self.leases, len(changes.settles)
-        attempts = [None if how is None else State(how) for how in summary.get("attempts") or ()]
+        attempts = _attempts(summary, changes)
         return Committed(
             settled=attempts[:settles],
             released=attempts[settles:],
@@ -100,9 +102,18 @@ class Answer:
         return [cancelled_of(stands.get(cancel.accept_sequence)) for cancel in cancels]
 
 
+def _attempts(summary: Summary, changes: Changes) -> list[State | None]:
+    """Tell how the orders stand whose attempts are over; mostly as was asked."""
+    asked = ends_asked(changes)
+    if "attempts" not in summary:
+        return [*asked]
+    found = dict(zip(*summary["attempts"], strict=True))
+    return [State(found[o]) if o in found else None for o in range(1, len(asked) + 1)]
+
+
 def _decisions(summary: Summary, groups: Sequence[Sequence[NewOrder]]) -> list[Decision]:
-    """Put the numbers to their groups, and the refusals."""
-    numbers = iter(summary.get("numbers") or ())
+    """Put the numbers to their groups, and the refusals; mostly all orders are new."""
+    numbers = iter(summary.get("numbers") or count(summary.get("accepted_before", 0) + 1))
     found: list[Decision] = [[next(numbers) for _ in group] for group in groups]
     for group, *why in summary.get("refusals") or ():
         found[group] = _refusal(*why)

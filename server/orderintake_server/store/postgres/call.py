@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+
+from asyncpg.pgproto.pgproto import UUID
 
 from orderintake_server.domain import TRANSITIONS, Event, State
 from orderintake_server.store.actions import postgres as actions
@@ -13,8 +14,12 @@ from orderintake_server.store.actions import postgres as actions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.domain import NewOrder
     from orderintake_server.store.changes import Changes
+
+
+_BECOMES = {
+    event: then for (state, event), then in TRANSITIONS.items() if state is State.PROCESSING
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,50 +46,51 @@ class Caller:
 
 def arguments(changes: Changes, caller: Caller) -> list[Any]:
     """Write the arguments of `commit_changes`."""
-    orders = [(n, order) for n, group in enumerate(changes.accepts) for order in group]
-    accepts = [_accept(number, order) for number, order in orders]
+    return [json.dumps(_asked(changes, caller)), *_ends(changes), *_accepts(changes)]
+
+
+def _if_any(column: list[Any]) -> Sequence[Any]:
+    """Leave out a column of None: to PostgreSQL all of it is NULL then."""
+    return column if column.count(None) < len(column) else ()
+
+
+def _ends(changes: Changes) -> list[Sequence[Any]]:
+    """Write the columns of the attempts that are over: what the order of each becomes."""
+    leases = [*(settle.lease for settle in changes.settles), *changes.releases]
+    endings = [settle.ending for settle in changes.settles]
+    failures = [ending.failure for ending in endings]
     return [
-        json.dumps(_asked(changes, caller)),
-        *_columns(_ends(changes), 7),
-        *_columns(accepts, 10),
+        [lease.order.accept_sequence for lease in leases],
+        [lease.order.start_sequence for lease in leases],
+        ends_asked(changes),
+        _if_any([failure and failure.code.encode() for failure in failures]),
+        _if_any([failure and failure.message.encode() for failure in failures]),
+        _if_any([ending.result for ending in endings]),
+        _if_any([ending.retry_after or None for ending in endings]),
     ]
 
 
-def _columns(rows: list[tuple[Any, ...]], width: int) -> Sequence[Sequence[Any]]:
-    return list(zip(*rows, strict=True)) if rows else [()] * width
+def ends_asked(changes: Changes) -> list[State]:
+    """Tell what is asked to become of the orders whose attempts are over: settled, released."""
+    settled = [_BECOMES[settle.ending.event] for settle in changes.settles]
+    return settled + [_BECOMES[Event.RELEASE]] * len(changes.releases)
 
 
-def _ends(changes: Changes) -> list[tuple[Any, ...]]:
-    """Write a row for each attempt that is over: what its order becomes."""
-    rows = []
-    for order, ending in ((settle.lease.order, settle.ending) for settle in changes.settles):
-        failure = ending.failure
-        code, message = (failure.code, failure.message) if failure else (None, None)
-        texts = (None if text is None else text.encode() for text in (code, message))
-        how = TRANSITIONS[State.PROCESSING, ending.event]
-        number, start = order.accept_sequence, order.start_sequence
-        rows.append((number, start, how, *texts, ending.result, ending.retry_after))
-    back = TRANSITIONS[State.PROCESSING, Event.RELEASE]
-    rows += [
-        (lease.order.accept_sequence, lease.order.start_sequence, back, None, None, None, 0)
-        for lease in changes.releases
+def _accepts(changes: Changes) -> list[Sequence[Any]]:
+    """Write the columns of the orders to accept."""
+    orders = [order for group in changes.accepts for order in group]
+    return [
+        [number for number, group in enumerate(changes.accepts) for _ in group],
+        [order.customer_id for order in orders],
+        _if_any([order.request_id for order in orders]),
+        [order.tier for order in orders],
+        [order.content for order in orders],
+        _if_any([order.request_id and UUID(order.digest) for order in orders]),
+        _if_any([order.not_before or None for order in orders]),
+        _if_any([order.expire_time or None for order in orders]),
+        _if_any([order.redrive_of or None for order in orders]),
+        _if_any([order.trace for order in orders]),
     ]
-    return rows
-
-
-def _accept(group: int, order: NewOrder) -> tuple[Any, ...]:
-    return (
-        group,
-        order.customer_id,
-        order.request_id,
-        order.tier,
-        order.content,
-        UUID(bytes=order.digest),
-        order.not_before,
-        order.expire_time,
-        order.redrive_of,
-        order.trace,
-    )
 
 
 def _asked_by(caller: Caller) -> dict[str, Any]:

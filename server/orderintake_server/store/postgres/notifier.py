@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import re
+import sys
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.clock import Clock, FollowedClock, Moment
@@ -14,7 +16,7 @@ from orderintake_server.store.postgres.heartbeat import Outage
 from orderintake_server.store.postgres.known_state import KnownState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from orderintake_server.store.postgres.connector import Connection, Connector
     from orderintake_server.store.postgres.heartbeat import Heartbeat
@@ -37,8 +39,12 @@ _NEWEST = """
 SELECT *, floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS clock
 FROM orderintake.commits ORDER BY number DESC LIMIT 1
 """
-_HINT = f"BEGIN; SET LOCAL synchronous_commit = off; NOTIFY {CHANNEL}; COMMIT"
-"""In a transaction of its own: within the commit's it would serialise the commits of everybody."""
+_HINT = f"SELECT pg_notify('{CHANNEL}', $1)"
+"""With the number of the commit that it tells of, whose transaction is over: within that, it would
+serialise the commits of everybody."""
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_NO_FLUSH = "SET synchronous_commit = off"
+"""A hint that is lost does no harm."""
 
 
 class Notifier:
@@ -64,9 +70,10 @@ class Notifier:
         self._moment: Moment | None = None
         self._session_id = 0
         self._wake = asyncio.Event()
-        self._has_notified = True
-        self._has_chores = self._has_changed = False
-        self._pause = MOST_SECONDS
+        self._untold = self._heard = 0
+        """The newest commits that others are to be told of, and were told of by others."""
+        self._is_committing = self._has_chores = self._has_changed = False
+        self._pause, self._next_look = MOST_SECONDS, 0.0
         heartbeat.on_change = self._status_changed
 
     @staticmethod
@@ -74,11 +81,26 @@ class Notifier:
         """Tell the time of this machine in microseconds since 1970."""
         return Clock()()
 
-    def notify(self) -> None:
-        """Let the other replicas know, soon, that something has changed."""
-        if self._heartbeat.status.replicas > 1:
-            self._has_notified = not self._hints
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Look for no news meanwhile, if it does not take long: the commit's answer tells them."""
+        self._is_committing = True
+        try:
+            yield
+        finally:
+            self._is_committing = False
             self._wake.set()
+
+    def notify(self, number: int) -> None:
+        """Let the other replicas know, soon, of the commit of this number."""
+        if self._hints and self._heartbeat.status.replicas > 1:
+            self._untold = number
+            self._wake.set()
+
+    def look_soon(self) -> None:
+        """Look, though nobody told of anything new."""
+        self._next_look = 0.0
+        self._wake.set()
 
     def has_chores(self) -> bool:
         """Tell, once, that something may be to do: a replica expired, or the clock leapt."""
@@ -88,6 +110,7 @@ class Notifier:
     def _status_changed(self) -> None:
         status = self._heartbeat.status
         self._has_chores |= status.has_expired and status.may_recover
+        self._has_chores |= bool(self._followed.leap) and self._judges()  # the judge before did not
         self._has_changed = True
         self._wake.set()
 
@@ -97,22 +120,55 @@ class Notifier:
         While this replica is expired it is given nothing to start: it has to ask again afterwards.
         """
         while True:
+            await self._wait(after)
             try:
                 with talking():
                     connection = await self._connected()
                     await self._give_hint(connection)
-                    row = await self._look(connection)
+                    row = await self._look_if_due(connection, after)
                 self._outage.is_over()
             except (StoreObstacle, StoreRefused) as away:
                 self._outage.goes_on(away)
                 self._drop()
+                self._next_look = 0.0
                 await asyncio.sleep(AWAY_SECONDS)
                 continue
-            if row["number"] > after() or self._has_changed:
+            if row and (row["number"] > after() or self._has_changed):
                 self._has_changed = False
-                self._pause = LEAST_SECONDS
                 return row
-            await self._wait()
+
+    async def _wait(self, after: Callable[[], int]) -> None:
+        """Wait until there is something to tell or to look at, or it is time to look anyway."""
+        await asyncio.sleep(LEAST_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._next_look):
+                while not (self._untold or self._has_heard(after) or self._is_due()):
+                    self._wake.clear()
+                    await self._wake.wait()
+
+    def _has_heard(self, after: Callable[[], int]) -> bool:
+        """Tell whether there is something new that no commit under way is about to tell."""
+        return self._has_changed or (self._heard > after() and not self._is_committing)
+
+    def _is_due(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._next_look
+
+    async def _look_if_due(
+        self, connection: Connection, after: Callable[[], int]
+    ) -> dict[str, Any] | None:
+        """Look; the next time sooner if nobody had told of what is new, else later and later."""
+        has_heard = self._has_heard(after)
+        if not (has_heard or self._is_due()):
+            return None
+        self._heard = 0
+        row = await self._look(connection)
+        if row["number"] > after() and not has_heard:
+            self._pause = LEAST_SECONDS
+        else:
+            is_alone = self._heartbeat.status.replicas == 1
+            self._pause = min(self._pause * 1.5, ALONE_SECONDS if is_alone else MOST_SECONDS)
+        self._next_look = asyncio.get_running_loop().time() + self._pause
+        return row
 
     async def _look(self, connection: Connection) -> dict[str, Any]:
         """Read the newest commit, and whether the database's clock leapt: then there are chores."""
@@ -157,26 +213,18 @@ class Notifier:
         if self._moment is not None:
             self._stand_in_followed.look(self._moment, leapt, judges=self._judges())
 
-    def heed(self, time: int) -> None:
-        """Look at the clock at once if this is later than a commit should have been."""
-        if self._expected is not None and time > self._expected:
-            self._wake.set()
+    def heed(self, time: int, *, stops: bool) -> None:
+        """Look at the clock at once if this is later than a commit should have been.
 
-    async def _wait(self) -> None:
-        """Wait for a hint, but not for ever, and longer the longer nothing happens."""
-        is_alone = self._heartbeat.status.replicas == 1
-        self._pause = min(self._pause * 1.5, ALONE_SECONDS if is_alone else MOST_SECONDS)
-        await asyncio.sleep(LEAST_SECONDS)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._pause):
-                await self._wake.wait()
-        self._wake.clear()
+        `stops`: look in any case, for attempts were asked to stop, and these may be ours.
+        """
+        if stops or (self._expected is not None and time > self._expected):
+            self.look_soon()
 
     async def _give_hint(self, connection: Connection) -> None:
-        if not self._has_notified:
-            self._has_notified = True
-            with talking():
-                await connection.execute(_HINT)
+        number, self._untold = self._untold, 0
+        if number:
+            await self._connector.fetch(connection, _HINT, str(number))
 
     async def _connected(self) -> Connection:
         """Give the connection, made anew if need be; what can be read by it is durable."""
@@ -184,10 +232,14 @@ class Notifier:
             self._connection = await self._connector.connect_durably()
             if self._hints:
                 with talking():
+                    await self._connection.execute(_NO_FLUSH)
                     await self._connection.add_listener(CHANNEL, self._hinted)
         return self._connection
 
-    def _hinted(self, *_: object) -> None:
+    def _hinted(self, _: object, _pid: int, _channel: str, told: object) -> None:
+        """Hear of a commit; a hint without its number may be of any."""
+        number = _NUMBER.fullmatch(str(told))
+        self._heard = max(self._heard, int(number[0]) if number else sys.maxsize)
         self._wake.set()
 
     def _drop(self) -> None:

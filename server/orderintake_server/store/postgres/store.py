@@ -103,11 +103,12 @@ class PostgresStore:
         if changes.prune and self._heartbeat.status.older_replicas:
             changes = replace(changes, prune=None)  # the oldest replica sees to it
         async with self._turn:
-            answer, committed = await self._call(changes)
+            with self._notifier.committing():
+                answer, committed = await self._call(changes)
             if answer.summary["number"] > self._state.number:
-                self._notifier.notify()
+                self._notifier.notify(answer.summary["number"])
             self._state.see(answer.summary)
-            self._notifier.heed(self._state.time)
+            self._notifier.heed(self._state.time, stops=self._state.cancels != self._cancels)
             self._keep_leases(changes, answer)
         accepted = await reads.located(committed.accepted, self._readers.fetch, self._release)
         return replace(committed, accepted=accepted, **self._report())
@@ -204,6 +205,7 @@ class PostgresStore:
 
     async def watch(self) -> AsyncIterator[StoreState]:
         """Keep `Store.watch`."""
+        self._notifier.look_soon()
         while True:
             row = await self._notifier.newest(after=self._reported)
             to_stop = await self._to_stop(row["cancels"])

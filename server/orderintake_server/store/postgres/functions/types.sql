@@ -6,7 +6,10 @@ CREATE TYPE moves AS (
   due bigint,                 -- the soonest time at which something that was moved is due
   waiting text[],             -- the customer of each order that begins to wait
   no_longer_waiting text[],   -- and of each that ceases to
-  answer bigint[]             -- one number for each thing that was asked for
+  answer bigint[],            -- the orders that started
+  places bigint[],            -- of attempts that are over: their places among those asked for,
+  states smallint[],          -- how their orders stand now,
+  as_asked boolean            -- and whether all of those asked for stand as they were asked to
 );
 
 -- A commit under way, which each step takes and gives on.
@@ -14,7 +17,10 @@ CREATE TYPE work AS (
   previous commits,           -- the newest row of commits when it began
   entry commits,              -- the row that it adds
   session_id bigint,
+  is_alive boolean,           -- whether the session has not expired
+  may_recover boolean,        -- and that unbroken for the time of a lease
   counts_customers boolean,
+  head_start bigint,          -- of VIP orders, NULL: they come first
   summary jsonb,              -- what it answers beside orders
   ids bigint[]                -- the orders that the step before has to show
 );
@@ -31,10 +37,9 @@ CREATE TYPE answer AS (
   result bytea, crash_count integer
 );
 
--- An attempt that is over, with its order; o: its place among those asked for.
+-- An attempt that is over, with its order, which waits again; due: for the next attempt. uncounted: its
+-- attempts without this one, unless the process died in it.
 CREATE TYPE attempt AS (
-  o bigint, accept_sequence bigint, tier smallint, rank bigint, customer_id text, expire_time bigint,
-  attempt_count integer, crash_count integer, start_sequence bigint, start_time bigint,
-  state smallint, is_waiting boolean, due bigint,
-  failure_code bytea, failure_message bytea, result bytea
+  accept_sequence bigint, tier smallint, rank bigint, customer_id text, expire_time bigint,
+  uncounted integer, attempt_count integer, crash_count integer, state smallint, due bigint
 );

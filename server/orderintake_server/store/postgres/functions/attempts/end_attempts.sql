@@ -1,40 +1,39 @@
--- Ends attempts. states: what the order of each becomes: QUEUED, it waits again, and the attempt is not
--- counted, unless the process died in it (is_crash); SCHEDULED, it is tried again after the delay; or
--- how it ends. The answer is how each stands now, NULL where the lease was good no longer.
+-- Ends attempts whose leases are still good. states: what the order of each becomes: QUEUED, it waits
+-- again, and the attempt is not counted, unless the process died in it (is_crash); SCHEDULED, it is tried
+-- again after the delay; or how it ends. Where a stop was asked for and the attempt did not succeed, the
+-- order is cancelled.
 CREATE FUNCTION end_attempts(e commits, ids bigint[], starts bigint[], states smallint[], codes bytea[],
   messages bytea[], results bytea[], delays bigint[], is_crash boolean) RETURNS moves
   LANGUAGE plpgsql AS $$
 DECLARE
   m moves;
+  again attempt[];
 BEGIN
-  WITH over AS MATERIALIZED (
-    SELECT *, state = state_queued() AS q, state = state_scheduled() AS s
-    FROM take_leases(e, ids, starts, states, codes, messages, results, delays)),
+  WITH asked AS (
+    SELECT DISTINCT ON (id, start) *
+    FROM unnest(ids, starts, states, codes, messages, results, delays) WITH ORDINALITY
+      AS a (id, start, state, code, message, result, delay, o)
+    ORDER BY id, start, o),
+  taken AS (
+    DELETE FROM leases l USING asked a WHERE l.accept_sequence = a.id AND l.start_sequence = a.start
+    RETURNING a.*, l.attempt_count, l.crash_count, l.start_time,
+      CASE WHEN l.cancel_requested AND a.state <> state_succeeded()
+        THEN becomes('PROCESSING', 'CANCEL') ELSE a.state END AS now),
+  over AS MATERIALIZED (
+    SELECT t.*, is_waiting(t.now) AS waits, x.tier, x.rank, x.customer_id, x.expire_time
+    FROM taken t JOIN orders x ON x.accept_sequence = t.id),
   logged AS (
-    INSERT INTO log SELECT e.completed + row_number() OVER (ORDER BY o), accept_sequence, state,
-      attempt_count, start_sequence, start_time, e.time, failure_code, failure_message, result,
-      customer_id, tier, e.number FROM over WHERE NOT is_waiting),
-  queued AS (
-    INSERT INTO ready SELECT tier, rank, accept_sequence, attempt_count - (NOT is_crash)::integer,
-      crash_count + is_crash::integer FROM over WHERE q),
-  later AS (
-    INSERT INTO scheduled SELECT accept_sequence, due, attempt_count, crash_count FROM over WHERE s),
-  watched AS (
-    INSERT INTO expiries SELECT expire_time, accept_sequence
-    FROM over WHERE is_waiting AND expire_time > 0 ON CONFLICT DO NOTHING)
-  SELECT
-    ARRAY[count(*) FILTER (WHERE q AND tier = 1), count(*) FILTER (WHERE q AND tier = 2)],
-    ARRAY[count(*) FILTER (WHERE s AND tier = 1), count(*) FILTER (WHERE s AND tier = 2)],
-    ARRAY[-count(*) FILTER (WHERE tier = 1), -count(*) FILTER (WHERE tier = 2)],
-    ARRAY[count(*) FILTER (WHERE NOT is_waiting AND tier = 1),
-      count(*) FILTER (WHERE NOT is_waiting AND tier = 2)],
-    ARRAY[min(rank) FILTER (WHERE q AND tier = 1), min(rank) FILTER (WHERE q AND tier = 2)],
-    least(min(due) FILTER (WHERE s), min(expire_time) FILTER (WHERE is_waiting AND expire_time > 0)),
-    array_agg(customer_id) FILTER (WHERE is_waiting),
-    (SELECT array_agg(now ORDER BY o) FROM (SELECT o, max(state) AS now FROM (
-      SELECT o, state FROM over UNION ALL SELECT o, NULL FROM generate_subscripts(ids, 1) AS o) AS t
-      GROUP BY o) AS told)
-  INTO m.queued, m.scheduled, m.processing, m.completed, m.low_water_mark, m.due, m.waiting, m.answer
-  FROM over;
-  RETURN m;
+    INSERT INTO log SELECT e.completed + row_number() OVER (ORDER BY o), id, now, attempt_count, start,
+      start_time, e.time, CASE WHEN now = state_failed() THEN code END,
+      CASE WHEN now = state_failed() THEN message END,
+      CASE WHEN now <> state_cancelled() THEN result END, customer_id, tier, e.number
+    FROM over WHERE NOT waits)
+  SELECT ARRAY[-count(*) FILTER (WHERE tier = 1), -count(*) FILTER (WHERE tier = 2)],
+    ARRAY[count(*) FILTER (WHERE NOT waits AND tier = 1), count(*) FILTER (WHERE NOT waits AND tier = 2)],
+    array_agg(o), array_agg(now), count(*) = cardinality(ids) AND bool_and(now = state),
+    array_agg((id, tier, rank, customer_id, expire_time, attempt_count - (NOT is_crash)::integer,
+      attempt_count, crash_count + is_crash::integer, now, e.time + coalesce(delay, 0))::attempt)
+      FILTER (WHERE waits)
+  INTO m.processing, m.completed, m.places, m.states, m.as_asked, again FROM over;
+  RETURN CASE WHEN again IS NULL THEN m ELSE wait_again(m, again) END;
 END $$;

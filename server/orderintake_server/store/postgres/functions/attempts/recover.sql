@@ -1,5 +1,5 @@
 -- Ends the attempts during which the process died: each order waits again, or ends if its attempts
--- died too often or it was to be cancelled. The answer is how each stands now.
+-- died too often or it was to be cancelled.
 CREATE FUNCTION recover(e commits, expired bigint[], max_crashes integer) RETURNS moves
   LANGUAGE plpgsql AS $$
 DECLARE

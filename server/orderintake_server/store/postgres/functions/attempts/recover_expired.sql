@@ -6,10 +6,7 @@ DECLARE
   expired bigint[];
   lost jsonb;
 BEGIN
-  IF NOT (p ? 'opens' OR EXISTS (
-    SELECT FROM sessions WHERE session_id = w.session_id AND expires_at > clock_timestamp()
-      AND since <= clock_timestamp() - make_interval(secs => (p ->> 'lease')::double precision)))
-  THEN
+  IF NOT (p ? 'opens' OR w.may_recover) THEN
     RETURN w;
   END IF;
   expired := ARRAY(SELECT session_id FROM sessions WHERE expires_at < clock_timestamp());
@@ -26,7 +23,7 @@ BEGIN
     w.summary := w.summary || jsonb_build_object('lost_replicas', lost, 'recovered', (
       SELECT jsonb_build_array(count(*) FILTER (WHERE state = state_queued()),
         count(*) FILTER (WHERE state = state_failed()))
-      FROM unnest(m.answer) AS state));
+      FROM unnest(m.states) AS state));
   END IF;
   RETURN w;
 END $$;

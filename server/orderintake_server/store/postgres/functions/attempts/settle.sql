@@ -1,4 +1,5 @@
--- Ends the attempts that are over; the summary tells how each of their orders stands now.
+-- Ends the attempts that are over. The summary tells how their orders stand now, by their places among
+-- those asked for, unless all stand as they were asked to.
 CREATE FUNCTION settle(w work, ids bigint[], starts bigint[], states smallint[], codes bytea[],
   messages bytea[], results bytea[], delays bigint[]) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
@@ -8,7 +9,10 @@ BEGIN
     m := end_attempts(w.entry, ids, starts, states, codes, messages, results, delays,
       is_crash => false);
     w := apply_moves(w, m);
-    w.summary := w.summary || jsonb_build_object('attempts', m.answer);
+    IF NOT m.as_asked THEN
+      w.summary := w.summary || jsonb_build_object('attempts',
+        jsonb_build_array(coalesce(m.places, '{}'), coalesce(m.states, '{}')));
+    END IF;
   END IF;
   RETURN w;
 END $$;

@@ -18,8 +18,8 @@ CREATE FUNCTION commit_changes(p jsonb,
 AS $$
 BEGIN
   -- Where there is a pooler the transaction ends by a word of the replica, which may be frozen by then.
-  PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
-  PERFORM pg_advisory_xact_lock(8026370375060648052);  -- held until this commit is durable and seen
+  PERFORM set_config('idle_in_transaction_session_timeout', '5s', true),
+    pg_advisory_xact_lock(8026370375060648052);  -- held until this commit is durable and seen
   -- To look into a table makes PostgreSQL take note of functions that were made anew while this commit
   -- waited: those called after it are the new ones.
   IF EXISTS (

@@ -40,7 +40,7 @@ BEGIN
     IF p ?| ARRAY['claims', 'claim_next'] THEN
       w := start_orders(w, p);
       IF cardinality(w.ids) > 0 THEN
-        RETURN QUERY SELECT * FROM standing(2::smallint, w.ids);
+        RETURN QUERY SELECT * FROM started(w.ids);
       END IF;
     END IF;
     w := finish_commit(prune(w, p -> 'prune'), p,

@@ -1,16 +1,11 @@
--- Starts orders that are ready, in the order given. The answer is those that started.
-CREATE FUNCTION claim(e commits, tiers smallint[], ranks bigint[], ids bigint[]) RETURNS moves
-  LANGUAGE plpgsql AS $$
+-- Starts the orders in these places of the queue, in this order. The answer is those that started.
+CREATE FUNCTION claim(e commits, places tid[]) RETURNS moves LANGUAGE plpgsql AS $$
 DECLARE
   m moves;
 BEGIN
-  WITH asked AS MATERIALIZED (
-    SELECT DISTINCT ON (accept_sequence) * FROM unnest(tiers, ranks, ids) WITH ORDINALITY
-      AS p (tier, rank, accept_sequence, o) ORDER BY accept_sequence, o),
-  gone AS (
-    DELETE FROM ready r USING asked a
-    WHERE r.tier = a.tier AND r.rank = a.rank AND r.accept_sequence = a.accept_sequence
-    RETURNING a.o, r.*),
+  WITH gone AS (
+    DELETE FROM ready r USING unnest(places) WITH ORDINALITY AS p (place, o) WHERE r.ctid = p.place
+    RETURNING p.o, r.tier, r.accept_sequence, r.attempt_count, r.crash_count),
   started AS MATERIALIZED (
     SELECT *, e.started + row_number() OVER (ORDER BY o) AS start FROM gone),
   leased AS (

@@ -1,27 +1,19 @@
 -- The most urgent orders that may start, as many as asked for at the most. An order that is to be run
 -- alone (crashes >= alone) is given only to a replica that has nothing in process, and with no other.
-CREATE FUNCTION most_urgent(e commits, asked jsonb) RETURNS SETOF ready LANGUAGE plpgsql AS $$
-DECLARE
-  most integer := asked ->> 'most';
-  alone integer := asked ->> 'alone';
-  r ready;
-  found integer := 0;
-BEGIN
-  FOR r IN
-    (SELECT * FROM ready WHERE tier = 1 AND rank >= e.low_water_mark[1] AND NOT e.paused[1]
-      ORDER BY tier, rank, accept_sequence LIMIT most)
-    UNION ALL
-    (SELECT * FROM ready WHERE tier = 2 AND rank >= e.low_water_mark[2] AND NOT e.paused[2]
-      ORDER BY tier, rank, accept_sequence LIMIT most)
-    ORDER BY rank, accept_sequence LIMIT most
-  LOOP
-    IF r.crash_count >= alone THEN
-      IF (asked ->> 'idle')::boolean AND found = 0 THEN
-        RETURN NEXT r;
-      END IF;
-      EXIT;
-    END IF;
-    found := found + 1;
-    RETURN NEXT r;
-  END LOOP;
-END $$;
+-- (STABLE, so that it becomes a part of the query that calls it.)
+CREATE FUNCTION most_urgent(e commits, most bigint, alone integer, is_idle boolean)
+  RETURNS TABLE (place tid, tier smallint, rank bigint, id bigint) LANGUAGE sql STABLE AS $$
+  SELECT place, tier, rank, accept_sequence FROM (
+    SELECT *, row_number() OVER w AS o, count(*) FILTER (WHERE crash_count >= alone) OVER w AS suspects
+    FROM (
+      (SELECT ctid AS place, tier, rank, accept_sequence, crash_count FROM ready
+        WHERE tier = 1 AND rank >= e.low_water_mark[1] AND NOT e.paused[1]
+        ORDER BY tier, rank, accept_sequence LIMIT most)
+      UNION ALL
+      (SELECT ctid AS place, tier, rank, accept_sequence, crash_count FROM ready
+        WHERE tier = 2 AND rank >= e.low_water_mark[2] AND NOT e.paused[2]
+        ORDER BY tier, rank, accept_sequence LIMIT most)
+      ORDER BY rank, accept_sequence LIMIT most) AS first
+    WINDOW w AS (ORDER BY rank, accept_sequence)) AS seen
+  WHERE suspects = 0 OR (o = 1 AND is_idle) ORDER BY rank, accept_sequence
+$$;

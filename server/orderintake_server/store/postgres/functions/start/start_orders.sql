@@ -4,14 +4,12 @@
 CREATE FUNCTION start_orders(w work, p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   e commits := w.entry;
-  tiers smallint[];
-  ranks bigint[];
+  places tid[];
+  wanted jsonb := p -> 'claim_next';
   is_over boolean;
 BEGIN
   w.ids := '{}';
-  IF NOT EXISTS (
-    SELECT FROM sessions WHERE session_id = w.session_id AND expires_at > clock_timestamp())
-  THEN
+  IF NOT w.is_alive THEN
     RETURN w;
   END IF;
   is_over := e.next_due <= e.time;
@@ -20,18 +18,18 @@ BEGIN
     e := w.entry;
   END IF;
   IF p ? 'claims' THEN
-    SELECT array_agg(tier), array_agg(rank), array_agg(accept_sequence) INTO tiers, ranks, w.ids
-    FROM asked_for(p -> 'claims');
+    SELECT array_agg(place), array_agg(id) INTO places, w.ids FROM asked_for(p -> 'claims');
   ELSE
-    SELECT array_agg(tier), array_agg(rank), array_agg(accept_sequence),
+    SELECT array_agg(place), array_agg(id),
       ARRAY[coalesce(max(rank) FILTER (WHERE tier = 1), e.low_water_mark[1]),
         coalesce(max(rank) FILTER (WHERE tier = 2), e.low_water_mark[2])]
-    INTO tiers, ranks, w.ids, e.low_water_mark
-    FROM most_urgent(e, p -> 'claim_next');
+    INTO places, w.ids, e.low_water_mark
+    FROM most_urgent(e, (wanted ->> 'most')::bigint, (wanted ->> 'alone')::integer,
+      (wanted ->> 'idle')::boolean);
     w.entry := e;
   END IF;
   IF is_over THEN  -- for more than a thousand may be over
     w := expire_some(w);
   END IF;
-  RETURN start_these(w, tiers, ranks);
+  RETURN start_these(w, places);
 END $$;

@@ -1,11 +1,12 @@
--- Starts these orders (ids), as far as they are ready. ids: those that started, in that order.
-CREATE FUNCTION start_these(w work, tiers smallint[], ranks bigint[]) RETURNS work
+-- Starts the orders in these places of the queue (ids), as far as they still are there. ids: those that
+-- started, in that order.
+CREATE FUNCTION start_these(w work, places tid[]) RETURNS work
   LANGUAGE plpgsql AS $$
 DECLARE
   m moves;
 BEGIN
-  IF w.ids IS NOT NULL THEN
-    m := claim(w.entry, tiers, ranks, w.ids);
+  IF places IS NOT NULL THEN
+    m := claim(w.entry, places);
     w.ids := m.answer;
     IF w.counts_customers THEN
       m.no_longer_waiting := ARRAY(

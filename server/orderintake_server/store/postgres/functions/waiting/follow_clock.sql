@@ -7,7 +7,7 @@ DECLARE
   m moves;
   leap bigint := p ->> 'leap';
 BEGIN
-  IF leap IS NULL OR e.leapt <> (p ->> 'leapt')::bigint OR w.session_id IS DISTINCT FROM (
+  IF e.leapt <> (p ->> 'leapt')::bigint OR w.session_id IS DISTINCT FROM (
     SELECT min(session_id) FROM sessions
     WHERE session_id = w.session_id OR expires_at >= clock_timestamp())
   THEN
