@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from google.protobuf import any_pb2
-
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server import domain
-from orderintake_server.telemetry import traces
+from orderintake_server.api.encoding import Encoder, part, part_tag, set_time
+from orderintake_server.store.rows import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from google.protobuf.timestamp_pb2 import Timestamp
-
     from orderintake_server.ids import Ids
+    from orderintake_server.store.rows import CompletionRow
     from orderintake_server.views import (
         Delivery,
         LogPage,
@@ -39,6 +37,7 @@ class Responses:
         """Write ids and cursors with `ids`; `clock` returns microseconds since 1970."""
         self._ids = ids
         self._clock = clock
+        self._encoder = Encoder(ids)
         self._last_delivery: Delivery | None = None
         self._last_time = 0
         self._last_encoded = b""
@@ -51,9 +50,9 @@ class Responses:
             cursor=self._ids.cursor(receipt.after),
             position=receipt.position,
         )
-        self._fill(response.order, receipt.order)
+        response.order.MergeFromString(self._encoder.order(receipt.order))
         if receipt.wait is not None:
-            _set(response.estimated_start_time, self._from_now(receipt.wait.mean))
+            set_time(response.estimated_start_time, self._from_now(receipt.wait.mean))
         return response
 
     def order_status(self, status: OrderStatus) -> api.GetOrderResponse:
@@ -63,9 +62,9 @@ class Responses:
         if status.reason is not None:
             response.wait_reason = api.WaitReason.ValueType(status.reason)
         if status.wait is not None:
-            _set(response.estimated_start_time, self._from_now(status.wait.mean))
-            _set(response.earliest_start_time, self._from_now(status.wait.least))
-            _set(response.latest_start_time, self._from_now(status.wait.most))
+            set_time(response.estimated_start_time, self._from_now(status.wait.mean))
+            set_time(response.earliest_start_time, self._from_now(status.wait.least))
+            set_time(response.latest_start_time, self._from_now(status.wait.most))
         return response
 
     def cancelled(self, cancelled: domain.Cancelled) -> api.CancelOrderResponse:
@@ -78,7 +77,7 @@ class Responses:
         """Return a page of orders, and the token of the next one, "" if there is none."""
         return api.ListOrdersResponse(orders=map(self.order, orders), next_page_token=next_token)
 
-    def page(self, page: LogPage) -> api.ListCompletionsResponse:
+    def page(self, page: LogPage[domain.Completion]) -> api.ListCompletionsResponse:
         """Return a page of the log."""
         cursor = self._ids.cursor(page.end)
         return api.ListCompletionsResponse(
@@ -110,7 +109,7 @@ class Responses:
             credential=admin.Credential.Value(f"CREDENTIAL_{by.credential.upper()}"),
             peer=by.peer,
         )
-        _set(message.time, action.time)
+        set_time(message.time, action.time)
         return message
 
     def tier(self, tier: domain.Tier, stats: TierStats, *, oldest: int | None) -> admin.TierStats:
@@ -140,37 +139,22 @@ class Responses:
                 signal=api.Signal.ValueType(delivery.signal.value),
                 head_sequence=delivery.head,
             )
-            _set(rest.send_time, now)
+            set_time(rest.send_time, now)
             self._last_delivery, self._last_time = delivery, now
             self._last_encoded = delivery.completions + rest.SerializeToString()
         return self._last_encoded
 
-    def delivered(self, completion: domain.Completion) -> bytes:
-        """Return one completion encoded as a part of a StreamCompletionsResponse."""
-        part = api.StreamCompletionsResponse(completions=[self.completion(completion)])
-        return part.SerializeToString()
+    def delivered(self, row: CompletionRow) -> bytes:
+        """Return one completion encoded as a part of a StreamCompletionsResponse, in any thread."""
+        return part(_COMPLETIONS, self._encoder.completion(row))
 
     def completion(self, completion: domain.Completion) -> order_pb2.Completion:
         """Return the message of a completion."""
-        message = order_pb2.Completion(
-            sequence=completion.sequence, cursor=self._ids.cursor(completion.sequence)
-        )
-        self._fill(message.order, completion.order)
-        failure, result = completion.failure, completion.result
-        if failure is not None:
-            message.failure.code = failure.code
-            message.failure.message = failure.message
-        if result is not None:
-            message.result.CopyFrom(any_pb2.Any.FromString(result))
-        if completion.order.trace is not None:
-            message.traceparent = traces.written(completion.order.trace)
-        return message
+        return order_pb2.Completion.FromString(self._encoder.completion(row_of(completion)))
 
     def order(self, order: domain.Order) -> order_pb2.Order:
         """Return the message of an order."""
-        message = order_pb2.Order()
-        self._fill(message, order)
-        return message
+        return order_pb2.Order.FromString(self._encoder.order(order))
 
     def _fill_order(
         self,
@@ -181,42 +165,11 @@ class Responses:
         if isinstance(order, domain.Completion):
             response.completion.CopyFrom(self.completion(order))
             order = order.order
-        self._fill(response.order, order)
-
-    def _fill(self, message: order_pb2.Order, order: domain.Order) -> None:
-        """Set the fields that the caller set, and those that the service adds."""
-        message.MergeFromString(order.content)
-        message.order_id = self._ids.order_id(order.accept_sequence)
-        message.state = order_pb2.State.ValueType(order.state)
-        message.accept_sequence = order.accept_sequence
-        message.start_sequence = order.start_sequence
-        message.attempt_count = order.attempt_count
-        _set(message.accept_time, order.accept_time)
-        if order.start_time:
-            _set(message.start_time, order.start_time)
-        if order.complete_time:
-            _set(message.complete_time, order.complete_time)
-        if order.not_before > domain.LONG_PAST:  # else it is in the content
-            _set(message.not_before, order.not_before)
-        if order.expire_time > domain.LONG_PAST:
-            _set(message.expire_time, order.expire_time)
-        if order.redrive_of:
-            _clear_times(message, order)
-            message.redrive_of = self._ids.order_id(order.redrive_of)
+        response.order.MergeFromString(self._encoder.order(order))
 
     def _from_now(self, seconds: float) -> int:
         """Return the time in `seconds` from now, in microseconds since 1970."""
         return self._clock() + round(seconds * 1e6)
 
 
-def _clear_times(copy: order_pb2.Order, order: domain.Order) -> None:
-    """Clear the times in a redriven order's content that the original had, and it has not."""
-    for field in ("not_before", "expire_time"):
-        if not getattr(order, field):
-            copy.ClearField(field)
-
-
-def _set(timestamp: Timestamp, microseconds: int) -> None:
-    """Set a timestamp; protobuf's own method for this is slower."""
-    timestamp.seconds, rest = divmod(microseconds, 1_000_000)
-    timestamp.nanos = rest * 1000
+_COMPLETIONS = part_tag(api.StreamCompletionsResponse, "completions")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from orderintake_server.domain import Completion
 from orderintake_server.views import LogPage
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from orderintake_server.domain import Order
+    from orderintake_server.store.rows import CompletionRow
     from orderintake_server.views import OperatorAction, OrderFilter
+
+_T = TypeVar("_T")
 
 SCAN_ROWS = 10_000
 """Rows that one page of a filtered list reads at the most: some 20 ms."""
@@ -102,18 +105,23 @@ def log_scan(wanted: OrderFilter) -> LogScan:
 class LogRead(NamedTuple):
     """What was read of the log, for a page that begins after `after`; the log ends at `head`."""
 
-    completions: list[Completion]
+    rows: Sequence[CompletionRow]
     is_cut: bool
     """Whether there were more that are wanted."""
     after: int
     head: int
 
-    def page(self, last_scanned: Callable[[], int | None]) -> LogPage:
-        """Make the page. `last_scanned`: the last row that was read where that was not all."""
+    def page(
+        self, read: Callable[[CompletionRow], _T], last_scanned: Callable[[], int | None]
+    ) -> LogPage[_T]:
+        """Make the page of what `read` makes of each row.
+
+        `last_scanned`: the last row that was looked at where that was not all.
+        """
         end: int | None
         if self.is_cut:
-            end = self.completions[-1].sequence if self.completions else self.after
+            end = self.rows[-1].sequence if self.rows else self.after
         else:
             end = last_scanned()
         end = max(self.head if end is None else end, self.after)
-        return LogPage(completions=self.completions, end=end, goes_on=end < self.head)
+        return LogPage(completions=list(map(read, self.rows)), end=end, goes_on=end < self.head)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.domain import Tier
 from orderintake_server.errors import CursorExpired
@@ -18,21 +18,21 @@ from orderintake_server.store.pages import (
 )
 from orderintake_server.store.rows import (
     ACCEPTED,
-    COMPLETION_COLUMNS,
     LOGGED,
     STANDING,
-    completion_of,
+    CompletionRow,
     standing_of,
 )
 from orderintake_server.store.sqlite.statements import as_json
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable, Iterator, Sequence
-    from typing import Any
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from orderintake_server.domain import Completion, Order
     from orderintake_server.views import LogPage, OrderFilter
+
+_T = TypeVar("_T")
 
 _STANDING = f"""
 SELECT {STANDING}
@@ -129,9 +129,15 @@ ORDER BY g.sequence LIMIT :limit
 """
 
 
-def read_log(
-    connection: sqlite3.Connection, wanted: OrderFilter, after: int, limit: int, max_bytes: int
-) -> LogPage:
+def read_log(  # noqa: PLR0913 - what is asked of the store, and where
+    connection: sqlite3.Connection,
+    wanted: OrderFilter,
+    after: int,
+    limit: int,
+    max_bytes: int,
+    *,
+    read: Callable[[CompletionRow], _T],
+) -> LogPage[_T]:
     """Keep `Store.read_log`."""
     scan = log_scan(wanted)
     condition = f"{scan.column} = :{scan.column} AND " if scan.column else ""
@@ -150,8 +156,8 @@ def read_log(
     with _log_after(connection, after):
         rows, is_cut = _within(connection.execute(_LOG % scanned, values), max_bytes)
         _, head = bounds(connection)
-        completions = [completion_of(row) for row in rows]
-        return LogRead(completions, is_cut or len(rows) == limit, after, head).page(last_scanned)
+        found = LogRead(rows, is_cut or len(rows) == limit, after, head)
+        return found.page(read, last_scanned)
 
 
 def bounds(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -172,18 +178,14 @@ def oldest_waiting(connection: sqlite3.Connection) -> dict[Tier, int]:
     return {Tier(tier): accept_time for tier, accept_time in rows}
 
 
-_CONTENT, _MESSAGE, _RESULT = map(
-    COMPLETION_COLUMNS.index, ("content", "failure_message", "result")
-)
-
-
-def _within(rows: sqlite3.Cursor, max_bytes: int) -> tuple[list[Sequence[Any]], bool]:
+def _within(rows: sqlite3.Cursor, max_bytes: int) -> tuple[list[CompletionRow], bool]:
     """Take rows until, as completions, they exceed `max_bytes`; tell whether they did."""
-    taken: list[Sequence[Any]] = []
+    taken: list[CompletionRow] = []
     with closing(rows):
-        for row in rows:
-            content, message, result = row[_CONTENT], row[_MESSAGE] or "", row[_RESULT] or b""
-            max_bytes -= COMPLETION_BYTES + len(content) + len(message.encode()) + len(result)
+        for row in map(CompletionRow._make, rows):
+            max_bytes -= COMPLETION_BYTES + len(row.content) + len(row.result or b"")
+            if (failure := row.failure) is not None:
+                max_bytes -= len(failure.message.encode())
             if max_bytes < 0 and taken:
                 return taken, True
             taken.append(row)
