@@ -78,10 +78,14 @@ class LogPages:
                 self._bounds.refuse_pruned(after)  # pages that are kept do not know
                 return await read(after)
             except CursorExpired as expired:
-                self._bounds.note_pruned(expired.earliest)
-                if not may_skip:
-                    raise
-                after = expired.earliest
+                after = self._after_pruned(expired, may_skip=may_skip)
+
+    def _after_pruned(self, expired: CursorExpired, *, may_skip: bool) -> int:
+        """Return the sequence after which a reader goes on that may skip what was pruned."""
+        self._bounds.note_pruned(expired.earliest)
+        if not may_skip:
+            raise expired
+        return expired.earliest
 
     def _every_order(self, after: int, limit: int) -> Awaitable[LogPage[bytes]]:
         return self._page(EVERY_ORDER, after, limit, self._encode)
