@@ -109,22 +109,23 @@ def list_orders(
 
 
 @contextmanager
-def _log_after(connection: sqlite3.Connection, after: int) -> Iterator[None]:
-    """See one state of the log inside, in which nothing after `after` was forgotten."""
+def _log_after(connection: sqlite3.Connection, after: int) -> Iterator[int]:
+    """See one state of the log inside, complete after `after`; give its head."""
     connection.execute("BEGIN")
     try:
-        (earliest,) = connection.execute("SELECT sequence FROM pruned").fetchone()
+        earliest, head = bounds(connection)
         if after < earliest:
             raise CursorExpired(earliest=earliest)
-        yield
+        yield head
     finally:
         connection.execute("ROLLBACK")  # it only read; an open snapshot would hold the log's file
 
 
 _LOG = f"""
 SELECT {ACCEPTED}, {LOGGED}
-FROM (%s) g JOIN orders o ON o.accept_sequence = g.accept_sequence
-WHERE (:tier IS NULL OR o.tier = :tier) AND (:state IS NULL OR g.outcome = :state)
+FROM {{scanned}} g CROSS JOIN orders o ON o.accept_sequence = g.accept_sequence
+WHERE {{among}}g.sequence > :after
+  AND (:tier IS NULL OR o.tier = :tier) AND (:state IS NULL OR g.outcome = :state)
 ORDER BY g.sequence LIMIT :limit
 """
 
@@ -140,8 +141,9 @@ def read_log(  # noqa: PLR0913 - what is asked of the store, and where
 ) -> LogPage[_T]:
     """Keep `Store.read_log`."""
     scan = log_scan(wanted)
-    condition = f"{scan.column} = :{scan.column} AND " if scan.column else ""
-    scanned = f"SELECT * FROM log WHERE {condition}sequence > :after ORDER BY sequence LIMIT :scan"
+    among = f"g.{scan.column} = :{scan.column} AND " if scan.column else ""
+    scanned = f"(SELECT * FROM log g WHERE {among}sequence > :after ORDER BY sequence LIMIT :scan)"
+    query = _LOG.format(scanned="log" if scan.is_exact else scanned, among=among)
     values = {field: getattr(wanted, field) for field in wanted.__slots__}
     values |= {"after": after, "limit": limit, "scan": scan.rows(limit)}
 
@@ -149,13 +151,12 @@ def read_log(  # noqa: PLR0913 - what is asked of the store, and where
         if scan.is_exact:
             return None
         count, last = connection.execute(
-            f"SELECT count(*), max(sequence) FROM ({scanned})", values
+            f"SELECT count(*), max(sequence) FROM {scanned}", values
         ).fetchone()
         return int(last) if count == values["scan"] else None
 
-    with _log_after(connection, after):
-        rows, is_cut = _within(connection.execute(_LOG % scanned, values), max_bytes)
-        _, head = bounds(connection)
+    with _log_after(connection, after) as head:
+        rows, is_cut = _within(connection.execute(query, values), max_bytes)
         found = LogRead(rows, is_cut or len(rows) == limit, after, head)
         return found.page(read, last_scanned)
 
@@ -184,7 +185,7 @@ def _within(rows: sqlite3.Cursor, max_bytes: int) -> tuple[list[CompletionRow], 
     with closing(rows):
         for row in map(CompletionRow._make, rows):
             max_bytes -= COMPLETION_BYTES + len(row.content) + len(row.result or b"")
-            if (failure := row.failure) is not None:
+            if row.failure_code is not None and (failure := row.failure):
                 max_bytes -= len(failure.message.encode())
             if max_bytes < 0 and taken:
                 return taken, True
