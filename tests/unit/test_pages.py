@@ -9,7 +9,7 @@ from orderintake_server.store.sqlite.store import SqliteStore
 from orderintake_server.stream import pages
 from orderintake_server.stream.log import CompletionLog
 from orderintake_server.stream.pages import SharedPages
-from orderintake_server.stream.ring import Cut
+from orderintake_server.stream.ring import MESSAGE_BYTES, Cut
 from orderintake_server.views import EVERY_ORDER, LogPage, OrderFilter
 from support.changes import complete, new, prune
 from support.completed import encode, sequences
@@ -28,8 +28,10 @@ class Log:
         self.head = HEAD
         self.fault: Exception | None = None
 
-    async def read(self, after: int, limit: int) -> LogPage[bytes]:
+    async def read(self, after: int, limit: int, max_bytes: int) -> LogPage[bytes]:
         self.reads.append((after, limit))
+        assert max_bytes % MESSAGE_BYTES == 0
+        limit = min(limit, max(max_bytes // self.size, 1))
         await self.may_go_on.wait()
         if self.fault:
             raise self.fault
@@ -44,7 +46,9 @@ async def log() -> Log:
 
 
 @pytest.fixture
-def shared(log: Log) -> SharedPages:
+def shared(log: Log, monkeypatch: pytest.MonkeyPatch) -> SharedPages:
+    """Pages of which three are kept, and none is read ahead."""
+    monkeypatch.setattr(pages, "READ_AHEAD", 1)
     return SharedPages(log.read, most_pages=3, most_bytes=50)
 
 
@@ -135,6 +139,7 @@ async def test_those_who_began_at_different_places_meet(
 ) -> None:
     monkeypatch.setattr(pages, "MEETING", 10)
     shared = SharedPages(log.read)
+    monkeypatch.setattr(pages, "READ_AHEAD", 1)
     for start in (1, 4, 8):
         after = start
         while after < 30:
@@ -144,6 +149,59 @@ async def test_those_who_began_at_different_places_meet(
     first, second, third = [(1, 5), (6, 4)], [(4, 5), (9, 1)], [(8, 2)]
     both = [(10, 5), (15, 5), (20, 5), (25, 5)]
     assert log.reads == first + both + second + third
+
+
+# Read ahead
+
+
+async def test_the_next_pages_are_read_with_one(log: Log) -> None:
+    shared = SharedPages(log.read)
+    found = [await shared.after(after, limit=3) for after in range(0, 18, 3)]
+    assert [list(cut.encoded) for cut in found] == [
+        list(range(cut.end - 2, cut.end + 1)) for cut in found
+    ]
+    assert log.reads == [(0, 15), (15, 15)]
+
+
+async def test_each_page_that_is_read_ahead_fits_in_a_message(log: Log) -> None:
+    log.size = MESSAGE_BYTES // 2
+    shared = SharedPages(log.read)
+    after, ends = 0, []
+    while after < 24:
+        cut = await shared.after(after, limit=3)
+        assert len(cut.encoded) <= MESSAGE_BYTES
+        ends.append(after := cut.end)
+    assert ends == list(range(2, 26, 2))
+    assert len(log.reads) < len(ends)
+
+
+async def test_one_that_is_larger_than_a_message_is_a_page(log: Log) -> None:
+    log.size = 2 * MESSAGE_BYTES
+    shared = SharedPages(log.read)
+    assert [(await shared.after(after, limit=3)).end for after in (0, 1, 2)] == [1, 2, 3]
+
+
+async def test_of_what_is_read_ahead_at_the_head_nothing_is_kept_that_may_grow(log: Log) -> None:
+    log.head = 5
+    shared = SharedPages(log.read)
+    assert (await shared.after(0, limit=2)).end == 2
+    log.head = 9
+    assert [(await shared.after(after, limit=2)).end for after in (2, 4)] == [4, 6]
+    assert log.reads == [(0, 10), (4, 10)]
+
+
+async def test_who_never_comes_back_for_what_was_read_ahead_costs_no_more_than_that(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "MOST_UNASKED", 10)
+    shared = SharedPages(log.read)
+    for after in range(0, 90, 10):
+        await shared.after(after, limit=1)
+    assert [limit for _, limit in log.reads] == [5, 5, 5, 1, 1, 1, 1, 1, 1]
+    for after in range(1, 5):
+        await shared.after(after, limit=1)
+    await shared.after(95, limit=1)
+    assert log.reads[9:] == [(95, 5)]
 
 
 # Over a real log
@@ -172,6 +230,23 @@ async def test_p17_what_was_pruned_is_refused_though_its_page_is_kept(
     assert expired.value.earliest == 4
     found = await completions.pages.cut(EVERY_ORDER, after=2, limit=5, from_earliest=True)
     assert sequences(found.encoded) == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize("size", [10, 60_000])
+@pytest.mark.parametrize("limit", [1, 3, 1000])
+async def test_p14_page_by_page_each_completion_is_read_once(
+    store: SqliteStore, completions: CompletionLog, size: int, limit: int
+) -> None:
+    head = await complete(store, *[new(b"x" * size)] * 20)
+    for _ in range(2):
+        found, after = list[int](), 0
+        while after < head:
+            cut = await completions.pages.cut(EVERY_ORDER, after=after, limit=limit)
+            assert len(cut.encoded) <= MESSAGE_BYTES
+            found += sequences(cut.encoded)
+            assert after < cut.end == found[-1]
+            after = cut.end
+        assert found == list(range(1, head + 1))
 
 
 async def test_who_wants_some_orders_only_gets_no_page_of_those_who_want_all(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from orderintake_server.domain import Completion
 from orderintake_server.views import LogPage
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from orderintake_server.domain import Order
-    from orderintake_server.store.rows import CompletionRow
     from orderintake_server.views import OperatorAction, OrderFilter
 
 _T = TypeVar("_T")
@@ -102,26 +101,21 @@ def log_scan(wanted: OrderFilter) -> LogScan:
     return LogScan(None if wanted.tier is None else "tier", wanted.state is None)
 
 
-class LogRead(NamedTuple):
-    """What was read of the log, for a page that begins after `after`; the log ends at `head`."""
+class LogRead(NamedTuple, Generic[_T]):
+    """What was read of the log, for a page of it."""
 
-    rows: Sequence[CompletionRow]
+    completions: list[_T]
+    last: int
+    """The sequence of the last one; where the page begins if there is none."""
     is_cut: bool
     """Whether there were more that are wanted."""
-    after: int
     head: int
+    """Where the log ends."""
 
-    def page(
-        self, read: Callable[[CompletionRow], _T], last_scanned: Callable[[], int | None]
-    ) -> LogPage[_T]:
-        """Make the page of what `read` makes of each row.
-
-        `last_scanned`: the last row that was looked at where that was not all.
-        """
-        end: int | None
-        if self.is_cut:
-            end = self.rows[-1].sequence if self.rows else self.after
-        else:
+    def page(self, last_scanned: Callable[[], int | None]) -> LogPage[_T]:
+        """Make the page. `last_scanned`: the last row that was looked at where that was not all."""
+        end: int | None = self.last
+        if not self.is_cut:
             end = last_scanned()
-        end = max(self.head if end is None else end, self.after)
-        return LogPage(completions=list(map(read, self.rows)), end=end, goes_on=end < self.head)
+        end = max(self.head if end is None else end, self.last)
+        return LogPage(completions=self.completions, end=end, goes_on=end < self.head)

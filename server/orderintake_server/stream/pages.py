@@ -11,7 +11,7 @@ from orderintake_server.stream.ring import MESSAGE_BYTES, Cut
 from orderintake_server.views import EVERY_ORDER
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from orderintake_server.domain import Completion
     from orderintake_server.store.base import Store
@@ -21,14 +21,21 @@ if TYPE_CHECKING:
 
     _Key = tuple[int, int]
     """After which sequence a page begins, and how many completions it may hold."""
+    _Read = Callable[[int, int, int], Awaitable[LogPage[bytes]]]
+    """Reads after a sequence so many completions at the most, and so many bytes."""
 
 _T = TypeVar("_T")
 
-KEPT_PAGES = 64
+KEPT_PAGES = 128
 KEPT_BYTES = 8 * 1024 * 1024
-"""As many pages as that are kept, and so many bytes of them."""
-MEETING = 1_000
-"""Pages end at multiples of this sequence, so that readers who began at different places meet."""
+"""So many pages are kept at the most, and so many bytes of them."""
+READ_AHEAD = 5
+"""Pages that are read at once: a sixth is saved of what a reader costs that is alone."""
+MOST_UNASKED = KEPT_PAGES // 4
+"""Beyond so many kept pages that nobody asked for yet, none are read ahead."""
+MEETING = 500
+"""Pages end at multiples of this sequence, so that readers who began at different places meet, and
+no more completions are read at once: some 4 ms."""
 
 
 class LogPages:
@@ -87,15 +94,23 @@ class LogPages:
             raise expired
         return expired.earliest
 
-    def _every_order(self, after: int, limit: int) -> Awaitable[LogPage[bytes]]:
-        return self._page(EVERY_ORDER, after, limit, self._encode)
+    async def _every_order(self, after: int, limit: int, max_bytes: int) -> LogPage[bytes]:
+        return self._noted(
+            await self._store.read_log(
+                EVERY_ORDER, after=after, limit=limit, max_bytes=max_bytes, read=self._encode
+            )
+        )
 
     async def _page(
         self, wanted: OrderFilter, after: int, limit: int, read: ReadRow
     ) -> LogPage[Any]:
-        page = await self._store.read_log(
-            wanted, after=after, limit=limit, max_bytes=MESSAGE_BYTES, read=read
+        return self._noted(
+            await self._store.read_log(
+                wanted, after=after, limit=limit, max_bytes=MESSAGE_BYTES, read=read
+            )
         )
+
+    def _noted(self, page: LogPage[_T]) -> LogPage[_T]:
         self._bounds.publish(page.end)  # a cursor for this position must be valid from now on
         return page
 
@@ -103,23 +118,21 @@ class LogPages:
 class SharedPages:
     """The pages that were read last. Whoever asks for one while it is read waits for it.
 
-    Only pages behind which the log goes on are kept, for they never change.
+    Only pages behind which the log goes on are kept, for they never change. A few more are read
+    with each, as long as those that were read before are asked for.
     """
 
     def __init__(
-        self,
-        read: Callable[[int, int], Awaitable[LogPage[bytes]]],
-        *,
-        most_pages: int = KEPT_PAGES,
-        most_bytes: int = KEPT_BYTES,
+        self, read: _Read, *, most_pages: int = KEPT_PAGES, most_bytes: int = KEPT_BYTES
     ) -> None:
-        """Begin with none. `read` is asked after which sequence to read how many completions."""
+        """Begin with none."""
         self._read = read
         self._most_pages = most_pages
         self._most_bytes = most_bytes
         self._kept: dict[_Key, Cut] = {}
         """The one that was asked for last is the last."""
         self._bytes = 0
+        self._unasked: set[_Key] = set()
         self._reading: dict[_Key, asyncio.Task[Cut]] = {}
 
     async def after(self, after: int, *, limit: int) -> Cut:
@@ -127,10 +140,11 @@ class SharedPages:
 
         Raises what `read` raises.
         """
-        key = after, min(limit, MEETING - after % MEETING)
+        key = after, limit
         kept = self._kept.pop(key, None)
         if kept is not None:
             self._kept[key] = kept
+            self._unasked.discard(key)
             return kept
         if key not in self._reading:
             reading = self._reading[key] = asyncio.create_task(self._page(key), name="log-page")
@@ -138,18 +152,40 @@ class SharedPages:
         return await asyncio.shield(self._reading[key])  # others wait for it when this one leaves
 
     async def _page(self, key: _Key) -> Cut:
-        page = await self._read(*key)
-        cut = _cut(page)
-        if page.goes_on:
-            self._keep(key, cut)
-        return cut
+        """Read a page, and those after it of the same size that are read with it."""
+        after, limit = key
+        count = READ_AHEAD if len(self._unasked) < MOST_UNASKED else 1
+        most = min(count * limit, MEETING - after % MEETING)
+        page = await self._read(after, most, count * MESSAGE_BYTES)
+        cuts = list(_cuts(page, after, limit))
+        for cut in cuts:
+            if cut.end < page.end or page.goes_on:
+                self._keep((after, limit), cut)
+            after = cut.end
+        self._unasked.discard(key)
+        return cuts[0]
 
     def _keep(self, key: _Key, cut: Cut) -> None:
+        if key in self._kept:
+            return
         self._kept[key] = cut
+        self._unasked.add(key)
         self._bytes += len(cut.encoded)
         while len(self._kept) > self._most_pages or self._bytes > self._most_bytes:
             oldest = next(iter(self._kept))
             self._bytes -= len(self._kept.pop(oldest).encoded)
+            self._unasked.discard(oldest)
+
+
+def _cuts(page: LogPage[bytes], after: int, limit: int) -> Iterator[Cut]:
+    """Cut a page that begins after `after` into messages; an empty one into one that is empty."""
+    parts, first, size = page.completions, 0, 0
+    for index, part in enumerate(parts):
+        if index - first == limit or (first < index and size + len(part) > MESSAGE_BYTES):
+            yield Cut(b"".join(parts[first:index]), after + index)
+            first, size = index, 0
+        size += len(part)
+    yield Cut(b"".join(parts[first:]), page.end)
 
 
 def _cut(page: LogPage[bytes]) -> Cut:

@@ -225,9 +225,11 @@ async def read_log(  # noqa: PLR0913 - what is asked of the store, and where
     if after < earliest:
         raise CursorExpired(earliest=earliest)
     there = [CompletionRow._make(row[_FOUND_ROW]) for row in rows] if found else []
+    last_found = there[-1].sequence if there else after
     is_cut = len(there) < found or len(there) == limit
     is_bounded = not scan.is_exact and scanned == scan.rows(limit)
-    return LogRead(there, is_cut, after, head).page(read, lambda: last if is_bounded else None)
+    completions = [read(row) for row in there]
+    return LogRead(completions, last_found, is_cut, head).page(lambda: last if is_bounded else None)
 
 
 _OLDEST = """

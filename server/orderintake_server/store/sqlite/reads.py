@@ -156,9 +156,8 @@ def read_log(  # noqa: PLR0913 - what is asked of the store, and where
         return int(last) if count == values["scan"] else None
 
     with _log_after(connection, after) as head:
-        rows, is_cut = _within(connection.execute(query, values), max_bytes)
-        found = LogRead(rows, is_cut or len(rows) == limit, after, head)
-        return found.page(read, last_scanned)
+        found, last, is_cut = _within(connection.execute(query, values), max_bytes, read)
+        return LogRead(found, last or after, is_cut or len(found) == limit, head).page(last_scanned)
 
 
 def bounds(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -179,15 +178,19 @@ def oldest_waiting(connection: sqlite3.Connection) -> dict[Tier, int]:
     return {Tier(tier): accept_time for tier, accept_time in rows}
 
 
-def _within(rows: sqlite3.Cursor, max_bytes: int) -> tuple[list[CompletionRow], bool]:
-    """Take rows until, as completions, they exceed `max_bytes`; tell whether they did."""
-    taken: list[CompletionRow] = []
+def _within(
+    rows: sqlite3.Cursor, max_bytes: int, read: Callable[[CompletionRow], _T]
+) -> tuple[list[_T], int, bool]:
+    """Read rows until, as completions, they exceed `max_bytes`; tell the last, whether they did."""
+    found: list[_T] = []
+    last = 0
     with closing(rows):
         for row in map(CompletionRow._make, rows):
             max_bytes -= COMPLETION_BYTES + len(row.content) + len(row.result or b"")
             if row.failure_code is not None and (failure := row.failure):
                 max_bytes -= len(failure.message.encode())
-            if max_bytes < 0 and taken:
-                return taken, True
-            taken.append(row)
-    return taken, False
+            if max_bytes < 0 and found:
+                return found, last, True
+            found.append(read(row))
+            last = row.sequence
+    return found, last, False
