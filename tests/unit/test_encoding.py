@@ -1,7 +1,9 @@
 """Completions straight from the store's columns: the same messages as field by field."""
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from google.protobuf import any_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import example, given, reject
@@ -12,7 +14,7 @@ from orderintake.v1 import order_pb2
 from orderintake_server.api import requests
 from orderintake_server.api.encoding import Encoder
 from orderintake_server.api.responses import Responses
-from orderintake_server.domain import ENDED, LONG_PAST, Completion, NewOrder, State, Tier
+from orderintake_server.domain import ENDED, LONG_PAST, Completion, Failure, NewOrder, State, Tier
 from orderintake_server.errors import InvalidOrder
 from orderintake_server.ids import Ids
 from orderintake_server.store.rows import (
@@ -199,6 +201,12 @@ def test_a_completion_and_its_row_tell_the_same(row: CompletionRow) -> None:
     completion = completion_of(row)
     assert completion_of(row_of(completion)) == completion
     assert completion.order.tier is Tier(row.tier)
+
+
+@pytest.mark.parametrize("kept", [str, str.encode])
+def test_a_failure_is_read_from_texts_and_from_bytes(kept: Callable[[str], str | bytes]) -> None:
+    row = WHOLE._replace(failure_code=kept("GONE"), failure_message=kept("\N{SNOWMAN}\0"))
+    assert row.failure == Failure(code="GONE", message="\N{SNOWMAN}\0")
 
 
 def test_every_field_of_the_contract_is_encoded() -> None:

@@ -40,6 +40,11 @@ class Log:
         return LogPage(completions=found, end=end, goes_on=end < self.head)
 
 
+async def ask(shared: SharedPages, place: int, *, limit: int) -> Cut:
+    """Ask for what is behind a place."""
+    return await shared.after(place, limit=limit, head=HEAD)
+
+
 @pytest.fixture
 async def log() -> Log:
     return Log()
@@ -63,13 +68,13 @@ async def test_a_page_is_read_once_for_all_who_ask_for_it_meanwhile_or_later(
     log: Log, shared: SharedPages
 ) -> None:
     log.may_go_on.clear()
-    asked = [asyncio.create_task(shared.after(5, limit=3)) for _ in range(20)]
+    asked = [asyncio.create_task(ask(shared, 5, limit=3)) for _ in range(20)]
     await asking(*asked)
     log.may_go_on.set()
-    found = await asyncio.gather(*asked, shared.after(5, limit=3))
+    found = await asyncio.gather(*asked, ask(shared, 5, limit=3))
     assert found == [Cut(bytes([6, 7, 8]), 8)] * 21
     assert len({id(cut) for cut in found}) == 1
-    assert await shared.after(5, limit=3) is found[0]
+    assert await ask(shared, 5, limit=3) is found[0]
     assert log.reads == [(5, 3)]
 
 
@@ -77,7 +82,7 @@ async def test_who_leaves_while_a_page_is_read_takes_it_from_nobody(
     log: Log, shared: SharedPages
 ) -> None:
     log.may_go_on.clear()
-    first, second = (asyncio.create_task(shared.after(0, limit=2)) for _ in range(2))
+    first, second = (asyncio.create_task(ask(shared, 0, limit=2)) for _ in range(2))
     await asking(first, second)
     first.cancel()
     log.may_go_on.set()
@@ -91,23 +96,23 @@ async def test_all_who_wait_are_told_of_a_fault_and_later_it_is_tried_again(
 ) -> None:
     log.fault = StoreAway("PostgreSQL cannot be reached")
     found = await asyncio.gather(
-        *(shared.after(0, limit=2) for _ in range(5)), return_exceptions=True
+        *(ask(shared, 0, limit=2) for _ in range(5)), return_exceptions=True
     )
     assert found == [log.fault] * 5
     log.fault = None
-    assert await shared.after(0, limit=2) == Cut(bytes([1, 2]), 2)
+    assert await ask(shared, 0, limit=2) == Cut(bytes([1, 2]), 2)
     assert log.reads == [(0, 2)] * 2
 
 
 async def test_a_page_at_the_head_is_read_anew_for_more_may_have_come(
     log: Log, shared: SharedPages
 ) -> None:
-    assert await shared.after(98, limit=5) == Cut(bytes([99, 100]), 100)
+    assert await ask(shared, 98, limit=5) == Cut(bytes([99, 100]), 100)
     log.head = 102
-    assert await shared.after(98, limit=5) == Cut(bytes([99, 100, 101, 102]), 102)
+    assert await ask(shared, 98, limit=5) == Cut(bytes([99, 100, 101, 102]), 102)
     log.head = 103
     for _ in range(2):
-        assert (await shared.after(98, limit=4)).end == 102
+        assert (await ask(shared, 98, limit=4)).end == 102
     assert len(log.reads) == 3
 
 
@@ -115,9 +120,9 @@ async def test_so_many_pages_are_kept_that_were_asked_for_last(
     log: Log, shared: SharedPages
 ) -> None:
     for after in (0, 1, 2, 0, 3, 0):  # there is room for three
-        await shared.after(after, limit=1)
+        await ask(shared, after, limit=1)
     assert log.reads == [(0, 1), (1, 1), (2, 1), (3, 1)]
-    await shared.after(1, limit=1)
+    await ask(shared, 1, limit=1)
     assert log.reads[4:] == [(1, 1)]
 
 
@@ -126,11 +131,11 @@ async def test_so_many_bytes_are_kept_and_no_page_that_is_larger(
 ) -> None:
     log.size = 20
     for after in (0, 1, 2, 1, 2, 0):  # there is room for two
-        await shared.after(after, limit=1)
+        await ask(shared, after, limit=1)
     assert log.reads == [(0, 1), (1, 1), (2, 1), (0, 1)]
     log.size = 51
     for _ in range(2):
-        await shared.after(9, limit=1)
+        await ask(shared, 9, limit=1)
     assert log.reads[4:] == [(9, 1)] * 2
 
 
@@ -143,7 +148,7 @@ async def test_those_who_began_at_different_places_meet(
     for start in (1, 4, 8):
         after = start
         while after < 30:
-            cut = await shared.after(after, limit=5)
+            cut = await ask(shared, after, limit=5)
             assert list(cut.encoded) == list(range(after + 1, cut.end + 1))
             after = cut.end
     first, second, third = [(1, 5), (6, 4)], [(4, 5), (9, 1)], [(8, 2)]
@@ -156,11 +161,17 @@ async def test_those_who_began_at_different_places_meet(
 
 async def test_the_next_pages_are_read_with_one(log: Log) -> None:
     shared = SharedPages(log.read)
-    found = [await shared.after(after, limit=3) for after in range(0, 18, 3)]
+    found = [await ask(shared, after, limit=3) for after in range(0, 18, 3)]
     assert [list(cut.encoded) for cut in found] == [
         list(range(cut.end - 2, cut.end + 1)) for cut in found
     ]
     assert log.reads == [(0, 15), (15, 15)]
+
+
+async def test_near_the_head_no_more_is_read_than_is_asked_for(log: Log) -> None:
+    shared = SharedPages(log.read)
+    assert (await ask(shared, 86, limit=3)).end == 89
+    assert log.reads == [(86, 3)]
 
 
 async def test_each_page_that_is_read_ahead_fits_in_a_message(log: Log) -> None:
@@ -168,7 +179,7 @@ async def test_each_page_that_is_read_ahead_fits_in_a_message(log: Log) -> None:
     shared = SharedPages(log.read)
     after, ends = 0, []
     while after < 24:
-        cut = await shared.after(after, limit=3)
+        cut = await ask(shared, after, limit=3)
         assert len(cut.encoded) <= MESSAGE_BYTES
         ends.append(after := cut.end)
     assert ends == list(range(2, 26, 2))
@@ -178,15 +189,15 @@ async def test_each_page_that_is_read_ahead_fits_in_a_message(log: Log) -> None:
 async def test_one_that_is_larger_than_a_message_is_a_page(log: Log) -> None:
     log.size = 2 * MESSAGE_BYTES
     shared = SharedPages(log.read)
-    assert [(await shared.after(after, limit=3)).end for after in (0, 1, 2)] == [1, 2, 3]
+    assert [(await ask(shared, after, limit=3)).end for after in (0, 1, 2)] == [1, 2, 3]
 
 
 async def test_of_what_is_read_ahead_at_the_head_nothing_is_kept_that_may_grow(log: Log) -> None:
     log.head = 5
     shared = SharedPages(log.read)
-    assert (await shared.after(0, limit=2)).end == 2
+    assert (await ask(shared, 0, limit=2)).end == 2
     log.head = 9
-    assert [(await shared.after(after, limit=2)).end for after in (2, 4)] == [4, 6]
+    assert [(await ask(shared, after, limit=2)).end for after in (2, 4)] == [4, 6]
     assert log.reads == [(0, 10), (4, 10)]
 
 
@@ -196,11 +207,11 @@ async def test_who_never_comes_back_for_what_was_read_ahead_costs_no_more_than_t
     monkeypatch.setattr(pages, "MOST_UNASKED", 10)
     shared = SharedPages(log.read)
     for after in range(0, 90, 10):
-        await shared.after(after, limit=1)
+        await ask(shared, after, limit=1)
     assert [limit for _, limit in log.reads] == [5, 5, 5, 1, 1, 1, 1, 1, 1]
     for after in range(1, 5):
-        await shared.after(after, limit=1)
-    await shared.after(95, limit=1)
+        await ask(shared, after, limit=1)
+    await ask(shared, 95, limit=1)
     assert log.reads[9:] == [(95, 5)]
 
 

@@ -71,7 +71,7 @@ class LogPages:
 
         async def cut(after: int) -> Cut:
             if wanted == EVERY_ORDER:
-                return await self._shared.after(after, limit=limit)
+                return await self._shared.after(after, limit=limit, head=self._bounds.head)
             return _cut(await self._page(wanted, after, limit, self._encode))
 
         return await self._from(after, cut, may_skip=from_earliest)
@@ -135,8 +135,10 @@ class SharedPages:
         self._unasked: set[_Key] = set()
         self._reading: dict[_Key, asyncio.Task[Cut]] = {}
 
-    async def after(self, after: int, *, limit: int) -> Cut:
+    async def after(self, after: int, *, limit: int, head: int) -> Cut:
         """Return what follows sequence `after`, at most `limit` completions.
+
+        Up to `head`, where the log ends as far as is known, pages may be read ahead.
 
         Raises what `read` raises.
         """
@@ -147,14 +149,16 @@ class SharedPages:
             self._unasked.discard(key)
             return kept
         if key not in self._reading:
-            reading = self._reading[key] = asyncio.create_task(self._page(key), name="log-page")
+            page = self._page(key, head)
+            reading = self._reading[key] = asyncio.create_task(page, name="log-page")
             reading.add_done_callback(lambda _: self._reading.pop(key))
         return await asyncio.shield(self._reading[key])  # others wait for it when this one leaves
 
-    async def _page(self, key: _Key) -> Cut:
+    async def _page(self, key: _Key, head: int) -> Cut:
         """Read a page, and those after it of the same size that are read with it."""
         after, limit = key
-        count = READ_AHEAD if len(self._unasked) < MOST_UNASKED else 1
+        may_be_more = after + READ_AHEAD * limit <= head and len(self._unasked) < MOST_UNASKED
+        count = READ_AHEAD if may_be_more else 1
         most = min(count * limit, MEETING - after % MEETING)
         page = await self._read(after, most, count * MESSAGE_BYTES)
         cuts = list(_cuts(page, after, limit))
