@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
+from database import postgres, store
 from servers import Server, bare_server, order_server
 
 from orderintake.v1 import order_admin_service_pb2 as admin
@@ -89,40 +90,47 @@ def of_tree(tree: str) -> Iterator[None]:
             os.environ["PYTHONPATH"] = before
 
 
+def measured(servers: dict[str, Server], size: int, events: int, turns: int) -> None:
+    """Let the readers read from each server in turns, and print."""
+    shape = {"messages": events // IN_A_MESSAGE, "parts": IN_A_MESSAGE, "bytes": size}
+    bare = json.dumps(shape | {"rate": 0, "stays": True}).encode()
+    log = api.StreamCompletionsRequest(max_batch_size=IN_A_MESSAGE).SerializeToString()
+    for readers in READERS:
+        found: dict[str, list[Read]] = {name: [] for name in servers}
+        for _ in range(turns):
+            for name, server in servers.items():
+                asked = bare if name == "bare" else log
+                found[name].append(read(server, readers, events, asked))
+        print(f"{readers} reader{'s' * (readers > 1)}; medians of {turns} turns")
+        for name, each in found.items():
+            print(told(name, each, found["bare"]))
+
+
 def main() -> None:
-    """Measure in turns, and print."""
+    """Start the servers, let orders complete, and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--events", type=int, default=20_000, help="completions in the log")
+    parser.add_argument("--events", type=int, default=20_000, help="in the log, more than is kept")
+    parser.add_argument("--postgres", action="store_true", help="on PostgreSQL")
     parser.add_argument("--beside", help="another tree of this project, measured too")
     arguments = parser.parse_args()
-    events = arguments.events
     with ExitStack() as stack:
+        running = stack.enter_context(postgres()) if arguments.postgres else None
 
-        def ours(*options: str) -> Server:
+        def ours(name: str) -> Server:
             folder = stack.enter_context(tempfile.TemporaryDirectory(dir=Path.cwd()))
-            options = ("--handler", "instant:handle", "--workers", "64", *options)
+            where = ("--store", store(running, name)) if running else ()
+            options = ("--handler", "instant:handle", "--workers", "64", *where)
             return stack.enter_context(order_server(folder, *options))
 
-        servers = {"ours": ours()}
+        servers = {"ours": ours("ours")}
         if arguments.beside:
             with of_tree(arguments.beside):
-                servers["beside"] = ours()
-        size = max([complete(each.port, events) for each in servers.values()])
+                servers["beside"] = ours("beside")
+        size = max([complete(each.port, arguments.events) for each in servers.values()])
         servers["bare"] = stack.enter_context(bare_server("bare_stream.py"))
-        shape = {"messages": events // IN_A_MESSAGE, "parts": IN_A_MESSAGE, "bytes": size}
-        bare = json.dumps(shape | {"rate": 0, "stays": True}).encode()
-        log = api.StreamCompletionsRequest(max_batch_size=IN_A_MESSAGE).SerializeToString()
-        print(f"{events:,} completions of {size} bytes, {IN_A_MESSAGE} in a message")
-        for readers in READERS:
-            turns: dict[str, list[Read]] = {name: [] for name in servers}
-            for _ in range(arguments.turns):
-                for name, server in servers.items():
-                    asked = bare if name == "bare" else log
-                    turns[name].append(read(server, readers, events, asked))
-            print(f"{readers} reader{'s' * (readers > 1)}; medians of {arguments.turns} turns")
-            for name, found in turns.items():
-                print(told(name, found, turns["bare"]))
+        print(f"{arguments.events:,} completions of {size} bytes, {IN_A_MESSAGE} in a message")
+        measured(servers, size, arguments.events, arguments.turns)
 
 
 if __name__ == "__main__":
