@@ -148,10 +148,10 @@ def _rows(draw: st.DrawFn) -> CompletionRow:
 WHOLE = CompletionRow(
     accept_sequence=7,
     customer_id="ada",
-    tier=2,
+    tier=1,
     content=order_pb2.Order(
         customer_id="ada",
-        tier=order_pb2.TIER_VIP,
+        tier=order_pb2.TIER_REGULAR,
         lines=[order_pb2.OrderLine(sku="tea", quantity=2)],
         labels={"table": "7"},
         payload=any_pb2.Any(type_url="a/b", value=b"\x00"),
@@ -207,6 +207,17 @@ def test_a_completion_and_its_row_tell_the_same(row: CompletionRow) -> None:
 def test_a_failure_is_read_from_texts_and_from_bytes(kept: Callable[[str], str | bytes]) -> None:
     row = WHOLE._replace(failure_code=kept("GONE"), failure_message=kept("\N{SNOWMAN}\0"))
     assert row.failure == Failure(code="GONE", message="\N{SNOWMAN}\0")
+
+
+NUMBERED = [name for name, value in WHOLE._asdict().items() if isinstance(value, int)]
+
+
+@pytest.mark.parametrize("column", NUMBERED)
+def test_one_that_differs_from_the_one_before_in_one_number_is_told_so(column: str) -> None:
+    """What the last one and this have in common is encoded once."""
+    other = WHOLE._replace(**{column: WHOLE._asdict()[column] + 1})
+    for row in (WHOLE, other):
+        assert RESPONSES.completion(completion_of(row)) == told(completion_of(row))
 
 
 def test_every_field_of_the_contract_is_encoded() -> None:

@@ -10,51 +10,53 @@ from orderintake_server.domain import LONG_PAST
 from orderintake_server.telemetry import traces
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from orderintake_server.domain import Order
     from orderintake_server.ids import Ids
     from orderintake_server.store.rows import CompletionRow
 
-_BYTES = 2
-"""The wire type of fields that have a length: bytes, texts and messages."""
-_SEVEN_BITS, _MORE = 0x7F, 0x80
+_ORDER = order_pb2.Completion.ORDER_FIELD_NUMBER
+_RESULT = order_pb2.Completion.RESULT_FIELD_NUMBER
+_SIZED = 2
+"""The wire type of a field that begins with its length."""
 
 
 class Encoder:
     """Encodes orders and completions, with the order ids and cursors of one store.
 
-    Encoded fields that follow one another are one message, and an order's content is encoded
-    already: so it is never opened. Any thread may call this, several at the same time.
+    In protobuf, to join bytes is to merge messages, and an order's content is encoded already: so
+    it is not opened. Any thread may call this, several at the same time.
     """
 
     def __init__(self, ids: Ids) -> None:
         """Write ids and cursors with `ids`."""
         self._ids = ids
+        self._last_standing: tuple[tuple[int, ...], bytes] = (), b""
 
     def order(self, order: Order | CompletionRow) -> bytes:
         """Return an Order: the fields that the caller set, and those that the service adds."""
         own = order_pb2.Order(
             order_id=self._ids.order_id(order.accept_sequence),
-            state=order_pb2.State.ValueType(order.state),
             accept_sequence=order.accept_sequence,
             start_sequence=order.start_sequence,
-            attempt_count=order.attempt_count,
         )
-        set_time(own.accept_time, order.accept_time)
-        if order.start_time:
-            set_time(own.start_time, order.start_time)
-        if order.complete_time:
-            set_time(own.complete_time, order.complete_time)
-        if order.not_before > LONG_PAST:  # else it is in the content
-            set_time(own.not_before, order.not_before)
-        if order.expire_time > LONG_PAST:
-            set_time(own.expire_time, order.expire_time)
         if not order.redrive_of:
-            return order.content + own.SerializeToString()
+            return order.content + self._standing(order) + own.SerializeToString()
         own.redrive_of = self._ids.order_id(order.redrive_of)
-        return _without_times(order) + own.SerializeToString()
+        return _without_times(order) + self._standing(order) + own.SerializeToString()
+
+    def _standing(self, order: Order | CompletionRow) -> bytes:
+        """Return how an order stands: the same for most orders that one commit accepts or ends."""
+        standing = (
+            *(order.state, order.attempt_count, order.accept_time, order.start_time),
+            *(order.complete_time, order.not_before, order.expire_time),
+        )
+        known, encoded = self._last_standing
+        if standing != known:
+            encoded = _encoded_standing(order)
+            self._last_standing = standing, encoded  # at once, for other threads read it
+        return encoded
 
     def completion(self, row: CompletionRow) -> bytes:
         """Return a Completion."""
@@ -63,8 +65,24 @@ class Encoder:
             own.failure.code, own.failure.message = failure.code, failure.message
         if row.trace is not None:
             own.traceparent = traces.written(row.trace)
-        encoded = part(_ORDER, self.order(row)) + own.SerializeToString()
-        return encoded if row.result is None else encoded + part(_RESULT, row.result)
+        encoded = embedded(_ORDER, self.order(row)) + own.SerializeToString()
+        return encoded if row.result is None else encoded + embedded(_RESULT, row.result)
+
+
+def _encoded_standing(order: Order | CompletionRow) -> bytes:
+    standing = order_pb2.Order(
+        state=order_pb2.State.ValueType(order.state), attempt_count=order.attempt_count
+    )
+    set_time(standing.accept_time, order.accept_time)
+    if order.start_time:
+        set_time(standing.start_time, order.start_time)
+    if order.complete_time:
+        set_time(standing.complete_time, order.complete_time)
+    if order.not_before > LONG_PAST:  # else it is in the content
+        set_time(standing.not_before, order.not_before)
+    if order.expire_time > LONG_PAST:
+        set_time(standing.expire_time, order.expire_time)
+    return standing.SerializeToString()
 
 
 def _without_times(copy: Order | CompletionRow) -> bytes:
@@ -83,25 +101,19 @@ def set_time(timestamp: Timestamp, microseconds: int) -> None:
     timestamp.nanos = rest * 1000
 
 
-def part_tag(message: type[Message], field: str) -> bytes:
-    """Return the tag with which this field of a message begins, which is a message itself."""
-    return _varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | _BYTES)
-
-
-def part(tag: bytes, encoded: bytes) -> bytes:
-    """Return an encoded message as the field of another that begins with this tag."""
-    return tag + _varint(len(encoded)) + encoded
+def embedded(number: int, message: bytes) -> bytes:
+    """Return a field that holds this encoded message; its `number` is 15 at the most."""
+    return _head(number, len(message)) + message
 
 
 @lru_cache(maxsize=4096)
-def _varint(number: int) -> bytes:
-    """Encode a number as protobuf does: seven bits in a byte, the lowest first."""
-    encoded = bytearray()
-    while number > _SEVEN_BITS:
-        encoded.append(number & _SEVEN_BITS | _MORE)
-        number >>= 7
-    return bytes((*encoded, number))
+def _head(number: int, size: int) -> bytes:
+    """Return what stands before a field's message."""
+    return bytes((number << 3 | _SIZED,)) + _length(size)
 
 
-_ORDER = part_tag(order_pb2.Completion, "order")
-_RESULT = part_tag(order_pb2.Completion, "result")
+def _length(size: int) -> bytes:
+    """Return a length as protobuf writes it: seven bits in a byte, the lowest first."""
+    if size < 0x80:  # noqa: PLR2004 - it fits
+        return bytes((size,))
+    return bytes((size & 0x7F | 0x80,)) + _length(size >> 7)

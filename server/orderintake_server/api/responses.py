@@ -9,11 +9,11 @@ from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server import domain
-from orderintake_server.api.encoding import Encoder, part, part_tag, set_time
+from orderintake_server.api.encoding import Encoder, embedded, set_time
 from orderintake_server.store.rows import row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from orderintake_server.ids import Ids
     from orderintake_server.store.rows import CompletionRow
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 SAME_MOMENT = 1_000
 """For so many microseconds, equal deliveries get the same send_time."""
+_ORDER = api.PlaceOrderResponse.ORDER_FIELD_NUMBER
+_RECEIPTS = api.BatchPlaceOrdersResponse.RECEIPTS_FIELD_NUMBER
+_COMPLETIONS = api.StreamCompletionsResponse.COMPLETIONS_FIELD_NUMBER
 
 
 class Responses:
@@ -41,19 +44,43 @@ class Responses:
         self._last_delivery: Delivery | None = None
         self._last_time = 0
         self._last_encoded = b""
+        self._last_common: tuple[int, domain.Durability] | None = None
+        self._last_head = b""
 
-    def receipt(self, receipt: domain.Receipt) -> api.PlaceOrderResponse:
-        """Return the message of a receipt, with an estimated start time if there is one."""
-        response = api.PlaceOrderResponse(
-            replayed=receipt.replayed,
-            durability=api.Durability.ValueType(receipt.durability),
-            cursor=self._ids.cursor(receipt.after),
-            position=receipt.position,
-        )
-        response.order.MergeFromString(self._encoder.order(receipt.order))
+    def receipt(self, receipt: domain.Receipt) -> bytes:
+        """Return a receipt encoded as a PlaceOrderResponse, joined from encoded parts.
+
+        It has an estimated start time if there is an estimate.
+        """
+        own = api.PlaceOrderResponse()
+        if receipt.replayed:
+            own.replayed = True
+        if receipt.position is not None:
+            own.position = receipt.position
         if receipt.wait is not None:
-            set_time(response.estimated_start_time, self._from_now(receipt.wait.mean))
-        return response
+            set_time(own.estimated_start_time, self._from_now(receipt.wait.mean))
+        return b"".join(
+            (
+                self._head(receipt),
+                own.SerializeToString(),
+                embedded(_ORDER, self._encoder.order(receipt.order)),
+            )
+        )
+
+    def receipts(self, receipts: Iterable[domain.Receipt]) -> bytes:
+        """Return the receipts of a batch encoded as a BatchPlaceOrdersResponse."""
+        return b"".join([embedded(_RECEIPTS, self.receipt(receipt)) for receipt in receipts])
+
+    def _head(self, receipt: domain.Receipt) -> bytes:
+        """Return what all receipts of a commit have in common."""
+        common = receipt.after, receipt.durability
+        if common != self._last_common:
+            self._last_common = common
+            self._last_head = api.PlaceOrderResponse(
+                durability=api.Durability.ValueType(receipt.durability),
+                cursor=self._ids.cursor(receipt.after),
+            ).SerializeToString()
+        return self._last_head
 
     def order_status(self, status: OrderStatus) -> api.GetOrderResponse:
         """Return the message of an order's status."""
@@ -146,7 +173,7 @@ class Responses:
 
     def delivered(self, row: CompletionRow) -> bytes:
         """Return one completion encoded as a part of a StreamCompletionsResponse, in any thread."""
-        return part(_COMPLETIONS, self._encoder.completion(row))
+        return embedded(_COMPLETIONS, self._encoder.completion(row))
 
     def completion(self, completion: domain.Completion) -> order_pb2.Completion:
         """Return the message of a completion."""
@@ -170,6 +197,3 @@ class Responses:
     def _from_now(self, seconds: float) -> int:
         """Return the time in `seconds` from now, in microseconds since 1970."""
         return self._clock() + round(seconds * 1e6)
-
-
-_COMPLETIONS = part_tag(api.StreamCompletionsResponse, "completions")
