@@ -20,7 +20,6 @@ from orderintake_server.domain import (
     State,
     Tier,
     WaitEstimate,
-    WaitReason,
 )
 from orderintake_server.ids import Ids
 from orderintake_server.store.base import COMPLETION_BYTES
@@ -33,6 +32,7 @@ from orderintake_server.views import (
     Signal,
     TierCounts,
     TierStats,
+    WaitReason,
 )
 from support.changes import FAILURE
 from support.clocks import Microseconds
