@@ -20,6 +20,7 @@ _ACTION = "@"
 """Begins a page token of operators' actions, which thus is no order_id."""
 NEWEST = 1 << 62
 """More than any sequence: before it comes the newest of all."""
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _ORDER_ID = re.compile(r"([0-9a-f]{8})-([0-9a-f]{12})")
 
 
@@ -96,7 +97,7 @@ class Ids:
 
 
 def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).decode().rstrip("=")
 
 
 def _bytes(text: str) -> bytes:

@@ -175,13 +175,13 @@ class Intake:
 
     async def page(
         self, wanted: OrderFilter, *, owner: str | None, start: ReadFrom, limit: int
-    ) -> LogPage:
+    ) -> LogPage[Completion]:
         """Return the page of the log that begins at `start`.
 
         Raises CursorAhead when the log ends before `start`, CursorExpired when completions after it
         have been pruned, NotAllowed when another customer's than the `owner`'s are wanted.
         """
-        return await self._completions.read(
+        return await self._completions.pages.read(
             wanted.within(owner),
             after=await self._completions.after(start),
             limit=limit,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import NotAllowed
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         Order,
         WaitEstimate,
     )
+
+_T = TypeVar("_T")
 
 
 class WaitReason(IntEnum):
@@ -60,10 +62,10 @@ EVERY_ORDER = OrderFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogPage:
+class LogPage(Generic[_T]):
     """A page of the log: its completions, up to which sequence it goes, and whether more follow."""
 
-    completions: list[Completion]
+    completions: list[_T]
     end: int
     goes_on: bool
 

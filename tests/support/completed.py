@@ -5,21 +5,16 @@ from typing import Any
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.domain import Completion
+from orderintake_server.store.rows import CompletionRow
 from orderintake_server.stream.log import CompletionLog
 
 
-def encode(completion: Completion) -> bytes:
+def encode(row: CompletionRow) -> bytes:
     """Encode as much of a completion as tests of the stream look at."""
-    order = order_pb2.Order(customer_id=completion.order.customer_id)
-    order.MergeFromString(b"" if completion.order.content == b"tea" else _padding(completion))
-    told = order_pb2.Completion(sequence=completion.sequence, order=order)
+    order = order_pb2.Order(customer_id=row.customer_id)
+    order.order_id = "" if row.content == b"tea" else "x" * len(row.content)
+    told = order_pb2.Completion(sequence=row.sequence, order=order)
     return api.StreamCompletionsResponse(completions=[told]).SerializeToString()
-
-
-def _padding(completion: Completion) -> bytes:
-    size = len(completion.order.content)
-    return order_pb2.Order(order_id="x" * size).SerializeToString()
 
 
 def sequences(encoded: bytes) -> list[int]:

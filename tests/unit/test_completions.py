@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from orderintake_server.domain import Tier
 from orderintake_server.store.sqlite.store import SqliteStore, sqlite_store
-from orderintake_server.stream import ring
+from orderintake_server.stream import pages
 from orderintake_server.stream.log import CompletionLog, Woken
+from orderintake_server.stream.ring import Ring
 from orderintake_server.stream.subscription import Subscription
 from orderintake_server.views import EVERY_ORDER, LogPage, OrderFilter, Subscribe
 from support.changes import complete, new, prune, whole_log
@@ -34,11 +36,9 @@ class Observed(SqliteStore):
     gate: asyncio.Event | None = None
     has_read: asyncio.Event | None = None
 
-    async def read_log(
-        self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
-    ) -> LogPage:
+    async def read_log(self, wanted: OrderFilter, **how: Any) -> LogPage[Any]:  # noqa: ANN401
         self.reads += 1
-        page = await super().read_log(wanted, after=after, limit=limit, max_bytes=max_bytes)
+        page = await super().read_log(wanted, **how)
         if self.gate is not None and self.has_read is not None:
             self.has_read.set()
             await self.gate.wait()
@@ -53,8 +53,8 @@ def observed(store: SqliteStore) -> Observed:
 
 
 @asynccontextmanager
-async def running(store: SqliteStore) -> AsyncIterator[CompletionLog]:
-    completions = CompletionLog(store, encode, head=0, earliest=0)
+async def running(store: SqliteStore, ring: Ring | None = None) -> AsyncIterator[CompletionLog]:
+    completions = CompletionLog(store, encode, head=0, earliest=0, ring=ring)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(completions.run())
         yield completions
@@ -213,7 +213,7 @@ class Listener:
 async def _walk(steps: list[tuple[str, int, int | str]], data: Path) -> None:
     async with (
         sqlite_store(data, clock=Microseconds()) as store,
-        running(store) as completions,
+        running(store, Ring(0, most_entries=4)) as completions,
     ):
         with completions.subscriber():
             listeners = [Listener(completions, *each) for each in LISTENERS]
@@ -240,6 +240,6 @@ def test_p14_whoever_comes_goes_and_comes_back_sees_each_completion_once(
     steps: list[tuple[str, int, int | str]],
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        patch.setattr(ring, "RING_ENTRIES", 4)
+        patch.setattr(pages, "MEETING", 5)
         with contextlib.closing(asyncio.new_event_loop()) as loop:
             loop.run_until_complete(_walk(steps, Path(folder)))

@@ -23,6 +23,7 @@ from orderintake_server.domain import (
 )
 from orderintake_server.ids import Ids
 from orderintake_server.store.base import COMPLETION_BYTES
+from orderintake_server.store.rows import row_of
 from orderintake_server.stream.ring import MESSAGE_BYTES
 from orderintake_server.views import (
     Delivery,
@@ -277,7 +278,7 @@ def _told(delivery: Delivery, responses: Responses = RESPONSES) -> api.StreamCom
 def test_a_delivery_told_again_at_the_same_moment_is_not_made_again() -> None:
     clock = Microseconds()
     responses = Responses(IDS, clock)
-    delivery = Delivery(Signal.UNSPECIFIED, 5, 8, RESPONSES.delivered(SUCCESS))
+    delivery = Delivery(Signal.UNSPECIFIED, 5, 8, RESPONSES.delivered(row_of(SUCCESS)))
     first = responses.delivery(delivery)
     assert responses.delivery(delivery) is first
     assert responses.delivery(delivery._replace(head=9)) is not first
@@ -288,7 +289,7 @@ def test_a_delivery_told_again_at_the_same_moment_is_not_made_again() -> None:
 
 @pytest.mark.parametrize("signal", Signal)
 def test_a_delivery_tells_signal_place_head_and_time(signal: Signal) -> None:
-    told = _told(Delivery(signal, 5, 8, b"".join(map(RESPONSES.delivered, PAGE))))
+    told = _told(Delivery(signal, 5, 8, b"".join(map(RESPONSES.delivered, map(row_of, PAGE)))))
     assert told.signal == signal.value
     assert IDS.sequence(told.cursor) == 5
     assert told.head_sequence == 8
@@ -325,7 +326,7 @@ def test_a_page_within_its_bytes_fits_in_a_message_of_256_kib(size: int) -> None
     )
     counted = len(content) + len(failure.message.encode()) + COMPLETION_BYTES
     page = [completion] * min(MESSAGE_BYTES // counted, 1000)
-    encoded = b"".join(map(RESPONSES.delivered, page))
+    encoded = b"".join(map(RESPONSES.delivered, map(row_of, page)))
     delivery = Delivery(Signal.UNSPECIFIED, 2**48, 2**48, encoded)
     assert len(RESPONSES.delivery(delivery)) <= 256 * 1024
     assert (

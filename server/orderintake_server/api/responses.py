@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from google.protobuf import any_pb2
-
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server import domain
-from orderintake_server.api.encoding import embedded
-from orderintake_server.telemetry import traces
+from orderintake_server.api.encoding import Encoder, embedded, set_time
+from orderintake_server.store.rows import row_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from google.protobuf.timestamp_pb2 import Timestamp
-
     from orderintake_server.ids import Ids
+    from orderintake_server.store.rows import CompletionRow
     from orderintake_server.views import (
         Delivery,
         LogPage,
@@ -31,6 +28,9 @@ if TYPE_CHECKING:
 
 SAME_MOMENT = 1_000
 """For so many microseconds, equal deliveries get the same send_time."""
+_ORDER = api.PlaceOrderResponse.ORDER_FIELD_NUMBER
+_RECEIPTS = api.BatchPlaceOrdersResponse.RECEIPTS_FIELD_NUMBER
+_COMPLETIONS = api.StreamCompletionsResponse.COMPLETIONS_FIELD_NUMBER
 
 
 class Responses:
@@ -40,13 +40,12 @@ class Responses:
         """Write ids and cursors with `ids`; `clock` returns microseconds since 1970."""
         self._ids = ids
         self._clock = clock
+        self._encoder = Encoder(ids)
         self._last_delivery: Delivery | None = None
         self._last_time = 0
         self._last_encoded = b""
         self._last_common: tuple[int, domain.Durability] | None = None
         self._last_head = b""
-        self._last_standing: tuple[int, ...] = ()
-        self._last_stand = b""
 
     def receipt(self, receipt: domain.Receipt) -> bytes:
         """Return a receipt encoded as a PlaceOrderResponse, joined from encoded parts.
@@ -59,14 +58,18 @@ class Responses:
         if receipt.position is not None:
             own.position = receipt.position
         if receipt.wait is not None:
-            _set(own.estimated_start_time, self._from_now(receipt.wait.mean))
+            set_time(own.estimated_start_time, self._from_now(receipt.wait.mean))
         return b"".join(
-            (self._head(receipt), own.SerializeToString(), embedded(1, *self._parts(receipt.order)))
+            (
+                self._head(receipt),
+                own.SerializeToString(),
+                embedded(_ORDER, self._encoder.order(receipt.order)),
+            )
         )
 
     def receipts(self, receipts: Iterable[domain.Receipt]) -> bytes:
         """Return the receipts of a batch encoded as a BatchPlaceOrdersResponse."""
-        return b"".join([embedded(1, self.receipt(receipt)) for receipt in receipts])
+        return b"".join([embedded(_RECEIPTS, self.receipt(receipt)) for receipt in receipts])
 
     def _head(self, receipt: domain.Receipt) -> bytes:
         """Return what all receipts of a commit have in common."""
@@ -79,27 +82,6 @@ class Responses:
             ).SerializeToString()
         return self._last_head
 
-    def _parts(self, order: domain.Order) -> tuple[bytes, ...]:
-        """Return an order as encoded parts of a message: what its caller set, and what we add."""
-        if order.redrive_of:  # of its content, something may have to be cleared
-            return (self.order(order).SerializeToString(),)
-        own = order_pb2.Order()
-        self._name(own, order)
-        return order.content, self._stand(order), own.SerializeToString()
-
-    def _stand(self, order: domain.Order) -> bytes:
-        """Return how an order stands: the same for most orders that one commit accepts."""
-        common = (
-            *(order.state, order.accept_time, order.start_time, order.complete_time),
-            *(order.attempt_count, order.start_sequence, order.not_before, order.expire_time),
-        )
-        if common != self._last_standing:
-            self._last_standing = common
-            standing = order_pb2.Order()
-            _set_standing(standing, order)
-            self._last_stand = standing.SerializeToString()
-        return self._last_stand
-
     def order_status(self, status: OrderStatus) -> api.GetOrderResponse:
         """Return the message of an order's status."""
         response = api.GetOrderResponse(position=status.position)
@@ -107,9 +89,9 @@ class Responses:
         if status.reason is not None:
             response.wait_reason = api.WaitReason.ValueType(status.reason)
         if status.wait is not None:
-            _set(response.estimated_start_time, self._from_now(status.wait.mean))
-            _set(response.earliest_start_time, self._from_now(status.wait.least))
-            _set(response.latest_start_time, self._from_now(status.wait.most))
+            set_time(response.estimated_start_time, self._from_now(status.wait.mean))
+            set_time(response.earliest_start_time, self._from_now(status.wait.least))
+            set_time(response.latest_start_time, self._from_now(status.wait.most))
         return response
 
     def cancelled(self, cancelled: domain.Cancelled) -> api.CancelOrderResponse:
@@ -122,7 +104,7 @@ class Responses:
         """Return a page of orders, and the token of the next one, "" if there is none."""
         return api.ListOrdersResponse(orders=map(self.order, orders), next_page_token=next_token)
 
-    def page(self, page: LogPage) -> api.ListCompletionsResponse:
+    def page(self, page: LogPage[domain.Completion]) -> api.ListCompletionsResponse:
         """Return a page of the log."""
         cursor = self._ids.cursor(page.end)
         return api.ListCompletionsResponse(
@@ -154,7 +136,7 @@ class Responses:
             credential=admin.Credential.Value(f"CREDENTIAL_{by.credential.upper()}"),
             peer=by.peer,
         )
-        _set(message.time, action.time)
+        set_time(message.time, action.time)
         return message
 
     def tier(self, tier: domain.Tier, stats: TierStats, *, oldest: int | None) -> admin.TierStats:
@@ -184,37 +166,22 @@ class Responses:
                 signal=api.Signal.ValueType(delivery.signal.value),
                 head_sequence=delivery.head,
             )
-            _set(rest.send_time, now)
+            set_time(rest.send_time, now)
             self._last_delivery, self._last_time = delivery, now
             self._last_encoded = delivery.completions + rest.SerializeToString()
         return self._last_encoded
 
-    def delivered(self, completion: domain.Completion) -> bytes:
-        """Return one completion encoded as a part of a StreamCompletionsResponse."""
-        part = api.StreamCompletionsResponse(completions=[self.completion(completion)])
-        return part.SerializeToString()
+    def delivered(self, row: CompletionRow) -> bytes:
+        """Return one completion encoded as a part of a StreamCompletionsResponse, in any thread."""
+        return embedded(_COMPLETIONS, self._encoder.completion(row))
 
     def completion(self, completion: domain.Completion) -> order_pb2.Completion:
         """Return the message of a completion."""
-        message = order_pb2.Completion(
-            sequence=completion.sequence, cursor=self._ids.cursor(completion.sequence)
-        )
-        self._fill(message.order, completion.order)
-        failure, result = completion.failure, completion.result
-        if failure is not None:
-            message.failure.code = failure.code
-            message.failure.message = failure.message
-        if result is not None:
-            message.result.CopyFrom(any_pb2.Any.FromString(result))
-        if completion.order.trace is not None:
-            message.traceparent = traces.written(completion.order.trace)
-        return message
+        return order_pb2.Completion.FromString(self._encoder.completion(row_of(completion)))
 
     def order(self, order: domain.Order) -> order_pb2.Order:
         """Return the message of an order."""
-        message = order_pb2.Order()
-        self._fill(message, order)
-        return message
+        return order_pb2.Order.FromString(self._encoder.order(order))
 
     def _fill_order(
         self,
@@ -225,52 +192,8 @@ class Responses:
         if isinstance(order, domain.Completion):
             response.completion.CopyFrom(self.completion(order))
             order = order.order
-        self._fill(response.order, order)
-
-    def _fill(self, message: order_pb2.Order, order: domain.Order) -> None:
-        """Set the fields that the caller set, and those that the service adds."""
-        message.MergeFromString(order.content)
-        if order.redrive_of:
-            _clear_times(message, order)
-        self._name(message, order)
-        _set_standing(message, order)
-
-    def _name(self, message: order_pb2.Order, order: domain.Order) -> None:
-        """Set what tells an order from all others."""
-        message.order_id = self._ids.order_id(order.accept_sequence)
-        message.accept_sequence = order.accept_sequence
-        if order.redrive_of:
-            message.redrive_of = self._ids.order_id(order.redrive_of)
+        response.order.MergeFromString(self._encoder.order(order))
 
     def _from_now(self, seconds: float) -> int:
         """Return the time in `seconds` from now, in microseconds since 1970."""
         return self._clock() + round(seconds * 1e6)
-
-
-def _set_standing(message: order_pb2.Order, order: domain.Order) -> None:
-    """Set how an order stands; none of these fields is in its content."""
-    message.state = order_pb2.State.ValueType(order.state)
-    message.start_sequence = order.start_sequence
-    message.attempt_count = order.attempt_count
-    _set(message.accept_time, order.accept_time)
-    if order.start_time:
-        _set(message.start_time, order.start_time)
-    if order.complete_time:
-        _set(message.complete_time, order.complete_time)
-    if order.not_before > domain.LONG_PAST:  # else it is in the content
-        _set(message.not_before, order.not_before)
-    if order.expire_time > domain.LONG_PAST:
-        _set(message.expire_time, order.expire_time)
-
-
-def _clear_times(copy: order_pb2.Order, order: domain.Order) -> None:
-    """Clear the times in a redriven order's content that the original had, and it has not."""
-    for field in ("not_before", "expire_time"):
-        if not getattr(order, field):
-            copy.ClearField(field)
-
-
-def _set(timestamp: Timestamp, microseconds: int) -> None:
-    """Set a timestamp; protobuf's own method for this is slower."""
-    timestamp.seconds, rest = divmod(microseconds, 1_000_000)
-    timestamp.nanos = rest * 1000

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from orderintake_server.access import Callers
     from orderintake_server.config import Settings
     from orderintake_server.config.watched import WatchedFiles
-    from orderintake_server.domain import Completion
     from orderintake_server.http.readiness import Readiness
     from orderintake_server.http.readings import Observed, Source
     from orderintake_server.metrics import Calls
     from orderintake_server.rpc.port.tls import Certificates
     from orderintake_server.store.base import Store
+    from orderintake_server.store.rows import CompletionRow
     from orderintake_server.telemetry.spans import Spans
 from orderintake_server.parts.extras import extra
 
@@ -123,7 +123,7 @@ def _ends(certificates: Certificates) -> dict[tuple[str, ...], float]:
 
 
 def completion_log(
-    settings: Settings, store: Store, encode: Callable[[Completion], bytes]
+    settings: Settings, store: Store, encode: Callable[[CompletionRow], bytes]
 ) -> CompletionLog:
     """Return the completion log of a store, whose completions `encode` writes for subscribers."""
     return CompletionLog(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from orderintake_server.domain import Ranking, Tier
+from orderintake_server.store.rows import completion_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
     from orderintake_server.domain import Completion, Order
     from orderintake_server.store.changes import Changes, Committed, StoreState
+    from orderintake_server.store.rows import ReadRow
     from orderintake_server.views import CountsByTier, LogPage, OperatorAction, OrderFilter
 
 COMPLETION_BYTES = 320
@@ -132,14 +134,23 @@ class Store(Protocol):
         """
 
     async def read_log(
-        self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
-    ) -> LogPage:
+        self,
+        wanted: OrderFilter,
+        *,
+        after: int,
+        limit: int,
+        max_bytes: int,
+        read: ReadRow = completion_of,
+    ) -> LogPage[Any]:
         """Return the completions after sequence `after` whose orders are wanted, in order.
 
         At most `limit` of them and `max_bytes`, but at least one if there is one. A completion's
         size is its order's content, its result or failure, and COMPLETION_BYTES for the rest. The
         work is bounded; with a filter it grows only with the completions of the wanted customer or
         tier. A page may hold fewer, even none, and not be the last.
+
+        The page holds what `read` makes of each completion's row; it is called where rows are read,
+        which may be another thread.
 
         Raises CursorExpired when some completions after `after` have been pruned.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from orderintake_server.domain import Completion
 from orderintake_server.views import LogPage
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import Order
     from orderintake_server.views import OperatorAction, OrderFilter
+
+_T = TypeVar("_T")
 
 SCAN_ROWS = 10_000
 """Rows that one page of a filtered list reads at the most: some 20 ms."""
@@ -99,21 +101,21 @@ def log_scan(wanted: OrderFilter) -> LogScan:
     return LogScan(None if wanted.tier is None else "tier", wanted.state is None)
 
 
-class LogRead(NamedTuple):
-    """What was read of the log, for a page that begins after `after`; the log ends at `head`."""
+class LogRead(NamedTuple, Generic[_T]):
+    """What was read of the log, for a page of it."""
 
-    completions: list[Completion]
+    completions: list[_T]
+    last: int
+    """The sequence of the last one; where the page begins if there is none."""
     is_cut: bool
     """Whether there were more that are wanted."""
-    after: int
     head: int
+    """Where the log ends."""
 
-    def page(self, last_scanned: Callable[[], int | None]) -> LogPage:
-        """Make the page. `last_scanned`: the last row that was read where that was not all."""
-        end: int | None
-        if self.is_cut:
-            end = self.completions[-1].sequence if self.completions else self.after
-        else:
+    def page(self, last_scanned: Callable[[], int | None]) -> LogPage[_T]:
+        """Make the page. `last_scanned`: the last row that was looked at where that was not all."""
+        end: int | None = self.last
+        if not self.is_cut:
             end = last_scanned()
-        end = max(self.head if end is None else end, self.after)
+        end = max(self.head if end is None else end, self.last)
         return LogPage(completions=self.completions, end=end, goes_on=end < self.head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.domain import (
     Cancelled,
@@ -16,8 +16,11 @@ from orderintake_server.domain import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
+
+    ReadRow = Callable[["CompletionRow"], Any]
+    """What is made of a completion's row."""
 
 ORDER_COLUMNS = (
     *("accept_sequence", "customer_id", "tier", "content", "accept_time"),
@@ -31,6 +34,38 @@ LOG_COLUMNS = (
 )
 COMPLETION_COLUMNS = (*ORDER_COLUMNS, *LOG_COLUMNS)
 """Of an order and of its row in the log."""
+
+
+class CompletionRow(NamedTuple):
+    """A row of COMPLETION_COLUMNS, as its engine gives it."""
+
+    accept_sequence: int
+    customer_id: str
+    tier: int
+    content: bytes
+    accept_time: int
+    not_before: int
+    expire_time: int
+    redrive_of: int
+    trace: bytes | None
+    sequence: int
+    state: int
+    """How its order ended: the column outcome."""
+    attempt_count: int
+    start_sequence: int
+    start_time: int
+    complete_time: int
+    failure_code: str | bytes | None
+    failure_message: str | bytes | None
+    result: bytes | None
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it failed, if it did."""
+        code, message = self.failure_code, self.failure_message
+        if code is None or message is None:
+            return None
+        return Failure(code=_text(code), message=_text(message))
 
 
 def _of(table: str, names: Sequence[str]) -> str:
@@ -62,7 +97,7 @@ def standing_of(row: Sequence[Any]) -> Order | Completion:
     """Tell how an order stands, by a row of STANDING: None is wherever it does not stand."""
     accepted, leased, logged = row[_ORDER], row[_LEASED], row[_LOGGED]
     if logged[0] is not None:
-        return _completion(accepted, logged)
+        return completion_of(CompletionRow._make((*accepted, *logged)))
     if leased[0] is not None:
         return order_of(accepted, State.PROCESSING, leased)
     (queued,), (scheduled,) = row[_QUEUED], row[_SCHEDULED]
@@ -71,19 +106,30 @@ def standing_of(row: Sequence[Any]) -> Order | Completion:
     return order_of(accepted, State.QUEUED, (queued, 0, 0))
 
 
-def completion_of(row: Sequence[Any]) -> Completion:
-    """Make a completion of a row of COMPLETION_COLUMNS."""
-    width = len(ORDER_COLUMNS)
-    return _completion(row[:width], row[width : len(COMPLETION_COLUMNS)])
-
-
-def _completion(accepted: Sequence[Any], logged: Sequence[Any]) -> Completion:
-    sequence, outcome, *attempt, complete_time, code, message, result = logged
+def completion_of(row: CompletionRow) -> Completion:
+    """Make a completion of its row."""
+    attempt = row.attempt_count, row.start_sequence, row.start_time
+    accepted = row[: len(ORDER_COLUMNS)]
     return Completion(
-        sequence=sequence,
-        order=order_of(accepted, State(outcome), attempt, complete_time),
-        failure=None if code is None else Failure(code=_text(code), message=_text(message)),
-        result=result,
+        sequence=row.sequence,
+        order=order_of(accepted, State(row.state), attempt, row.complete_time),
+        failure=row.failure,
+        result=row.result,
+    )
+
+
+def row_of(completion: Completion) -> CompletionRow:
+    """Make the row of a completion."""
+    order, failure = completion.order, completion.failure
+    return CompletionRow._make(
+        (
+            *(getattr(order, column) for column in ORDER_COLUMNS),
+            *(completion.sequence, order.state),
+            *(getattr(order, column) for column in ATTEMPT_COLUMNS),
+            order.complete_time,
+            *((failure.code, failure.message) if failure else (None, None)),
+            completion.result,
+        )
     )
 
 

@@ -76,13 +76,13 @@ class Subscription:
         if self._is_ending:
             return self._signal(Signal.GOING_AWAY)
         self._is_ending = self._completions.is_closed
-        page = await self._completions.read(
+        cut = await self._completions.pages.cut(
             self._wanted,
             after=self._position,
             limit=self._limit,
             from_earliest=self._is_at_earliest,
         )
-        return self._advance(self._completions.encoded(page)) or self._after_silence()
+        return self._advance(cut) or self._after_silence()
 
     async def _at_head(self) -> Delivery | None:
         """Wait for a wanted completion; for any completion as long as it has not caught up."""

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.domain import Tier
+from orderintake_server.store.base import RecoveryReport
 from orderintake_server.views import TierCounts
 
 if TYPE_CHECKING:
@@ -57,18 +58,32 @@ class KnownState:
         now, before = self._seen, self._reported
         self._reported = now
         return {
-            "counts": counts(now),
+            "counts": _counts(now),
             "accept_counts": _growth(now["accepted_total"], before["accepted_total"]),
             "completion_counts": _growth(now["completed_total"], before["completed_total"]),
             "start_count": now["started"] - before["started"],
-            "paused": paused(now),
+            "paused": _paused(now),
             "next_due": now["next_due"],
             "head": now["completed"],
             "earliest": now["earliest"],
         }
 
 
-def counts(row: Row) -> CountsByTier:
+def recovery_report(row: Row, log_id: str) -> RecoveryReport:
+    """Tell what the store held when it was opened, by the answer to that."""
+    recovered, quarantined = row.get("recovered") or (0, 0)
+    return RecoveryReport(
+        log_id=log_id,
+        counts=_counts(row),
+        recovered=recovered,
+        quarantined=quarantined,
+        head=row["completed"],
+        earliest=row["earliest"],
+        paused=_paused(row),
+    )
+
+
+def _counts(row: Row) -> CountsByTier:
     """Tell how many orders of each tier stand where."""
     return {
         tier: TierCounts(
@@ -80,7 +95,7 @@ def counts(row: Row) -> CountsByTier:
     }
 
 
-def paused(row: Row) -> frozenset[Tier]:
+def _paused(row: Row) -> frozenset[Tier]:
     """Tell which tiers are paused."""
     return frozenset(tier for tier in Tier if row["paused"][tier - 1])
 

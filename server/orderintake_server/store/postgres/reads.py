@@ -21,10 +21,9 @@ from orderintake_server.store.pages import (
 from orderintake_server.store.receipts import restated
 from orderintake_server.store.rows import (
     ACCEPTED,
-    COMPLETION_COLUMNS,
     LOGGED,
     STANDING,
-    completion_of,
+    CompletionRow,
     number_of,
     standing_of,
 )
@@ -200,15 +199,21 @@ FROM newest n LEFT JOIN found f ON f.bytes <= $6 OR f.number = 1 ORDER BY f.numb
 """
 
 
-_SEQUENCE = COMPLETION_COLUMNS.index("sequence")
 _FACTS = ("completed", "earliest", "scanned", "last_scanned", "found")
+_FOUND_ROW = slice(len(_FACTS), len(_FACTS) + len(CompletionRow._fields))
 _PLACEHOLDERS = {"tier": "$2", "customer_id": "$7"}
 
 
 @_read
-async def read_log(
-    fetch: Fetch, wanted: OrderFilter, after: int, limit: int, max_bytes: int
-) -> LogPage:
+async def read_log(  # noqa: PLR0913 - what is asked of the store, and where
+    fetch: Fetch,
+    wanted: OrderFilter,
+    after: int,
+    limit: int,
+    max_bytes: int,
+    *,
+    read: Callable[[CompletionRow], _T],
+) -> LogPage[_T]:
     """Keep `Store.read_log`."""
     scan = log_scan(wanted)
     condition = f"{scan.column} = {_PLACEHOLDERS[scan.column]} AND" if scan.column else ""
@@ -219,11 +224,12 @@ async def read_log(
     head, earliest, scanned, last, found = rows[0][: len(_FACTS)]
     if after < earliest:
         raise CursorExpired(earliest=earliest)
-    there = [tuple(row)[len(_FACTS) :] for row in rows]
-    completions = [completion_of(row) for row in there if row[_SEQUENCE] is not None]
-    is_cut = len(completions) < found or len(completions) == limit
+    there = [CompletionRow._make(row[_FOUND_ROW]) for row in rows] if found else []
+    last_found = there[-1].sequence if there else after
+    is_cut = len(there) < found or len(there) == limit
     is_bounded = not scan.is_exact and scanned == scan.rows(limit)
-    return LogRead(completions, is_cut, after, head).page(lambda: last if is_bounded else None)
+    completions = [read(row) for row in there]
+    return LogRead(completions, last_found, is_cut, head).page(lambda: last if is_bounded else None)
 
 
 _OLDEST = """

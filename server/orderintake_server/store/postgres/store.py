@@ -16,25 +16,28 @@ from orderintake_server.errors import (
 )
 from orderintake_server.logger import get_logger
 from orderintake_server.store.actions.postgres import list_actions
-from orderintake_server.store.base import Located, Policy, RecoveryReport
+from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.postgres import failures, talking
 from orderintake_server.store.changes import Changes, Committed, StoreState
 from orderintake_server.store.postgres import reads, schema, shared_policy
 from orderintake_server.store.postgres.call import Caller, arguments
 from orderintake_server.store.postgres.connector import ISOLATION, Connector, Readers
 from orderintake_server.store.postgres.heartbeat import Heartbeat
-from orderintake_server.store.postgres.known_state import KnownState, counts, paused
+from orderintake_server.store.postgres.known_state import KnownState, recovery_report
 from orderintake_server.store.postgres.notifier import Notifier
 from orderintake_server.store.postgres.writer import Writer
+from orderintake_server.store.rows import completion_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
     from orderintake_server.clock import Clock
     from orderintake_server.domain import Completion, Order, Tier
+    from orderintake_server.store.base import RecoveryReport
     from orderintake_server.store.postgres.answer import Answer
     from orderintake_server.store.postgres.functions import Release
     from orderintake_server.store.postgres.schema import Version
+    from orderintake_server.store.rows import ReadRow
     from orderintake_server.views import LogPage, OperatorAction, OrderFilter
 
 log = get_logger()
@@ -73,16 +76,7 @@ class PostgresStore:
         await self._readers.open()
         found = (await self._call(Changes(), opens=True))[0].summary
         ((log_id,),) = await self._readers.fetch("SELECT log_id FROM orderintake.identity")
-        recovered, quarantined = found.get("recovered") or (0, 0)
-        self.recovery = RecoveryReport(
-            log_id=log_id,
-            counts=counts(found),
-            recovered=recovered,
-            quarantined=quarantined,
-            head=found["completed"],
-            earliest=found["earliest"],
-            paused=paused(found),
-        )
+        self.recovery = recovery_report(found, log_id)
         self._state = KnownState(found)
         self._notifier.begin(self._state.leapt)
         self._cancels = found["cancels"]
@@ -182,10 +176,16 @@ class PostgresStore:
         )
 
     async def read_log(
-        self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
-    ) -> LogPage:
+        self,
+        wanted: OrderFilter,
+        *,
+        after: int,
+        limit: int,
+        max_bytes: int,
+        read: ReadRow = completion_of,
+    ) -> LogPage[Any]:
         """Keep `Store.read_log`."""
-        return await reads.read_log(self._readers.fetch, wanted, after, limit, max_bytes)
+        return await reads.read_log(self._readers.fetch, wanted, after, limit, max_bytes, read=read)
 
     async def bounds(self) -> tuple[int, int]:
         """Keep `Store.bounds`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.domain import Tier
 from orderintake_server.errors import CursorExpired
@@ -18,21 +18,21 @@ from orderintake_server.store.pages import (
 )
 from orderintake_server.store.rows import (
     ACCEPTED,
-    COMPLETION_COLUMNS,
     LOGGED,
     STANDING,
-    completion_of,
+    CompletionRow,
     standing_of,
 )
 from orderintake_server.store.sqlite.statements import as_json
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable, Iterator, Sequence
-    from typing import Any
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from orderintake_server.domain import Completion, Order
     from orderintake_server.views import LogPage, OrderFilter
+
+_T = TypeVar("_T")
 
 _STANDING = f"""
 SELECT {STANDING}
@@ -109,33 +109,41 @@ def list_orders(
 
 
 @contextmanager
-def _log_after(connection: sqlite3.Connection, after: int) -> Iterator[None]:
-    """See one state of the log inside, in which nothing after `after` was forgotten."""
+def _log_after(connection: sqlite3.Connection, after: int) -> Iterator[int]:
+    """See one state of the log inside, complete after `after`; give its head."""
     connection.execute("BEGIN")
     try:
-        (earliest,) = connection.execute("SELECT sequence FROM pruned").fetchone()
+        earliest, head = bounds(connection)
         if after < earliest:
             raise CursorExpired(earliest=earliest)
-        yield
+        yield head
     finally:
         connection.execute("ROLLBACK")  # it only read; an open snapshot would hold the log's file
 
 
 _LOG = f"""
 SELECT {ACCEPTED}, {LOGGED}
-FROM (%s) g JOIN orders o ON o.accept_sequence = g.accept_sequence
-WHERE (:tier IS NULL OR o.tier = :tier) AND (:state IS NULL OR g.outcome = :state)
+FROM {{scanned}} g CROSS JOIN orders o ON o.accept_sequence = g.accept_sequence
+WHERE {{among}}g.sequence > :after
+  AND (:tier IS NULL OR o.tier = :tier) AND (:state IS NULL OR g.outcome = :state)
 ORDER BY g.sequence LIMIT :limit
 """
 
 
-def read_log(
-    connection: sqlite3.Connection, wanted: OrderFilter, after: int, limit: int, max_bytes: int
-) -> LogPage:
+def read_log(  # noqa: PLR0913 - what is asked of the store, and where
+    connection: sqlite3.Connection,
+    wanted: OrderFilter,
+    after: int,
+    limit: int,
+    max_bytes: int,
+    *,
+    read: Callable[[CompletionRow], _T],
+) -> LogPage[_T]:
     """Keep `Store.read_log`."""
     scan = log_scan(wanted)
-    condition = f"{scan.column} = :{scan.column} AND " if scan.column else ""
-    scanned = f"SELECT * FROM log WHERE {condition}sequence > :after ORDER BY sequence LIMIT :scan"
+    among = f"g.{scan.column} = :{scan.column} AND " if scan.column else ""
+    scanned = f"(SELECT * FROM log g WHERE {among}sequence > :after ORDER BY sequence LIMIT :scan)"
+    query = _LOG.format(scanned="log" if scan.is_exact else scanned, among=among)
     values = {field: getattr(wanted, field) for field in wanted.__slots__}
     values |= {"after": after, "limit": limit, "scan": scan.rows(limit)}
 
@@ -143,15 +151,13 @@ def read_log(
         if scan.is_exact:
             return None
         count, last = connection.execute(
-            f"SELECT count(*), max(sequence) FROM ({scanned})", values
+            f"SELECT count(*), max(sequence) FROM {scanned}", values
         ).fetchone()
         return int(last) if count == values["scan"] else None
 
-    with _log_after(connection, after):
-        rows, is_cut = _within(connection.execute(_LOG % scanned, values), max_bytes)
-        _, head = bounds(connection)
-        completions = [completion_of(row) for row in rows]
-        return LogRead(completions, is_cut or len(rows) == limit, after, head).page(last_scanned)
+    with _log_after(connection, after) as head:
+        found, last, is_cut = _within(connection.execute(query, values), max_bytes, read)
+        return LogRead(found, last or after, is_cut or len(found) == limit, head).page(last_scanned)
 
 
 def bounds(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -172,19 +178,19 @@ def oldest_waiting(connection: sqlite3.Connection) -> dict[Tier, int]:
     return {Tier(tier): accept_time for tier, accept_time in rows}
 
 
-_CONTENT, _MESSAGE, _RESULT = map(
-    COMPLETION_COLUMNS.index, ("content", "failure_message", "result")
-)
-
-
-def _within(rows: sqlite3.Cursor, max_bytes: int) -> tuple[list[Sequence[Any]], bool]:
-    """Take rows until, as completions, they exceed `max_bytes`; tell whether they did."""
-    taken: list[Sequence[Any]] = []
+def _within(
+    rows: sqlite3.Cursor, max_bytes: int, read: Callable[[CompletionRow], _T]
+) -> tuple[list[_T], int, bool]:
+    """Read rows until, as completions, they exceed `max_bytes`; tell the last, whether they did."""
+    found: list[_T] = []
+    last = 0
     with closing(rows):
-        for row in rows:
-            content, message, result = row[_CONTENT], row[_MESSAGE] or "", row[_RESULT] or b""
-            max_bytes -= COMPLETION_BYTES + len(content) + len(message.encode()) + len(result)
-            if max_bytes < 0 and taken:
-                return taken, True
-            taken.append(row)
-    return taken, False
+        for row in map(CompletionRow._make, rows):
+            max_bytes -= COMPLETION_BYTES + len(row.content) + len(row.result or b"")
+            if row.failure_code is not None and (failure := row.failure):
+                max_bytes -= len(failure.message.encode())
+            if max_bytes < 0 and found:
+                return found, last, True
+            found.append(read(row))
+            last = row.sequence
+    return found, last, False

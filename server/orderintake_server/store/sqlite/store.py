@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orderintake_server.domain import Order, State
 from orderintake_server.errors import Refusal, StartupFailed, StoreBroken, StoreError
@@ -17,6 +17,7 @@ from orderintake_server.process.thread import WorkThread
 from orderintake_server.store.actions import sqlite as actions
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.sqlite import blamed
+from orderintake_server.store.rows import completion_of
 from orderintake_server.store.sqlite import database, reads, schema
 from orderintake_server.store.sqlite.files.rights import warn_of_others
 from orderintake_server.store.sqlite.files.room import or_full
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Completion, Tier
     from orderintake_server.store.base import RecoveryReport
     from orderintake_server.store.changes import Changes, Committed, StoreState
+    from orderintake_server.store.rows import ReadRow
     from orderintake_server.views import LogPage, OperatorAction, OrderFilter
 
 _T = TypeVar("_T")
@@ -127,11 +129,17 @@ class SqliteStore:
         )
 
     async def read_log(
-        self, wanted: OrderFilter, *, after: int, limit: int, max_bytes: int
-    ) -> LogPage:
+        self,
+        wanted: OrderFilter,
+        *,
+        after: int,
+        limit: int,
+        max_bytes: int,
+        read: ReadRow = completion_of,
+    ) -> LogPage[Any]:
         """Keep `Store.read_log`."""
         return await self._run(
-            lambda: reads.read_log(self._reader(), wanted, after, limit, max_bytes),
+            lambda: reads.read_log(self._reader(), wanted, after, limit, max_bytes, read=read),
         )
 
     async def bounds(self) -> tuple[int, int]:
