@@ -32,16 +32,27 @@ class Requests:
     """The requests of one method, read from its calls."""
 
     def __init__(
-        self, decode: Decode, check: Callable[[Call], None], *, is_stream: bool, seconds: float
+        self,
+        decode: Decode,
+        check: Callable[[Call], None],
+        *,
+        is_stream: bool,
+        seconds: float | None,
     ) -> None:
-        """Read one message of each call, or where it `is_stream` all; each within `seconds`.
+        """Read one message of each call, or where it `is_stream` all.
 
+        Each within `seconds`; None: whenever it comes.
         `check` raises when the right of a call's caller has ended; each message of a stream asks.
         """
         self._decode = decode
         self._check = check
-        self._is_stream = is_stream
+        self.is_stream = is_stream
         self._seconds = seconds
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether messages may come whenever they like."""
+        return self._seconds is None
 
     async def of(self, context: Context, call: Call | None) -> Any:  # noqa: ANN401
         """Give the request of a call: a message, or an async iterator of them.
@@ -49,7 +60,7 @@ class Requests:
         `call` is None where callers need not be known. Raises InvalidOrder when it cannot be read,
         RequestTooSlow when it does not come.
         """
-        if self._is_stream:
+        if self.is_stream:
             return self._all(context, call)
         message = await self._next(context)
         if message is grpc.aio.EOF:
@@ -65,6 +76,8 @@ class Requests:
 
     async def _next(self, context: Context) -> Any:  # noqa: ANN401
         """Wait for the next message: its bytes, or EOF."""
+        if self._seconds is None:
+            return await context.read()
         try:
             async with asyncio.timeout(self._seconds):
                 return await context.read()
@@ -90,5 +103,6 @@ async def write(context: Context, message: Any, *, seconds: float) -> None:  # n
             await context.write(message)
     except TimeoutError:
         raise SubscriberTooSlow(
-            f"nothing was read from this stream for {seconds:g} s; resume from the last cursor"
+            f"nothing was read from this stream for {seconds:g} s; resume from the last cursor,"
+            " or repeat what has no result"
         ) from None
