@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 
@@ -46,7 +46,7 @@ class AsyncCompletions:
 
     def __init__(
         self,
-        connections: Connections[OrderIntakeServiceAsyncStub, AsyncCompletions],
+        connections: Connections[OrderIntakeServiceAsyncStub, Any],
         subscription: Subscription,
         checkpoint: Checkpoint | None,
         bearer: AsyncBearer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 
@@ -42,7 +42,7 @@ class Completions:
 
     def __init__(
         self,
-        connections: Connections[OrderIntakeServiceStub, Completions],
+        connections: Connections[OrderIntakeServiceStub, Any],
         subscription: Subscription,
         checkpoint: Checkpoint | None,
         bearer: Bearer,

@@ -7,6 +7,7 @@ import pytest
 
 from client.completions.subscribed import GONE, Clock, established, subscribed
 from client.fake_server import message, started
+from orderintake.comeback import ATTEMPTS, RESUMABLE
 from orderintake.errors import (
     DeadlineExceeded,
     InternalError,
@@ -16,7 +17,7 @@ from orderintake.errors import (
 )
 from orderintake.requests import stream_completions
 from orderintake.status import Status
-from orderintake.subscription import ATTEMPTS, RESUMABLE, Subscription
+from orderintake.subscription import Subscription
 from orderintake.v1 import order_intake_service_pb2 as api
 
 
