@@ -106,7 +106,7 @@ class Outbox(Comeback, Generic[_F]):
 
     Attributes:
         established: the server has taken a call once.
-        ended: no further order is taken; `error` says why, None: the block was left.
+        ended: nothing more goes on; `error` says why, None: the block was left.
         backoff: how many seconds to wait before the next call is opened.
     """
 
@@ -155,10 +155,10 @@ class Outbox(Comeback, Generic[_F]):
         self._placed += 1
 
     def _check_open(self) -> None:
+        if self._is_closing or not (self.established or self.ended):
+            raise RuntimeError("orders are placed inside the `with` block only")
         if self.error is not None:
             raise self.error
-        if self.ended or self._is_closing or not self.established:
-            raise RuntimeError("orders are placed inside the `with` block only")
 
     def close(self) -> None:
         """Take no further order; the block is left when there are all results."""

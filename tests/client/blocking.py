@@ -212,6 +212,8 @@ class BlockingPlaced:
         async def waiting() -> PlaceOrderResponse:
             return await self._placed
 
+        if self._placed.done():
+            return self._placed.result()
         return self._runner.run(waiting())
 
     def exception(self) -> BaseException | None:
