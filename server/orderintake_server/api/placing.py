@@ -70,9 +70,9 @@ class Placing:
         Raises what ends the call, after all results.
         """
         with self._intake.placing(self._stop):
-            yield _signal(api.SIGNAL_STARTED, max_unacknowledged=MAX_UNACKNOWLEDGED)
             reading = asyncio.create_task(self._read(messages), name="placing-reads")
             try:
+                yield _signal(api.SIGNAL_STARTED, max_unacknowledged=MAX_UNACKNOWLEDGED)
                 while answered := await self._next():
                     for response in self._responded(answered):
                         yield response
