@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic
 
 from grpc import StatusCode
 
 from orderintake.comeback import ATTEMPTS, Comeback
-from orderintake.errors import (
-    ContractBroken,
-    DeadlineExceeded,
-    OrderIntakeError,
-    Unavailable,
-    from_status,
-)
-from orderintake.progress import Outage
-from orderintake.status import Status, read_status
+from orderintake.errors import DeadlineExceeded, OrderIntakeError, Unavailable
+from orderintake.placed import F, Result, Waiting, broken, by_number, error_of
+from orderintake.progress import OUTAGE_SECONDS, Outage
+from orderintake.status import Status
 from orderintake.v1.order_intake_service_pb2 import (
     SIGNAL_GOING_AWAY,
     SIGNAL_STARTED,
@@ -28,11 +23,10 @@ from orderintake.v1.order_intake_service_pb2 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from orderintake.v1.order_intake_service_pb2 import (
         PlaceOrderRequest,
-        PlaceOrdersRefusal,
         PlaceOrdersResponse,
         PlaceOrdersResult,
     )
@@ -48,55 +42,13 @@ OVERHEAD_BYTES = 8
 FIRST_PAUSE_SECONDS = 0.2
 """Before an order that was refused for now is repeated, where the server does not say; doubled."""
 
+_log = logging.getLogger("orderintake")
+
 _GRPCS_OWN = frozenset({StatusCode.INTERNAL, StatusCode.UNKNOWN})
 """The codes with which gRPC itself ends a call, as where one writes to a call that has ended."""
 
 
-class Future(Protocol):
-    """Where the result of an order is put: asyncio's future, or that of threads."""
-
-    def done(self) -> bool:
-        """Tell whether nobody waits for the result any more."""
-
-    def set_result(self, result: PlaceOrderResponse, /) -> None:
-        """Put the receipt."""
-
-    def set_exception(self, exception: Exception, /) -> None:
-        """Put the error."""
-
-
-_F = TypeVar("_F", bound=Future)
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting(Generic[_F]):
-    """An order without a result, the `number`th that was placed, and where its result is put."""
-
-    number: int
-    request: PlaceOrderRequest
-    size: int
-    future: _F
-    refusals: int = 0
-    """How often it was refused for now."""
-
-
-class Result(NamedTuple, Generic[_F]):
-    """What became of an order, to be put into its future."""
-
-    future: _F
-    outcome: PlaceOrderResponse | Exception
-
-    def put(self) -> None:
-        """Put it there, unless nobody waits for it any more."""
-        if self.future.done():
-            return
-        if isinstance(self.outcome, PlaceOrderResponse):
-            self.future.set_result(self.outcome)
-        else:
-            self.future.set_exception(self.outcome)
-
-
-class Outbox(Comeback, Generic[_F]):
+class Outbox(Comeback, Generic[F]):
     """The orders of one placing block that have no result yet, without input or output.
 
     The owner calls `begin()`, waits for `backoff` seconds, opens a call and says so by `opened()`.
@@ -120,12 +72,13 @@ class Outbox(Comeback, Generic[_F]):
         """Give up when nothing came of what waits for `timeout` seconds, by `clock`."""
         super().__init__(timeout=timeout, clock=clock, jitter=jitter)
         self.error: Exception | None = None
-        self._unsent: deque[_Waiting[_F]] = deque()
-        self._sent: dict[int, _Waiting[_F]] = {}
+        self._unsent: deque[Waiting[F]] = deque()
+        self._sent: dict[int, Waiting[F]] = {}
         self._placed = self._index = 0
         self._window = 1
         self._held_until = self._heard_at = 0.0
         self._started = self._going_away = self._is_closing = False
+        self._told_at: float | None = None
         self._outage = Outage("placing call", clock)
 
     def __len__(self) -> int:
@@ -137,7 +90,7 @@ class Outbox(Comeback, Generic[_F]):
         """Whether no further order can be placed before there is another result."""
         return len(self) >= self._window and not self.ended
 
-    def add(self, request: PlaceOrderRequest, future: _F) -> None:
+    def add(self, request: PlaceOrderRequest, future: F) -> None:
         """Place an order, whose request_id must be set.
 
         Raises:
@@ -151,7 +104,7 @@ class Outbox(Comeback, Generic[_F]):
             raise ValueError(f"an order of {size} bytes fits into no message")
         if not len(self):
             self._heard_at = self._clock()
-        self._unsent.append(_Waiting(self._placed, request, size + OVERHEAD_BYTES, future))
+        self._unsent.append(Waiting(self._placed, request, size + OVERHEAD_BYTES, future))
         self._placed += 1
 
     def _check_open(self) -> None:
@@ -220,10 +173,10 @@ class Outbox(Comeback, Generic[_F]):
             return self._time_left()
         return max(0.0, self._heard_at + self._timeout - self._clock()) if len(self) else None
 
-    def received(self, response: PlaceOrdersResponse) -> list[Result[_F]]:
+    def received(self, response: PlaceOrdersResponse) -> list[Result[F]]:
         """Accept one response; return the results that are final."""
         if not self._started and response.signal != SIGNAL_STARTED:
-            return self.fail(_broken("a PlaceOrders call did not begin with SIGNAL_STARTED"))
+            return self.fail(broken("a PlaceOrders call did not begin with SIGNAL_STARTED"))
         if response.signal == SIGNAL_STARTED:
             self._start(response.max_unacknowledged)
         self._going_away = self._going_away or response.signal == SIGNAL_GOING_AWAY
@@ -231,12 +184,12 @@ class Outbox(Comeback, Generic[_F]):
             return []
         self._failures, self._last_unavailable = 0, None
         self._heard_at = max(self._heard_at, self._clock())
-        results: list[Result[_F]] = []
-        again: list[_Waiting[_F]] = []
+        results: list[Result[F]] = []
+        again: list[Waiting[F]] = []
         for result in response.results:
             waiting = self._sent.get(result.index)
             if waiting is None or result.WhichOneof("outcome") is None:
-                return results + self.fail(_broken("a result is of no order, or is none"))
+                return results + self.fail(broken("a result is of no order, or is none"))
             del self._sent[result.index]
             outcome = self._outcome(result, waiting)
             if outcome is None:
@@ -244,7 +197,7 @@ class Outbox(Comeback, Generic[_F]):
             else:
                 results.append(Result(waiting.future, outcome))
         if again:
-            self._unsent = deque(_by_number([*again, *self._unsent]))
+            self._unsent = deque(by_number([*again, *self._unsent]))
         return results
 
     def _start(self, most: int) -> None:
@@ -254,12 +207,12 @@ class Outbox(Comeback, Generic[_F]):
         self._is_renewed = False
 
     def _outcome(
-        self, result: PlaceOrdersResult, waiting: _Waiting[_F]
+        self, result: PlaceOrdersResult, waiting: Waiting[F]
     ) -> PlaceOrderResponse | Exception | None:
         """Return an order's receipt or error; None: it was refused for now, and is sent again."""
         if result.HasField("receipt"):
             return result.receipt
-        error = _error(result.refusal)
+        error = error_of(result.refusal)
         if not isinstance(error, Unavailable):
             return error
         waiting.refusals += 1
@@ -267,15 +220,23 @@ class Outbox(Comeback, Generic[_F]):
         pause = self._jitter() * doubled if error.retry_after is None else error.retry_after
         if waiting.refusals >= ATTEMPTS or pause > self._timeout:
             return error
+        self._tell(pause, error)
         self._held_until = max(self._held_until, self._clock() + pause)
         self._heard_at = max(self._heard_at, self._held_until)
         return None
 
-    def lost(self, error: OrderIntakeError | None = None) -> list[Result[_F]]:
+    def _tell(self, pause: float, error: OrderIntakeError) -> None:
+        """Log that orders wait for room: the first time, and once a minute."""
+        if self._told_at is None or self._clock() >= self._told_at + OUTAGE_SECONDS:
+            self._told_at = self._clock()
+            _log.warning("orders are refused for now, and placed again in %.2f s: %s", pause, error)
+
+    def lost(self, error: OrderIntakeError | None = None) -> list[Result[F]]:
         """Prepare to come back after a call that failed, or (None) ended or was silent too long.
 
         Returns the results if there is no coming back.
         """
+        was_announced = self._going_away
         self.opened()
         if self.is_over:
             self.ended = True
@@ -287,7 +248,8 @@ class Outbox(Comeback, Generic[_F]):
         if given_up is not None:
             return self.fail(given_up)
         self.backoff = self._pause(error)
-        self._outage.begin(self.backoff, error, announced=self._going_away)
+        if len(self):  # else nobody waits for it to be opened again
+            self._outage.begin(self.backoff, error, announced=was_announced)
         return []
 
     def _is_passing(self, error: OrderIntakeError) -> bool:
@@ -305,7 +267,7 @@ class Outbox(Comeback, Generic[_F]):
         late = Status(code=StatusCode.DEADLINE_EXCEEDED, message="no results came")
         return self._last_unavailable or DeadlineExceeded(late)
 
-    def fail(self, error: Exception) -> list[Result[_F]]:
+    def fail(self, error: Exception) -> list[Result[F]]:
         """End with an error; return it as the result of every order that has none."""
         if self.ended:
             return []
@@ -315,18 +277,6 @@ class Outbox(Comeback, Generic[_F]):
         self._sent.clear()
         return results
 
-    def _in_order(self) -> Iterator[_Waiting[_F]]:
+    def _in_order(self) -> Iterator[Waiting[F]]:
         """Give what has no result in the order in which it was placed."""
-        return iter(_by_number([*self._sent.values(), *self._unsent]))
-
-
-def _by_number(waiting: Iterable[_Waiting[_F]]) -> list[_Waiting[_F]]:
-    return sorted(waiting, key=lambda each: each.number)
-
-
-def _error(refusal: PlaceOrdersRefusal) -> OrderIntakeError:
-    return from_status(read_status(refusal.code, refusal.message, refusal.details))
-
-
-def _broken(message: str) -> ContractBroken:
-    return ContractBroken(Status(code=StatusCode.INTERNAL, message=message))
+        return iter(by_number([*self._sent.values(), *self._unsent]))

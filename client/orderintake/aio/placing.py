@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from orderintake.aio.bearer import AsyncBearer
     from orderintake.connections import Connections
     from orderintake.errors import OrderIntakeError
-    from orderintake.outbox import Outbox, Result
+    from orderintake.outbox import Outbox
+    from orderintake.placed import Result
     from orderintake.requests import NewOrder
     from orderintake.v1.order_intake_service_pb2 import PlaceOrderRequest, PlaceOrdersRequest
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
@@ -107,6 +108,11 @@ class AsyncPlacing:
                 await asyncio.wait({self._running}, timeout=GOODBYE_SECONDS)
         finally:
             await self._end()
+
+    @property
+    def error(self) -> Exception | None:
+        """Why no further order is taken: what every order got that had no result; None if not."""
+        return self._outbox.error
 
     async def place(self, **order: Unpack[NewOrder]) -> Placed:
         """Place an order and return the future of its receipt; wait only if too many have none.

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from orderintake.connections import Connections
     from orderintake.errors import OrderIntakeError
-    from orderintake.outbox import Outbox, Result
+    from orderintake.outbox import Outbox
+    from orderintake.placed import Result
     from orderintake.requests import NewOrder
     from orderintake.sync.bearer import Bearer
     from orderintake.v1.order_intake_service_pb2 import (
@@ -117,6 +118,11 @@ class Placing:
                 self._running.join(GOODBYE_SECONDS)
         finally:
             self._end()
+
+    @property
+    def error(self) -> Exception | None:
+        """Why no further order is taken: what every order got that had no result; None if not."""
+        return self._outbox.error
 
     def place(self, **order: Unpack[NewOrder]) -> Placed:
         """Place an order and return the future of its receipt; wait only if too many have none.
