@@ -25,7 +25,7 @@ from orderintake.errors import (
     Unavailable,
 )
 from orderintake.requests import REGULAR, VIP, NewOrder
-from orderintake.subscription import Batch
+from orderintake.streams.subscription import Batch
 from orderintake.sync import Client, Completions, Placing
 from orderintake.v1.order_admin_service_pb2 import (
     GetQueueStatsResponse,

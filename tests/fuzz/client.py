@@ -13,7 +13,7 @@ from orderintake.errors import OrderIntakeError, from_rpc
 from orderintake.pages import Pages
 from orderintake.payloads import to_json
 from orderintake.status import DETAILS_KEY, DOMAIN, MOST_RETRY_SECONDS
-from orderintake.subscription import Subscription
+from orderintake.streams.subscription import Subscription
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 

@@ -18,8 +18,8 @@ from orderintake.aio.placing import AsyncPlacing
 from orderintake.channel import TIMEOUT_SECONDS, checked_target, further_options, options
 from orderintake.connections import Connections
 from orderintake.fields import message
-from orderintake.outbox import Outbox
-from orderintake.subscription import Subscription
+from orderintake.streams.outbox import Outbox
+from orderintake.streams.subscription import Subscription
 from orderintake.times import seconds
 from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
 from orderintake.v1.order_intake_service_pb2 import GetOrderRequest

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from orderintake.aio.bearer import AsyncBearer
     from orderintake.connections import Connections
     from orderintake.errors import OrderIntakeError
-    from orderintake.outbox import Outbox
-    from orderintake.placed import Result
     from orderintake.requests import NewOrder
+    from orderintake.streams.outbox import Outbox
+    from orderintake.streams.placed import Result
     from orderintake.v1.order_intake_service_pb2 import PlaceOrderRequest, PlaceOrdersRequest
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
 
@@ -163,9 +163,7 @@ class AsyncPlacing:
         """Keep a call open while there is something to place on it."""
         try:
             while await self._has_work():
-                call = await self._open()
-                if call is not None:
-                    await self._talk(call)
+                await self._talk(await self._open())
         except Exception as error:  # noqa: BLE001 - of the function for tokens: who waits is told
             self._put(self._outbox.fail(error))
 
@@ -186,8 +184,10 @@ class AsyncPlacing:
         self._watch()
         return self._call
 
-    async def _talk(self, call: _Call) -> None:
-        """Send and receive on a call until it ends."""
+    async def _talk(self, call: _Call | None) -> None:
+        """Send and receive on a call, if there is one, until it ends."""
+        if call is None:
+            return
         sending = asyncio.create_task(self._send(call), name="orderintake-placing-sends")
         try:
             while (response := await self._read(call)) is not None:

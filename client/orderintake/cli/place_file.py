@@ -167,9 +167,13 @@ def _look(placing: Placing, screen: Screen, tally: _Tally, *, waits: bool) -> No
             _refused(line, error, placing, screen, tally)
         else:
             tally.on_way.popleft()
-            tally.count(line, receipt)
-            if screen.as_json:  # people are told their number at the end
-                screen.show(receipt, receipt_text)
+            _accepted(line, receipt, screen, tally)
+
+
+def _accepted(line: _Line, receipt: PlaceOrderResponse, screen: Screen, tally: _Tally) -> None:
+    tally.count(line, receipt)
+    if screen.as_json:  # people are told their number at the end
+        screen.show(receipt, receipt_text)
 
 
 def _refused(

@@ -15,8 +15,8 @@ from orderintake.access.tls import tls
 from orderintake.channel import TIMEOUT_SECONDS, checked_target, further_options, options
 from orderintake.connections import Connections
 from orderintake.fields import message
-from orderintake.outbox import Outbox
-from orderintake.subscription import Subscription
+from orderintake.streams.outbox import Outbox
+from orderintake.streams.subscription import Subscription
 from orderintake.sync.bearer import Bearer
 from orderintake.sync.calls import Calls
 from orderintake.sync.completions import Completions

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orderintake.checkpoint import Checkpoint
     from orderintake.connections import Connections
     from orderintake.errors import OrderIntakeError
-    from orderintake.subscription import Batch, Subscription
+    from orderintake.streams.subscription import Batch, Subscription
     from orderintake.sync.bearer import Bearer
     from orderintake.v1.order_intake_service_pb2 import StreamCompletionsResponse
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub

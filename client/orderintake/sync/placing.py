@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from orderintake.connections import Connections
     from orderintake.errors import OrderIntakeError
-    from orderintake.outbox import Outbox
-    from orderintake.placed import Result
     from orderintake.requests import NewOrder
+    from orderintake.streams.outbox import Outbox
+    from orderintake.streams.placed import Result
     from orderintake.sync.bearer import Bearer
     from orderintake.v1.order_intake_service_pb2 import (
         PlaceOrderRequest,
@@ -171,9 +171,7 @@ class Placing:
         """Keep a call open while there is something to place on it."""
         try:
             while self._has_work():
-                call = self._open()
-                if call is not None:
-                    self._talk(call)
+                self._talk(self._open())
         except Exception as error:  # noqa: BLE001 - of the function for tokens: who waits is told
             self._settle(partial(self._outbox.fail, error))
 
@@ -197,8 +195,10 @@ class Placing:
             self._watch()
             return self._call
 
-    def _talk(self, call: _Call) -> None:
-        """Receive on a call until it ends."""
+    def _talk(self, call: _Call | None) -> None:
+        """Receive on a call, if there is one, until it ends."""
+        if call is None:
+            return
         try:
             for response in call:
                 self._settle(partial(self._outbox.received, response))

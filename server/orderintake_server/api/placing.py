@@ -14,7 +14,7 @@ from orderintake_server.errors import Draining, InvalidOrder, Refusal, StoreErro
 from orderintake_server.stream.ring import MESSAGE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator
 
     from orderintake_server.api.access import Call
     from orderintake_server.api.decoding import ReadOrder
@@ -60,7 +60,8 @@ class Placing:
         self._responses = responses
         self._refusals = refusals
         self._waiting: deque[_Waiting] = deque()
-        self._index = self._untold = self._untold_bytes = self._refused = 0
+        self._index = self._refused = 0
+        self._untold = self._untold_bytes = self._in_response = self._in_response_bytes = 0
         self._changed, self._told = asyncio.Event(), asyncio.Event()
         self._is_asking = self._is_over = self._is_stopped = False
 
@@ -73,10 +74,8 @@ class Placing:
             reading = asyncio.create_task(self._read(messages), name="placing-reads")
             try:
                 yield _signal(api.SIGNAL_STARTED, max_unacknowledged=MAX_UNACKNOWLEDGED)
-                while answered := await self._next():
-                    for response in self._responded(answered):
-                        yield response
-                    self._tell(answered)
+                while (response := await self._response()) is not None:
+                    yield response
                 if self._is_stopped and not reading.done():
                     yield _signal(api.SIGNAL_GOING_AWAY)
                     await asyncio.wait({reading}, timeout=LEAVE_SECONDS)
@@ -97,14 +96,18 @@ class Placing:
         try:
             async with aclosing(messages):  # type: ignore[type-var]
                 async for orders in messages:
-                    if not self._is_stopped:
-                        await self._ask(orders)
+                    await self._ask(orders)
         finally:
             self._is_over, self._is_asking = True, False
             self._changed.set()
 
     async def _ask(self, orders: list[ReadOrder]) -> None:
-        """Request that the orders of a message be accepted, once there is room for results."""
+        """Request that the orders of a message be accepted, once there is room for results.
+
+        What comes after the call was told to end has no result.
+        """
+        if self._is_stopped:
+            return
         self._is_asking = True
         while self._untold >= MAX_UNACKNOWLEDGED or self._untold_bytes >= MAX_BYTES:
             self._told.clear()
@@ -129,32 +132,38 @@ class Placing:
             return _Waiting(self._index, 0, None, error)
         return _Waiting(self._index, len(new.content), requested)
 
-    async def _next(self) -> list[_Waiting]:
-        """Wait for answers; return all there are, in the order of their orders; none at the end."""
+    async def _response(self) -> bytes | None:
+        """Wait for results, and encode those that are there; None at the end.
+
+        The caller has taken all responses before.
+        """
+        self._untold -= self._in_response
+        self._untold_bytes -= self._in_response_bytes
+        self._told.set()
         while not self._waiting:
             if self._is_over or (self._is_stopped and not self._is_asking):
-                return []
+                return None
             self._changed.clear()
             await self._changed.wait()
-        first = self._waiting[0].requested
-        if first is not None:
-            await asyncio.wait({first.answer})
-        answered = []
-        while self._waiting and self._waiting[0].is_answered:
-            answered.append(self._waiting.popleft())
-        return answered
+        first = self._waiting[0]
+        if first.requested and not first.is_answered:
+            await asyncio.wait({first.requested.answer})
+        return self._encoded()
 
-    def _responded(self, answered: Iterable[_Waiting]) -> Iterator[bytes]:
-        """Encode the results of these orders, in as few messages as may hold them."""
+    def _encoded(self) -> bytes:
+        """Encode the results that are there, in the order of their orders, up to a message full."""
         response, size = api.PlaceOrdersResponse(), 0
-        for waiting in answered:
-            most = waiting.size + RECEIPT_BYTES if waiting.requested else REFUSAL_BYTES
-            if size + most > MESSAGE_BYTES:
-                yield response.SerializeToString()
-                response, size = api.PlaceOrdersResponse(), 0
-            size += most
+        self._in_response = self._in_response_bytes = 0
+        while self._waiting and self._waiting[0].is_answered:
+            waiting = self._waiting[0]
+            size += waiting.size + RECEIPT_BYTES if waiting.requested else REFUSAL_BYTES
+            if size > MESSAGE_BYTES:
+                break
+            self._waiting.popleft()
+            self._in_response += 1
+            self._in_response_bytes += waiting.size
             self._fill(response.results.add(index=waiting.index), waiting)
-        yield response.SerializeToString()
+        return response.SerializeToString()
 
     def _fill(self, result: api.PlaceOrdersResult, waiting: _Waiting) -> None:
         """Write an order's receipt, or why it was refused."""
@@ -166,12 +175,6 @@ class Placing:
         elif error is not None:
             self._refused += 1
             result.refusal.MergeFromString(self._refusals.of(error).SerializeToString())
-
-    def _tell(self, answered: list[_Waiting]) -> None:
-        """Note that the caller has these results."""
-        self._untold -= len(answered)
-        self._untold_bytes -= sum(waiting.size for waiting in answered)
-        self._told.set()
 
     def _leave(self) -> None:
         """Await no answer any more: what was requested is accepted all the same."""

@@ -7,7 +7,6 @@ import pytest
 
 from client.completions.subscribed import GONE, Clock, established, subscribed
 from client.fake_server import message, started
-from orderintake.comeback import ATTEMPTS, RESUMABLE
 from orderintake.errors import (
     DeadlineExceeded,
     InternalError,
@@ -17,7 +16,8 @@ from orderintake.errors import (
 )
 from orderintake.requests import stream_completions
 from orderintake.status import Status
-from orderintake.subscription import Subscription
+from orderintake.streams.comeback import ATTEMPTS, RESUMABLE
+from orderintake.streams.subscription import Subscription
 from orderintake.v1 import order_intake_service_pb2 as api
 
 

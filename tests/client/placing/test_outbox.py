@@ -12,7 +12,6 @@ from client.completions.subscribed import GONE, Clock
 from client.fake_placing import started
 from client.fake_server import Refusal
 from orderintake import InvalidOrder, OrderIntakeError, PlaceOrderResponse
-from orderintake.comeback import ATTEMPTS, RESUMABLE
 from orderintake.errors import (
     ContractBroken,
     DeadlineExceeded,
@@ -20,9 +19,10 @@ from orderintake.errors import (
     TooManyStreams,
     Unavailable,
 )
-from orderintake.outbox import LARGEST_BYTES, MOST_BYTES, MOST_ORDERS, Outbox
 from orderintake.requests import place_order
 from orderintake.status import Status
+from orderintake.streams.comeback import ATTEMPTS, RESUMABLE
+from orderintake.streams.outbox import LARGEST_BYTES, MOST_BYTES, MOST_ORDERS, Outbox
 from orderintake.v1 import order_intake_service_pb2 as api
 
 TIMEOUT = 30.0

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Generic
 
 from grpc import StatusCode
 
-from orderintake.comeback import ATTEMPTS, Comeback
 from orderintake.errors import DeadlineExceeded, OrderIntakeError, Unavailable
-from orderintake.placed import F, Result, Waiting, broken, by_number, error_of
-from orderintake.progress import OUTAGE_SECONDS, Outage
 from orderintake.status import Status
+from orderintake.streams.comeback import ATTEMPTS, Comeback
+from orderintake.streams.placed import F, Result, Waiting, broken, by_number, error_of
+from orderintake.streams.progress import OUTAGE_SECONDS, Outage
 from orderintake.v1.order_intake_service_pb2 import (
     SIGNAL_GOING_AWAY,
     SIGNAL_STARTED,

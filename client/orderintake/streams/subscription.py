@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from grpc import StatusCode
 
-from orderintake.comeback import Comeback
 from orderintake.errors import CompletionGap, ContractBroken, OrderIntakeError
-from orderintake.progress import Outage, Progress
 from orderintake.status import Status
+from orderintake.streams.comeback import Comeback
+from orderintake.streams.progress import Outage, Progress
 from orderintake.v1.order_intake_service_pb2 import (
     SIGNAL_GOING_AWAY,
     SIGNAL_HEARTBEAT,
