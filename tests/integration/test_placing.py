@@ -288,3 +288,12 @@ async def test_p19_a_call_that_begins_while_the_server_stops_is_told_why(tmp_pat
         grpc.StatusCode.UNAVAILABLE,
         "DRAINING",
     )
+
+
+async def test_each_order_keeps_the_trace_of_its_call(tmp_path: Path) -> None:
+    traced = (("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),)
+    async with serving(tmp_path) as stub:
+        call = await PlacingCall.begin(stub, traced)
+        await call.place(order(), order())
+        found = await completions(stub, 2)
+    assert [each.traceparent for each in found] == [traced[0][1]] * 2
