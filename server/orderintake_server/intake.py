@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from orderintake_server.dispatch.customer_rate import Tokens
+from orderintake_server.dispatch.inbox import Requested
 from orderintake_server.domain import REDRIVABLE, Completion, NewOrder, Order, Tier
 from orderintake_server.errors import Draining, OrderNotFound, OrderNotRedrivable, TooManyStreams
 from orderintake_server.metrics import Promises
@@ -15,8 +16,7 @@ from orderintake_server.telemetry.spans import NO_SPAN
 from orderintake_server.views import OrderStatus, StartAt, wait_reason
 
 if TYPE_CHECKING:
-    from asyncio import Future
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from orderintake.work.figures import HandlerFigures
     from orderintake_server.dispatch.committer import Committer
@@ -36,14 +36,6 @@ if TYPE_CHECKING:
         Subscribe,
         TierStats,
     )
-
-
-class Requested(NamedTuple):
-    """A group of orders whose acceptance was requested, and the future of its receipts."""
-
-    group: tuple[NewOrder, ...]
-    paid: Sequence[NewOrder]
-    answer: Future[tuple[Receipt, ...]]
 
 
 class Intake:

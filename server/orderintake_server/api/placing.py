@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from orderintake_server.api.decoding import ReadOrder
     from orderintake_server.api.refusals import OrderRefusals
     from orderintake_server.api.responses import Responses
-    from orderintake_server.intake import Intake, Requested
+    from orderintake_server.dispatch.inbox import Requested
+    from orderintake_server.intake import Intake
 
 MAX_UNACKNOWLEDGED = 1_000
 MAX_BYTES = requests.BATCH_BYTES
