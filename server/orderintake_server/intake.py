@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.dispatch.customer_rate import Tokens
 from orderintake_server.dispatch.inbox import Requested
-from orderintake_server.domain import REDRIVABLE, Completion, NewOrder, Order, Tier
+from orderintake_server.domain import REDRIVABLE, Completion, NewOrder, Order, Receipt, Tier
 from orderintake_server.errors import Draining, OrderNotFound, OrderNotRedrivable, TooManyStreams
 from orderintake_server.metrics import Promises
 from orderintake_server.stream.subscription import subscribed
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.customer_rate import CustomerRate
     from orderintake_server.dispatch.estimate import ServiceTimes
     from orderintake_server.dispatch.stats import QueueStats
-    from orderintake_server.domain import Cancelled, Operator, Receipt, WaitEstimate
+    from orderintake_server.domain import Cancelled, Operator, WaitEstimate
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
     from orderintake_server.stream.subscription import Subscription
@@ -109,7 +109,16 @@ class Intake:
 
     def _estimated(self, receipt: Receipt) -> Receipt:
         wait = self._wait(receipt.order.accept_sequence, receipt.position)
-        return receipt if wait is None else replace(receipt, wait=wait)
+        if wait is None:
+            return receipt
+        return Receipt(
+            order=receipt.order,
+            replayed=receipt.replayed,
+            after=receipt.after,
+            position=receipt.position,
+            durability=receipt.durability,
+            wait=wait,
+        )
 
     async def cancel(
         self, accept_sequence: int, *, owner: str | None, by: Operator | None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api import requests
+from orderintake_server.api.encoding import embedded
 from orderintake_server.errors import Draining, InvalidOrder, Refusal, StoreError
 from orderintake_server.stream.ring import MESSAGE_BYTES
 
@@ -32,6 +33,11 @@ to a call that has ended is told INTERNAL in place of the reason (grpc#36066).""
 RECEIPT_BYTES = 1_024
 """More than a receipt has beside the order's content; for a refusal see `refusals.DETAIL_BYTES`."""
 REFUSAL_BYTES = 8 * 1_024
+
+
+_RESULTS = api.PlaceOrdersResponse.RESULTS_FIELD_NUMBER
+_RECEIPT = api.PlaceOrdersResult.RECEIPT_FIELD_NUMBER
+_REFUSAL = api.PlaceOrdersResult.REFUSAL_FIELD_NUMBER
 
 
 @dataclass(slots=True)
@@ -153,8 +159,8 @@ class Placing:
 
     def _encoded(self) -> bytes:
         """Encode the results that are there, in the order of their orders, up to a message full."""
-        response, size = api.PlaceOrdersResponse(), 0
-        self._in_response = self._in_response_bytes = 0
+        results: list[bytes] = []
+        size = self._in_response = self._in_response_bytes = 0
         while self._waiting and self._waiting[0].is_answered:
             waiting = self._waiting[0]
             size += waiting.size + RECEIPT_BYTES if waiting.requested else REFUSAL_BYTES
@@ -163,19 +169,20 @@ class Placing:
             self._waiting.popleft()
             self._in_response += 1
             self._in_response_bytes += waiting.size
-            self._fill(response.results.add(index=waiting.index), waiting)
-        return response.SerializeToString()
+            index = api.PlaceOrdersResult(index=waiting.index).SerializeToString()
+            results.append(embedded(_RESULTS, index, self._outcome(waiting)))
+        return b"".join(results)
 
-    def _fill(self, result: api.PlaceOrdersResult, waiting: _Waiting) -> None:
-        """Write an order's receipt, or why it was refused."""
+    def _outcome(self, waiting: _Waiting) -> bytes:
+        """Return an order's receipt, or why it was refused, as a part of its result."""
         requested = waiting.requested
-        error = waiting.error if requested is None else requested.answer.exception()
-        if requested is not None and error is None:
+        error = requested.answer.exception() if requested else waiting.error
+        if requested and error is None:
             (receipt,) = self._intake.receipts(requested)
-            result.receipt.MergeFrom(self._responses.receipt(receipt))
-        elif error is not None:
-            self._refused += 1
-            result.refusal.MergeFromString(self._refusals.of(error).SerializeToString())
+            return embedded(_RECEIPT, self._responses.receipt(receipt))
+        self._refused += 1
+        status = self._refusals.of(error or AssertionError("an order has no outcome"))
+        return embedded(_REFUSAL, status.SerializeToString())
 
     def _leave(self) -> None:
         """Await no answer any more: what was requested is accepted all the same."""
