@@ -19,6 +19,7 @@ from support.placing import PlacingCall, numbers
 from support.process import ServerProcess, server_process, serving_process
 from support.program import free_port
 from support.proxy import proxy
+from support.replicas import replicas
 from support.watched import queue_stats
 
 TWO_HEARTBEATS = 10.0
@@ -108,6 +109,22 @@ async def test_p23_cut_after_any_byte_a_connection_is_come_back_from(
                 way.cut_after = 1 + 97 * number % 1_500
                 await placer.place(20)
                 await placer.answered(20 * (number + 2))
+    check(placer.placed)
+
+
+@pytest.mark.seconds
+async def test_p23_a_replica_that_is_killed_is_left_for_another() -> None:
+    async with replicas(*WITHOUT_WORKERS) as here:
+        a, b = await here.start("a"), await here.start("b")
+        async with (
+            proxy(a.address) as way,
+            placing_at(way.address) as placer,
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(placer.place(2 * EACH))
+            await placer.answered(EACH)
+            way.target = b.address
+            a.process.kill()
     check(placer.placed)
 
 

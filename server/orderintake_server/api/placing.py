@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api import requests
 from orderintake_server.api.encoding import embedded
+from orderintake_server.dispatch.inbox import Requested
 from orderintake_server.errors import Draining, InvalidOrder, Refusal, StoreError
 from orderintake_server.stream.ring import MESSAGE_BYTES
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from orderintake_server.api.decoding import ReadOrder
     from orderintake_server.api.refusals import OrderRefusals
     from orderintake_server.api.responses import Responses
-    from orderintake_server.dispatch.inbox import Requested
     from orderintake_server.intake import Intake
 
 MAX_UNACKNOWLEDGED = 1_000
@@ -46,13 +46,12 @@ class _Waiting:
 
     index: int
     size: int
-    requested: Requested | None
-    error: Exception | None = None
-    """With which it was refused at once."""
+    asked: Requested | Exception
+    """What was requested for it, or why it was refused at once."""
 
     @property
     def is_answered(self) -> bool:
-        return self.requested is None or self.requested.answer.done()
+        return isinstance(self.asked, Exception) or self.asked.answer.done()
 
 
 class Placing:
@@ -136,7 +135,7 @@ class Placing:
             new = requests.new_order(order, self._call.trace)
             requested = await self._intake.request((new,))
         except (Refusal, StoreError) as error:
-            return _Waiting(self._index, 0, None, error)
+            return _Waiting(self._index, 0, error)
         return _Waiting(self._index, len(new.content), requested)
 
     async def _response(self) -> bytes | None:
@@ -152,9 +151,9 @@ class Placing:
                 return None
             self._changed.clear()
             await self._changed.wait()
-        first = self._waiting[0]
-        if first.requested and not first.is_answered:
-            await asyncio.wait({first.requested.answer})
+        first = self._waiting[0].asked
+        if isinstance(first, Requested) and not first.answer.done():
+            await asyncio.wait({first.answer})
         return self._encoded()
 
     def _encoded(self) -> bytes:
@@ -163,7 +162,7 @@ class Placing:
         size = self._in_response = self._in_response_bytes = 0
         while self._waiting and self._waiting[0].is_answered:
             waiting = self._waiting[0]
-            size += waiting.size + RECEIPT_BYTES if waiting.requested else REFUSAL_BYTES
+            size += waiting.size + RECEIPT_BYTES if waiting.size else REFUSAL_BYTES
             if size > MESSAGE_BYTES:
                 break
             self._waiting.popleft()
@@ -175,20 +174,22 @@ class Placing:
 
     def _outcome(self, waiting: _Waiting) -> bytes:
         """Return an order's receipt, or why it was refused, as a part of its result."""
-        requested = waiting.requested
-        error = requested.answer.exception() if requested else waiting.error
-        if requested and error is None:
-            (receipt,) = self._intake.receipts(requested)
-            return embedded(_RECEIPT, self._responses.receipt(receipt))
+        asked = waiting.asked
+        if isinstance(asked, Requested):
+            error = asked.answer.exception()
+            if error is None:
+                (receipt,) = self._intake.receipts(asked)
+                return embedded(_RECEIPT, self._responses.receipt(receipt))
+        else:
+            error = asked
         self._refused += 1
-        status = self._refusals.of(error or AssertionError("an order has no outcome"))
-        return embedded(_REFUSAL, status.SerializeToString())
+        return embedded(_REFUSAL, self._refusals.of(error).SerializeToString())
 
     def _leave(self) -> None:
         """Await no answer any more: what was requested is accepted all the same."""
         for waiting in self._waiting:
-            if waiting.requested:
-                waiting.requested.answer.cancel()
+            if isinstance(waiting.asked, Requested):
+                waiting.asked.answer.cancel()
         self._call.about(orders=self._index, refused=self._refused)
 
 
