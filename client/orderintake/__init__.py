@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-from orderintake.aio import AsyncClient, AsyncCompletions
+from orderintake.aio import AsyncClient, AsyncCompletions, AsyncPlacing
 from orderintake.checkpoint import Checkpoint, FileCheckpoint
 from orderintake.errors import (
     CompletionGap,
@@ -25,8 +25,8 @@ from orderintake.errors import (
     Unavailable,
 )
 from orderintake.requests import REGULAR, VIP, NewOrder
-from orderintake.subscription import Batch
-from orderintake.sync import Client, Completions
+from orderintake.streams.subscription import Batch
+from orderintake.sync import Client, Completions, Placing
 from orderintake.v1.order_admin_service_pb2 import (
     GetQueueStatsResponse,
     OperatorAction,
@@ -51,6 +51,7 @@ __all__ = [
     "VIP",
     "AsyncClient",
     "AsyncCompletions",
+    "AsyncPlacing",
     "Batch",
     "CancelOrderResponse",
     "CancelOutcome",
@@ -82,6 +83,7 @@ __all__ = [
     "OrderNotRedrivable",
     "PlaceOrderRequest",
     "PlaceOrderResponse",
+    "Placing",
     "RedriveOrderResponse",
     "RequestIdReused",
     "State",

@@ -254,7 +254,11 @@ _BY_CODE: dict[grpc.StatusCode, type[OrderIntakeError]] = {
 
 def from_rpc(error: grpc.RpcError) -> OrderIntakeError:
     """Return the error of this module that stands for grpc's."""
-    status = status_of(error)
+    return from_status(status_of(error))
+
+
+def from_status(status: Status) -> OrderIntakeError:
+    """Return the error of this module that a status stands for."""
     by_code = _BY_CODE.get(status.code, OrderIntakeError)
     return BY_REASON.get(status.reason, by_code)(status)
 

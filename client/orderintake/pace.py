@@ -1,4 +1,4 @@
-"""How many orders of a file are sent at once, and when, by what the server refused before."""
+"""Whether an order that was refused may be placed again, and how soon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from grpc import StatusCode
 
-from orderintake.errors import CustomerQuota, InvalidOrder, OrderIntakeError, Unavailable
+from orderintake.errors import CustomerQuota, OrderIntakeError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,39 +40,23 @@ def is_definite(error: OrderIntakeError) -> bool:
 
 
 class Pace:
-    """The number of orders to send at once: halved when refused for their number, then doubled."""
+    """How long to wait before orders are placed again for which there was no room."""
 
-    def __init__(self, most: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with as many as the service takes in a batch. `clock` counts seconds."""
-        self.size = self._most = most
-        self._waits = 0
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin without a wait. `clock` counts seconds."""
         self._clock = clock
         self._told_at: float | None = None
 
-    def accepted(self) -> None:
-        """Send more at once, for so many were accepted."""
-        self.size = min(2 * self.size, self._most)
-        self._waits = 0
+    def wait(self, error: OrderIntakeError, waits: int) -> float | None:
+        """Return the seconds to wait for room, for an order that has waited so often; None: don't.
 
-    def refused(self, error: OrderIntakeError, count: int) -> float:
-        """Send fewer at once, for so many were refused; return the seconds to wait before.
-
-        It waits only when not even one order is accepted: the server's time is that for all of
-        them, and for fewer there may be room now.
-
-        Raises:
-            OrderIntakeError: the error itself, if neither fewer nor later helps.
+        It is in vain where the order is refused for something else than room, or time and again.
         """
-        is_later = isinstance(error, CustomerQuota) or error.reason == _NO_ROOM
-        if not (is_later or (_is_for_their_number(error) and count > 1)):
-            raise error
-        self.size = max(1, count // 2)
-        if count > 1:
-            return 0.0
-        self._waits += 1
-        if self._waits > MOST_WAITS:
-            raise error
-        return _retry_after(error)
+        is_room = isinstance(error, CustomerQuota) or error.reason == _NO_ROOM
+        if not is_room or waits >= MOST_WAITS:
+            return None
+        told = error.retry_after if isinstance(error, CustomerQuota | Unavailable) else None
+        return WAIT_SECONDS if told is None else told
 
     def has_to_tell(self) -> bool:
         """Tell whether people are to be told of the wait: the first one, and once a minute."""
@@ -81,15 +65,3 @@ class Pace:
             return False
         self._told_at = now
         return True
-
-
-def _retry_after(error: OrderIntakeError) -> float:
-    told = error.retry_after if isinstance(error, CustomerQuota | Unavailable) else None
-    return WAIT_SECONDS if told is None else told
-
-
-def _is_for_their_number(error: OrderIntakeError) -> bool:
-    """Tell whether fewer orders may be accepted: no single one of them is called bad."""
-    if isinstance(error, InvalidOrder):
-        return not any(bad.field.startswith("requests[") for bad in error.violations)
-    return error.code == StatusCode.RESOURCE_EXHAUSTED and not error.reason

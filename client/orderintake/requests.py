@@ -116,6 +116,20 @@ def _order_line(sku: str, quantity: int) -> OrderLine:
         return message(OrderLine, sku=sku, quantity=quantity)
 
 
+def with_request_id(order: PlaceOrderRequest) -> PlaceOrderRequest:
+    """Return a copy of the order, with a request_id in any case.
+
+    Raises:
+        TypeError: it is no order.
+    """
+    if not isinstance(order, PlaceOrderRequest):
+        raise TypeError(f"an order must be a PlaceOrderRequest, not {type(order).__name__}")
+    named = PlaceOrderRequest()
+    named.CopyFrom(order)
+    named.request_id = named.request_id or uuid4().hex
+    return named
+
+
 def batch_place_orders(
     orders: Iterable[NewOrder | PlaceOrderRequest],
 ) -> BatchPlaceOrdersRequest:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
+from grpc import StatusCode
 
 from orderintake.access.tls import explained
 
@@ -61,13 +62,26 @@ def status_of(error: grpc.RpcError) -> Status:
     """
     pairs = cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ())
     wire = next((value for key, value in pairs if key == DETAILS_KEY), b"")
+    try:
+        details: Iterable[AnyMessage] = RpcStatus.FromString(cast("bytes", wire)).details
+    except (DecodeError, TypeError):
+        details = ()
+    return _status(error.code(), explained(error.details() or ""), details)
+
+
+def read_status(code: int, message: str, details: Iterable[AnyMessage]) -> Status:
+    """Read what a message of the contract tells by the fields of a google.rpc.Status."""
+    return _status(_CODES.get(code, StatusCode.UNKNOWN), message, details)
+
+
+def _status(code: StatusCode, message: str, details: Iterable[AnyMessage]) -> Status:
     found: dict[str, Any] = {}
     try:
-        for detail in RpcStatus.FromString(cast("bytes", wire)).details:
+        for detail in details:
             found |= _fields(detail)
     except (DecodeError, TypeError):  # what was read before the damage is still true
         pass
-    return Status(code=error.code(), message=explained(error.details() or ""), **found)
+    return Status(code=code, message=message, **found)
 
 
 def _fields(detail: AnyMessage) -> dict[str, Any]:
@@ -104,6 +118,7 @@ def _retry_info(info: RetryInfo) -> dict[str, Any]:
     return {"retry_after": min(max(0.0, seconds), MOST_RETRY_SECONDS)}
 
 
+_CODES = {code.value[0]: code for code in StatusCode}
 _READERS: dict[str, tuple[type[Message], Callable[[Any], dict[str, Any]]]] = {
     "google.rpc.ErrorInfo": (ErrorInfo, _error_info),
     "google.rpc.BadRequest": (BadRequest, _bad_request),

@@ -166,13 +166,13 @@ class CursorInvalid(Refusal):
 
 
 class SubscriberTooSlow(Refusal):
-    """The subscriber no longer reads its stream."""
+    """The caller no longer reads its stream."""
 
     reason = Reason.SUBSCRIBER_TOO_SLOW
 
 
 class TooManyStreams(Refusal):
-    """There are as many completion streams as there may be; look again after `retry_after` s."""
+    """There are as many streams of a kind as there may be; look again after `retry_after` s."""
 
     reason = Reason.TOO_MANY_STREAMS
     retry_after = 5.0

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orderintake_server.dispatch.customer_rate import Tokens
+from orderintake_server.dispatch.inbox import Requested
 from orderintake_server.domain import REDRIVABLE, Completion, NewOrder, Order, Receipt, Tier
-from orderintake_server.errors import (
-    CustomerQuota,
-    Draining,
-    OrderNotFound,
-    OrderNotRedrivable,
-)
+from orderintake_server.errors import Draining, OrderNotFound, OrderNotRedrivable, TooManyStreams
 from orderintake_server.metrics import Promises
 from orderintake_server.stream.subscription import subscribed
 from orderintake_server.telemetry.spans import NO_SPAN
 from orderintake_server.views import OrderStatus, StartAt, wait_reason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from orderintake.work.figures import HandlerFigures
     from orderintake_server.dispatch.committer import Committer
@@ -56,6 +52,7 @@ class Intake:
         rate: CustomerRate,
         figures: HandlerFigures,
         promises: Promises | None = None,
+        most_placing: int = 1_000,
     ) -> None:
         """Read from this store; change it through this committer only; note in `promises`."""
         self._store = store
@@ -63,7 +60,9 @@ class Intake:
         self._completions = completions
         self._stats = stats
         self._times = times
-        self._rate = rate
+        self._tokens = Tokens(rate, store)
+        self._most_placing = most_placing
+        self._stops: set[Callable[[], None]] = set()
         self.figures = figures
         """What handlers do to this process."""
         self._promises = Promises() if promises is None else promises
@@ -77,32 +76,36 @@ class Intake:
         Raises Draining, QueueFull, CustomerQuota, RequestIdReused or StorageUnavailable. Only after
         StorageUnavailable may the orders have been stored nevertheless.
         """
+        requested = await self.request(group)
+        await requested.answer
+        return self.receipts(requested)
+
+    async def request(self, group: tuple[NewOrder, ...]) -> Requested:
+        """Request what `place` does, after all that was requested before; do not wait for it.
+
+        Raises what is known at once of what `place` raises; the answer may be the rest.
+        """
         self._refuse_if_draining()
-        paid = await self._consume(group)
-        receipts = await self._committer.accept(group)
-        if any(receipt.replayed for receipt in receipts):
-            pairs = zip(group, receipts, strict=True)
-            replays = {id(new) for new, receipt in pairs if receipt.replayed}
-            self._rate.give_back(_by_customer(new for new in paid if id(new) in replays))
+        paid = await self._tokens.take(group)
+        return Requested(group, paid, self._committer.accept(group))
+
+    def receipts(self, requested: Requested) -> tuple[Receipt, ...]:
+        """Return the receipts of what was requested, or raise the refusal, once it is answered."""
+        receipts = requested.answer.result()
+        self._tokens.give_back(requested.paid, requested.group, receipts)
         return tuple(map(self._estimated, receipts))
 
-    async def _consume(self, group: tuple[NewOrder, ...]) -> Sequence[NewOrder]:
-        """Consume a token for each order; return those that took one.
-
-        Only when there are not enough tokens the store is asked which of the orders it has: repeats
-        take none.
-        """
+    @contextmanager
+    def placing(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Count a PlaceOrders call, which `stop` ends. Raises Draining or TooManyStreams."""
+        self._refuse_if_draining()
+        if len(self._stops) >= self._most_placing:
+            raise TooManyStreams(f"there are {self._most_placing} PlaceOrders calls already")
+        self._stops.add(stop)
         try:
-            self._rate.consume(_by_customer(group))
-        except CustomerQuota:
-            names = {(new.customer_id, new.request_id) for new in group if new.request_id}
-            known = await self._store.known_requests(names) if names else set()
-            fresh = [new for new in group if (new.customer_id, new.request_id) not in known]
-            if len(fresh) == len(group):
-                raise
-            self._rate.consume(_by_customer(fresh))
-            return fresh
-        return group
+            yield
+        finally:
+            self._stops.remove(stop)
 
     def _estimated(self, receipt: Receipt) -> Receipt:
         wait = self._wait(receipt.order.accept_sequence, receipt.position)
@@ -267,8 +270,10 @@ class Intake:
         return self._completions.subscribers
 
     def refuse_orders(self) -> None:
-        """Refuse new orders from now on."""
+        """Refuse new orders from now on; the calls that place them end."""
         self.is_draining = True
+        for stop in self._stops:
+            stop()
 
     def _known(self, found: Order | Completion | None, owner: str | None) -> Order | Completion:
         """Return what was found. Raises OrderNotFound for None, and for another's order."""
@@ -284,11 +289,6 @@ class Intake:
         # A broken store is a better reason than the stop that it causes; `accept` raises it.
         if self.is_draining and not self._committer.is_broken:
             raise Draining("the server is stopping; it accepts no new orders")
-
-
-def _by_customer(orders: Iterable[NewOrder]) -> Iterator[tuple[str, int]]:
-    """Count the orders of each customer, if somebody asks for one."""
-    yield from Counter(order.customer_id for order in orders).items()
 
 
 _OWN_PREFIX = "\x1f"

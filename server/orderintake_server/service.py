@@ -12,7 +12,7 @@ from orderintake.work import forks
 from orderintake_server import handlers, parts, telemetry
 from orderintake_server.api import methods
 from orderintake_server.api.endpoints import Endpoints
-from orderintake_server.api.refusals import Refusals
+from orderintake_server.api.refusals import OrderRefusals, Refusals
 from orderintake_server.api.responses import Responses
 from orderintake_server.clock import Clock
 from orderintake_server.config.watched import WatchedFiles
@@ -129,6 +129,7 @@ class Service:
             rate=parts.customer_rate(self._settings),
             figures=figures,
             promises=self.meters.promises,
+            most_placing=self._settings.subscriber_limit,
         )
 
     def observed(self, certificates: Certificates | None) -> Observed:
@@ -263,13 +264,15 @@ async def _serving(
 
     The latter are there before the first call is answered, and after the last.
     """
-    endpoints = Endpoints(service.intake, responses=Responses(ids, clock), ids=ids)
+    refusals, responses = Refusals(ids), Responses(ids, clock)
+    for_orders = OrderRefusals(refusals, service.meters.calls, method="PlaceOrders")
+    endpoints = Endpoints(service.intake, responses=responses, ids=ids, refusals=for_orders)
     callers = await parts.callers(settings, clock, service.files)
     certificates = await parts.certificates(settings, service.files)
     readiness = Readiness(service.meters.commits, lambda: service.intake.is_draining)
     rpc = rpc_server(
         methods.bound(endpoints),
-        Refusals(ids),
+        refusals,
         Door(callers, clock),
         parts.rpc_settings(settings, certificates),
         parts.recorder(settings, service.meters.calls, service.spans),

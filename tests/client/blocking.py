@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar, Unpack
 from orderintake import (
     AsyncClient,
     AsyncCompletions,
+    AsyncPlacing,
     Batch,
     CancelOrderResponse,
     Completion,
@@ -111,6 +112,9 @@ class BlockingClient:
     def operator_actions(self, **filters: Any) -> Iterator[OperatorAction]:  # noqa: ANN401 - as above
         return self._each(self._client.operator_actions(**filters))
 
+    def placing(self) -> "BlockingPlacing":
+        return BlockingPlacing(self._runner, self._client.placing())
+
     def completions(self, **options: Any) -> "BlockingCompletions":  # noqa: ANN401 - as above
         return BlockingCompletions(self._runner, self._client.completions(**options))
 
@@ -161,3 +165,60 @@ class BlockingCompletions:
 
     def close(self) -> None:
         self._completions.close()
+
+
+class BlockingPlacing:
+    """Runs each of AsyncPlacing's coroutines to its end."""
+
+    def __init__(self, runner: asyncio.Runner, placing: AsyncPlacing) -> None:
+        self._runner = runner
+        self._placing = placing
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._placing.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._runner.run(self._placing.__aexit__(kind, error, trace))
+
+    def place(self, **order: Unpack[NewOrder]) -> "BlockingPlaced":
+        return BlockingPlaced(self._runner, self._runner.run(self._placing.place(**order)))
+
+    def place_message(self, order: PlaceOrderRequest) -> "BlockingPlaced":
+        return BlockingPlaced(self._runner, self._runner.run(self._placing.place_message(order)))
+
+    def close(self) -> None:
+        self._placing.close()
+
+
+class BlockingPlaced:
+    """The future of a receipt, with what threads' futures have."""
+
+    def __init__(
+        self, runner: asyncio.Runner, placed: "asyncio.Future[PlaceOrderResponse]"
+    ) -> None:
+        self._runner = runner
+        self._placed = placed
+
+    def done(self) -> bool:
+        return self._placed.done()
+
+    def result(self) -> PlaceOrderResponse:
+        async def waiting() -> PlaceOrderResponse:
+            return await self._placed
+
+        if self._placed.done():
+            return self._placed.result()
+        return self._runner.run(waiting())
+
+    def exception(self) -> BaseException | None:
+        try:
+            self.result()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            return error
+        return None

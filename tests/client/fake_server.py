@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from client.fake_desk import FakeDesk, page
+from client.fake_placing import FakePlacing
 from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
@@ -61,6 +62,10 @@ class Refusal:
         context.abort(self.code, self.message)
 
     def details(self) -> bytes:
+        """A google.rpc.Status, made by Google's own types, encoded."""
+        return self.status().SerializeToString()
+
+    def status(self) -> status_pb2.Status:
         """A google.rpc.Status, made by Google's own types."""
         status = status_pb2.Status(code=self.code.value[0], message=self.message)
         details: list[Message] = [
@@ -83,7 +88,7 @@ class Refusal:
             details.append(retry)
         for detail in details:
             status.details.add().Pack(detail)
-        return status.SerializeToString()
+        return status
 
 
 UNAVAILABLE = Refusal(code=grpc.StatusCode.UNAVAILABLE)
@@ -127,7 +132,7 @@ def started(cursor: str = "c0") -> api.StreamCompletionsResponse:
     return message(cursor=cursor, signal=api.SIGNAL_STARTED)
 
 
-class FakeServicer(FakeDesk):
+class FakeServicer(FakeDesk, FakePlacing):
     """Takes every order, and completes as many as it is told to.
 
     What a test puts into `endings`, one a unary call, and into `scripts`, one a stream, comes
@@ -137,6 +142,7 @@ class FakeServicer(FakeDesk):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str]] = []
         self.known: dict[str, api.GetOrderResponse] = {}
@@ -204,6 +210,9 @@ class FakeServicer(FakeDesk):
 
     def _note(self, request: Message, context: Context) -> None:
         self.requests.append(request)
+        self._note_call(context)
+
+    def _note_call(self, context: Context) -> None:
         self.metadata.append({key: str(value) for key, value in context.invocation_metadata()})
 
     def _receipt(self, request: api.PlaceOrderRequest) -> api.PlaceOrderResponse:

@@ -1,4 +1,4 @@
-"""How many orders are sent at once, and when, by what was refused before."""
+"""Whether and when an order that was refused is placed again."""
 
 import grpc
 import pytest
@@ -65,54 +65,35 @@ def test_without_a_reason_the_code_decides(code: grpc.StatusCode) -> None:
     assert is_definite(refusal("", code)) == (code.name not in lost | {"DATA_LOSS"})
 
 
-def test_it_sends_half_of_what_was_refused_and_then_more_again() -> None:
-    pace = Pace(1000)
-    assert pace.refused(refusal("INVALID_ORDER", field="requests"), 1000) == 0
-    assert pace.size == 500
-    assert pace.refused(refusal("QUEUE_FULL", retry_after=60), 301) == 0
-    assert pace.size == 150
-    for size in (300, 600, 1000, 1000):
-        pace.accepted()
-        assert pace.size == size
-
-
 @pytest.mark.parametrize(("told", "waits"), [(2.5, 2.5), (0.0, 0.0), (None, WAIT_SECONDS)])
 @pytest.mark.parametrize("reason", ["QUEUE_FULL", "CUSTOMER_QUOTA"])
-def test_it_waits_as_it_is_told_when_there_is_no_room_for_one(
+def test_it_waits_as_it_is_told_when_there_is_no_room(
     reason: str, told: float | None, waits: float
 ) -> None:
-    pace = Pace(1000)
-    for _ in range(MOST_WAITS):
-        assert pace.refused(refusal(reason, retry_after=told), 1) == waits
-    pace.accepted()
-    assert pace.refused(refusal(reason, retry_after=told), 1) == waits
-    for _ in range(MOST_WAITS - 1):
-        pace.refused(refusal(reason), 1)
-    with pytest.raises(OrderIntakeError, match="no"):
-        pace.refused(refusal(reason), 1)
+    pace, error = Pace(), refusal(reason, retry_after=told)
+    assert [pace.wait(error, count) for count in range(MOST_WAITS + 1)] == [
+        *[waits] * MOST_WAITS,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("error", "count"),
+    "error",
     [
-        (refusal("INVALID_ORDER", field="requests[3].lines"), 1000),
-        (refusal("INVALID_ORDER", field="requests"), 1),
-        (refusal("REQUEST_ID_REUSED"), 1000),
-        (refusal("DRAINING"), 1000),
-        (refusal("", grpc.StatusCode.PERMISSION_DENIED), 1000),
-        (refusal("", grpc.StatusCode.RESOURCE_EXHAUSTED), 1),
-        (refusal("", grpc.StatusCode.UNAVAILABLE), 1000),
+        refusal("INVALID_ORDER", field="lines"),
+        refusal("REQUEST_ID_REUSED"),
+        refusal("DRAINING"),
+        refusal("", grpc.StatusCode.PERMISSION_DENIED),
+        refusal("", grpc.StatusCode.RESOURCE_EXHAUSTED),
+        refusal("", grpc.StatusCode.UNAVAILABLE),
     ],
+    ids=str,
 )
-def test_it_gives_up_where_neither_fewer_nor_later_helps(
-    error: OrderIntakeError, count: int
-) -> None:
-    with pytest.raises(OrderIntakeError) as caught:
-        Pace(1000).refused(error, count)
-    assert caught.value is error
+def test_it_does_not_wait_where_later_does_not_help(error: OrderIntakeError) -> None:
+    assert Pace().wait(error, 0) is None
 
 
 def test_a_wait_is_told_at_first_and_once_a_minute() -> None:
     now = iter([0.0, 1.0, 59.0, 60.0, 61.0])
-    pace = Pace(1000, clock=lambda: next(now))
+    pace = Pace(clock=lambda: next(now))
     assert [pace.has_to_tell() for _ in range(5)] == [True, False, False, True, False]

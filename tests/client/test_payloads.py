@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from orderintake import Completion, Order
 from orderintake.cli.json_output import json_line
-from orderintake.cli.jsonl import BadLine, batches
+from orderintake.cli.jsonl import BadLine, orders
 from orderintake.payloads import KNOWN, any_from_json, to_json
 
 NAMES = [
@@ -129,7 +129,7 @@ def test_base64_is_read_in_either_alphabet_with_or_without_padding(value: str) -
 def test_a_payload_that_is_none_is_told_with_its_line(payload: object, told: str) -> None:
     line = json.dumps({"customer_id": "ada", "payload": payload}).encode()
     with pytest.raises(BadLine, match=f"^line 1: .*{told}"):
-        list(batches([line]))
+        list(orders([line]))
 
 
 def test_a_line_takes_a_payload_of_any_type_and_a_tier_as_people_write_it() -> None:
@@ -143,11 +143,11 @@ def test_a_line_takes_a_payload_of_any_type_and_a_tier_as_people_write_it() -> N
             ("TIER_VIP", {"@type": "x/google.protobuf.StringValue", "value": "no sugar"}),
         )
     ]
-    (batch,) = batches(lines)
-    assert [request.tier for request in batch.requests] == [2, 2, 1, 2]
-    assert to_json(batch.requests[0].payload) == to_json(packed(struct(cake="lemon")))
-    assert batch.requests[1].payload.value == b"\x01\x02"
-    assert not batch.requests[2].HasField("payload")
+    found = [order for _, order in orders(lines)]
+    assert [request.tier for request in found] == [2, 2, 1, 2]
+    assert to_json(found[0].payload) == to_json(packed(struct(cake="lemon")))
+    assert found[1].payload.value == b"\x01\x02"
+    assert not found[2].HasField("payload")
 
 
 JSON = st.recursive(
@@ -166,7 +166,7 @@ JSON = st.recursive(
 )
 def test_a_line_is_an_order_or_is_told_whatever_json_it_is(content: dict[str, Any]) -> None:
     try:
-        list(batches([json.dumps(content).encode()]))
+        list(orders([json.dumps(content).encode()]))
     except BadLine as bad:
         told = str(bad)  # for either is right
     else:
@@ -189,12 +189,12 @@ def test_a_line_is_an_order_or_is_told_whatever_json_it_is(content: dict[str, An
 )
 def test_a_line_that_breaks_a_parser_is_told_as_any_other(line: bytes) -> None:
     with pytest.raises(BadLine, match=r"^line 1: ."):
-        list(batches([line]))
+        list(orders([line]))
 
 
 def test_a_field_that_is_mistyped_is_told_with_the_nearest_one() -> None:
     with pytest.raises(BadLine, match=r"^line 1: there is no field 'customer': 'customer_id'\?"):
-        list(batches([b'{"customer": "ada"}']))
+        list(orders([b'{"customer": "ada"}']))
 
 
 def test_json_forms_are_protobufs_own() -> None:

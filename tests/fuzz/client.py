@@ -12,8 +12,11 @@ from google.rpc import error_details_pb2, status_pb2
 from orderintake.errors import OrderIntakeError, from_rpc
 from orderintake.pages import Pages
 from orderintake.payloads import to_json
+from orderintake.requests import place_order
 from orderintake.status import DETAILS_KEY, DOMAIN, MOST_RETRY_SECONDS
-from orderintake.subscription import Subscription
+from orderintake.streams.outbox import Outbox
+from orderintake.streams.placed import Result
+from orderintake.streams.subscription import Subscription
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 
@@ -63,6 +66,47 @@ def stream(data: bytes) -> None:
             while (completion := subscription.next_completion()) is not None:
                 assert completion.sequence == last + 1 or last < 0
                 last = completion.sequence
+
+
+class _Placed:
+    """A future that must be given one result."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, _: object, /) -> None:
+        self.given += 1
+
+    def set_exception(self, exception: Exception, /) -> None:
+        assert isinstance(exception, OrderIntakeError)
+        self.given += 1
+
+
+def results(data: bytes) -> None:
+    """Read the responses of a placing call: each order gets one result, whatever comes."""
+    outbox: Outbox[_Placed] = Outbox(timeout=10, clock=lambda: 0.0)
+    outbox.begin()
+    outbox.opened()
+    put(outbox.received(api.PlaceOrdersResponse(signal=api.SIGNAL_STARTED, max_unacknowledged=9)))
+    placed = [_Placed() for _ in range(5)]
+    for each in placed:
+        outbox.add(place_order(customer_id="ada", lines={"tea": 1}), each)
+    outbox.message()
+    with suppress(DecodeError):
+        for message in _messages(data):
+            put(outbox.received(api.PlaceOrdersResponse.FromString(message)))
+    assert len(outbox) == sum(not each.given for each in placed)
+    put(outbox.fail(from_rpc(cast("grpc.RpcError", _Failed(CODES[0], b"")))))
+    assert [each.given for each in placed] == [1] * 5
+
+
+def put(results: list[Result[_Placed]]) -> None:
+    """Put results as the owner of an outbox does."""
+    for result in results:
+        result.put()
 
 
 def _messages(data: bytes) -> list[bytes]:
@@ -116,6 +160,25 @@ def stream_seeds() -> list[bytes]:
     ]
     encoded = [message.SerializeToString() for message in messages]
     return [b"".join(bytes([len(each)]) + each for each in encoded[: n + 1]) for n in range(5)]
+
+
+def results_seeds() -> list[bytes]:
+    """Give results of each kind, of orders that there are and of one that there is not."""
+    refused = api.PlaceOrdersResult(index=1)
+    refused.refusal.code, refused.refusal.message = 14, "later"
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.seconds = 2
+    refused.refusal.details.append(_packed(retry))
+    receipt = api.PlaceOrdersResult(index=0, receipt=api.PlaceOrderResponse(position=1))
+    found = [
+        api.PlaceOrdersResponse(results=[receipt, refused]),
+        api.PlaceOrdersResponse(results=[api.PlaceOrdersResult(index=2)]),
+        api.PlaceOrdersResponse(
+            results=[api.PlaceOrdersResult(index=77, receipt=api.PlaceOrderResponse())]
+        ),
+        api.PlaceOrdersResponse(signal=api.SIGNAL_GOING_AWAY),
+    ]
+    return [bytes([each.ByteSize()]) + each.SerializeToString() for each in found]
 
 
 def answer_seeds() -> list[bytes]:

@@ -15,7 +15,13 @@ from orderintake_server.api.decoding import decoded, reader
 from orderintake_server.api.list_names import list_name
 from orderintake_server.api.methods import SERVICES
 from orderintake_server.domain import NewOrder
-from orderintake_server.errors import CursorInvalid, CursorOtherLog, OrderNotFound, Refusal
+from orderintake_server.errors import (
+    CursorInvalid,
+    CursorOtherLog,
+    InvalidOrder,
+    OrderNotFound,
+    Refusal,
+)
 from orderintake_server.ids import NEWEST, Ids
 from orderintake_server.telemetry import traces
 
@@ -57,6 +63,18 @@ def _place(message: api.PlaceOrderRequest) -> None:
 def _batch(message: api.BatchPlaceOrdersRequest) -> None:
     for order in requests.new_orders(message):
         _check_order(order)
+
+
+def _each(orders: list[api.PlaceOrderRequest | InvalidOrder]) -> None:
+    """Read the orders of a message of PlaceOrders; each that is refused goes its own way."""
+    assert 1 <= len(orders) <= requests.BATCH_ORDERS
+    for order in orders:
+        try:
+            if isinstance(order, InvalidOrder):
+                raise order
+            _place(order)
+        except InvalidOrder as refusal:
+            _check_told(refusal)
 
 
 def _check_order(order: NewOrder) -> None:
@@ -101,6 +119,7 @@ def _named(message: Any) -> None:  # noqa: ANN401 - any request that names an or
 READERS: dict[type[Message], Callable[[Any], object]] = {
     api.PlaceOrderRequest: _place,
     api.BatchPlaceOrdersRequest: _batch,
+    api.PlaceOrdersRequest: _each,
     api.GetOrderRequest: _named,
     api.CancelOrderRequest: _named,
     api.ListOrdersRequest: _list_orders,
@@ -165,6 +184,7 @@ def request_seeds() -> list[bytes]:
     messages: list[Message] = [
         order,
         api.BatchPlaceOrdersRequest(requests=[order, order]),
+        api.PlaceOrdersRequest(orders=[order, order]),
         api.GetOrderRequest(order_id=IDS.order_id(7)),
         api.GetOrderRequest(accept_sequence=7),
         api.CancelOrderRequest(order_id=IDS.order_id(7)),

@@ -37,5 +37,6 @@ TARGETS = {
     "access": Target(check=credentials.access_file, seeds=credentials.access_seeds),
     "details": Target(check=client.details, seeds=client.details_seeds),
     "stream": Target(check=client.stream, seeds=client.stream_seeds),
+    "results": Target(check=client.results, seeds=client.results_seeds),
     "answers": Target(check=client.answer, seeds=client.answer_seeds),
 }

@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api.methods import SERVICES
 from support.callers import Metadata
 
@@ -42,6 +43,16 @@ class Told:
         status_pb2.Status.FromString(self.details).details[0].Unpack(info)
         return info
 
+    def of_result(self) -> "Told":
+        """What the first result says that a response of PlaceOrders has, if it is one."""
+        for result in api.PlaceOrdersResponse.FromString(self.message).results:
+            if result.HasField("refusal"):
+                code = next(
+                    code for code in grpc.StatusCode if code.value[0] == result.refusal.code
+                )
+                return Told(code, result.refusal.message, result.refusal.SerializeToString())
+        return self
+
     @property
     def outcome(self) -> str:
         """The reason of a refusal, or OK."""
@@ -49,9 +60,9 @@ class Told:
 
 
 async def call(
-    channel: grpc.aio.Channel, path: str, request: bytes, metadata: Metadata = ()
+    channel: grpc.aio.Channel, path: str, request: bytes, metadata: Metadata = (), *, skip: int = 0
 ) -> Told:
-    """Call a method with one message; give its first answer.
+    """Call a method with one message; give its first answer, or the one after so many.
 
     The message goes with the call's beginning: one that grpc.aio writes later, into a call that was
     refused meanwhile, now and then ends as INTERNAL, "Internal error from Core", in place of that.
@@ -59,6 +70,8 @@ async def call(
     method: Any = channel.unary_stream(path)
     calling = method(request, metadata=metadata)
     try:
+        for _ in range(skip):
+            await calling.read()
         message = await calling.read()
         if message is grpc.aio.EOF:
             return Told(await calling.code(), await calling.details())

@@ -11,17 +11,21 @@ import pytest
 from google.protobuf.message import DecodeError, EncodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server import errors
 from orderintake_server.access import Caller, Callers, Credential, Credentials, OpenDoor, Role
 from orderintake_server.api.access import ANYONE_KNOWN
+from orderintake_server.api.methods import Method
 from orderintake_server.api.refusals import Refusals
 from orderintake_server.errors import FieldViolation, InvalidOrder
 from orderintake_server.ids import Ids
+from orderintake_server.metrics import PLACING
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.gate import ShutdownGate
 from support.hostile_peer import framed, peer
 from support.logs import capture_logs
+from support.orders import order
 
 METHOD = "/orderintake.v1.OrderIntakeService/PlaceOrder"
 FOREVER = 3600.0
@@ -531,3 +535,63 @@ async def test_over_a_channel_the_largest_bad_request_arrives() -> None:
             with pytest.raises(grpc.aio.AioRpcError) as failed:
                 await call(b"")
             assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+class Slow(Context):
+    """Sends its message when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(order_of_one())
+        self.may_send = asyncio.Event()
+
+    async def read(self) -> Any:  # noqa: ANN401 - bytes, or EOF
+        await self.may_send.wait()
+        return await super().read()
+
+
+async def test_p23_a_stream_of_orders_begins_at_once_and_waits_for_them() -> None:
+    context = Slow()
+
+    async def echo(messages: AsyncIterator[Any], _: object) -> AsyncIterator[bytes]:
+        yield b"started"
+        async for _ in messages:
+            yield b"result"
+
+    call = asyncio.create_task(placing(echo)(None, context))
+    await asyncio.wait({call}, timeout=0.03)
+    assert context.written == [b"started"]
+    context.may_send.set()
+    await call
+    assert context.written == [b"started", b"result"]
+
+
+async def test_p23_a_stream_that_may_not_begin_takes_its_first_message_and_is_refused() -> None:
+    context = Context(order_of_one())
+
+    async def refuse(messages: AsyncIterator[Any], _: object) -> AsyncIterator[bytes]:
+        raise errors.TooManyStreams("there are too many")
+        yield b""
+
+    with pytest.raises(grpc.aio.AbortError):
+        await placing(refuse)(None, context)
+    assert context.info.reason == "TOO_MANY_STREAMS"
+    assert await context.read() is grpc.aio.EOF, "a client that is still sending is told INTERNAL"
+
+
+def order_of_one() -> bytes:
+    return api.PlaceOrdersRequest(orders=[order()]).SerializeToString()
+
+
+def placing(endpoint: Any) -> Any:  # noqa: ANN401
+    """Bind an endpoint as that of PlaceOrders."""
+    method = Method(
+        path=METHOD,
+        request=api.PlaceOrdersRequest,
+        response=api.PlaceOrdersResponse,
+        takes_stream=True,
+        gives_stream=True,
+        rule=ANYONE_KNOWN,
+        meter=PLACING,
+        endpoint=endpoint,
+    )
+    return behaviour(new_binder(request_seconds=0.01).method(method))

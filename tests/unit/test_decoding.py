@@ -13,7 +13,7 @@ from orderintake_server.api.requests import BATCH_BYTES, BATCH_ORDERS, ORDER_BYT
 from orderintake_server.errors import InvalidOrder
 from support.orders import order
 
-Place, Batch = api.PlaceOrderRequest, api.BatchPlaceOrdersRequest
+Place, Batch, Orders = api.PlaceOrderRequest, api.BatchPlaceOrdersRequest, api.PlaceOrdersRequest
 KINDS = [GetMessageClass(method.input_type) for service in SERVICES for method in service.methods]
 
 
@@ -85,4 +85,24 @@ def test_a_large_batch_that_is_no_message_is_refused(end: bytes) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.DESCRIPTOR.name)
 def test_no_kind_of_request_is_decoded_whatever_its_size(kind: type[Message]) -> None:
-    assert refused(kind, b"\x0a\x00" * BATCH_BYTES) in (["requests"], [""])
+    assert refused(kind, b"\x0a\x00" * BATCH_BYTES) in (["requests"], ["orders"], [""])
+
+
+def test_of_orders_for_themselves_only_the_one_that_is_too_large_is_refused() -> None:
+    good, bad = padded(ORDER_BYTES), padded(ORDER_BYTES + 1)
+    found = read(Orders, batch(good, bad, good) + b"\x10\x07")
+    assert [isinstance(each, InvalidOrder) for each in found] == [False, True, False]
+    assert [violation.field for violation in found[1].violations] == [""]
+    assert found[0].SerializeToString() == good
+
+
+@pytest.mark.parametrize("count", [0, BATCH_ORDERS + 1])
+@pytest.mark.parametrize("size", [2, 100])
+def test_orders_for_themselves_are_one_to_a_thousand(count: int, size: int) -> None:
+    order = b"\x0a" + bytes([size - 2]) + b"t" * (size - 2)
+    assert refused(Orders, batch(*[order] * count)) == ["orders"]
+
+
+def test_orders_for_themselves_one_of_which_is_no_order_are_no_message() -> None:
+    for size in (100, ORDER_BYTES):
+        assert refused(Orders, batch(padded(size), b"\xff")) == [""]

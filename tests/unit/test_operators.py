@@ -22,6 +22,7 @@ from support.faulty import FaultyStore
 from support.logs import capture_logs
 
 IDS = Ids("0badcafe")
+UNASKED: Any = None
 PEER = "ipv4:192.0.2.7:51234"
 CANCEL = "orderintake.v1.OrderIntakeService.CancelOrder"
 
@@ -38,7 +39,9 @@ async def endpoints(store: FaultyStore, desk: Desk) -> Endpoints:
     """The endpoints of that desk."""
     await complete(store, new(b""), ending=FAILED)
     await desk.place(new(b""))
-    return Endpoints(desk.intake, responses=Responses(IDS, desk.store.clock), ids=IDS)
+    return Endpoints(
+        desk.intake, responses=Responses(IDS, desk.store.clock), ids=IDS, refusals=UNASKED
+    )
 
 
 def call(

@@ -14,10 +14,12 @@ from orderintake.access.tls import tls
 from orderintake.aio.bearer import AsyncBearer
 from orderintake.aio.calls import AsyncCalls
 from orderintake.aio.completions import AsyncCompletions
+from orderintake.aio.placing import AsyncPlacing
 from orderintake.channel import TIMEOUT_SECONDS, checked_target, further_options, options
 from orderintake.connections import Connections
 from orderintake.fields import message
-from orderintake.subscription import Subscription
+from orderintake.streams.outbox import Outbox
+from orderintake.streams.subscription import Subscription
 from orderintake.times import seconds
 from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
 from orderintake.v1.order_intake_service_pb2 import GetOrderRequest
@@ -140,7 +142,7 @@ class AsyncClient(AsyncCalls):
         channel = self._connect(options(self._target))
         self._stub = OrderIntakeServiceStub(channel)
         self._admin_stub = OrderAdminServiceStub(channel)
-        self._connections: Connections[Any, AsyncCompletions]
+        self._connections: Connections[Any, AsyncCompletions | AsyncPlacing]
         self._connections = Connections(self._stub, self._further)
 
     def _connect(self, chosen: Options) -> grpc.aio.Channel:
@@ -195,6 +197,15 @@ class AsyncClient(AsyncCalls):
         request = requests.batch_place_orders(orders)
         batch = await self._ask(self._opened().BatchPlaceOrders, request)
         return list(batch.receipts)
+
+    def placing(self) -> AsyncPlacing:
+        """Give a block in which orders are placed one after the other, without waiting for each.
+
+        For many orders: each costs the server a fraction of what `place` does. See AsyncPlacing.
+        Enter what is returned by `async with`.
+        """
+        self._opened()
+        return AsyncPlacing(self._connections, Outbox(timeout=self._timeout), self._bearer)
 
     async def get(
         self, order_id: str | None = None, *, accept_sequence: int | None = None

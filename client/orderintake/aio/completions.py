@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orderintake.checkpoint import Checkpoint
     from orderintake.connections import Connections
     from orderintake.errors import OrderIntakeError
-    from orderintake.subscription import Batch, Subscription
+    from orderintake.streams.subscription import Batch, Subscription
     from orderintake.v1.order_intake_service_pb2 import StreamCompletionsRequest
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceAsyncStub
     from orderintake.v1.order_pb2 import Completion
@@ -46,7 +46,7 @@ class AsyncCompletions:
 
     def __init__(
         self,
-        connections: Connections[OrderIntakeServiceAsyncStub, AsyncCompletions],
+        connections: Connections[OrderIntakeServiceAsyncStub, Any],
         subscription: Subscription,
         checkpoint: Checkpoint | None,
         bearer: AsyncBearer,

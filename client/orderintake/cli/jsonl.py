@@ -1,10 +1,9 @@
-"""Reads orders from lines of proto JSON, into batches that the service accepts."""
+"""Reads orders from lines of proto JSON."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
@@ -15,13 +14,6 @@ from orderintake.v1.order_pb2 import Tier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-MOST_ORDERS = 1000
-MOST_BYTES = 3 * 1024**2 - 1024
-"""What the service accepts in one batch, less the message's own few bytes."""
-
-_OVERHEAD_BYTES = 40
-"""What an order takes in a batch besides its content: tags, lengths, a request_id it may lack."""
 
 _NAMES = [field.name for field in PlaceOrderRequest.DESCRIPTOR.fields]
 _FIELDS = {*_NAMES, *(field.json_name for field in PlaceOrderRequest.DESCRIPTOR.fields)}
@@ -41,40 +33,15 @@ class BadLine(Exception):
         return f"line {self.number}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """Orders to be placed together, and the number of each one's line, counted from 1."""
-
-    requests: tuple[PlaceOrderRequest, ...]
-    line_numbers: tuple[int, ...]
-
-    def cut(self, size: int) -> tuple[Batch, Batch | None]:
-        """Return the first orders, as many as `size`, and the rest if there is one."""
-        head = Batch(requests=self.requests[:size], line_numbers=self.line_numbers[:size])
-        rest = Batch(requests=self.requests[size:], line_numbers=self.line_numbers[size:])
-        return head, rest if rest.requests else None
-
-
-def batches(lines: Iterable[bytes]) -> Iterator[Batch]:
-    """Read lines into batches as large as the service accepts; blank lines are skipped.
+def orders(lines: Iterable[bytes]) -> Iterator[tuple[int, PlaceOrderRequest]]:
+    """Read each line as an order, with its number, counted from 1; blank lines are skipped.
 
     Raises:
-        BadLine: a line is no PlaceOrderRequest. The batch that it belongs to is not yielded.
+        BadLine: a line is no PlaceOrderRequest.
     """
-    found: list[tuple[int, PlaceOrderRequest]] = []
-    size = 0
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        request = _request(number, line)
-        weight = request.ByteSize() + _OVERHEAD_BYTES
-        if found and (len(found) == MOST_ORDERS or size + weight > MOST_BYTES):
-            yield _batch(found)
-            found, size = [], 0
-        found.append((number, request))
-        size += weight
-    if found:
-        yield _batch(found)
+        if line.strip():
+            yield number, _request(number, line)
 
 
 def _request(number: int, line: bytes) -> PlaceOrderRequest:
@@ -109,8 +76,3 @@ def _order(content: dict[str, Any]) -> PlaceOrderRequest:
     if payload is not None:
         request.payload.CopyFrom(any_from_json(payload))
     return request
-
-
-def _batch(found: list[tuple[int, PlaceOrderRequest]]) -> Batch:
-    numbers, requests = zip(*found, strict=True)
-    return Batch(requests=requests, line_numbers=numbers)

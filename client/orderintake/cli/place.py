@@ -66,9 +66,10 @@ In a file, each line is one order as a JSON object:
 A payload is `{"@type": "type.googleapis.com/NAME", ...}`, opened or with its bytes in base64 as
 `"value"`.
 
-They are placed in their order, up to 1000 at once, all of these or none; fewer at once where the
-server takes no more. While it has no room, the command waits as the server says. Give each a
-`"request_id"`, and the file can be placed again without harm.
+They are placed in their order, each for itself, and none waits for the one before. At the first
+that is refused the command reads no further, and tells which lines are placed once all have their
+answers. While there is no room for one, it waits as the server says. Give each a `"request_id"`,
+and the file can be placed again without harm.
 """
 
 

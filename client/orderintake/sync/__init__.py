@@ -2,5 +2,6 @@
 
 from orderintake.sync.client import Client
 from orderintake.sync.completions import Completions
+from orderintake.sync.placing import Placing
 
-__all__ = ["Client", "Completions"]
+__all__ = ["Client", "Completions", "Placing"]

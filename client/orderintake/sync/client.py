@@ -15,10 +15,12 @@ from orderintake.access.tls import tls
 from orderintake.channel import TIMEOUT_SECONDS, checked_target, further_options, options
 from orderintake.connections import Connections
 from orderintake.fields import message
-from orderintake.subscription import Subscription
+from orderintake.streams.outbox import Outbox
+from orderintake.streams.subscription import Subscription
 from orderintake.sync.bearer import Bearer
 from orderintake.sync.calls import Calls
 from orderintake.sync.completions import Completions
+from orderintake.sync.placing import Placing
 from orderintake.times import seconds
 from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
 from orderintake.v1.order_intake_service_pb2 import GetOrderRequest
@@ -139,7 +141,7 @@ class Client(Calls):
         channel = self._connect(options(self._target))
         self._stub = OrderIntakeServiceStub(channel)
         self._admin_stub = OrderAdminServiceStub(channel)
-        self._connections: Connections[Any, Completions]
+        self._connections: Connections[Any, Completions | Placing]
         self._connections = Connections(self._stub, self._further)
 
     def _connect(self, chosen: Options) -> grpc.Channel:
@@ -194,6 +196,15 @@ class Client(Calls):
         request = requests.batch_place_orders(orders)
         batch = self._ask(self._opened().BatchPlaceOrders, request)
         return list(batch.receipts)
+
+    def placing(self) -> Placing:
+        """Give a block in which orders are placed one after the other, without waiting for each.
+
+        For many orders: each costs the server a fraction of what `place` does. See Placing.
+        Enter what is returned by `with`.
+        """
+        self._opened()
+        return Placing(self._connections, Outbox(timeout=self._timeout), self._bearer)
 
     def get(
         self, order_id: str | None = None, *, accept_sequence: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orderintake.checkpoint import Checkpoint
     from orderintake.connections import Connections
     from orderintake.errors import OrderIntakeError
-    from orderintake.subscription import Batch, Subscription
+    from orderintake.streams.subscription import Batch, Subscription
     from orderintake.sync.bearer import Bearer
     from orderintake.v1.order_intake_service_pb2 import StreamCompletionsResponse
     from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
@@ -42,7 +42,7 @@ class Completions:
 
     def __init__(
         self,
-        connections: Connections[OrderIntakeServiceStub, Completions],
+        connections: Connections[OrderIntakeServiceStub, Any],
         subscription: Subscription,
         checkpoint: Checkpoint | None,
         bearer: Bearer,

@@ -42,7 +42,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_DRAINING: _ErrorReason.ValueType  # 4
     """UNAVAILABLE. The server is stopping; nothing was stored. With RetryInfo.
-    On a completion stream: resume from your last cursor.
+    On a completion stream: resume from your last cursor. On PlaceOrders: repeat
+    what has no receipt.
     """
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 6
     """UNAVAILABLE. The disk is full, or the store is broken or out of reach. The
@@ -78,13 +79,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     last cursor.
     """
     ERROR_REASON_TOO_MANY_STREAMS: _ErrorReason.ValueType  # 19
-    """RESOURCE_EXHAUSTED. The server has as many completion streams as it may have
-    at once. With RetryInfo. You have missed nothing: come back with your last
-    cursor, then or to another server.
+    """RESOURCE_EXHAUSTED. The server has as many completion streams, or as many
+    PlaceOrders calls, as it may have at once. With RetryInfo. You have missed
+    nothing: come back with your last cursor or your orders, then or to another
+    server.
     """
     ERROR_REASON_REQUEST_TOO_SLOW: _ErrorReason.ValueType  # 20
     """UNAVAILABLE. The call's request did not arrive within 30 seconds; nothing
-    was stored. With RetryInfo.
+    was stored. With RetryInfo. Never on PlaceOrders, which waits for orders.
     """
     ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 21
     """UNIMPLEMENTED. This server has no such method."""
@@ -134,7 +136,8 @@ gRPC's own retries.
 """
 ERROR_REASON_DRAINING: ErrorReason.ValueType  # 4
 """UNAVAILABLE. The server is stopping; nothing was stored. With RetryInfo.
-On a completion stream: resume from your last cursor.
+On a completion stream: resume from your last cursor. On PlaceOrders: repeat
+what has no receipt.
 """
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 6
 """UNAVAILABLE. The disk is full, or the store is broken or out of reach. The
@@ -170,13 +173,14 @@ that the server ended the stream. It has missed nothing: resume from the
 last cursor.
 """
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 19
-"""RESOURCE_EXHAUSTED. The server has as many completion streams as it may have
-at once. With RetryInfo. You have missed nothing: come back with your last
-cursor, then or to another server.
+"""RESOURCE_EXHAUSTED. The server has as many completion streams, or as many
+PlaceOrders calls, as it may have at once. With RetryInfo. You have missed
+nothing: come back with your last cursor or your orders, then or to another
+server.
 """
 ERROR_REASON_REQUEST_TOO_SLOW: ErrorReason.ValueType  # 20
 """UNAVAILABLE. The call's request did not arrive within 30 seconds; nothing
-was stored. With RetryInfo.
+was stored. With RetryInfo. Never on PlaceOrders, which waits for orders.
 """
 ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 21
 """UNIMPLEMENTED. This server has no such method."""

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from orderintake.v1 import order_pb2 as orderintake_dot_v1_dot_order__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)orderintake/v1/order_intake_service.proto\x12\x0eorderintake.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aorderintake/v1/order.proto\"\x80\x03\n\x11PlaceOrderRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\"\n\x04tier\x18\x03 \x01(\x0e\x32\x14.orderintake.v1.Tier\x12(\n\x05lines\x18\x04 \x03(\x0b\x32\x19.orderintake.v1.OrderLine\x12=\n\x06labels\x18\x05 \x03(\x0b\x32-.orderintake.v1.PlaceOrderRequest.LabelsEntry\x12%\n\x07payload\x18\x06 \x01(\x0b\x32\x14.google.protobuf.Any\x12.\n\nnot_before\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xea\x01\n\x12PlaceOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b\x32\x15.orderintake.v1.Order\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x15\n\x08position\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x38\n\x14\x65stimated_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndurability\x18\x05 \x01(\x0e\x32\x1a.orderintake.v1.Durability\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\tB\x0b\n\t_position\"N\n\x17\x42\x61tchPlaceOrdersRequest\x12\x33\n\x08requests\x18\x01 \x03(\x0b\x32!.orderintake.v1.PlaceOrderRequest\"P\n\x18\x42\x61tchPlaceOrdersResponse\x12\x34\n\x08receipts\x18\x01 \x03(\x0b\x32\".orderintake.v1.PlaceOrderResponse\"<\n\x0fGetOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x17\n\x0f\x61\x63\x63\x65pt_sequence\x18\x02 \x01(\x03\"\xd5\x02\n\x10GetOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b\x32\x15.orderintake.v1.Order\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x38\n\x14\x65stimated_start_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncompletion\x18\x04 \x01(\x0b\x32\x1a.orderintake.v1.Completion\x12/\n\x0bwait_reason\x18\x05 \x01(\x0e\x32\x1a.orderintake.v1.WaitReason\x12\x37\n\x13\x65\x61rliest_start_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11latest_start_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\x12\x43\x61ncelOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"\x9b\x01\n\x13\x43\x61ncelOrderResponse\x12.\n\x07outcome\x18\x01 \x01(\x0e\x32\x1d.orderintake.v1.CancelOutcome\x12$\n\x05order\x18\x02 \x01(\x0b\x32\x15.orderintake.v1.Order\x12.\n\ncompletion\x18\x03 \x01(\x0b\x32\x1a.orderintake.v1.Completion\"\xaf\x01\n\x11ListOrdersRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\"\n\x04tier\x18\x02 \x01(\x0e\x32\x14.orderintake.v1.Tier\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.orderintake.v1.State\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x14\n\x0cnewest_first\x18\x06 \x01(\x08\"T\n\x12ListOrdersResponse\x12%\n\x06orders\x18\x01 \x03(\x0b\x32\x15.orderintake.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x16ListCompletionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\"\n\x04tier\x18\x04 \x01(\x0e\x32\x14.orderintake.v1.Tier\"s\n\x17ListCompletionsResponse\x12/\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32\x1a.orderintake.v1.Completion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"\xf0\x01\n\x18StreamCompletionsRequest\x12\x16\n\x0c\x61\x66ter_cursor\x18\x01 \x01(\tH\x00\x12+\n\x08start_at\x18\x02 \x01(\x0e\x32\x17.orderintake.v1.StartAtH\x00\x12\x16\n\x0emax_batch_size\x18\x03 \x01(\x05\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\"\n\x04tier\x18\x06 \x01(\x0e\x32\x14.orderintake.v1.TierB\x07\n\x05start\"\xca\x01\n\x19StreamCompletionsResponse\x12/\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32\x1a.orderintake.v1.Completion\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12&\n\x06signal\x18\x03 \x01(\x0e\x32\x16.orderintake.v1.Signal\x12\x15\n\rhead_sequence\x18\x04 \x01(\x03\x12-\n\tsend_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x8f\x01\n\rCancelOutcome\x12\x1e\n\x1a\x43\x41NCEL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41NCEL_OUTCOME_CANCELLED\x10\x01\x12#\n\x1f\x43\x41NCEL_OUTCOME_CANCEL_REQUESTED\x10\x02\x12\x1b\n\x17\x43\x41NCEL_OUTCOME_TOO_LATE\x10\x03*\x96\x01\n\nWaitReason\x12\x1b\n\x17WAIT_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18WAIT_REASON_ORDERS_AHEAD\x10\x01\x12\x19\n\x15WAIT_REASON_SCHEDULED\x10\x02\x12\x15\n\x11WAIT_REASON_RETRY\x10\x03\x12\x1b\n\x17WAIT_REASON_TIER_PAUSED\x10\x04*q\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44URABILITY_FSYNC\x10\x01\x12\x19\n\x15\x44URABILITY_REPLICATED\x10\x02\x12\x16\n\x12\x44URABILITY_RELAXED\x10\x03*O\n\x07StartAt\x12\x18\n\x14START_AT_UNSPECIFIED\x10\x00\x12\x15\n\x11START_AT_EARLIEST\x10\x01\x12\x13\n\x0fSTART_AT_LATEST\x10\x02*\x8f\x01\n\x06Signal\x12\x16\n\x12SIGNAL_UNSPECIFIED\x10\x00\x12\x12\n\x0eSIGNAL_STARTED\x10\x01\x12\x14\n\x10SIGNAL_CAUGHT_UP\x10\x02\x12\x16\n\x12SIGNAL_FELL_BEHIND\x10\x03\x12\x14\n\x10SIGNAL_HEARTBEAT\x10\x04\x12\x15\n\x11SIGNAL_GOING_AWAY\x10\x05\x32\x9c\x05\n\x12OrderIntakeService\x12S\n\nPlaceOrder\x12!.orderintake.v1.PlaceOrderRequest\x1a\".orderintake.v1.PlaceOrderResponse\x12\x65\n\x10\x42\x61tchPlaceOrders\x12\'.orderintake.v1.BatchPlaceOrdersRequest\x1a(.orderintake.v1.BatchPlaceOrdersResponse\x12M\n\x08GetOrder\x12\x1f.orderintake.v1.GetOrderRequest\x1a .orderintake.v1.GetOrderResponse\x12S\n\nListOrders\x12!.orderintake.v1.ListOrdersRequest\x1a\".orderintake.v1.ListOrdersResponse\x12V\n\x0b\x43\x61ncelOrder\x12\".orderintake.v1.CancelOrderRequest\x1a#.orderintake.v1.CancelOrderResponse\x12\x62\n\x0fListCompletions\x12&.orderintake.v1.ListCompletionsRequest\x1a\'.orderintake.v1.ListCompletionsResponse\x12j\n\x11StreamCompletions\x12(.orderintake.v1.StreamCompletionsRequest\x1a).orderintake.v1.StreamCompletionsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)orderintake/v1/order_intake_service.proto\x12\x0eorderintake.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aorderintake/v1/order.proto\"\x80\x03\n\x11PlaceOrderRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\"\n\x04tier\x18\x03 \x01(\x0e\x32\x14.orderintake.v1.Tier\x12(\n\x05lines\x18\x04 \x03(\x0b\x32\x19.orderintake.v1.OrderLine\x12=\n\x06labels\x18\x05 \x03(\x0b\x32-.orderintake.v1.PlaceOrderRequest.LabelsEntry\x12%\n\x07payload\x18\x06 \x01(\x0b\x32\x14.google.protobuf.Any\x12.\n\nnot_before\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xea\x01\n\x12PlaceOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b\x32\x15.orderintake.v1.Order\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x15\n\x08position\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x38\n\x14\x65stimated_start_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ndurability\x18\x05 \x01(\x0e\x32\x1a.orderintake.v1.Durability\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\tB\x0b\n\t_position\"N\n\x17\x42\x61tchPlaceOrdersRequest\x12\x33\n\x08requests\x18\x01 \x03(\x0b\x32!.orderintake.v1.PlaceOrderRequest\"P\n\x18\x42\x61tchPlaceOrdersResponse\x12\x34\n\x08receipts\x18\x01 \x03(\x0b\x32\".orderintake.v1.PlaceOrderResponse\"G\n\x12PlaceOrdersRequest\x12\x31\n\x06orders\x18\x01 \x03(\x0b\x32!.orderintake.v1.PlaceOrderRequest\"\x8d\x01\n\x13PlaceOrdersResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.orderintake.v1.PlaceOrdersResult\x12&\n\x06signal\x18\x02 \x01(\x0e\x32\x16.orderintake.v1.Signal\x12\x1a\n\x12max_unacknowledged\x18\x03 \x01(\x05\"\x9b\x01\n\x11PlaceOrdersResult\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32\".orderintake.v1.PlaceOrderResponseH\x00\x12\x35\n\x07refusal\x18\x03 \x01(\x0b\x32\".orderintake.v1.PlaceOrdersRefusalH\x00\x42\t\n\x07outcome\"Z\n\x12PlaceOrdersRefusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"<\n\x0fGetOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x17\n\x0f\x61\x63\x63\x65pt_sequence\x18\x02 \x01(\x03\"\xd5\x02\n\x10GetOrderResponse\x12$\n\x05order\x18\x01 \x01(\x0b\x32\x15.orderintake.v1.Order\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x38\n\x14\x65stimated_start_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncompletion\x18\x04 \x01(\x0b\x32\x1a.orderintake.v1.Completion\x12/\n\x0bwait_reason\x18\x05 \x01(\x0e\x32\x1a.orderintake.v1.WaitReason\x12\x37\n\x13\x65\x61rliest_start_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11latest_start_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\x12\x43\x61ncelOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"\x9b\x01\n\x13\x43\x61ncelOrderResponse\x12.\n\x07outcome\x18\x01 \x01(\x0e\x32\x1d.orderintake.v1.CancelOutcome\x12$\n\x05order\x18\x02 \x01(\x0b\x32\x15.orderintake.v1.Order\x12.\n\ncompletion\x18\x03 \x01(\x0b\x32\x1a.orderintake.v1.Completion\"\xaf\x01\n\x11ListOrdersRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\"\n\x04tier\x18\x02 \x01(\x0e\x32\x14.orderintake.v1.Tier\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.orderintake.v1.State\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x14\n\x0cnewest_first\x18\x06 \x01(\x08\"T\n\x12ListOrdersResponse\x12%\n\x06orders\x18\x01 \x03(\x0b\x32\x15.orderintake.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x16ListCompletionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x03 \x01(\t\x12\"\n\x04tier\x18\x04 \x01(\x0e\x32\x14.orderintake.v1.Tier\"s\n\x17ListCompletionsResponse\x12/\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32\x1a.orderintake.v1.Completion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"\xf0\x01\n\x18StreamCompletionsRequest\x12\x16\n\x0c\x61\x66ter_cursor\x18\x01 \x01(\tH\x00\x12+\n\x08start_at\x18\x02 \x01(\x0e\x32\x17.orderintake.v1.StartAtH\x00\x12\x16\n\x0emax_batch_size\x18\x03 \x01(\x05\x12\x35\n\x12heartbeat_interval\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0b\x63ustomer_id\x18\x05 \x01(\t\x12\"\n\x04tier\x18\x06 \x01(\x0e\x32\x14.orderintake.v1.TierB\x07\n\x05start\"\xca\x01\n\x19StreamCompletionsResponse\x12/\n\x0b\x63ompletions\x18\x01 \x03(\x0b\x32\x1a.orderintake.v1.Completion\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12&\n\x06signal\x18\x03 \x01(\x0e\x32\x16.orderintake.v1.Signal\x12\x15\n\rhead_sequence\x18\x04 \x01(\x03\x12-\n\tsend_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x8f\x01\n\rCancelOutcome\x12\x1e\n\x1a\x43\x41NCEL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43\x41NCEL_OUTCOME_CANCELLED\x10\x01\x12#\n\x1f\x43\x41NCEL_OUTCOME_CANCEL_REQUESTED\x10\x02\x12\x1b\n\x17\x43\x41NCEL_OUTCOME_TOO_LATE\x10\x03*\x96\x01\n\nWaitReason\x12\x1b\n\x17WAIT_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18WAIT_REASON_ORDERS_AHEAD\x10\x01\x12\x19\n\x15WAIT_REASON_SCHEDULED\x10\x02\x12\x15\n\x11WAIT_REASON_RETRY\x10\x03\x12\x1b\n\x17WAIT_REASON_TIER_PAUSED\x10\x04*q\n\nDurability\x12\x1a\n\x16\x44URABILITY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44URABILITY_FSYNC\x10\x01\x12\x19\n\x15\x44URABILITY_REPLICATED\x10\x02\x12\x16\n\x12\x44URABILITY_RELAXED\x10\x03*O\n\x07StartAt\x12\x18\n\x14START_AT_UNSPECIFIED\x10\x00\x12\x15\n\x11START_AT_EARLIEST\x10\x01\x12\x13\n\x0fSTART_AT_LATEST\x10\x02*\x8f\x01\n\x06Signal\x12\x16\n\x12SIGNAL_UNSPECIFIED\x10\x00\x12\x12\n\x0eSIGNAL_STARTED\x10\x01\x12\x14\n\x10SIGNAL_CAUGHT_UP\x10\x02\x12\x16\n\x12SIGNAL_FELL_BEHIND\x10\x03\x12\x14\n\x10SIGNAL_HEARTBEAT\x10\x04\x12\x15\n\x11SIGNAL_GOING_AWAY\x10\x05\x32\xf8\x05\n\x12OrderIntakeService\x12S\n\nPlaceOrder\x12!.orderintake.v1.PlaceOrderRequest\x1a\".orderintake.v1.PlaceOrderResponse\x12\x65\n\x10\x42\x61tchPlaceOrders\x12\'.orderintake.v1.BatchPlaceOrdersRequest\x1a(.orderintake.v1.BatchPlaceOrdersResponse\x12Z\n\x0bPlaceOrders\x12\".orderintake.v1.PlaceOrdersRequest\x1a#.orderintake.v1.PlaceOrdersResponse(\x01\x30\x01\x12M\n\x08GetOrder\x12\x1f.orderintake.v1.GetOrderRequest\x1a .orderintake.v1.GetOrderResponse\x12S\n\nListOrders\x12!.orderintake.v1.ListOrdersRequest\x1a\".orderintake.v1.ListOrdersResponse\x12V\n\x0b\x43\x61ncelOrder\x12\".orderintake.v1.CancelOrderRequest\x1a#.orderintake.v1.CancelOrderResponse\x12\x62\n\x0fListCompletions\x12&.orderintake.v1.ListCompletionsRequest\x1a\'.orderintake.v1.ListCompletionsResponse\x12j\n\x11StreamCompletions\x12(.orderintake.v1.StreamCompletionsRequest\x1a).orderintake.v1.StreamCompletionsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,16 +37,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PLACEORDERREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_PLACEORDERREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_CANCELOUTCOME']._serialized_start=2523
-  _globals['_CANCELOUTCOME']._serialized_end=2666
-  _globals['_WAITREASON']._serialized_start=2669
-  _globals['_WAITREASON']._serialized_end=2819
-  _globals['_DURABILITY']._serialized_start=2821
-  _globals['_DURABILITY']._serialized_end=2934
-  _globals['_STARTAT']._serialized_start=2936
-  _globals['_STARTAT']._serialized_end=3015
-  _globals['_SIGNAL']._serialized_start=3018
-  _globals['_SIGNAL']._serialized_end=3161
+  _globals['_CANCELOUTCOME']._serialized_start=2990
+  _globals['_CANCELOUTCOME']._serialized_end=3133
+  _globals['_WAITREASON']._serialized_start=3136
+  _globals['_WAITREASON']._serialized_end=3286
+  _globals['_DURABILITY']._serialized_start=3288
+  _globals['_DURABILITY']._serialized_end=3401
+  _globals['_STARTAT']._serialized_start=3403
+  _globals['_STARTAT']._serialized_end=3482
+  _globals['_SIGNAL']._serialized_start=3485
+  _globals['_SIGNAL']._serialized_end=3628
   _globals['_PLACEORDERREQUEST']._serialized_start=182
   _globals['_PLACEORDERREQUEST']._serialized_end=566
   _globals['_PLACEORDERREQUEST_LABELSENTRY']._serialized_start=521
@@ -57,26 +57,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHPLACEORDERSREQUEST']._serialized_end=883
   _globals['_BATCHPLACEORDERSRESPONSE']._serialized_start=885
   _globals['_BATCHPLACEORDERSRESPONSE']._serialized_end=965
-  _globals['_GETORDERREQUEST']._serialized_start=967
-  _globals['_GETORDERREQUEST']._serialized_end=1027
-  _globals['_GETORDERRESPONSE']._serialized_start=1030
-  _globals['_GETORDERRESPONSE']._serialized_end=1371
-  _globals['_CANCELORDERREQUEST']._serialized_start=1373
-  _globals['_CANCELORDERREQUEST']._serialized_end=1411
-  _globals['_CANCELORDERRESPONSE']._serialized_start=1414
-  _globals['_CANCELORDERRESPONSE']._serialized_end=1569
-  _globals['_LISTORDERSREQUEST']._serialized_start=1572
-  _globals['_LISTORDERSREQUEST']._serialized_end=1747
-  _globals['_LISTORDERSRESPONSE']._serialized_start=1749
-  _globals['_LISTORDERSRESPONSE']._serialized_end=1833
-  _globals['_LISTCOMPLETIONSREQUEST']._serialized_start=1835
-  _globals['_LISTCOMPLETIONSREQUEST']._serialized_end=1955
-  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_start=1957
-  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_end=2072
-  _globals['_STREAMCOMPLETIONSREQUEST']._serialized_start=2075
-  _globals['_STREAMCOMPLETIONSREQUEST']._serialized_end=2315
-  _globals['_STREAMCOMPLETIONSRESPONSE']._serialized_start=2318
-  _globals['_STREAMCOMPLETIONSRESPONSE']._serialized_end=2520
-  _globals['_ORDERINTAKESERVICE']._serialized_start=3164
-  _globals['_ORDERINTAKESERVICE']._serialized_end=3832
+  _globals['_PLACEORDERSREQUEST']._serialized_start=967
+  _globals['_PLACEORDERSREQUEST']._serialized_end=1038
+  _globals['_PLACEORDERSRESPONSE']._serialized_start=1041
+  _globals['_PLACEORDERSRESPONSE']._serialized_end=1182
+  _globals['_PLACEORDERSRESULT']._serialized_start=1185
+  _globals['_PLACEORDERSRESULT']._serialized_end=1340
+  _globals['_PLACEORDERSREFUSAL']._serialized_start=1342
+  _globals['_PLACEORDERSREFUSAL']._serialized_end=1432
+  _globals['_GETORDERREQUEST']._serialized_start=1434
+  _globals['_GETORDERREQUEST']._serialized_end=1494
+  _globals['_GETORDERRESPONSE']._serialized_start=1497
+  _globals['_GETORDERRESPONSE']._serialized_end=1838
+  _globals['_CANCELORDERREQUEST']._serialized_start=1840
+  _globals['_CANCELORDERREQUEST']._serialized_end=1878
+  _globals['_CANCELORDERRESPONSE']._serialized_start=1881
+  _globals['_CANCELORDERRESPONSE']._serialized_end=2036
+  _globals['_LISTORDERSREQUEST']._serialized_start=2039
+  _globals['_LISTORDERSREQUEST']._serialized_end=2214
+  _globals['_LISTORDERSRESPONSE']._serialized_start=2216
+  _globals['_LISTORDERSRESPONSE']._serialized_end=2300
+  _globals['_LISTCOMPLETIONSREQUEST']._serialized_start=2302
+  _globals['_LISTCOMPLETIONSREQUEST']._serialized_end=2422
+  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_start=2424
+  _globals['_LISTCOMPLETIONSRESPONSE']._serialized_end=2539
+  _globals['_STREAMCOMPLETIONSREQUEST']._serialized_start=2542
+  _globals['_STREAMCOMPLETIONSREQUEST']._serialized_end=2782
+  _globals['_STREAMCOMPLETIONSRESPONSE']._serialized_start=2785
+  _globals['_STREAMCOMPLETIONSRESPONSE']._serialized_end=2987
+  _globals['_ORDERINTAKESERVICE']._serialized_start=3631
+  _globals['_ORDERINTAKESERVICE']._serialized_end=4391
 # @@protoc_insertion_point(module_scope)

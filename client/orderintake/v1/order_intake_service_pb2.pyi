@@ -162,10 +162,10 @@ class _Signal:
 class _SignalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Signal.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SIGNAL_UNSPECIFIED: _Signal.ValueType  # 0
-    """Nothing: the message only carries completions."""
+    """Nothing: the message only carries completions or results."""
     SIGNAL_STARTED: _Signal.ValueType  # 1
-    """The subscription has begun. Always the first message, and always sent at
-    once. It carries no completions.
+    """The stream has begun. Always the first message, and always sent at once. It
+    carries nothing else.
     """
     SIGNAL_CAUGHT_UP: _Signal.ValueType  # 2
     """The stream has reached the head of the log; from now on completions come as
@@ -183,13 +183,15 @@ class _SignalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Signal.ValueTy
     """The server is stopping. The last message of the stream."""
 
 class Signal(_Signal, metaclass=_SignalEnumTypeWrapper):
-    """What a message of a completion stream says beyond its completions."""
+    """What a message of a stream says beyond the completions or results that it
+    carries. A PlaceOrders call has SIGNAL_STARTED and SIGNAL_GOING_AWAY only.
+    """
 
 SIGNAL_UNSPECIFIED: Signal.ValueType  # 0
-"""Nothing: the message only carries completions."""
+"""Nothing: the message only carries completions or results."""
 SIGNAL_STARTED: Signal.ValueType  # 1
-"""The subscription has begun. Always the first message, and always sent at
-once. It carries no completions.
+"""The stream has begun. Always the first message, and always sent at once. It
+carries nothing else.
 """
 SIGNAL_CAUGHT_UP: Signal.ValueType  # 2
 """The stream has reached the head of the log; from now on completions come as
@@ -411,6 +413,143 @@ class BatchPlaceOrdersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchPlaceOrdersResponse: _TypeAlias = BatchPlaceOrdersResponse  # noqa: Y015
+
+@_typing.final
+class PlaceOrdersRequest(_message.Message):
+    """Orders to accept, each for itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaceOrderRequest]:
+        """1 to 1000 orders, at most 3 MiB in all; they are accepted in this order, after
+        those of the messages before.
+        """
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___PlaceOrderRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaceOrdersRequest: _TypeAlias = PlaceOrdersRequest  # noqa: Y015
+
+@_typing.final
+class PlaceOrdersResponse(_message.Message):
+    """What became of orders of this call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    MAX_UNACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    signal: Global___Signal.ValueType
+    """What this message says beyond its results."""
+    max_unacknowledged: _builtins.int
+    """Set with SIGNAL_STARTED: who never has more orders than this without a result,
+    nor 3 MiB of them, never waits for the server to read.
+    """
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlaceOrdersResult]:
+        """The results that are there now, of one or many of the messages that were sent;
+        a message stays below 256 KiB.
+        """
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___PlaceOrdersResult] | None = ...,
+        signal: Global___Signal.ValueType = ...,
+        max_unacknowledged: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_unacknowledged", b"max_unacknowledged", "results", b"results", "signal", b"signal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaceOrdersResponse: _TypeAlias = PlaceOrdersResponse  # noqa: Y015
+
+@_typing.final
+class PlaceOrdersResult(_message.Message):
+    """The one result of one order of a PlaceOrders call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Which order of this call it is, counted from 0 in the order in which they
+    were sent.
+    """
+    @_builtins.property
+    def receipt(self) -> Global___PlaceOrderResponse:
+        """It is accepted: this is its receipt, as PlaceOrder gives it."""
+
+    @_builtins.property
+    def refusal(self) -> Global___PlaceOrdersRefusal:
+        """It is refused: nothing of it was stored, unless the reason says otherwise."""
+
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        receipt: Global___PlaceOrderResponse | None = ...,
+        refusal: Global___PlaceOrdersRefusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "receipt", b"receipt", "refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "outcome", b"outcome", "receipt", b"receipt", "refusal", b"refusal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["receipt", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___PlaceOrdersResult: _TypeAlias = PlaceOrdersResult  # noqa: Y015
+
+@_typing.final
+class PlaceOrdersRefusal(_message.Message):
+    """Why an order was refused: what PlaceOrder would have ended with. It has the
+    fields of google.rpc.Status, by the same names and numbers, so that it can be
+    read as one; see ErrorReason.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The google.rpc.Code."""
+    message: _builtins.str
+    """What happened, as text for people."""
+    @_builtins.property
+    def details(self) -> _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]:
+        """google.rpc.ErrorInfo, and what ErrorReason says of each reason: BadRequest,
+        whose fields are those of the order; RetryInfo; QuotaFailure.
+        """
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+        details: _abc.Iterable[_any_pb2.Any] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "details", b"details", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaceOrdersRefusal: _TypeAlias = PlaceOrdersRefusal  # noqa: Y015
 
 @_typing.final
 class GetOrderRequest(_message.Message):

@@ -46,6 +46,11 @@ class OrderIntakeServiceStub(object):
                 request_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.BatchPlaceOrdersRequest.SerializeToString,
                 response_deserializer=orderintake_dot_v1_dot_order__intake__service__pb2.BatchPlaceOrdersResponse.FromString,
                 _registered_method=True)
+        self.PlaceOrders = channel.stream_stream(
+                '/orderintake.v1.OrderIntakeService/PlaceOrders',
+                request_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.PlaceOrdersRequest.SerializeToString,
+                response_deserializer=orderintake_dot_v1_dot_order__intake__service__pb2.PlaceOrdersResponse.FromString,
+                _registered_method=True)
         self.GetOrder = channel.unary_unary(
                 '/orderintake.v1.OrderIntakeService/GetOrder',
                 request_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.GetOrderRequest.SerializeToString,
@@ -92,6 +97,32 @@ class OrderIntakeServiceServicer(object):
     def BatchPlaceOrders(self, request, context):
         """Accepts 1 to 1000 orders, all or none, made durable together. Every rule
         of PlaceOrder holds for each of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlaceOrders(self, request_iterator, context):
+        """Accepts many orders on one call, each for itself: every rule of PlaceOrder
+        holds for each, and no order waits for the result of the one before. They are
+        accepted in the order in which they are sent: the accept_sequences of new
+        orders rise with their index. Each order gets exactly one result, its receipt
+        or its refusal; a refusal concerns its order only, and the call goes on.
+
+        The first message comes at once: SIGNAL_STARTED. After that the server reads
+        no further message while max_unacknowledged orders, or 3 MiB of them, have no
+        result yet: a caller that sends more waits, and gets no error for it. A caller
+        that takes none of its results for a minute (a setting of the server) loses
+        the call: SUBSCRIBER_TOO_SLOW. A call may stay open without an order for as
+        long as its connection lives; a peer that is gone is noticed within 10 s.
+
+        The caller ends the call by closing its side; it ends with OK after the last
+        result. When the server stops it gives all results of what it has read, sends
+        SIGNAL_GOING_AWAY and ends with UNAVAILABLE. A message that cannot be read
+        ends the call with INVALID_ORDER, and the end of the caller's right with
+        UNAUTHENTICATED, both after the results of all orders before. However a call
+        ends: an order without a result may have been accepted. Repeat those on
+        another call, in the same order, each with the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +190,11 @@ def add_OrderIntakeServiceServicer_to_server(servicer, server):
                     servicer.BatchPlaceOrders,
                     request_deserializer=orderintake_dot_v1_dot_order__intake__service__pb2.BatchPlaceOrdersRequest.FromString,
                     response_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.BatchPlaceOrdersResponse.SerializeToString,
+            ),
+            'PlaceOrders': grpc.stream_stream_rpc_method_handler(
+                    servicer.PlaceOrders,
+                    request_deserializer=orderintake_dot_v1_dot_order__intake__service__pb2.PlaceOrdersRequest.FromString,
+                    response_serializer=orderintake_dot_v1_dot_order__intake__service__pb2.PlaceOrdersResponse.SerializeToString,
             ),
             'GetOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.GetOrder,
@@ -242,6 +278,33 @@ class OrderIntakeService(object):
             '/orderintake.v1.OrderIntakeService/BatchPlaceOrders',
             orderintake_dot_v1_dot_order__intake__service__pb2.BatchPlaceOrdersRequest.SerializeToString,
             orderintake_dot_v1_dot_order__intake__service__pb2.BatchPlaceOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlaceOrders(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/orderintake.v1.OrderIntakeService/PlaceOrders',
+            orderintake_dot_v1_dot_order__intake__service__pb2.PlaceOrdersRequest.SerializeToString,
+            orderintake_dot_v1_dot_order__intake__service__pb2.PlaceOrdersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,28 @@ class OrderIntakeServiceStub:
     """Accepts 1 to 1000 orders, all or none, made durable together. Every rule
     of PlaceOrder holds for each of them.
     """
+    PlaceOrders: _grpc.StreamStreamMultiCallable[_order_intake_service_pb2.PlaceOrdersRequest, _order_intake_service_pb2.PlaceOrdersResponse]
+    """Accepts many orders on one call, each for itself: every rule of PlaceOrder
+    holds for each, and no order waits for the result of the one before. They are
+    accepted in the order in which they are sent: the accept_sequences of new
+    orders rise with their index. Each order gets exactly one result, its receipt
+    or its refusal; a refusal concerns its order only, and the call goes on.
+
+    The first message comes at once: SIGNAL_STARTED. After that the server reads
+    no further message while max_unacknowledged orders, or 3 MiB of them, have no
+    result yet: a caller that sends more waits, and gets no error for it. A caller
+    that takes none of its results for a minute (a setting of the server) loses
+    the call: SUBSCRIBER_TOO_SLOW. A call may stay open without an order for as
+    long as its connection lives; a peer that is gone is noticed within 10 s.
+
+    The caller ends the call by closing its side; it ends with OK after the last
+    result. When the server stops it gives all results of what it has read, sends
+    SIGNAL_GOING_AWAY and ends with UNAVAILABLE. A message that cannot be read
+    ends the call with INVALID_ORDER, and the end of the caller's right with
+    UNAUTHENTICATED, both after the results of all orders before. However a call
+    ends: an order without a result may have been accepted. Repeat those on
+    another call, in the same order, each with the same request_id.
+    """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_intake_service_pb2.GetOrderRequest, _order_intake_service_pb2.GetOrderResponse]
     """Returns one order in its present state. It finds every order whose receipt
     was sent.
@@ -93,6 +115,28 @@ class OrderIntakeServiceAsyncStub(OrderIntakeServiceStub):
     BatchPlaceOrders: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.BatchPlaceOrdersRequest, _order_intake_service_pb2.BatchPlaceOrdersResponse]  # type: ignore[assignment]
     """Accepts 1 to 1000 orders, all or none, made durable together. Every rule
     of PlaceOrder holds for each of them.
+    """
+    PlaceOrders: _aio.StreamStreamMultiCallable[_order_intake_service_pb2.PlaceOrdersRequest, _order_intake_service_pb2.PlaceOrdersResponse]  # type: ignore[assignment]
+    """Accepts many orders on one call, each for itself: every rule of PlaceOrder
+    holds for each, and no order waits for the result of the one before. They are
+    accepted in the order in which they are sent: the accept_sequences of new
+    orders rise with their index. Each order gets exactly one result, its receipt
+    or its refusal; a refusal concerns its order only, and the call goes on.
+
+    The first message comes at once: SIGNAL_STARTED. After that the server reads
+    no further message while max_unacknowledged orders, or 3 MiB of them, have no
+    result yet: a caller that sends more waits, and gets no error for it. A caller
+    that takes none of its results for a minute (a setting of the server) loses
+    the call: SUBSCRIBER_TOO_SLOW. A call may stay open without an order for as
+    long as its connection lives; a peer that is gone is noticed within 10 s.
+
+    The caller ends the call by closing its side; it ends with OK after the last
+    result. When the server stops it gives all results of what it has read, sends
+    SIGNAL_GOING_AWAY and ends with UNAVAILABLE. A message that cannot be read
+    ends the call with INVALID_ORDER, and the end of the caller's right with
+    UNAUTHENTICATED, both after the results of all orders before. However a call
+    ends: an order without a result may have been accepted. Repeat those on
+    another call, in the same order, each with the same request_id.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_intake_service_pb2.GetOrderRequest, _order_intake_service_pb2.GetOrderResponse]  # type: ignore[assignment]
     """Returns one order in its present state. It finds every order whose receipt
@@ -150,6 +194,34 @@ class OrderIntakeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_intake_service_pb2.BatchPlaceOrdersResponse, _abc.Awaitable[_order_intake_service_pb2.BatchPlaceOrdersResponse]]:
         """Accepts 1 to 1000 orders, all or none, made durable together. Every rule
         of PlaceOrder holds for each of them.
+        """
+
+    @_abc_1.abstractmethod
+    def PlaceOrders(
+        self,
+        request_iterator: _MaybeAsyncIterator[_order_intake_service_pb2.PlaceOrdersRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_order_intake_service_pb2.PlaceOrdersResponse], _abc.AsyncIterator[_order_intake_service_pb2.PlaceOrdersResponse]]:
+        """Accepts many orders on one call, each for itself: every rule of PlaceOrder
+        holds for each, and no order waits for the result of the one before. They are
+        accepted in the order in which they are sent: the accept_sequences of new
+        orders rise with their index. Each order gets exactly one result, its receipt
+        or its refusal; a refusal concerns its order only, and the call goes on.
+
+        The first message comes at once: SIGNAL_STARTED. After that the server reads
+        no further message while max_unacknowledged orders, or 3 MiB of them, have no
+        result yet: a caller that sends more waits, and gets no error for it. A caller
+        that takes none of its results for a minute (a setting of the server) loses
+        the call: SUBSCRIBER_TOO_SLOW. A call may stay open without an order for as
+        long as its connection lives; a peer that is gone is noticed within 10 s.
+
+        The caller ends the call by closing its side; it ends with OK after the last
+        result. When the server stops it gives all results of what it has read, sends
+        SIGNAL_GOING_AWAY and ends with UNAVAILABLE. A message that cannot be read
+        ends the call with INVALID_ORDER, and the end of the caller's right with
+        UNAUTHENTICATED, both after the results of all orders before. However a call
+        ends: an order without a result may have been accepted. Repeat those on
+        another call, in the same order, each with the same request_id.
         """
 
     @_abc_1.abstractmethod

@@ -28,7 +28,7 @@ NAME_CHARACTERS = 256
 class Tenant(Enum):
     """Where a method's request says whose order it is about."""
 
-    REQUEST = "its customer_id: an empty one means the caller's own"
+    REQUEST = "each order's customer_id: an empty one means the caller's own"
     ORDER = "the order that it names: another's is as unknown as one that does not exist"
     FILTER = "the customer_id of its filter: an empty one means all that the caller may see"
     NONE = "nowhere: the method is about the service as a whole"

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     Decode = Callable[[bytes], Any]
+    ReadOrder = api.PlaceOrderRequest | InvalidOrder
+    """One order of a message of PlaceOrders, or why it is refused unread."""
 
+_ORDERS = api.PlaceOrdersRequest.ORDERS_FIELD_NUMBER << 3 | 2
+"""The tag of each order in a message of PlaceOrders."""
 _FIXED_BYTES = {1: 8, 5: 4}
 """The sizes of fields by their wire types, of those that have always the same."""
 
@@ -28,7 +32,10 @@ def reader(kind: type[Message]) -> Decode:
 
     What is larger than any order may be is not decoded: four megabytes of labels take a second of
     the event loop's time.
+    What PlaceOrders is sent is read as a list of orders, each refused for itself: see ReadOrder.
     """
+    if kind is api.PlaceOrdersRequest:
+        return _each_order
     check = _check_batch if _is_batch(kind) else _check_single
 
     def read(message: bytes) -> Any:  # noqa: ANN401
@@ -64,12 +71,36 @@ def _check_single(message: bytes) -> None:
     raise unreadable(f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
 
 
+def _each_order(message: bytes) -> list[ReadOrder]:
+    """Read the orders of a message of PlaceOrders."""
+    orders: list[ReadOrder]
+    if len(message) <= ORDER_BYTES:  # as is each of its orders
+        orders = list(api.PlaceOrdersRequest.FromString(message).orders)
+    elif len(message) > BATCH_BYTES:
+        raise invalid("orders", f"are larger than {BATCH_BYTES} bytes in all")
+    else:
+        fields = islice(_fields(message), BATCH_ORDERS + 1)
+        orders = [_order(message[start:end]) for tag, start, end in fields if tag == _ORDERS]
+    if not 1 <= len(orders) <= BATCH_ORDERS:
+        raise invalid("orders", f"has {len(orders)} orders; 1 to {BATCH_ORDERS} are allowed")
+    return orders
+
+
+def _order(message: bytes) -> ReadOrder:
+    try:
+        if len(message) > ORDER_BYTES:
+            _check_single(message)
+        return api.PlaceOrderRequest.FromString(message)
+    except InvalidOrder as refusal:
+        return refusal
+
+
 def _check_batch(message: bytes) -> None:
     """Refuse too many orders, and too large ones."""
     if len(message) > BATCH_BYTES:
         raise invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
     violations = Violations()
-    sizes = list(islice(_sizes(message), BATCH_ORDERS + 1))
+    sizes = [end - start for _, start, end in islice(_fields(message), BATCH_ORDERS + 1)]
     if len(sizes) > BATCH_ORDERS:
         violations.add("requests", f"has more than {BATCH_ORDERS} orders")
     for index, size in enumerate(sizes):
@@ -81,8 +112,8 @@ def _check_batch(message: bytes) -> None:
     violations.refuse()
 
 
-def _sizes(message: bytes) -> Iterator[int]:
-    """Give the size of each field of a message, nothing of which is decoded.
+def _fields(message: bytes) -> Iterator[tuple[int, int, int]]:
+    """Give each field of a message, nothing of which is decoded: its tag, where it begins and ends.
 
     Raises IndexError or ValueError where the bytes are no message.
     """
@@ -95,7 +126,7 @@ def _sizes(message: bytes) -> Iterator[int]:
             size = number if tag & 7 == 2 else 0  # noqa: PLR2004 - a field with its length
         elif not size:
             raise ValueError("groups are in no request")
-        yield size
+        yield tag, at, at + size
         at += size
 
 

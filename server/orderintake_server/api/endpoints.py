@@ -8,6 +8,7 @@ from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api import requests
 from orderintake_server.api.list_names import list_name
+from orderintake_server.api.placing import Placing
 from orderintake_server.domain import Action
 from orderintake_server.errors import Draining
 from orderintake_server.logger import get_logger
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from orderintake_server.api.access import Call
+    from orderintake_server.api.decoding import ReadOrder
+    from orderintake_server.api.refusals import OrderRefusals
     from orderintake_server.api.responses import Responses
     from orderintake_server.domain import Operator
     from orderintake_server.ids import Ids
@@ -32,11 +35,14 @@ class Endpoints:
     transport turns into a status with `Refusals`.
     """
 
-    def __init__(self, intake: Intake, *, responses: Responses, ids: Ids) -> None:
+    def __init__(
+        self, intake: Intake, *, responses: Responses, ids: Ids, refusals: OrderRefusals
+    ) -> None:
         """Call `intake`."""
         self._intake = intake
         self._responses = responses
         self._ids = ids
+        self._refusals = refusals
 
     # OrderIntakeService
 
@@ -57,6 +63,13 @@ class Endpoints:
         customers = {new.customer_id for new in group}
         call.about(orders=len(group), customer_id=customers.pop() if len(customers) == 1 else None)
         return self._responses.receipts(await self._intake.place(group))
+
+    def place_orders(
+        self, messages: AsyncIterator[list[ReadOrder]], call: Call
+    ) -> AsyncIterator[bytes]:
+        """Accept the orders of these messages, each for itself; yield encoded responses."""
+        placing = Placing(self._intake, call, self._responses, self._refusals)
+        return placing.answers(messages)
 
     async def get_order(self, request: api.GetOrderRequest, call: Call) -> api.GetOrderResponse:
         """Return one order in its present state."""

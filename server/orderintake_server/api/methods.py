@@ -13,7 +13,7 @@ from orderintake_server.access import Role
 from orderintake_server.api.access import Rule, Tenant
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.errors import StartupFailed
-from orderintake_server.metrics import CALL, SUBSCRIPTION
+from orderintake_server.metrics import CALL, PLACING, SUBSCRIPTION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -63,6 +63,11 @@ TABLE: Mapping[str, Row] = {
         endpoint=Endpoints.batch_place_orders,
         rule=Rule(own=_OWN, tenant=Tenant.REQUEST),
         meter=CALL,
+    ),
+    "orderintake.v1.OrderIntakeService.PlaceOrders": Row(
+        endpoint=Endpoints.place_orders,
+        rule=Rule(own=_OWN, tenant=Tenant.REQUEST),
+        meter=PLACING,
     ),
     "orderintake.v1.OrderIntakeService.GetOrder": Row(
         endpoint=Endpoints.get_order,

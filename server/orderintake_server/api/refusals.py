@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from orderintake_server.ids import Ids
+    from orderintake_server.metrics import Calls
 
 log = get_logger()
 
@@ -123,6 +124,22 @@ class Refusals:
         if isinstance(refusal, errors.NotAllowed):
             return {"needs": refusal.needs}
         return {}
+
+
+class OrderRefusals:
+    """Refuses single orders of a call, which goes on."""
+
+    def __init__(self, refusals: Refusals, calls: Calls, *, method: str) -> None:
+        """Tell errors by `refusals`; count them beside the refused `calls`; log this method."""
+        self._refusals = refusals
+        self._calls = calls
+        self._method = method
+
+    def of(self, error: BaseException) -> status_pb2.Status:
+        """Return what the caller is told of an order that met this error."""
+        reply = self._refusals.reply(error, method=self._method)
+        self._calls.refused(reply.reason, error)
+        return reply.status
 
 
 def internal(incident_id: str) -> ErrorReply:

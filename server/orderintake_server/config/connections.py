@@ -18,8 +18,8 @@ class Connections(Sourced):
         default=60.0,
         gt=0,
         le=3600,
-        description="how long a completion stream waits for a subscriber that reads nothing; "
-        "then it ends with SUBSCRIBER_TOO_SLOW, and the subscriber resumes from its cursor",
+        description="how long a stream waits for a caller that reads nothing; then it ends with "
+        "SUBSCRIBER_TOO_SLOW, and a subscriber resumes from its cursor",
     )
     max_connection_age: Seconds = Field(
         default=0.0,
@@ -52,8 +52,8 @@ class Connections(Sourced):
         default=1_000,
         ge=0,
         le=1_000_000,
-        description="how many completion streams there may be at once; any more are refused with "
-        "TOO_MANY_STREAMS",
+        description="how many completion streams, and how many PlaceOrders calls, there may be at "
+        "once; any more are refused with TOO_MANY_STREAMS",
     )
 
 

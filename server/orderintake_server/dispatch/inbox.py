@@ -6,12 +6,12 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from orderintake_server.store.changes import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableSequence
+    from collections.abc import Iterator, MutableSequence, Sequence
 
     from orderintake_server.domain import Cancelled, Lease, NewOrder, QueueEntry, Receipt
     from orderintake_server.store.changes import (
@@ -91,6 +91,15 @@ class Bell:
     def _wake(self) -> None:
         if self._wait is not None and not self._wait.done():
             self._wait.set_result(None)
+
+
+class Requested(NamedTuple):
+    """A group of orders whose acceptance was requested, and the future of its receipts."""
+
+    group: tuple[NewOrder, ...]
+    paid: Sequence[NewOrder]
+    """Those for which their customer has given a token."""
+    answer: asyncio.Future[tuple[Receipt, ...]]
 
 
 FreeWorker = Pending[None, "Lease"]

@@ -35,6 +35,7 @@ class Meter:
 
 CALL = Meter(is_timed=True)
 SUBSCRIPTION = Meter(tells_end=True)
+PLACING = Meter()
 WATCH = Meter()
 
 _ENDS: dict[type[BaseException], str] = {

@@ -66,7 +66,9 @@ _ROWS = (
         "method",
     ),
     _gauge("rpc_in_flight", "Calls that are being answered, streams included.", "method"),
-    _counter("refusals_total", "Calls that were refused, by ErrorReason.", "reason"),
+    _counter(
+        "refusals_total", "Calls, and orders of PlaceOrders, refused, by ErrorReason.", "reason"
+    ),
     _counter(
         "authentication_failures_total",
         "Calls and scrapes without valid credentials, by what is wrong with these.",

@@ -122,7 +122,7 @@ class Binder:
         def answer(request: Any, _: Context, call: Call | None) -> Any:  # noqa: ANN401
             return endpoint(request, call)
 
-        requests = self._requests(reader(method.request), is_stream=method.takes_stream)
+        requests = self._requests(reader(method.request), is_stream=method.takes_stream, ours=True)
         if method.gives_stream:
             behaviour = self._streaming(requests, answer)
             guarded = self._guarded(method.path, method.rule, behaviour, method.meter)
@@ -154,12 +154,13 @@ class Binder:
             behaviour = _answering(requests, answer, None)
         return _stream(self._guarded(path, rule, behaviour, WATCH), handler.response_serializer)
 
-    def _requests(self, decode: Decode | None, *, is_stream: bool) -> Requests:
+    def _requests(self, decode: Decode | None, *, is_stream: bool, ours: bool = False) -> Requests:
+        """Read requests; the streams of our own methods begin first, and wait for messages."""
         return Requests(
             decode or bytes,
             self._door.check,
             is_stream=is_stream,
-            seconds=self._request_seconds,
+            seconds=None if is_stream and ours else self._request_seconds,
         )
 
     def _guarded(
@@ -202,6 +203,7 @@ class Binder:
     ) -> Behaviour:
         """Write what an async iterator gives, as long as its caller may have it.
 
+        Where the request is a stream too, each of its messages asks whether it may.
         gRPC's own way of that is slower.
         """
 
@@ -209,12 +211,23 @@ class Binder:
             await self._starts.turn(context.peer())
             stream: Any = messages(await requests.of(context, call), context, call)
             async with aclosing(stream):
+                if requests.is_patient:
+                    await self._begin(context, stream)
                 async for message in stream:
-                    if call is not None:
+                    if call is not None and not requests.is_stream:
                         self._door.check(call)
                     await write(context, message, limit=self._writes)
 
         return behaviour
+
+    async def _begin(self, context: Context, stream: AsyncIterator[Any]) -> None:
+        """Write the first message of a stream, which comes before its caller has sent anything."""
+        try:
+            message = await anext(stream)
+        except Refusal:
+            await drop(context)
+            raise
+        await write(context, message, limit=self._writes)
 
 
 def _unary(guarded: Callable[[object, Context], Any]) -> Handler:

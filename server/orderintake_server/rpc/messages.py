@@ -33,16 +33,27 @@ class Requests:
     """The requests of one method, read from its calls."""
 
     def __init__(
-        self, decode: Decode, check: Callable[[Call], None], *, is_stream: bool, seconds: float
+        self,
+        decode: Decode,
+        check: Callable[[Call], None],
+        *,
+        is_stream: bool,
+        seconds: float | None,
     ) -> None:
-        """Read one message of each call, or where it `is_stream` all; each within `seconds`.
+        """Read one message of each call, or where it `is_stream` all.
 
+        Each within `seconds`; None: whenever it comes.
         `check` raises when the right of a call's caller has ended; each message of a stream asks.
         """
         self._decode = decode
         self._check = check
-        self._is_stream = is_stream
-        self._limit = WaitLimit(seconds)
+        self.is_stream = is_stream
+        self._limit = None if seconds is None else WaitLimit(seconds)
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether messages may come whenever they like."""
+        return self._limit is None
 
     async def of(self, context: Context, call: Call | None) -> Any:  # noqa: ANN401
         """Give the request of a call: a message, or an async iterator of them.
@@ -50,7 +61,7 @@ class Requests:
         `call` is None where callers need not be known. Raises InvalidOrder when it cannot be read,
         RequestTooSlow when it does not come.
         """
-        if self._is_stream:
+        if self.is_stream:
             return self._all(context, call)
         message = await self._next(context)
         if message is grpc.aio.EOF:
@@ -66,6 +77,8 @@ class Requests:
 
     async def _next(self, context: Context) -> Any:  # noqa: ANN401
         """Wait for the next message: its bytes, or EOF."""
+        if self._limit is None:
+            return await context.read()
         try:
             return await self._limit.wait(context.read())
         except TimeoutError:
@@ -91,5 +104,6 @@ async def write(context: Context, message: Any, *, limit: WaitLimit) -> None:  #
     except TimeoutError:
         raise SubscriberTooSlow(
             f"nothing was read from this stream for {limit.seconds:g} s; "
-            "resume from the last cursor"
+            "resume from the last cursor,"
+            " or repeat what has no result"
         ) from None

@@ -186,11 +186,12 @@ def test_who_may_not_is_told_what_is_needed(
     )
     orders = tmp_path / "orders"
     orders.write_text('{"customer_id": "ada", "lines": [{"sku": "tea", "quantity": 1}]}\n')
-    for command in (("get", "order-1"), ("place", "--file", str(orders))):
-        server.servicer.endings.append(refusal)
+    server.servicer.endings.append(refusal)
+    server.servicer.refused.append(refusal)
+    for line, command in (("", ("get", "order-1")), ("line 1: ", ("place", "--file", str(orders)))):
         result = run("--server", server.target, *command)
         assert result.exit_code == 77
-        assert result.stderr.startswith(f"NOT_ALLOWED: {told}\n")
+        assert result.stderr.startswith(f"NOT_ALLOWED: {line}{told}\n")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from orderintake import AsyncCompletions, Completions
 from orderintake.access.identity import Identity
 from orderintake.aio.bearer import AsyncBearer
 from orderintake.connections import Connections
-from orderintake.subscription import Subscription
+from orderintake.streams.subscription import Subscription
 from orderintake.sync.bearer import Bearer
 from orderintake.v1.order_intake_service_pb2_grpc import OrderIntakeServiceStub
 

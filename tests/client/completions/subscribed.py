@@ -6,7 +6,7 @@ from client.fake_server import started
 from orderintake.errors import Unavailable
 from orderintake.requests import stream_completions
 from orderintake.status import Status
-from orderintake.subscription import Subscription
+from orderintake.streams.subscription import Subscription
 from orderintake.v1 import order_intake_service_pb2 as api
 
 GONE = Unavailable(Status(code=grpc.StatusCode.UNAVAILABLE, message="gone"))

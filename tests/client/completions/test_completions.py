@@ -21,7 +21,7 @@ from client.fake_server import (
     started,
 )
 from orderintake.requests import stream_completions
-from orderintake.subscription import Subscription
+from orderintake.streams.subscription import Subscription
 from orderintake.v1 import order_intake_service_pb2 as api
 
 

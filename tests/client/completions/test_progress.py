@@ -1,7 +1,7 @@
 """Which cursor is worth storing, and when: never ahead of what was handled."""
 
 from client.completions.subscribed import Clock
-from orderintake.progress import IDLE_SECONDS, Progress
+from orderintake.streams.progress import IDLE_SECONDS, Progress
 
 
 def begun(clock: Clock | None = None, cursor: str = "c0") -> Progress:

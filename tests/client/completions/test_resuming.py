@@ -16,7 +16,8 @@ from orderintake.errors import (
 )
 from orderintake.requests import stream_completions
 from orderintake.status import Status
-from orderintake.subscription import ATTEMPTS, RESUMABLE, Subscription
+from orderintake.streams.comeback import ATTEMPTS, RESUMABLE
+from orderintake.streams.subscription import Subscription
 from orderintake.v1 import order_intake_service_pb2 as api
 
 

@@ -17,7 +17,7 @@ from orderintake.errors import (
     Unavailable,
 )
 from orderintake.requests import VIP, stream_completions
-from orderintake.subscription import Subscription
+from orderintake.streams.subscription import Subscription
 from orderintake.v1 import order_intake_service_pb2 as api
 
 STREAMS = st.lists(

@@ -80,8 +80,9 @@ class Progress:
 class Outage:
     """A loss of the stream that is logged at once, once a minute while it lasts, and at its end."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """Begin without one; `clock` counts seconds."""
+    def __init__(self, stream: str, clock: Callable[[], float]) -> None:
+        """Begin without one; `clock` counts seconds, `stream` names it in the log."""
+        self._stream = stream
         self._clock = clock
         self._lost_at: float | None = None
         self._told_at: float | None = None
@@ -95,11 +96,11 @@ class Outage:
         level = logging.INFO if announced else logging.WARNING
         self._told_at = None if announced else now  # what was announced may last, too
         why = cause or "it was silent too long, or ended without an error"
-        _log.log(level, "completion stream lost, reconnecting in %.2f s: %s", backoff, why)
+        _log.log(level, "%s lost, reconnecting in %.2f s: %s", self._stream, backoff, why)
 
     def end(self) -> None:
         """Log that the stream is there again, if it was lost."""
         if self._lost_at is not None:
             seconds = self._clock() - self._lost_at
-            _log.info("completion stream is back after %.1f s; nothing was missed", seconds)
+            _log.info("%s is back after %.1f s; nothing was missed", self._stream, seconds)
         self._lost_at = self._told_at = None

@@ -10,16 +10,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from grpc import StatusCode
 
-from orderintake.errors import (
-    CompletionGap,
-    ContractBroken,
-    DeadlineExceeded,
-    OrderIntakeError,
-    TooManyStreams,
-    Unavailable,
-)
-from orderintake.progress import Outage, Progress
+from orderintake.errors import CompletionGap, ContractBroken, OrderIntakeError
 from orderintake.status import Status
+from orderintake.streams.comeback import Comeback
+from orderintake.streams.progress import Outage, Progress
 from orderintake.v1.order_intake_service_pb2 import (
     SIGNAL_GOING_AWAY,
     SIGNAL_HEARTBEAT,
@@ -33,25 +27,8 @@ if TYPE_CHECKING:
     from orderintake.v1.order_intake_service_pb2 import StreamCompletionsResponse
     from orderintake.v1.order_pb2 import Completion
 
-RESUMABLE = frozenset(
-    {
-        StatusCode.UNAVAILABLE,  # the server stops, restarts, or cannot be reached
-        StatusCode.ABORTED,  # the server ended this stream; it serves a new one
-        StatusCode.CANCELLED,  # a proxy or the server cut the stream
-        StatusCode.DEADLINE_EXCEEDED,  # a proxy's, for the client sets a stream none
-    }
-)
-"""The codes after which the stream is opened again; any other ends the subscription."""
-
-ATTEMPTS = 5
-"""How often a stream is opened for a subscription that was never established."""
-
 SILENT_HEARTBEATS = 2
 """For how many heartbeat intervals a stream may be silent before it counts as lost."""
-
-FIRST_BACKOFF_SECONDS = 0.1
-MAX_BACKOFF_SECONDS = 5.0
-"""How long to wait before a stream is opened again: at first, and at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +42,7 @@ class Batch:
     cursor: str
 
 
-class Subscription:
+class Subscription(Comeback):
     """The state of one subscription, without input or output.
 
     The owner calls `begin()`, waits for `backoff` seconds, opens a stream with `request()`, and
@@ -94,18 +71,13 @@ class Subscription:
         `timeout` and `clock` are in seconds. `jitter` returns a number from 0 to 1, by which each
         backoff is multiplied.
         """
-        self.established = self.ended = False
-        self.backoff = 0.0
+        super().__init__(timeout=timeout, clock=clock, jitter=jitter)
         self._request = request
         self._received_cursor = request.after_cursor
         self._is_filtered = bool(request.customer_id or request.tier)
-        self._timeout, self._clock, self._jitter = timeout, clock, jitter
         self._silent_heartbeats = silent_heartbeats
-        self._deadline: float | None = None
-        self._failures = 0
-        self._last_unavailable: Unavailable | None = None
-        self._outage = Outage(clock)
-        self._started = self._going_away = self._is_renewed = False
+        self._outage = Outage("completion stream", clock)
+        self._started = self._going_away = False
         self._sequence: int | None = None
         self._undelivered: deque[Completion] = deque()
         self.progress = Progress(request.after_cursor, clock=clock)
@@ -120,16 +92,6 @@ class Subscription:
         self._request.after_cursor = self._received_cursor = cursor
         self.progress.advance(cursor)
         self.progress.saved(cursor)
-
-    def begin(self) -> None:
-        """Start the time within which the subscription must be established.
-
-        Raises:
-            RuntimeError: it was called before.
-        """
-        if self._deadline is not None:
-            raise RuntimeError("a subscription is entered once; ask the client for another one")
-        self._deadline = self._clock() + self._timeout
 
     def request(self) -> StreamCompletionsRequest:
         """Return the request for the stream that is opened now."""
@@ -147,10 +109,6 @@ class Subscription:
         seconds = (interval.seconds + interval.nanos / 1e9) or 5.0
         silence = self._silent_heartbeats * min(max(seconds, 1.0), 60.0)  # as the server clamps it
         return silence if self.established else min(silence, self._time_left())
-
-    def _time_left(self) -> float:
-        """Return how many seconds are left to establish the subscription."""
-        return 0.0 if self._deadline is None else max(0.0, self._deadline - self._clock())
 
     def received(self, response: StreamCompletionsResponse | None) -> None:
         """Accept one message of the stream; None means that it ended without an error.
@@ -202,44 +160,11 @@ class Subscription:
         self._failures += 1
         if error is not None and not self._is_passing(error):
             self._end(error)
-        if not self.established:
-            self._check_time_left(error)
-        self.backoff = self._pause()
-        if isinstance(error, TooManyStreams):
-            self.backoff += error.retry_after or 0.0
+        if not self.established and (given_up := self._given_up(error)):
+            self._end(given_up)
+        self.backoff = self._pause(error)
         if self.established:
             self._outage.begin(self.backoff, error, announced=self._going_away)
-
-    def goes_on_renewed(self) -> bool:
-        """Prepare to reconnect with another token, for the one that was shown has expired.
-
-        False if one was renewed for that before, and has not been accepted since, or if the
-        subscription ended meanwhile.
-        """
-        if self._is_renewed or self.ended:
-            return False
-        self._is_renewed = True
-        self._failures += 1
-        self.backoff = 0.0 if self._failures == 1 else self._pause()
-        return True
-
-    def _pause(self) -> float:
-        longest: float = FIRST_BACKOFF_SECONDS * 2 ** min(self._failures - 1, 10)
-        return self._jitter() * min(longest, MAX_BACKOFF_SECONDS)
-
-    def _is_passing(self, error: OrderIntakeError) -> bool:
-        """Tell whether the stream is opened again; who begins is told that there is no room."""
-        if isinstance(error, TooManyStreams):
-            return self.established
-        return error.code in RESUMABLE
-
-    def _check_time_left(self, error: OrderIntakeError | None) -> None:
-        """End a subscription that was not established in time, or in five attempts."""
-        if isinstance(error, Unavailable):
-            self._last_unavailable = error
-        if self._failures >= ATTEMPTS or not self._time_left():
-            late = Status(code=StatusCode.DEADLINE_EXCEEDED, message="the stream did not begin")
-            self._end(self._last_unavailable or DeadlineExceeded(late))
 
     def next_completion(self) -> Completion | None:
         """Deliver the next completion and move `cursor` after it; None if there is none now.
