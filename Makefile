@@ -21,7 +21,7 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers fuzz bench check static \
+.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers fuzz bench bench-quick check static \
 	format format-check lint types layers sizes protos protos-fresh sync sync-fresh pins clean
 
 help: ## Show this list
@@ -45,19 +45,11 @@ test-all: install ## Run all tests but the slow ones
 test-slow: install ## Run every test, one after the other
 	@$(PYTEST) --slow $(ARGS)
 
-bench: install ## Measure what orders, a backlog, subscribers and many servers cost
-	@.venv/bin/python bench/place_order.py $(ARGS)
-	@.venv/bin/python bench/backlog.py
-	@.venv/bin/python bench/stream.py
-	@.venv/bin/python bench/subscribers.py
-	@.venv/bin/python bench/leaks.py
-	@PYTHONPATH=tests .venv/bin/python bench/hostile.py
-	@PYTHONPATH=tests .venv/bin/python bench/trust.py
-	@.venv/bin/python bench/claims.py
-	@.venv/bin/python bench/flushes.py
-	@.venv/bin/python bench/replicas.py
-	@.venv/bin/python bench/shards.py
-	@.venv/bin/python bench/seen.py
+bench: install ## Measure what orders cost, and draw docs/performance.md (ARGS="core --against v1")
+	@.venv/bin/python bench/measure.py --out docs/performance $(ARGS)
+
+bench-quick: install ## The same in two minutes, coarsely, into .bench/
+	@.venv/bin/python bench/measure.py core --quick $(ARGS)
 
 check: static coverage ## Everything a change must pass
 

@@ -14,7 +14,8 @@ import uvloop
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 METHOD = "/orderintake.v1.OrderIntakeService/StreamCompletions"
-PER_CHANNEL = 100
+PER_CHANNEL = 64
+"""A server lets a connection have no more calls at once."""
 CURSOR = "0" * 23
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
@@ -39,7 +40,7 @@ Parts = _parts()
 
 
 class Followers:
-    """So many subscribers, on a connection for each hundred of them."""
+    """So many subscribers, on as few connections as may be."""
 
     def __init__(self, port: int, count: int, request: bytes) -> None:
         """Subscribe `count` times, each with this encoded request."""

@@ -1,23 +1,31 @@
-"""Load on PlaceOrder: by h2load (not Python, so that it costs little) or else by grpc.aio."""
+"""Load: single calls by h2load (not Python, so that it costs little), batches by grpc.aio."""
 
 import asyncio
+import json
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
+import uvloop
+from google.protobuf.json_format import MessageToDict
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake.v1 import order_pb2
 
 IN_FLIGHT = 64
-PATH = "/orderintake.v1.OrderIntakeService/PlaceOrder"
+ON_A_CONNECTION = 64
+"""A server lets a connection have no more calls at once."""
+SERVICE = "/orderintake.v1.OrderIntakeService"
 REQUEST = api.PlaceOrderRequest(
     customer_id="customer-0001",
     lines=[order_pb2.OrderLine(sku="article-0001", quantity=2)],
@@ -25,53 +33,87 @@ REQUEST = api.PlaceOrderRequest(
 )
 
 
-def driver() -> str:
-    """Name the client that will drive the load."""
-    return "h2load" if shutil.which("h2load") else "grpc.aio"
+class Calls(NamedTuple):
+    """What was seen of many calls."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
 
 
-def calls_per_second(port: int, calls: int) -> float:
-    """Make so many calls, 64 at a time on one connection; tell how many there were a second."""
-    if driver() == "h2load":
-        return by_h2load(f"http://127.0.0.1:{port}", calls)
-    script = [sys.executable, __file__, str(port), str(calls)]
-    return float(subprocess.check_output(script, text=True))
+def place(  # noqa: PLR0913 - what a call can differ in
+    port: int,
+    count: int,
+    *,
+    in_flight: int = IN_FLIGHT,
+    request: api.PlaceOrderRequest = REQUEST,
+    headers: Iterable[str] = (),
+    scheme: str = "http",
+) -> Calls:
+    """Call PlaceOrder so often, so many at a time, on as few connections as may be."""
+    message = request.SerializeToString()
+    connections = -(-in_flight // ON_A_CONNECTION)
+    return h2load(
+        f"{scheme}://127.0.0.1:{port}{SERVICE}/PlaceOrder",
+        b"\0" + len(message).to_bytes(4, "big") + message,
+        *("--requests", str(count), "--clients", str(connections)),
+        *("--max-concurrent-streams", str(in_flight // connections)),
+        headers=("content-type: application/grpc", "te: trailers", *headers),
+    )
 
 
-def by_h2load(address: str, calls: int, *headers: str) -> float:
-    """Do so by h2load, with more headers; the address may begin with https."""
-    message = REQUEST.SerializeToString()
+def h2load(url: str, body: bytes, *options: str, headers: Iterable[str]) -> Calls:
+    """Run h2load; each call must be answered with success, as HTTP sees it."""
+    if shutil.which("h2load") is None:
+        raise SystemExit("this needs h2load (on Debian: apt-get install nghttp2-client)")
     with tempfile.TemporaryDirectory() as folder:
-        body = Path(folder) / "body"
-        body.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)
-        report = subprocess.check_output(
-            [
-                *("h2load", "--requests", str(calls), "--clients", "1"),
-                *("--max-concurrent-streams", str(IN_FLIGHT), "--data", str(body)),
-                *("--header", "content-type: application/grpc", "--header", "te: trailers"),
-                *(word for header in headers for word in ("--header", header)),
-                f"{address}{PATH}",
-            ],
-            text=True,
-        )
+        file, log = Path(folder) / "body", Path(folder) / "log"
+        file.write_bytes(body)
+        words = (word for header in headers for word in ("--header", header))
+        command = ["h2load", "--data", str(file), f"--log-file={log}", *options, *words, url]
+        report = subprocess.check_output(command, text=True)
+        times = sorted(int(line.split("\t")[2]) for line in log.read_text().splitlines())
     done = re.search(r"finished in .*?, ([\d.]+) req/s", report)
-    if done is None or f"{calls} succeeded" not in report:
+    if done is None or f"{len(times)} succeeded, 0 failed" not in report:
         raise RuntimeError(report)
-    return float(done[1])
+    return Calls(float(done[1]), *(each / 1e3 for each in middle_and_far(times)))
 
 
-async def _by_grpc(port: int, calls: int) -> float:
+def post(url: str, count: int, connections: int) -> Calls:
+    """Post the same order as JSON, by HTTP/1.1, over so many connections."""
+    body = json.dumps(MessageToDict(REQUEST)).encode()
+    options = ("--h1", "--requests", str(count), "--clients", str(connections))
+    return h2load(url, body, *options, headers=("content-type: application/json",))
+
+
+def get(url: str) -> bytes:
+    """Read an address of ours."""
+    with urllib.request.urlopen(url) as answer:  # noqa: S310 - our own
+        return bytes(answer.read())
+
+
+def middle_and_far(found: list[Any]) -> tuple[float, float]:
+    """Give the p50 and the p99."""
+    parts = statistics.quantiles(found, n=100)
+    return parts[49], parts[98]
+
+
+def batches(port: int, orders: int, *, size: int, in_flight: int = 4) -> None:
+    """Place orders in batches of this size, so many batches at a time."""
+    uvloop.run(_batches(port, orders, size, in_flight))
+
+
+async def _batches(port: int, orders: int, size: int, in_flight: int) -> None:
+    request = api.BatchPlaceOrdersRequest(requests=[REQUEST] * size).SerializeToString()
+    left = iter(range(orders // size))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = api_grpc.OrderIntakeServiceStub(channel)
-        left = iter(range(calls))
+        method: Any = channel.unary_unary(f"{SERVICE}/BatchPlaceOrders")  # bytes, unopened
 
-        async def caller() -> None:
+        async def placer() -> None:
             for _ in left:
-                await stub.PlaceOrder(REQUEST)
+                await method(request, timeout=60)
 
-        began = time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range(IN_FLIGHT)))
-        return calls / (time.perf_counter() - began)
+        await asyncio.gather(*(placer() for _ in range(in_flight)))
 
 
 def paced(port: int, *, seconds: int, per_second: int) -> subprocess.Popen[bytes]:
@@ -93,8 +135,4 @@ async def _paced(port: int, calls: int, per_second: int) -> None:
 
 
 if __name__ == "__main__":
-    asked_port, asked_calls, *pace = map(int, sys.argv[1:])
-    if pace:
-        asyncio.run(_paced(asked_port, asked_calls, pace[0]))
-    else:
-        print(asyncio.run(_by_grpc(asked_port, asked_calls)))
+    asyncio.run(_paced(*map(int, sys.argv[1:])))
