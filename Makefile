@@ -21,7 +21,7 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers fuzz bench bench-quick check static \
+.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers fuzz bench bench-quick counts check static \
 	format format-check lint types layers sizes protos protos-fresh sync sync-fresh pins clean
 
 help: ## Show this list
@@ -50,6 +50,9 @@ bench: install ## Measure what orders cost, and draw docs/performance.md (ARGS="
 
 bench-quick: install ## The same in two minutes, coarsely, into .bench/
 	@.venv/bin/python bench/measure.py core --quick $(ARGS)
+
+counts: install ## Count what an order makes the service do, against bench/budget.json (ARGS=--renew)
+	@.venv/bin/python bench/counts.py $(ARGS)
 
 check: static coverage ## Everything a change must pass
 
