@@ -10,17 +10,20 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import grpc
 import uvloop
+from following import Parts
 from google.protobuf.json_format import MessageToDict
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake.v1 import order_pb2
+
+T = TypeVar("T")
 
 IN_FLIGHT = 64
 ON_A_CONNECTION = 64
@@ -31,6 +34,15 @@ REQUEST = api.PlaceOrderRequest(
     lines=[order_pb2.OrderLine(sku="article-0001", quantity=2)],
     labels={"channel": "web"},
 )
+
+
+RUNNER = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+"""One event loop for all turns: grpc.aio does not like to change it."""
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run it to its end."""
+    return RUNNER.run(coroutine)
 
 
 class Calls(NamedTuple):
@@ -100,7 +112,7 @@ def middle_and_far(found: list[Any]) -> tuple[float, float]:
 
 def batches(port: int, orders: int, *, size: int, in_flight: int = 4) -> None:
     """Place orders in batches of this size, so many batches at a time."""
-    uvloop.run(_batches(port, orders, size, in_flight))
+    run(_batches(port, orders, size, in_flight))
 
 
 async def _batches(port: int, orders: int, size: int, in_flight: int) -> None:
@@ -114,6 +126,51 @@ async def _batches(port: int, orders: int, size: int, in_flight: int) -> None:
                 await method(request, timeout=60)
 
         await asyncio.gather(*(placer() for _ in range(in_flight)))
+
+
+class Shape(NamedTuple):
+    """How orders come on PlaceOrders calls."""
+
+    calls: int
+    in_message: int
+    window: int
+    """So many orders of a call have no result yet, at the most."""
+
+
+def placing(port: int, orders: int, shape: Shape) -> None:
+    """Place orders on PlaceOrders calls; raise AioRpcError where there is no such method."""
+    run(_placing(port, orders, shape))
+
+
+async def _placing(port: int, orders: int, shape: Shape) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method: Any = channel.stream_stream(f"{SERVICE}/PlaceOrders")  # bytes, unopened
+        share = orders // shape.calls
+        await asyncio.gather(*(_place_on(method, shape, share) for _ in range(shape.calls)))
+
+
+async def _place_on(method: Any, shape: Shape, orders: int) -> None:  # noqa: ANN401 - of grpc.aio
+    # Encoded as its message is: orders are field 1 of both.
+    batch = api.BatchPlaceOrdersRequest(requests=[REQUEST] * shape.in_message)
+    message, room = batch.SerializeToString(), asyncio.Semaphore(shape.window // shape.in_message)
+    call, answered = method(), 0
+    await call.read()  # it says that the call stands
+
+    async def send() -> None:
+        for _ in range(orders // shape.in_message):
+            await room.acquire()
+            await call.write(message)
+        await call.done_writing()
+
+    sending = asyncio.create_task(send())
+    while (response := await call.read()) is not grpc.aio.EOF:
+        before = answered // shape.in_message
+        answered += len(Parts.FromString(response).completions)  # results are field 1 as well
+        for _ in range(answered // shape.in_message - before):
+            room.release()
+    await sending
+    if answered != orders:
+        raise RuntimeError(f"{answered} orders have a result, not {orders}")
 
 
 def paced(port: int, *, seconds: int, per_second: int) -> subprocess.Popen[bytes]:

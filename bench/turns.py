@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,12 @@ from servers import Server, bare_server, order_server
 Turn = dict[str, float]
 Drive = Callable[[Any, int], Turn]
 """Lets a subject, most often a server, deal with so many orders; tells what was seen."""
+
+
+class LeftOut(Exception):
+    """What a case needs is not there."""
+
+
 Found = dict[str, dict[str, list[float]]]
 """Of each case, each number of each turn."""
 
@@ -111,9 +118,7 @@ class Run:
         """Let all cases take turns; put what was found into `now` and `before`."""
         with ExitStack() as stack:
             say("starting")
-            driven = list(self._driven(part, self._started(part, stack)))
-            for _, case, subject, _ in driven:
-                case.drive(subject, self._orders(case, part.warm_up))
+            driven = list(self._warm(part, self._started(part, stack), say))
             for turn in range(self.turns):
                 say(f"turn {turn + 1} of {self.turns}")
                 for name, case, subject, found in reversed(driven) if turn % 2 else driven:
@@ -133,14 +138,26 @@ class Run:
                     subjects[name, tree] = stack.enter_context(start.start(folder, tree))
         return subjects
 
-    def _driven(
-        self, part: Part, subjects: Mapping[tuple[str, Path | None], Any]
+    def _warm(
+        self,
+        part: Part,
+        subjects: Mapping[tuple[str, Path | None], Any],
+        say: Callable[[str], None],
     ) -> Iterator[tuple[str, Case, Any, Found]]:
-        """Give each case with what it drives; those of both trees stand beside each other."""
-        for name, case in part.cases.items():
-            yield name, case, subjects[case.on, None], self.now
-            if (case.on, self.tree) in subjects and self.tree:
-                yield name, case, subjects[case.on, self.tree], self.before
+        """Drive each case a little, and give it with what it drives; those of both trees together.
+
+        What cannot be driven there is left out.
+        """
+        for (name, case), tree in product(part.cases.items(), dict.fromkeys((None, self.tree))):
+            if (case.on, tree) not in subjects:
+                continue
+            subject = subjects[case.on, tree]
+            try:
+                case.drive(subject, self._orders(case, part.warm_up))
+            except LeftOut as why:
+                say(f"{name}{', before' if tree else ''} is left out: {why}")
+            else:
+                yield name, case, subject, self.before if tree else self.now
 
     def _orders(self, case: Case, share: float = 1.0) -> int:
         if case.fixed:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import grpc
 import load
 from servers import Server, until
-from turns import Bare, Case, Drive, Folder, Ours, Part, Turn, timed
+from turns import Bare, Case, Drive, Folder, LeftOut, Ours, Part, Turn, timed
 
 BATCH = 500
 
@@ -65,6 +66,35 @@ def batch_lives(server: Server, orders: int, *, size: int = BATCH) -> Turn:
     return timed(server, orders, drive)
 
 
+def placing(server: Server, orders: int, *, shape: load.Shape) -> Turn:
+    """Place orders on PlaceOrders calls."""
+    before = server.accepted()
+    turn = timed(server, orders, lambda: _placing(server, orders, shape))
+    if (found := server.accepted() - before) != orders:
+        raise RuntimeError(f"{found} orders were stored, not {orders}")
+    return turn
+
+
+def placing_lives(server: Server, orders: int, *, shape: load.Shape) -> Turn:
+    """Place orders on PlaceOrders calls, and wait until all have ended."""
+    before = server.completed()
+
+    def drive() -> None:
+        _placing(server, orders, shape)
+        server.wait_for(before + orders)
+
+    return timed(server, orders, drive)
+
+
+def _placing(server: Server, orders: int, shape: load.Shape) -> None:
+    try:
+        load.placing(server.port, orders, shape)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+            raise LeftOut("that server has no PlaceOrders") from None
+        raise
+
+
 def rows(folder: Path, count: int, *, size: int = BATCH) -> Turn:
     """Insert rows of the same content."""
     script = Path(__file__).parents[1] / "bare_row.py"
@@ -102,6 +132,13 @@ def in_batches(on: str, drive: Drive) -> Case:
     return Case(on=on, drive=drive, orders=20_000, unit=4 * BATCH)
 
 
+def on_a_stream(on: str, drive: Callable[..., Turn], *shape: int) -> Case:
+    """Drive a server by PlaceOrders calls: how many, orders in a message, window of each."""
+    calls, in_message, window = shape
+    drive = partial(drive, shape=load.Shape(calls, in_message, window))
+    return Case(on=on, drive=drive, orders=12_000, unit=calls * in_message)
+
+
 PART = Part(
     told="An order's cost beside the floors: a bare echo, a raw row, the article's own service",
     servers={
@@ -126,6 +163,10 @@ PART = Part(
         "batch accept": in_batches("taking", batch_accepts),
         "batch life, 64 workers": in_batches("64 workers", batch_lives),
         "batch life, 8 workers": in_batches("8 workers", batch_lives),
+        "placing 1, 8 calls, accept": on_a_stream("taking", placing, 8, 1, 8),
+        "placing 1, 1 call, accept": on_a_stream("taking", placing, 1, 1, 64),
+        "placing 10, 8 calls, accept": on_a_stream("taking", placing, 8, 10, 80),
+        "placing 10, 8 calls, life": on_a_stream("64 workers", placing_lives, 8, 10, 80),
         "article": Case(on="article", drive=article, orders=10_000),
     },
 )

@@ -19,7 +19,6 @@ from typing import Any
 import grpc
 import load
 import psutil
-import uvloop
 from database import Cluster, postgres
 from following import Followers
 from servers import Server, environment, order_server
@@ -108,7 +107,7 @@ def accepts(shared: Shared, orders: int) -> Turn:
 def lives(shared: Shared, orders: int) -> Turn:
     """Place orders in batches while they are processed, and somebody listens at the last server."""
     ports = [server.port for server in shared.servers]
-    return timed(shared, orders, lambda: uvloop.run(_lives(ports, orders)))
+    return timed(shared, orders, lambda: load.run(_lives(ports, orders)))
 
 
 async def _lives(ports: list[int], orders: int) -> None:

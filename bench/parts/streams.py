@@ -18,7 +18,6 @@ from typing import Any
 
 import grpc
 import load
-import uvloop
 from following import METHOD, Followers, Parts
 from servers import Server
 from turns import Bare, Case, Ours, Part, Turn, timed
@@ -59,7 +58,7 @@ class Completed:
             method: Any = channel.unary_stream(METHOD)
             kept = method(request(start_at=api.START_AT_LATEST))
             next(kept)
-            cursors = uvloop.run(complete(server.port, STORED))
+            cursors = load.run(complete(server.port, STORED))
             yield Stored(server=server, ring=cursors[-RING - 1])
             kept.cancel()
 
@@ -139,7 +138,7 @@ def late(seconds: list[float]) -> Turn:
 
 def heard(placed_at: int, heard_at: int, orders: int) -> list[float]:
     """Place orders at a port at a steady rate; tell how late their completions came to another."""
-    return uvloop.run(_heard(placed_at, heard_at, orders))
+    return load.run(_heard(placed_at, heard_at, orders))
 
 
 async def _heard(placed_at: int, heard_at: int, orders: int) -> list[float]:
@@ -162,7 +161,7 @@ async def _heard(placed_at: int, heard_at: int, orders: int) -> list[float]:
 
 def bare_live(server: Server, messages: int) -> Turn:
     """Tell how long messages of one completion take from the bare server, at the same rate."""
-    return timed(server, messages, lambda: late(uvloop.run(_bare_live(server.port, messages))))
+    return timed(server, messages, lambda: late(load.run(_bare_live(server.port, messages))))
 
 
 async def _bare_live(port: int, messages: int) -> list[float]:
