@@ -1,7 +1,8 @@
 """Subscribers that cost little: they count what they get and parse nothing of it.
 
 As a program: `following.py PORT SUBSCRIBERS EVENTS REQUEST` subscribes so often, waits until each
-has so many completions, and prints the seconds that took all of them.
+has so many completions, and prints the seconds that took all of them. With `live` behind, it first
+waits until all subscriptions stand, and prints a line.
 """
 
 import asyncio
@@ -77,8 +78,11 @@ async def _count(call: Any, events: int) -> None:  # noqa: ANN401 - grpc's call 
 
 async def main() -> None:
     """Follow, and print the seconds."""
-    port, subscribers, events, request = sys.argv[1:]
+    port, subscribers, events, request, *live = sys.argv[1:]
     followers = Followers(int(port), int(subscribers), bytes.fromhex(request))
+    if live:
+        await followers.started()
+        print(flush=True)
     print(await followers.get(int(events)))
     await followers.close()
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from parts import PARTS
+from parts import LONG, PARTS
 from ratios import RATIOS
 from results import Results, about
 from turns import Part, Run
@@ -74,7 +74,9 @@ def report(results: Results, name: str) -> None:
 def main() -> None:
     """Measure, keep, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all but {', '.join(LONG)}"
+    )
     parser.add_argument("--quick", action="store_true", help="fewer orders, fewer turns")
     parser.add_argument("--turns", type=int, default=0, help="of each case, instead of its own")
     parser.add_argument("--against", default="", metavar="REF", help="an older commit, beside")
@@ -84,7 +86,7 @@ def main() -> None:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     results = Results(asked.out / "results.json")
     with tree_of(asked.against) as tree:
-        for name in asked.parts or PARTS:
+        for name in asked.parts or [name for name in PARTS if name not in LONG]:
             run = measure(name, PARTS[name], asked, tree)
             told = about(turns=run.turns, quick=asked.quick, against=asked.against)
             results.keep(name, {"run": told, "now": run.now, "before": run.before})

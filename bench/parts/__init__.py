@@ -4,11 +4,17 @@ from collections.abc import Mapping
 
 from turns import Part
 
-from parts import core, options, postgres, streams
+from parts import core, growth, options, postgres, streams
+from parts.waiting import waiting
 
 PARTS: Mapping[str, Part] = {
     "core": core.PART,
     "options": options.PART,
     "streams": streams.PART,
     "postgres": postgres.PART,
+    "growth": growth.PART,
+    "waiting": waiting(0, 10_000, 100_000, 1_000_000),
+    "millions": waiting(5_000_000),
 }
+LONG = {"millions"}
+"""Measured only when it is asked for: what takes many minutes."""
