@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import page
 from parts import LONG, PARTS
 from ratios import RATIOS
 from results import Results, about
 from turns import Part, Run
 
 ROOT = Path(__file__).parents[1]
+OUT = ROOT / ".bench" / "performance"
 QUICK_SHARE, QUICK_TURNS = 0.25, 3
 
 
@@ -80,17 +82,20 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer orders, fewer turns")
     parser.add_argument("--turns", type=int, default=0, help="of each case, instead of its own")
     parser.add_argument("--against", default="", metavar="REF", help="an older commit, beside")
-    parser.add_argument("--out", type=Path, default=ROOT / ".bench", help="for what was found")
+    parser.add_argument("--out", type=Path, default=OUT, help="for what was found")
+    parser.add_argument("--draw", action="store_true", help="measure nothing, write the page")
     asked = parser.parse_args()
     if unknown := set(asked.parts) - PARTS.keys():
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
     results = Results(asked.out / "results.json")
+    usual = [name for name in PARTS if name not in LONG]
     with tree_of(asked.against) as tree:
-        for name in asked.parts or [name for name in PARTS if name not in LONG]:
+        for name in [] if asked.draw else asked.parts or usual:
             run = measure(name, PARTS[name], asked, tree)
             told = about(turns=run.turns, quick=asked.quick, against=asked.against)
             results.keep(name, {"run": told, "now": run.now, "before": run.before})
             report(results, name)
+    page.write(results, asked.out)
 
 
 if __name__ == "__main__":

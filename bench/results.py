@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 _NUMBERS = re.compile(r"\[[\s\d.,e+-]+\]")
+CHANGED = ("status", "--short", "client", "server", "bench")
 LIBRARIES = ("grpcio", "protobuf", "uvloop", "aiohttp", "asyncpg")
 
 
@@ -88,7 +89,7 @@ def about(**more: object) -> dict[str, Any]:
     kernel = ".".join(platform.release().split("-")[0].split(".")[:2])
     return {
         "when": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "commit": _git("rev-parse", "--short=10", "HEAD") + ("+" if _git("status", "-s") else ""),
+        "commit": _git("rev-parse", "--short=10", "HEAD") + ("+" if _git(*CHANGED) else ""),
         "machine": f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {kernel}",
         "load_before": round(os.getloadavg()[0], 2),
         "versions": {
@@ -102,5 +103,6 @@ def about(**more: object) -> dict[str, Any]:
 
 def _git(*words: str) -> str:
     command = ("git", *words)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=root)
     return done.stdout.strip()

@@ -134,7 +134,7 @@ class Run:
             for name, start in part.servers.items():
                 if start.is_ours or tree is None:
                     folder = self.folder / f"{name.replace(' ', '-')}-{'before' if tree else 'now'}"
-                    folder.mkdir()
+                    folder.mkdir(mode=0o700)
                     subjects[name, tree] = stack.enter_context(start.start(folder, tree))
         return subjects
 
