@@ -9,6 +9,7 @@ from parts import PARTS, growth
 from parts.options import OPTIONS, PLAIN
 from ratios import RATIOS
 from results import Results, Spread
+from rivals.table import RIVALS
 
 TEMPLATE = Path(__file__).with_name("page.md")
 WAITING = (0, 10_000, 100_000, 1_000_000)
@@ -90,8 +91,14 @@ class Page:
     def _of(self, part: str, case: str) -> Spread | None:
         return self._results.spread(part, case, "cpu_us")
 
-    def _ends(self, part: str, case: str, when: str = "now") -> Spread | None:
-        p50, p99 = (self._results.spread(part, case, each, when) for each in ("p50_ms", "p99_ms"))
+    def _ends(
+        self,
+        part: str,
+        case: str,
+        when: str = "now",
+        numbers: tuple[str, str] = ("p50_ms", "p99_ms"),
+    ) -> Spread | None:
+        p50, p99 = (self._results.spread(part, case, each, when) for each in numbers)
         return Spread(p50.middle, p50.middle, p99.middle) if p50 and p99 else None
 
     def ratios(self) -> str:
@@ -186,6 +193,48 @@ class Page:
         heads = ("orders", "µs a VIP order's life", "receipt p50, ms", "p99", "start, s", "MiB")
         return table(heads, rows)
 
+    def rivals_cost(self) -> str:
+        """Draw what an order costs with others."""
+        rows = [
+            Row(told=name, kind=_kind(name), at=at)
+            for name in RIVALS
+            if (at := self._of("rivals", name))
+        ]
+        unit = "µs of processor time, each order: whoever places it, broker and workers together"
+        return bars("An order end to end, beside what users would pick instead", unit, rows)
+
+    def rivals_vips(self) -> str:
+        """Draw how soon a VIP order starts with others."""
+        rows = [
+            Row(told=name, kind=_kind(name), at=at)
+            for name in RIVALS
+            if (at := self._ends("rivals", name, numbers=("vip_p50_ms", "vip_p99_ms")))
+        ]
+        unit = "ms behind 10,000 regular ones, 8 workers, 10 ms each: ● half of all, ○ 99 of 100"
+        return ranges("How soon a VIP order starts", unit, rows)
+
+    def rivals(self) -> str:
+        """Tell the figures of others."""
+        numbers = ("per_second", "producer_us", "broker_us", "worker_us", "p50_ms", "p99_ms")
+        heads = ("", "orders/s", "µs: placing", "broker", "workers", "acknowledged, p50 ms", "p99")
+        rows = [
+            (name, *(number(at.middle) if at else "" for at in spreads))
+            for name in self._cases("rivals")
+            if (spreads := [self._results.spread("rivals", name, each) for each in numbers])
+        ]
+        return table(heads, rows)
+
+    def promises(self) -> str:
+        """Tell what others promise, and what they kept of it."""
+        heads = ("", "an acknowledged order is", "VIP first", "acknowledged", "missing", "twice")
+        rows = []
+        for name in self._cases("rivals"):
+            counts = ("acknowledged", "missing", "twice")
+            turns = [self._results.turns("rivals", name, each) for each in counts]
+            told = (number(sum(each)) for each in turns)
+            rows.append((name, RIVALS[name].promise, RIVALS[name].priority, *told))
+        return table(heads, rows)
+
     def _cases(self, part: str) -> list[str]:
         return list((self._results.part(part) or {"now": {}})["now"])
 
@@ -207,6 +256,10 @@ class Page:
         )
 
 
+def _kind(name: str) -> str:
+    return {"orderintake": "ours", "the article's service": "floor"}.get(name, "rival")
+
+
 def ends(found: Spread | None) -> str:
     """Tell the lowest and the highest turn."""
     return f"{number(found.low)} to {number(found.high)}" if found else ""
@@ -223,10 +276,9 @@ def table(heads: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
 NEEDS = {
     "cost": "core", "latency": "core", "ratios": "core", "options": "options",
     "streams": "streams", "live": "streams", "postgres": "postgres", "growth": "growth",
-    "waiting": "waiting",
+    "waiting": "waiting", "rivals_cost": "rivals", "rivals_vips": "rivals", "promises": "rivals",
 }  # fmt: skip
 """Which part each block is of."""
-PLOTS = {"cost", "latency", "growth"}
 
 
 def write(results: Results, out: Path) -> None:

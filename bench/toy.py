@@ -8,6 +8,7 @@ many orders were processed.
 import asyncio
 import itertools
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -16,6 +17,7 @@ import uvloop
 from aiohttp import web
 
 WORKERS = 64
+Process = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class UserType(IntEnum):
@@ -37,8 +39,9 @@ class Order:
 class Service:
     """The queue, those who add to it, and those who take from it."""
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, process: Process | None = None) -> None:
+        """Begin with nothing; `process` each order, or be done with it at once."""
+        self._process = process
         self._queue: asyncio.PriorityQueue[Order] = asyncio.PriorityQueue()
         self._numbers = itertools.count(1)
         self._done = 0
@@ -58,19 +61,21 @@ class Service:
     async def work(self) -> None:
         """Process orders for ever."""
         while True:
-            await self._queue.get()
+            order = await self._queue.get()
+            if self._process:
+                await self._process(order.content)
             self._done += 1
             self._queue.task_done()
 
 
-async def serve(workers: int) -> None:
+async def serve(workers: int, process: Process | None = None, *, port: int = 0) -> None:
     """Serve until killed; print the port."""
-    service = Service()
+    service = Service(process)
     app = web.Application()
     app.add_routes([web.post("/orders", service.place), web.get("/done", service.done)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.gather(*(service.work() for _ in range(workers)))
 

@@ -98,7 +98,7 @@ class Part:
     cases: Mapping[str, Case]
     turns: int = 5
     warm_up: float = 0.2
-    """Before the first turn each case is driven with this share of its orders."""
+    """Before the first turn each case is driven with this share of its orders; 0: it is not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,11 @@ class Run:
             for turn in range(self.turns):
                 say(f"turn {turn + 1} of {self.turns}")
                 for name, case, subject, found in reversed(driven) if turn % 2 else driven:
-                    seen = case.drive(subject, self._orders(case))
+                    try:
+                        seen = case.drive(subject, self._orders(case))
+                    except LeftOut as why:
+                        say(f"{name} is left out: {why}")
+                        continue
                     for number, one in seen.items():
                         of_case = found.setdefault(name, {})
                         of_case.setdefault(number, []).append(float(f"{one:.5g}"))
@@ -153,7 +157,8 @@ class Run:
                 continue
             subject = subjects[case.on, tree]
             try:
-                case.drive(subject, self._orders(case, part.warm_up))
+                if part.warm_up:
+                    case.drive(subject, self._orders(case, part.warm_up))
             except LeftOut as why:
                 say(f"{name}{', before' if tree else ''} is left out: {why}")
             else:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from turns import Part
 
-from parts import core, growth, options, postgres, streams
+from parts import core, growth, options, postgres, rivals, streams
 from parts.waiting import waiting
 
 PARTS: Mapping[str, Part] = {
@@ -14,7 +14,8 @@ PARTS: Mapping[str, Part] = {
     "postgres": postgres.PART,
     "growth": growth.PART,
     "waiting": waiting(0, 10_000, 100_000, 1_000_000),
+    "rivals": rivals.PART,
     "millions": waiting(5_000_000),
 }
-LONG = {"millions"}
-"""Measured only when it is asked for: what takes many minutes."""
+LONG = ("rivals", "millions")
+"""Measured only when they are asked for: what takes many minutes."""
