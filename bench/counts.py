@@ -266,7 +266,7 @@ def look(name: str, scene: Scene, counted: Counted) -> None:
 def compared(found: dict[str, Counts], budget: dict[str, Any]) -> Iterator[str]:
     """Tell each count that leaves the budget."""
     is_same_python = budget["python"] == PYTHON
-    for scene in found.keys() | budget["counts"].keys():
+    for scene in sorted(found.keys() | budget["counts"].keys()):
         now, allowed = found.get(scene, {}), budget["counts"].get(scene, {})
         for what in sorted(now.keys() | allowed.keys()):
             if what == CALLS and not is_same_python:
