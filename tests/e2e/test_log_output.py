@@ -203,6 +203,7 @@ async def test_the_words_at_a_bad_end_are_json_too(tmp_path: Path) -> None:
             assert [json.loads(line)["level"] for line in ended.stderr.splitlines()]
 
 
+@pytest.mark.seconds
 async def test_a_refusal_is_a_refusal_whatever_the_log_does(tmp_path: Path) -> None:
     with (
         _full() as full,
