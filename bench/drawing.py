@@ -167,7 +167,7 @@ def short(value: float) -> str:
     """Write a round number shortly."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if value >= size:
-            return f"{value / size:g}{letter}"
+            return f"{round(value / size, 1):g}{letter}"
     return f"{value:g}"
 
 

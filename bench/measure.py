@@ -40,6 +40,7 @@ def tree_of(commit: str) -> Iterator[Path | None]:
 
 def measure(name: str, part: Part, asked: argparse.Namespace, tree: Path | None) -> Run:
     """Measure a part."""
+    print(f"{name}: {part.told}", file=sys.stderr)
     turns = asked.turns or (min(part.turns, QUICK_TURNS) if asked.quick else part.turns)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         share = QUICK_SHARE if asked.quick else 1.0

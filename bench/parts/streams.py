@@ -32,6 +32,7 @@ RING = 4_000
 SIZE, SIZE_ERROR = 155, 0.1
 """Bytes of an encoded completion, and how far this may be from what ours are."""
 PER_SECOND = 1_000
+WORKING = Ours(("--handler", "instant:handle", "--workers", "64"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +51,8 @@ class Completed:
     @contextmanager
     def start(self, folder: Path, tree: Path | None) -> Iterator[Stored]:
         """Run it; the ring is kept while somebody subscribes, so somebody does."""
-        working = Ours(("--handler", "instant:handle", "--workers", "64"))
         with (
-            working.start(folder, tree) as server,
+            WORKING.start(folder, tree) as server,
             grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel,
         ):
             method: Any = channel.unary_stream(METHOD)
@@ -124,9 +124,8 @@ def follow(server: Server, events: int, readers: int, subscription: bytes) -> Tu
     return turn | {"per_second": readers * events / found[0]}
 
 
-def live(stored: Stored, orders: int) -> Turn:
+def live(server: Server, orders: int) -> Turn:
     """Place orders at a steady rate; tell how late each completion was with its subscriber."""
-    server = stored.server
     return timed(server, orders, lambda: late(heard(server.port, server.port, orders)))
 
 
@@ -188,13 +187,17 @@ def reading(on: str, drive: Callable[..., Turn], events: int, *counts: int) -> d
 
 PART = Part(
     told="Completions to subscribers, beside a bare stream of as many bytes",
-    servers={"ours": Completed(), "bare": Bare("bare_stream.py")},
+    servers={
+        "ours": Completed(),
+        "bare": Bare("bare_stream.py"),
+        "live": WORKING,  # whose orders would drive the others' out of the ring
+    },
     cases={
         **reading("ours", ring, RING, 1, 20, 1_000),
         **reading("ours", log, STORED, 1, 20),
         **reading("bare", bare, STORED, 1, 20),
         **reading("bare", bare, RING, 1_000),
-        "live": Case(on="ours", drive=live, orders=4_000, unit=1_000),
+        "live": Case(on="live", drive=live, orders=4_000, unit=1_000),
         "bare, live": Case(on="bare", drive=bare_live, orders=4_000, unit=1_000),
     },
 )
