@@ -1,4 +1,8 @@
-"""What an order is, its states, and every change of state that is allowed."""
+"""What an order is, its states, and every change of state that is allowed.
+
+What is made for each order is not frozen, for that takes three times as long to make; all the same
+nobody changes it.
+"""
 
 from __future__ import annotations
 
@@ -81,6 +85,11 @@ class Ranking:
 
     vip_head_start: int | None = None
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether a new order comes after all others of its tier, and of the tiers above."""
+        return self.vip_head_start is None
+
     def rank(self, tier: Tier, accept_sequence: int, accept_time: int) -> int:
         """Return the rank of an order; the accept sequence decides between equal ranks."""
         is_regular = tier != Tier.VIP  # SQLite calls this with plain numbers
@@ -112,7 +121,7 @@ class Action(IntEnum):
     CANCEL_ORDER = 4
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class NewOrder:
     """An order that a caller wants accepted; every field has been checked.
 
@@ -150,7 +159,7 @@ class NewOrder:
 _TIMES = struct.Struct(">QQ")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Order:
     """An accepted order in its present state.
 
@@ -185,7 +194,7 @@ class QueueEntry(NamedTuple):
     crash_count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Lease:
     """The right to end one attempt; valid until that is settled, released or recovered."""
 
@@ -209,7 +218,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ending:
     """How an attempt ended.
 
@@ -223,7 +232,7 @@ class Ending:
     retry_after: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Completion:
     """How an order ended: its one entry in the completion log, numbered by `sequence`."""
 
@@ -246,7 +255,7 @@ class Durability(IntEnum):
     RELAXED = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class WaitEstimate:
     """In how many seconds an order will start: `mean`, and `least` to `most` in 4 cases of 5."""
 
@@ -255,7 +264,7 @@ class WaitEstimate:
     most: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Receipt:
     """Proof that an order is stored; its completion has a sequence greater than `after`.
 
@@ -286,12 +295,3 @@ class Cancelled:
 
     outcome: CancelOutcome
     stands: Order | Completion
-
-
-class WaitReason(IntEnum):
-    """Why an order waits; numbered as in the contract."""
-
-    ORDERS_AHEAD = 1
-    SCHEDULED = 2
-    RETRY = 3
-    TIER_PAUSED = 4

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import structlog
@@ -14,6 +15,7 @@ from google.protobuf import duration_pb2
 from orderintake.v1 import order_pb2
 from orderintake.work import OrderAttempt, Reject, Retry
 from orderintake.work import handlers as calling
+from orderintake.work.attempt import attempt_of
 from orderintake.work.finding import HandlerUnusable, check, find
 from orderintake.work.handlers import CallPolicy
 from orderintake.work.lifespan import lifespan
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from orderintake.work.attempt import StopSignal
     from orderintake.work.outcome import Outcome
-    from orderintake_server.domain import Lease
+    from orderintake_server.domain import Lease, Order
     from orderintake_server.ids import Ids
     from orderintake_server.telemetry.spans import Spans
 
@@ -104,7 +106,7 @@ def shop(handler: str, lifespan: str) -> Shop:
 
 
 class HandlerCalls:
-    """Calls the shop's handler for each attempt, with the order decoded."""
+    """Calls the shop's handler for each attempt, with the order decoded when it is looked at."""
 
     def __init__(
         self,
@@ -148,9 +150,19 @@ class HandlerCalls:
         the caller logs until its next call. When the caller is cancelled, so is the handler: raises
         CancelledError if it ends by that.
         """
-        order = self._decoded(lease, signal)
-        span, code = self.spans.attempt(lease.order, order.order_id), None
-        _name_in_log(order, span.trace or lease.order.trace)
+        stored = lease.order
+        order = attempt_of(
+            partial(self._rest, stored),
+            order_id=self._ids.order_id(stored.accept_sequence),
+            customer_id=stored.customer_id,
+            attempt=stored.attempt_count,
+            deadline=None,
+            ends=None,
+            resources=self._resources,
+            signal=signal,
+        )
+        span, code = self.spans.attempt(stored, order.order_id), None
+        _name_in_log(order, span.trace or stored.trace)
         try:
             outcome = await self._calls(order)
             code = outcome.code
@@ -158,25 +170,20 @@ class HandlerCalls:
             span.end_attempt(code)
         return outcome
 
-    def _decoded(self, lease: Lease, signal: StopSignal) -> OrderAttempt:
-        stored = lease.order
+    def _rest(self, stored: Order) -> dict[str, Any]:
+        """Give what an order has beside what each attempt needs; decode what its caller placed."""
         order = order_pb2.Order.FromString(stored.content)
-        return OrderAttempt(
-            order_id=self._ids.order_id(stored.accept_sequence),
-            customer_id=order.customer_id,
-            tier=order.tier,
-            lines=order.lines,
-            labels=order.labels,
-            payload=order.payload if order.HasField("payload") else None,
-            accept_time=_time(stored.accept_time),
-            attempt=stored.attempt_count,
-            not_before=_time(stored.not_before) if stored.not_before else None,
-            expire_time=_time(stored.expire_time) if stored.expire_time else None,
-            redrive_of=self._ids.order_id(stored.redrive_of) if stored.redrive_of else "",
-            traceparent=traces.written(stored.trace) if stored.trace else "",
-            resources=self._resources,
-            signal=signal,
-        )
+        return {
+            "tier": order.tier,
+            "lines": order.lines,
+            "labels": order.labels,
+            "payload": order.payload if order.HasField("payload") else None,
+            "accept_time": _time(stored.accept_time),
+            "not_before": _time(stored.not_before) if stored.not_before else None,
+            "expire_time": _time(stored.expire_time) if stored.expire_time else None,
+            "redrive_of": self._ids.order_id(stored.redrive_of) if stored.redrive_of else "",
+            "traceparent": traces.written(stored.trace) if stored.trace else "",
+        }
 
 
 def _name_in_log(order: OrderAttempt, trace: bytes | None) -> None:

@@ -7,13 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import (
-    REDRIVABLE,
-    Completion,
-    NewOrder,
-    Order,
-    Tier,
-)
+from orderintake_server.domain import REDRIVABLE, Completion, NewOrder, Order, Receipt, Tier
 from orderintake_server.errors import (
     CustomerQuota,
     Draining,
@@ -26,14 +20,14 @@ from orderintake_server.telemetry.spans import NO_SPAN
 from orderintake_server.views import OrderStatus, StartAt, wait_reason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from orderintake.work.figures import HandlerFigures
     from orderintake_server.dispatch.committer import Committer
     from orderintake_server.dispatch.customer_rate import CustomerRate
     from orderintake_server.dispatch.estimate import ServiceTimes
     from orderintake_server.dispatch.stats import QueueStats
-    from orderintake_server.domain import Cancelled, Operator, Receipt, WaitEstimate
+    from orderintake_server.domain import Cancelled, Operator, WaitEstimate
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
     from orderintake_server.stream.subscription import Subscription
@@ -86,10 +80,9 @@ class Intake:
         self._refuse_if_draining()
         paid = await self._consume(group)
         receipts = await self._committer.accept(group)
-        replays = {
-            id(new) for new, receipt in zip(group, receipts, strict=True) if receipt.replayed
-        }
-        if replays:
+        if any(receipt.replayed for receipt in receipts):
+            pairs = zip(group, receipts, strict=True)
+            replays = {id(new) for new, receipt in pairs if receipt.replayed}
             self._rate.give_back(_by_customer(new for new in paid if id(new) in replays))
         return tuple(map(self._estimated, receipts))
 
@@ -113,7 +106,16 @@ class Intake:
 
     def _estimated(self, receipt: Receipt) -> Receipt:
         wait = self._wait(receipt.order.accept_sequence, receipt.position)
-        return receipt if wait is None else replace(receipt, wait=wait)
+        if wait is None:
+            return receipt
+        return Receipt(
+            order=receipt.order,
+            replayed=receipt.replayed,
+            after=receipt.after,
+            position=receipt.position,
+            durability=receipt.durability,
+            wait=wait,
+        )
 
     async def cancel(
         self, accept_sequence: int, *, owner: str | None, by: Operator | None
@@ -284,9 +286,9 @@ class Intake:
             raise Draining("the server is stopping; it accepts no new orders")
 
 
-def _by_customer(orders: Iterable[NewOrder]) -> Iterable[tuple[str, int]]:
-    """Count the orders of each customer."""
-    return Counter(order.customer_id for order in orders).items()
+def _by_customer(orders: Iterable[NewOrder]) -> Iterator[tuple[str, int]]:
+    """Count the orders of each customer, if somebody asks for one."""
+    yield from Counter(order.customer_id for order in orders).items()
 
 
 _OWN_PREFIX = "\x1f"

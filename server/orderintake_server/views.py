@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import Enum
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from orderintake_server.domain import State, Tier, WaitReason
+from orderintake_server.domain import State, Tier
 from orderintake_server.errors import NotAllowed
 
 if TYPE_CHECKING:
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
         Order,
         WaitEstimate,
     )
+
+
+class WaitReason(IntEnum):
+    """Why an order waits; numbered as in the contract."""
+
+    ORDERS_AHEAD = 1
+    SCHEDULED = 2
+    RETRY = 3
+    TIER_PAUSED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,7 +150,7 @@ def rows(directory: Path) -> dict[str, list[tuple[object, ...]]]:
         }
         types = "SELECT typeof(digest) FROM requests UNION SELECT typeof(failure_code) FROM log"
         tables["types"] = connection.execute(types).fetchall()
-    tables["policy"] = [(head_start, at) for head_start, _, at in tables["policy"]]
+    tables["policy"] = [(head_start,) for head_start, _ in tables["policy"]]
     return tables
 
 

@@ -22,8 +22,8 @@ from orderintake_server.domain import (
     Ranking,
     State,
     Tier,
-    WaitReason,
 )
+from orderintake_server.views import WaitReason
 
 EXPECTED = {
     (State.SCHEDULED, Event.FALL_DUE): State.QUEUED,

@@ -1,9 +1,11 @@
 """The shop's own code: how it is called, and what may come of it."""
 
 import asyncio
+import copy
 import functools
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -92,6 +94,51 @@ async def test_without_payload_there_is_none() -> None:
     content = order_pb2.Order(payload=any_pb2.Any())
     await call(seen.append, lease_of(content))
     assert seen[1].payload is not None
+
+
+def spoilt() -> Lease:
+    """Make a lease of an order whose content is none."""
+    return replace(lease_of(), order=replace(lease_of().order, content=b"\xff"))
+
+
+async def looks_at_nothing(order: OrderAttempt) -> None:
+    assert (order.order_id, order.customer_id, order.attempt) == (IDS.order_id(7), "ada", 2)
+    assert not order.cancel_requested
+    assert order.seconds_left is None
+    assert not hasattr(order, "table")
+
+
+async def looks(order: OrderAttempt) -> None:
+    assert order.lines
+
+
+async def test_an_order_is_decoded_when_its_handler_looks_at_it() -> None:
+    assert await call(looks_at_nothing, spoilt()) is None
+
+
+@pytest.mark.parametrize("handler", [looks, lambda order: order.payload], ids=["async", "sync"])
+async def test_p21_what_cannot_be_decoded_fails_its_own_order(handler: Callable[..., Any]) -> None:
+    with called(handler) as calls:
+        for _ in range(2):
+            await calls.room()
+            outcome = await calls(spoilt(), StopSignal())
+            assert (outcome.kind, outcome.code) == (Kind.FAILED, "HANDLER_ERROR")
+            assert "DecodeError" in outcome.message
+
+
+async def test_an_attempt_with_a_limit_has_its_deadline_whatever_is_looked_at() -> None:
+    content = order_pb2.Order(lines=[order_pb2.OrderLine(sku="tea", quantity=2)])
+
+    async def handler(order: OrderAttempt) -> None:
+        deadline = order.deadline
+        assert deadline is not None
+        assert order.lines == content.lines
+        assert order.deadline == deadline
+        assert copy.copy(order) == replace(order) == order
+
+    with called(handler, attempt_seconds=3600.0) as calls:
+        await calls.room()
+        assert (await calls(lease_of(content), StopSignal())).kind is Kind.SUCCEEDED
 
 
 class Callable_:  # noqa: N801

@@ -10,7 +10,6 @@ from orderintake_server.domain import (
     Order,
     State,
     Tier,
-    WaitReason,
 )
 from orderintake_server.errors import (
     CursorAhead,
@@ -30,6 +29,7 @@ from orderintake_server.views import (
     StartAt,
     Subscribe,
     TierCounts,
+    WaitReason,
 )
 from support.changes import BOSS, again, complete, new, prune, strictly
 from support.desk import Desk, working

@@ -85,6 +85,27 @@ def test_what_is_left_at_the_end_is_cancelled(monkeypatch: pytest.MonkeyPatch) -
     assert ends == ["begun", "ended"]
 
 
+def test_what_is_left_of_many_tasks_is_known() -> None:
+    forever: list[asyncio.Task[bool]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, loops.ServiceLoop)
+        for number in range(3 * loops.LOOKED_AT):
+            task = asyncio.create_task(asyncio.Event().wait() if not number % 500 else done())
+            if not number % 500:
+                forever.append(task)
+            await asyncio.sleep(0)
+        assert loop.unfinished() == {*forever, asyncio.current_task()}
+
+    async def done() -> bool:
+        return True
+
+    run_to_end(main())
+    assert all(task.cancelled() for task in forever)
+    assert len(forever) == 6
+
+
 def test_what_main_raises_is_raised() -> None:
     async def main() -> None:
         raise LookupError

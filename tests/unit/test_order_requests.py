@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.api import requests
-from orderintake_server.api.violations import Violations
+from orderintake_server.api.violations import Violations, is_text
 from orderintake_server.domain import NewOrder, Tier
 from orderintake_server.errors import InvalidOrder
 from support.orders import order
@@ -102,9 +102,9 @@ def test_p22_what_is_beyond_the_limits_is_not_looked_at(
     monkeypatch.setattr(Violations, "check_text", check_text)
     request = order()
     request.lines.extend([order_pb2.OrderLine()] * count)
-    request.labels.update({f"key {number}": "" for number in range(count)})
+    request.labels.update({f"key\t{number}": "" for number in range(count)})
     assert _bad_fields(request)
-    assert len(looked) <= 2 + 100 + 16
+    assert len(looked) == 99 + 16  # the first line is good
     batch = api.BatchPlaceOrdersRequest(requests=[request] * 20)
     looked.clear()
     with pytest.raises(InvalidOrder) as refused:
@@ -190,6 +190,18 @@ def test_what_is_just_beyond_a_limit_is_refused_by_its_name(
     assert _bad_fields(make(size)) == [field]
 
 
+def test_what_is_bad_in_a_batch_is_named_by_its_place_in_it() -> None:
+    batch = api.BatchPlaceOrdersRequest(
+        requests=[_bytes(65_536), _bytes(65_537), order(), _line(sku="")]
+    )
+    with pytest.raises(InvalidOrder) as refused:
+        requests.new_orders(batch)
+    assert [violation.field for violation in refused.value.violations] == [
+        "requests[1]",
+        "requests[3].lines[0].sku",
+    ]
+
+
 @pytest.mark.parametrize(
     "character", ["\n", "\x00", "\x7f", "\x85", "\u2028", "\u2029", "\u202e", "\u2066"]
 )
@@ -206,6 +218,13 @@ def test_names_must_be_printable(character: str) -> None:
 def test_any_printable_name_is_taken(text: str) -> None:
     assert _bad_fields(_with(request_id=text, customer_id=text)) == []
     assert _bad_fields(_line(sku=text)) == []
+
+
+@given(st.text(st.sampled_from("aé\t\u2028\u202e\u2070😀"), max_size=3), st.integers(0, 129))
+def test_a_text_is_good_exactly_when_nothing_is_wrong_with_it(end: str, more: int) -> None:
+    violations = Violations()
+    violations.check_text("field", text := "a" * more + end)
+    assert bool(is_text(text)) is not bool(violations)
 
 
 def test_without_request_id_there_is_none() -> None:

@@ -20,7 +20,6 @@ from orderintake_server.domain import (
     State,
     Tier,
     WaitEstimate,
-    WaitReason,
 )
 from orderintake_server.ids import Ids
 from orderintake_server.store.base import COMPLETION_BYTES
@@ -32,6 +31,7 @@ from orderintake_server.views import (
     Signal,
     TierCounts,
     TierStats,
+    WaitReason,
 )
 from support.changes import FAILURE
 from support.clocks import Microseconds
@@ -93,9 +93,13 @@ def test_an_ended_order_is_told_with_its_completion() -> None:
     assert told.completion.sequence == 3
 
 
+def _receipt(receipt: Receipt) -> api.PlaceOrderResponse:
+    return api.PlaceOrderResponse.FromString(RESPONSES.receipt(receipt))
+
+
 @pytest.mark.parametrize("replayed", [True, False])
 def test_a_receipt_tells_that_the_order_is_on_disk(*, replayed: bool) -> None:
-    told = RESPONSES.receipt(Receipt(order=QUEUED, replayed=replayed, after=5))
+    told = _receipt(Receipt(order=QUEUED, replayed=replayed, after=5))
     assert told.order == RESPONSES.order_status(OrderStatus(found=QUEUED)).order
     assert told.replayed == replayed
     assert told.durability == api.DURABILITY_FSYNC
@@ -170,16 +174,16 @@ WAIT = WaitEstimate(mean=60.0, least=30.0, most=90.0)
 
 def test_a_receipt_tells_place_and_start_as_far_as_they_are_known() -> None:
     receipt = Receipt(order=QUEUED, replayed=False, after=5, position=12)
-    told = RESPONSES.receipt(replace(receipt, wait=WAIT))
+    told = _receipt(replace(receipt, wait=WAIT))
     assert told.position == 12
     assert _seconds_from_now(told.estimated_start_time) == 60
-    assert not RESPONSES.receipt(receipt).HasField("estimated_start_time")
+    assert not _receipt(receipt).HasField("estimated_start_time")
 
 
 def test_a_receipt_whose_place_is_not_known_has_none_instead_of_one_that_looks_known() -> None:
     receipt = Receipt(order=QUEUED, replayed=True, after=5, position=None)
-    assert not RESPONSES.receipt(receipt).HasField("position")
-    none = RESPONSES.receipt(replace(receipt, position=0))
+    assert not _receipt(receipt).HasField("position")
+    none = _receipt(replace(receipt, position=0))
     assert (none.HasField("position"), none.position) == (True, 0)
 
 

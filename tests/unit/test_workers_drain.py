@@ -64,10 +64,12 @@ async def test_p19_idle_workers_end_at_once(desk: Desk) -> None:
 async def test_p19_who_just_claimed_gives_back(desk: Desk, store: FaultyStore) -> None:
     hand = Hand()
     async with at_work(desk, hand) as workers:
-        await desk.place(new())  # it is queued: the worker claims it next
+        await desk.place()  # meanwhile the worker has asked
         store.hold()
-        while not (await store.begun.get()).claims:
+        desk.committer.accept((new(),))  # the worker is free: the order starts by the same commit
+        while not any((begun := await store.begun.get()).accepts):
             pass
+        assert begun.claim_next
         draining = asyncio.create_task(workers.drain(FOREVER))
         await asyncio.sleep(0)
         store.let_go()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
 
     from google.protobuf import any_pb2
 
@@ -22,20 +21,18 @@ LONGEST_DELAY_SECONDS = 3_155_760_000
 class StopSignal:
     """Tells one attempt that its order was cancelled; may be asked from any thread."""
 
+    __slots__ = ("is_requested", "on_request")
+
     def __init__(self) -> None:
         """Begin without a request."""
-        self._event = threading.Event()
-        self.on_request: Callable[[], object] | None = None
-
-    @property
-    def is_requested(self) -> bool:
+        self.is_requested = False
         """Whether somebody asked."""
-        return self._event.is_set()
+        self.on_request: Callable[[], object] | None = None
 
     def request(self) -> None:
         """Ask; the second time changes nothing."""
-        if not self._event.is_set():
-            self._event.set()
+        if not self.is_requested:
+            self.is_requested = True
             if self.on_request is not None:
                 self.on_request()
 
@@ -69,6 +66,19 @@ class OrderAttempt:
     ends: float | None = field(default=None, repr=False, compare=False)
     """The deadline by `time.monotonic()`."""
     signal: StopSignal = field(repr=False)
+    _rest: Callable[[], Mapping[str, Any]] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
+    """Gives the fields that are not there yet, see `attempt_of`."""
+
+    if not TYPE_CHECKING:  # or every name would be one of a field
+
+        def __getattr__(self, name: str) -> object:
+            """Fill in the fields that are not there yet."""
+            if name == "_rest" or name not in self.__dataclass_fields__:
+                raise AttributeError(name=name, obj=self)
+            _set(self, self._rest())
+            return object.__getattribute__(self, name)
 
     @property
     def cancel_requested(self) -> bool:
@@ -82,6 +92,29 @@ class OrderAttempt:
     def seconds_left(self) -> float | None:
         """How long this attempt may still take, 0 when its time is over; None: any time."""
         return None if self.ends is None else max(0.0, self.ends - time.monotonic())
+
+
+def attempt_of(rest: Callable[[], Mapping[str, Any]], **known: Any) -> OrderAttempt:  # noqa: ANN401
+    """Make an attempt of the fields that are known; `rest` gives the others at the first look.
+
+    Many a handler looks at few of them, and each takes its time to be made. What `rest` raises, the
+    look raises.
+    """
+    attempt = OrderAttempt.__new__(OrderAttempt)
+    _set(attempt, known)
+    _set(attempt, {"_rest": rest})
+    return attempt
+
+
+def begin(attempt: OrderAttempt, seconds: float) -> None:
+    """Note that the handler is called now, and how long it may take."""
+    deadline = datetime.now(UTC) + timedelta(seconds=seconds)
+    _set(attempt, {"deadline": deadline, "ends": time.monotonic() + seconds})
+
+
+def _set(attempt: OrderAttempt, fields: Mapping[str, object]) -> None:
+    for name, value in fields.items():
+        object.__setattr__(attempt, name, value)  # it is frozen for handlers
 
 
 class Reject(Exception):

@@ -6,12 +6,12 @@ import asyncio
 import inspect
 import logging
 import time
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from orderintake.work import finding
+from orderintake.work.attempt import begin
 from orderintake.work.contained import Contained
 from orderintake.work.figures import HandlerFigures
 from orderintake.work.outcome import Kind, Outcome, outcome_of
@@ -52,8 +52,11 @@ class CallPolicy:
 class _Call:
     """One attempt under way."""
 
-    def __init__(self, order: OrderAttempt) -> None:
+    def __init__(self, order: OrderAttempt, over: asyncio.Future[None]) -> None:
         self.order = order
+        self.over = over
+        """Has a result when the attempt has ended."""
+        self.task: asyncio.Task[Outcome] | None = None
         self.began: float | None = None
         """When the handler was called, by `time.monotonic()`; None: not yet."""
         self.thread: HandlerThread | None = None
@@ -63,10 +66,9 @@ class _Call:
     def begin(self, seconds: float | None) -> OrderAttempt:
         """Note that the handler is called now; give it the order, and how long it may take."""
         self.began = time.monotonic()
-        if seconds is None:
-            return self.order
-        deadline = datetime.now(UTC) + timedelta(seconds=seconds)
-        return replace(self.order, deadline=deadline, ends=self.began + seconds)
+        if seconds is not None:
+            begin(self.order, seconds)
+        return self.order
 
     def seconds_left(self, seconds: float) -> float:
         """Tell how much of its time is left; the time of one that has not begun never ends."""
@@ -140,9 +142,10 @@ class HandlerCalls:
         """
         if self._is_closed:
             raise RuntimeError("the handler cannot be called after shutdown")
-        call = _Call(order)
-        work = asyncio.create_task(self._work(call), name=f"attempt {order.order_id}")
-        self._under_way[work] = call
+        loop = asyncio.get_running_loop()
+        call = _Call(order, loop.create_future())
+        work = loop.create_task(self._work(call), name=f"attempt {order.order_id}")
+        call.task, self._under_way[work] = work, call
         work.add_done_callback(self._over)
         try:
             if is_late := not await self._ends_in_time(work, call):
@@ -161,14 +164,17 @@ class HandlerCalls:
     def _over(self, work: asyncio.Task[Any]) -> None:
         """Make room for another attempt, unless a thread is still at this one."""
         self._active -= 1
-        if not self._under_way.pop(work).is_hanging:
+        call = self._under_way.pop(work)
+        if not call.is_hanging:
             self._room.release()
+        if not call.over.done():
+            call.over.set_result(None)
 
     async def _ends_in_time(self, work: asyncio.Task[Any], call: _Call) -> bool:
         """Wait until an attempt ends, or its time is over; False for that."""
         seconds = self._policy.attempt_seconds
         if seconds is None:
-            await asyncio.wait({work})
+            await call.over
             return True
         while not work.done() and (left := call.seconds_left(seconds)):
             await asyncio.wait({work}, timeout=left)
@@ -219,7 +225,7 @@ class HandlerCalls:
 
     async def _in_loop(self, call: _Call) -> object:
         value = await self._handler(call.begin(self._policy.attempt_seconds))
-        return await value if inspect.isawaitable(value) else value
+        return await value if value is not None and inspect.isawaitable(value) else value
 
     async def _in_thread(self, call: _Call) -> object:
         """Call a handler in a thread; what it gives to be awaited is awaited here."""
@@ -262,11 +268,10 @@ class HandlerCalls:
 
 def _stop_by_signal(call: _Call) -> None:
     """Let the stop signal cancel the handler; a request that came before does so at once."""
-    task = asyncio.current_task()
-    if task is not None:
-        call.order.signal.on_request = task.cancel
+    if call.task is not None:
+        call.order.signal.on_request = call.task.cancel
         if call.order.signal.is_requested:
-            task.cancel()
+            call.task.cancel()
 
 
 def _result(work: asyncio.Task[Outcome]) -> Outcome:

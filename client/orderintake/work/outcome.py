@@ -64,12 +64,17 @@ class Outcome:
     """Whether the handler ended by a cancellation, its own or somebody else's."""
 
 
+_DONE = Outcome(kind=Kind.SUCCEEDED)
+
+
 def outcome_of(value: object, error: BaseException | None, *, tells_text: bool) -> Outcome:
     """Give the outcome of what a handler returned or raised, whatever it is; raise nothing.
 
     `tells_text`: the message has the text of an exception that the handler did not mean for others;
     else its class and an incident id.
     """
+    if value is None and error is None:
+        return _DONE
     with Contained():
         return _of_value(value) if error is None else _of_error(error, tells_text=tells_text)
     return Outcome(
@@ -168,8 +173,6 @@ def _is_unprintable(character: str) -> bool:
 
 def _of_value(value: Any) -> Outcome:  # noqa: ANN401 - whatever a handler returns
     """Encode a result, and see that it can be read again."""
-    if value is None:
-        return Outcome(kind=Kind.SUCCEEDED)
     if not issubclass(type(value), Message):
         tried(lambda: value.close() if hasattr(value, "send") else None, None)  # a coroutine
         return _invalid(f"{_class_name(value)}; it must return a protobuf message or None")

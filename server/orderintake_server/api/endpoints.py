@@ -28,7 +28,8 @@ log = get_logger()
 class Endpoints:
     """The endpoints: each gets a message and its caller, and returns a message or a stream of them.
 
-    They raise refusals as exceptions, which a transport turns into a status with `Refusals`.
+    What is built of encoded parts is returned encoded. They raise refusals as exceptions, which a
+    transport turns into a status with `Refusals`.
     """
 
     def __init__(self, intake: Intake, *, responses: Responses, ids: Ids) -> None:
@@ -39,10 +40,8 @@ class Endpoints:
 
     # OrderIntakeService
 
-    async def place_order(
-        self, request: api.PlaceOrderRequest, call: Call
-    ) -> api.PlaceOrderResponse:
-        """Accept one order."""
+    async def place_order(self, request: api.PlaceOrderRequest, call: Call) -> bytes:
+        """Accept one order; return its receipt, encoded."""
         call.check_order(request)
         new = requests.new_order(request, call.trace)
         call.about(customer_id=new.customer_id)
@@ -50,17 +49,14 @@ class Endpoints:
         call.about(accept_sequence=receipt.order.accept_sequence)
         return self._responses.receipt(receipt)
 
-    async def batch_place_orders(
-        self, request: api.BatchPlaceOrdersRequest, call: Call
-    ) -> api.BatchPlaceOrdersResponse:
-        """Accept several orders, all or none."""
+    async def batch_place_orders(self, request: api.BatchPlaceOrdersRequest, call: Call) -> bytes:
+        """Accept several orders, all or none; return their receipts, encoded."""
         for order in request.requests:
             call.check_order(order)
         group = requests.new_orders(request, call.trace)
         customers = {new.customer_id for new in group}
         call.about(orders=len(group), customer_id=customers.pop() if len(customers) == 1 else None)
-        receipts = await self._intake.place(group)
-        return api.BatchPlaceOrdersResponse(receipts=map(self._responses.receipt, receipts))
+        return self._responses.receipts(await self._intake.place(group))
 
     async def get_order(self, request: api.GetOrderRequest, call: Call) -> api.GetOrderResponse:
         """Return one order in its present state."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from orderintake_server.api.access import Call
     from orderintake_server.metrics import Meter
 
-    Answer = Callable[[Any, Call], Awaitable[Message]]
-    """Answers a request, or an async iterator of requests, with one message."""
+    Answer = Callable[[Any, Call], Awaitable[Message | bytes]]
+    """Answers a request, or an async iterator of requests, with one message, or its bytes."""
     Stream = Callable[[Any, Call], AsyncIterator[Message | bytes]]
     """Answers the same with a stream: of messages, or of encoded messages."""
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.api.violations import Violations, invalid
+from orderintake_server.api.violations import Violations, invalid, is_text
 from orderintake_server.domain import LONG_PAST, NewOrder, State, Tier
 from orderintake_server.views import OrderFilter, ReadFrom, StartAt, Subscribe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Literal
 
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -47,7 +48,7 @@ _TIERS = {
 def new_order(request: api.PlaceOrderRequest, trace: bytes | None = None) -> NewOrder:
     """Read an order to accept, placed in this trace. Raises InvalidOrder."""
     violations = Violations()
-    _check_order(request, violations)
+    _check_order(request, violations, request.ByteSize())
     violations.refuse()
     return _accepted(request, trace)
 
@@ -62,53 +63,63 @@ def new_orders(
     count = len(request.requests)
     if not 1 <= count <= BATCH_ORDERS:
         raise invalid("requests", f"has {count} orders; 1 to {BATCH_ORDERS} are allowed")
-    if request.ByteSize() > BATCH_BYTES:
+    size = request.ByteSize()
+    if size > BATCH_BYTES:
         raise invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
     violations = Violations()
     for index, item in enumerate(request.requests):
-        _check_order(item, violations.within(f"requests[{index}]."))
+        _check_order(item, violations.within(f"requests[{index}]."), size)
         if violations.is_full:
             break
     violations.refuse()
     return tuple(_accepted(item, trace) for item in request.requests)
 
 
-def _check_order(request: api.PlaceOrderRequest, violations: Violations) -> None:
-    """Check one order; what is beyond its limits is counted and not looked at."""
-    violations.check_text("request_id", request.request_id, may_be_empty=True)
-    violations.check_text("customer_id", request.customer_id)
+def _check_order(request: api.PlaceOrderRequest, violations: Violations, most: int) -> None:
+    """Check an order of `most` bytes at the most; what is beyond its limits is not looked at.
+
+    Nearly all orders are good: a field is named only when it is found to be bad.
+    """
+    if request.request_id and not is_text(request.request_id):
+        violations.check_text("request_id", request.request_id)
+    if not is_text(request.customer_id):
+        violations.check_text("customer_id", request.customer_id)
     _check_tier(request.tier, violations)
-    _check_lines(request, violations)
-    _check_labels(request, violations)
+    _check_lines(request.lines, violations)
+    _check_labels(request.labels, violations)
     if request.HasField("not_before") or request.HasField("expire_time"):
         _check_times(request, violations)
     if request.HasField("payload") and not request.payload.type_url:
         violations.add("payload.type_url", "is required in a payload")
-    size = request.ByteSize()
-    if size > ORDER_BYTES:
+    if most > ORDER_BYTES and (size := request.ByteSize()) > ORDER_BYTES:
         violations.add("", f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
 
 
-def _check_lines(request: api.PlaceOrderRequest, violations: Violations) -> None:
-    if not 1 <= len(request.lines) <= LINES:
-        violations.add("lines", f"has {len(request.lines)} lines; 1 to {LINES} are allowed")
-    for index, line in enumerate(request.lines[:LINES]):
-        violations.check_text(f"lines[{index}].sku", line.sku)
+def _check_lines(lines: Sequence[order_pb2.OrderLine], violations: Violations) -> None:
+    if not 1 <= len(lines) <= LINES:
+        violations.add("lines", f"has {len(lines)} lines; 1 to {LINES} are allowed")
+    for index, line in enumerate(lines[:LINES]):
+        if not is_text(line.sku):
+            violations.check_text(f"lines[{index}].sku", line.sku)
         if line.quantity < 1:
             violations.add(f"lines[{index}].quantity", f"is {line.quantity}; it must be at least 1")
 
 
-def _check_labels(request: api.PlaceOrderRequest, violations: Violations) -> None:
-    if len(request.labels) > LABELS:
-        violations.add("labels", f"has {len(request.labels)} labels; at most {LABELS} are allowed")
-    for key, value in islice(request.labels.items(), LABELS):
-        field = f"labels[{key[:LABEL_KEY_CHARACTERS]!r}]"
-        violations.check_text(field, key, most=LABEL_KEY_CHARACTERS)
-        if len(value) > LABEL_VALUE_CHARACTERS:
+def _check_labels(labels: Mapping[str, str], violations: Violations) -> None:
+    if len(labels) > LABELS:
+        violations.add("labels", f"has {len(labels)} labels; at most {LABELS} are allowed")
+    for key in islice(labels, LABELS):
+        if not is_text(key) or len(key) > LABEL_KEY_CHARACTERS:
+            violations.check_text(_label(key), key, most=LABEL_KEY_CHARACTERS)
+        if len(labels[key]) > LABEL_VALUE_CHARACTERS:
             violations.add(
-                field,
-                f"has {len(value)} characters; at most {LABEL_VALUE_CHARACTERS} are allowed",
+                _label(key),
+                f"has {len(labels[key])} characters; at most {LABEL_VALUE_CHARACTERS} are allowed",
             )
+
+
+def _label(key: str) -> str:
+    return f"labels[{key[:LABEL_KEY_CHARACTERS]!r}]"
 
 
 def _check_times(request: api.PlaceOrderRequest, violations: Violations) -> None:
@@ -137,10 +148,13 @@ def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
     Order.
     """
     request_id, tier = request.request_id, _TIERS[request.tier]
-    not_before, expire_time = _taken(request, "not_before"), _taken(request, "expire_time")
+    not_before = _taken(request, "not_before") if request.HasField("not_before") else 0
+    expire_time = _taken(request, "expire_time") if request.HasField("expire_time") else 0
     request.DiscardUnknownFields()
-    request.ClearField("request_id")
-    request.tier = order_pb2.TIER_VIP if tier is Tier.VIP else order_pb2.TIER_REGULAR
+    if request_id:
+        request.ClearField("request_id")
+    if not request.tier:
+        request.tier = order_pb2.TIER_REGULAR
     return NewOrder(
         customer_id=request.customer_id,
         request_id=request_id or None,
@@ -153,13 +167,11 @@ def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
 
 
 def _taken(request: api.PlaceOrderRequest, field: _Time) -> int:
-    """Take a time out of the request, in microseconds since 1970; 0: there is none.
+    """Take a time out of a request that has it, in microseconds since 1970.
 
     A time at or before 1970 counts as LONG_PAST, for a store knows later ones only; the exact one
     stays in the content, for those who are shown the order.
     """
-    if not request.HasField(field):
-        return 0
     microseconds = _microseconds(getattr(request, field))
     if microseconds <= LONG_PAST:
         return LONG_PAST

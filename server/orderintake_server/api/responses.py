@@ -11,10 +11,11 @@ from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server import domain
+from orderintake_server.api.encoding import embedded
 from orderintake_server.telemetry import traces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -42,19 +43,62 @@ class Responses:
         self._last_delivery: Delivery | None = None
         self._last_time = 0
         self._last_encoded = b""
+        self._last_common: tuple[int, domain.Durability] | None = None
+        self._last_head = b""
+        self._last_standing: tuple[int, ...] = ()
+        self._last_stand = b""
 
-    def receipt(self, receipt: domain.Receipt) -> api.PlaceOrderResponse:
-        """Return the message of a receipt, with an estimated start time if there is one."""
-        response = api.PlaceOrderResponse(
-            replayed=receipt.replayed,
-            durability=api.Durability.ValueType(receipt.durability),
-            cursor=self._ids.cursor(receipt.after),
-            position=receipt.position,
-        )
-        self._fill(response.order, receipt.order)
+    def receipt(self, receipt: domain.Receipt) -> bytes:
+        """Return a receipt encoded as a PlaceOrderResponse, joined from encoded parts.
+
+        It has an estimated start time if there is an estimate.
+        """
+        own = api.PlaceOrderResponse()
+        if receipt.replayed:
+            own.replayed = True
+        if receipt.position is not None:
+            own.position = receipt.position
         if receipt.wait is not None:
-            _set(response.estimated_start_time, self._from_now(receipt.wait.mean))
-        return response
+            _set(own.estimated_start_time, self._from_now(receipt.wait.mean))
+        return b"".join(
+            (self._head(receipt), own.SerializeToString(), embedded(1, *self._parts(receipt.order)))
+        )
+
+    def receipts(self, receipts: Iterable[domain.Receipt]) -> bytes:
+        """Return the receipts of a batch encoded as a BatchPlaceOrdersResponse."""
+        return b"".join([embedded(1, self.receipt(receipt)) for receipt in receipts])
+
+    def _head(self, receipt: domain.Receipt) -> bytes:
+        """Return what all receipts of a commit have in common."""
+        common = receipt.after, receipt.durability
+        if common != self._last_common:
+            self._last_common = common
+            self._last_head = api.PlaceOrderResponse(
+                durability=api.Durability.ValueType(receipt.durability),
+                cursor=self._ids.cursor(receipt.after),
+            ).SerializeToString()
+        return self._last_head
+
+    def _parts(self, order: domain.Order) -> tuple[bytes, ...]:
+        """Return an order as encoded parts of a message: what its caller set, and what we add."""
+        if order.redrive_of:  # of its content, something may have to be cleared
+            return (self.order(order).SerializeToString(),)
+        own = order_pb2.Order()
+        self._name(own, order)
+        return order.content, self._stand(order), own.SerializeToString()
+
+    def _stand(self, order: domain.Order) -> bytes:
+        """Return how an order stands: the same for most orders that one commit accepts."""
+        common = (
+            *(order.state, order.accept_time, order.start_time, order.complete_time),
+            *(order.attempt_count, order.start_sequence, order.not_before, order.expire_time),
+        )
+        if common != self._last_standing:
+            self._last_standing = common
+            standing = order_pb2.Order()
+            _set_standing(standing, order)
+            self._last_stand = standing.SerializeToString()
+        return self._last_stand
 
     def order_status(self, status: OrderStatus) -> api.GetOrderResponse:
         """Return the message of an order's status."""
@@ -186,27 +230,37 @@ class Responses:
     def _fill(self, message: order_pb2.Order, order: domain.Order) -> None:
         """Set the fields that the caller set, and those that the service adds."""
         message.MergeFromString(order.content)
-        message.order_id = self._ids.order_id(order.accept_sequence)
-        message.state = order_pb2.State.ValueType(order.state)
-        message.accept_sequence = order.accept_sequence
-        message.start_sequence = order.start_sequence
-        message.attempt_count = order.attempt_count
-        _set(message.accept_time, order.accept_time)
-        if order.start_time:
-            _set(message.start_time, order.start_time)
-        if order.complete_time:
-            _set(message.complete_time, order.complete_time)
-        if order.not_before > domain.LONG_PAST:  # else it is in the content
-            _set(message.not_before, order.not_before)
-        if order.expire_time > domain.LONG_PAST:
-            _set(message.expire_time, order.expire_time)
         if order.redrive_of:
             _clear_times(message, order)
+        self._name(message, order)
+        _set_standing(message, order)
+
+    def _name(self, message: order_pb2.Order, order: domain.Order) -> None:
+        """Set what tells an order from all others."""
+        message.order_id = self._ids.order_id(order.accept_sequence)
+        message.accept_sequence = order.accept_sequence
+        if order.redrive_of:
             message.redrive_of = self._ids.order_id(order.redrive_of)
 
     def _from_now(self, seconds: float) -> int:
         """Return the time in `seconds` from now, in microseconds since 1970."""
         return self._clock() + round(seconds * 1e6)
+
+
+def _set_standing(message: order_pb2.Order, order: domain.Order) -> None:
+    """Set how an order stands; none of these fields is in its content."""
+    message.state = order_pb2.State.ValueType(order.state)
+    message.start_sequence = order.start_sequence
+    message.attempt_count = order.attempt_count
+    _set(message.accept_time, order.accept_time)
+    if order.start_time:
+        _set(message.start_time, order.start_time)
+    if order.complete_time:
+        _set(message.complete_time, order.complete_time)
+    if order.not_before > domain.LONG_PAST:  # else it is in the content
+        _set(message.not_before, order.not_before)
+    if order.expire_time > domain.LONG_PAST:
+        _set(message.expire_time, order.expire_time)
 
 
 def _clear_times(copy: order_pb2.Order, order: domain.Order) -> None:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
 from orderintake_server.errors import FieldViolation, InvalidOrder
-from orderintake_server.texts import is_printable
+from orderintake_server.texts import UNPRINTABLE, is_printable
 
 TEXT_CHARACTERS = 128
 """The longest text of most fields."""
+_TEXT = re.compile(f"[^{UNPRINTABLE}]{{1,{TEXT_CHARACTERS}}}")
+is_text = _TEXT.fullmatch
+"""Tells whether a text is good as most fields want it: 1 to 128 printable characters."""
 MOST = 50
 """So many bad fields of a request are named, and no more are kept."""
 
 
 class Violations:
-    """Collects the bad fields of one message, which is at one path in the request."""
+    """Collects the bad fields of a request, of one message in it after the other."""
 
-    def __init__(self, path: str = "", found: list[FieldViolation] | None = None) -> None:
-        """Collect those of the message at `path`, after the ones that are `found` already."""
-        self._path = path
-        self._found: list[FieldViolation] = [] if found is None else found
+    def __init__(self) -> None:
+        """Begin with the request itself."""
+        self._path = ""
+        self._found: list[FieldViolation] = []
 
     def within(self, path: str) -> Self:
-        """Collect those of a message at another path of the same request."""
-        return type(self)(path, self._found)
+        """Go on with the message at another path of the request."""
+        self._path = path
+        return self
 
     def __bool__(self) -> bool:
         """Tell whether the request has a bad field."""

@@ -26,10 +26,10 @@ class Attempts:
 
     def begin(self, order: Order) -> StopSignal:
         """Return the signal of an order's latest attempt; the first call makes it."""
-        _, signal = self._signals.setdefault(
-            order.start_sequence, (order.accept_sequence, StopSignal())
-        )
-        return signal
+        found = self._signals.get(order.start_sequence)
+        if found is None:
+            found = self._signals[order.start_sequence] = (order.accept_sequence, StopSignal())
+        return found[1]
 
     def end(self, order: Order) -> None:
         """Drop the signal of an attempt that has ended."""

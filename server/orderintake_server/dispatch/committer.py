@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.clock import Alarm
 from orderintake_server.dispatch.failures.parts import Parts, settle_otherwise
 from orderintake_server.dispatch.failures.reach import Reach
-from orderintake_server.dispatch.inbox import Batch, CommitPolicy, Inbox, Pending
+from orderintake_server.dispatch.inbox import Batch, Bell, CommitPolicy, Inbox, Pending
 from orderintake_server.domain import CancelOutcome, Operator, Tier
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreObstacle, StoreRefused
 from orderintake_server.logger import get_logger
@@ -71,7 +69,8 @@ class Committer:
         self._parts = Parts()
         self._reach = Reach(self._policy.probe_seconds, clock.steady)
         self._pending_orders = 0
-        self._wake = asyncio.Event()
+        self._comes_in_bursts = False
+        self._bell = Bell()
         self._is_closing = self.is_broken = False
         self.on_reach: Callable[[bool], object] = lambda _: None
         """Called with False when the store is away, and with True when it can be reached again."""
@@ -109,7 +108,7 @@ class Committer:
     ) -> Future[_Answer]:
         pending: Pending[_Item, _Answer] = Pending(item)
         requests.append(pending)
-        self._wake.set()
+        self._bell.ring()
         return pending.answer
 
     def next_order(self) -> Future[Lease]:
@@ -120,32 +119,32 @@ class Committer:
         """
         worker: FreeWorker = Pending(None)
         self._queue.add(worker)
-        self._wake.set()
+        self._bell.ring()
         return worker.answer
 
     def settle(self, lease: Lease, ending: Ending) -> None:
         """Request that the end of an attempt be recorded, before any later request takes effect."""
         self._inbox.settles.append(Settlement(lease=lease, ending=ending))
-        self._wake.set()
+        self._bell.ring()
 
     def release(self, lease: Lease) -> None:
         """Request that an order wait again in its old position, with the attempt not counted."""
         self._inbox.releases.append(lease)
-        self._wake.set()
+        self._bell.ring()
 
     def look_at_clock(self) -> None:
         """Do what is due now: the clock was turned."""
-        self._wake.set()
+        self._bell.ring()
 
     def probe(self) -> None:
         """Commit at once, also without a request: the store may be broken."""
         self._reach.probe_at = 0
-        self._wake.set()
+        self._bell.ring()
 
     def close(self) -> None:
         """Let `run` return when every request is durable, or cannot be made durable."""
         self._is_closing = True
-        self._wake.set()
+        self._bell.ring()
 
     def _refuse_if_broken(self) -> None:
         if self.is_broken:
@@ -180,16 +179,19 @@ class Committer:
             self._alarm.notice_leap()
             if self._parts:
                 return self._parts.next(self._wanted)
+            if self._comes_in_bursts and self._inbox.accepts:
+                await self._inbox.whole_burst()
             starts = self._wanted()
             prune = None if self._is_closing else self._retention.due()
             is_due = not self._is_closing and self._seconds_to_due() == 0
             if self._inbox or starts or prune or is_due:
                 batch = self._inbox.next_batch(orders=self._policy.commit_orders)
+                self._comes_in_bursts = len(batch.accepts) > 1
                 return Batch(inbox=batch, starts=starts, prune=prune)
             if self._is_closing:
                 return None
-            self._wake.clear()
-            await self._wait_for_request(self._seconds_to_due())
+            self._bell.silence()
+            await self._bell.wait(self._seconds_to_due())
 
     def _wanted(self) -> Starts:
         return self._queue.wanted(is_closing=self._is_closing)
@@ -197,12 +199,6 @@ class Committer:
     def _seconds_to_due(self) -> float:
         """Return the seconds until something is due, or it is time to look at the clock again."""
         return self._alarm.seconds(self._retention.next_time, self._reach.probe_at)
-
-    async def _wait_for_request(self, seconds: float) -> None:
-        """Wait until there is a request, or the time is up."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
 
     # After a commit
 
@@ -213,7 +209,7 @@ class Committer:
         for accept_sequence in state.to_stop:
             self._attempts.stop(accept_sequence)
         self._completions.publish(state.head)
-        self._wake.set()
+        self._bell.ring()
 
     def _apply_commit(self, batch: Batch, committed: Committed) -> list[tuple[FreeWorker, Lease]]:
         """Update what is kept in memory after a commit; return each started order's worker."""
@@ -285,8 +281,8 @@ class Committer:
     async def _pause(self) -> None:
         """Wait a little before the next commit, unless a caller waits for it."""
         if not self._inbox.has_callers():
-            self._wake.clear()
-            await self._wait_for_request(self._policy.retry_seconds)
+            self._bell.silence()
+            await self._bell.wait(self._policy.retry_seconds)
 
     def _break(self, batch: Batch) -> None:
         """Refuse every request, now and later: nothing can be stored any more."""

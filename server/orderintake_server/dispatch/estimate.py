@@ -63,21 +63,15 @@ class ServiceTimes:
         counted = position * squared + workers * offset
         measured = position**2 * squared / (2 * self._weight)
         expected = position * mean / workers
-        variance = (counted + measured) * (mean / workers) ** 2
-        return WaitEstimate(
-            mean=expected,
-            least=_gamma(expected, variance, -TENTH),
-            most=_gamma(expected, variance, TENTH),
-        )
+        return _gamma(expected, (counted + measured) * (mean / workers) ** 2)
 
 
-def _gamma(mean: float, variance: float, quantile: float) -> float:
-    """Return a quantile of a gamma distribution, by Wilson and Hilferty's approximation.
-
-    `quantile` is the same quantile of the standard normal distribution.
-    """
+def _gamma(mean: float, variance: float) -> WaitEstimate:
+    """Return a wait that is gamma distributed, by Wilson and Hilferty's approximation."""
     if mean <= 0 or variance <= 0:
-        return max(mean, 0.0)
+        mean = max(mean, 0.0)
+        return WaitEstimate(mean=mean, least=mean, most=mean)
     ninth = variance / (9 * mean * mean)
-    root = 1 - ninth + quantile * math.sqrt(ninth)
-    return mean * max(root, 0.0) ** 3
+    middle, tenth = 1 - ninth, TENTH * math.sqrt(ninth)
+    least = mean * (middle - tenth) ** 3 if middle > tenth else 0.0
+    return WaitEstimate(mean=mean, least=least, most=mean * max(middle + tenth, 0.0) ** 3)

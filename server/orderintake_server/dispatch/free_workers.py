@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orderintake_server.store.changes import ClaimNext
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orderintake_server.dispatch.inbox import FreeWorker
     from orderintake_server.dispatch.ready import ReadyQueue
-    from orderintake_server.domain import QueueEntry
+    from orderintake_server.domain import Lease, QueueEntry
+
+NEVER_ALONE = 1_000_000
+"""More crashes than an order can have."""
 
 
 class FreeWorkers:
@@ -21,7 +28,7 @@ class FreeWorkers:
     def __init__(self, ready: ReadyQueue, *, max_crashes: int) -> None:
         """Start the orders in `ready`; an order is quarantined at its `max_crashes`-th crash."""
         self._ready = ready
-        self._last_crash = max_crashes - 1
+        self._alone = max_crashes - 1 or NEVER_ALONE
         self._free: list[FreeWorker] = []
         self._busy = 0
         self._is_alone = False
@@ -48,10 +55,23 @@ class FreeWorkers:
         self._is_alone = not self._busy
         return self._is_alone
 
+    def offer(self) -> ClaimNext | None:
+        """Offer the free workers to orders that the next commit queues; `match` found them none."""
+        if not self._free or self._is_alone or not self._ready.is_empty():
+            return None
+        return ClaimNext(most=len(self._free), is_idle=not self._busy, alone=self._alone)
+
+    def take(self, leases: Sequence[Lease]) -> list[tuple[FreeWorker, Lease]]:
+        """Give each order that started by an offer to a worker."""
+        workers, self._free = self._free[: len(leases)], self._free[len(leases) :]
+        self._busy += len(leases)
+        self._is_alone = self._is_alone or any(x.crash_count >= self._alone for x in leases)
+        return list(zip(workers, leases, strict=True))
+
     def ended(self, *, orders: int) -> None:
         """Note that `orders` attempts have ended, so that their workers are no longer busy."""
         self._busy -= orders
         self._is_alone = self._is_alone and self._busy > 0
 
     def _is_suspect(self, entry: QueueEntry) -> bool:
-        return 0 < self._last_crash <= entry.crash_count
+        return entry.crash_count >= self._alone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from orderintake_server.dispatch.free_workers import NEVER_ALONE
 from orderintake_server.dispatch.inbox import Starts
 from orderintake_server.store.changes import ClaimNext
 
@@ -58,7 +59,7 @@ class OwnQueue:
         if is_closing:
             return Starts()
         self._claims += self._workers.match()
-        return Starts(claims=self._claims, page=self._ready.missing())
+        return Starts(claims=self._claims, page=self._ready.missing(), offer=self._workers.offer())
 
     def apply_commit(
         self, wanted: Starts, committed: Committed, *, ended: int
@@ -78,7 +79,7 @@ class OwnQueue:
                 self._workers.add(worker)
             else:
                 starts.append((worker, lease))
-        return starts
+        return starts + self._workers.take(committed.claimed_next)
 
     def apply(self, state: StoreState) -> None:
         """Keep `Queue.apply`: no other process changes anything."""
@@ -93,7 +94,7 @@ class SharedQueue:
 
     def __init__(self, *, max_crashes: int) -> None:
         """Run an order alone when its next crash would quarantine it, as FreeWorkers does."""
-        self._alone = max_crashes - 1 or 1_000_000
+        self._alone = max_crashes - 1 or NEVER_ALONE
         self._free: list[FreeWorker] = []
         self._busy = 0
         self._is_alone = False

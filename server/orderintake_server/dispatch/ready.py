@@ -32,6 +32,10 @@ class ReadyQueue:
         """Return how many entries are in memory."""
         return self._queue.qsize()
 
+    def is_empty(self) -> bool:
+        """Whether no order may start: nothing is in memory, and nothing beyond it."""
+        return self._horizon is None and self._queue.empty()
+
     def first(self) -> QueueEntry | None:
         """Return the most urgent entry, if there is one."""
         return None if self._queue.empty() else self._queue.first()

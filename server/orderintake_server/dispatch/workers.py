@@ -102,8 +102,10 @@ class Workers:
 
     async def _work(self) -> None:
         """Process one order after the other."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we run in a task; mypy cannot know
         while not self._is_draining:
-            lease = await self._next_order()
+            lease = await self._next_order(task)
             if self._is_draining:
                 self._committer.release(lease)
                 return
@@ -111,10 +113,8 @@ class Workers:
             # Not awaited: the next order starts in the same commit, so both need only one flush.
             self._committer.settle(lease, ending)
 
-    async def _next_order(self) -> Lease:
+    async def _next_order(self, task: asyncio.Task[None]) -> Lease:
         """Wait for the most urgent order; until it comes, the worker may be stopped at any time."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - we run in a task; mypy cannot know
         self._idle.add(task)
         order: asyncio.Future[Lease] | None = None
         try:

@@ -6,7 +6,7 @@ import asyncio
 from asyncio import tasks
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import ref
 
 from orderintake_server.logger import get_logger
 
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 LEFT_SECONDS = 0.5
 """How long tasks that are left at the end may take to end."""
+
+LOOKED_AT = 1_000
+"""So many tasks are made before it is looked which of them have ended: a WeakSet would do so for
+each, which takes a microsecond."""
 
 log = get_logger()
 
@@ -38,14 +42,24 @@ class ServiceLoop(_base()):  # type: ignore[misc] # chosen when it is imported
     def __init__(self) -> None:
         """Begin without tasks."""
         super().__init__()
-        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
+        self._made: list[ref[asyncio.Task[Any]]] = []
+        self._looks_at = LOOKED_AT
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:  # noqa: ANN401 - as asyncio's
         """Make a task that `asyncio.all_tasks()` does not tell of."""
-        task: asyncio.Task[Any] = super().create_task(coro, **options)
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, **options)
         tasks._unregister_task(task)  # noqa: SLF001 - documented, for those who extend asyncio
-        self.tasks.add(task)
+        self._made.append(ref(task))
+        if len(self._made) >= self._looks_at:
+            self.unfinished()
         return task
+
+    def unfinished(self) -> set[asyncio.Task[Any]]:
+        """Return the tasks that have not ended; forget the others."""
+        found = {task for made in self._made if (task := made()) and not task.done()}
+        self._made = [ref(task) for task in found]
+        self._looks_at = LOOKED_AT + 2 * len(found)
+        return found
 
     def set_task_factory(self, factory: object) -> None:  # noqa: ARG002 - whichever it is
         """Refuse it: the factory would make the service's tasks too. Raises RuntimeError."""
@@ -64,7 +78,7 @@ def run_to_end(main: Coroutine[Any, Any, None]) -> None:
     loop.set_default_executor(executor)
     task = loop.create_task(main, name="main")
     _run_until_done(loop, task)
-    left = {one for one in loop.tasks if not one.done()}
+    left = loop.unfinished()
     for one in left:
         one.cancel()
     if left:

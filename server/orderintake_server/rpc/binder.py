@@ -17,6 +17,7 @@ from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, drop, wri
 from orderintake_server.rpc.recorder import Recorder
 from orderintake_server.rpc.starts import Starts
 from orderintake_server.rpc.status import code_of, refuse, told
+from orderintake_server.rpc.waits import WaitLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -92,7 +93,7 @@ class Binder:
         self._gate = gate
         self._door = door
         self._starts = Starts()
-        self._write_seconds = write_seconds
+        self._writes = WaitLimit(write_seconds)
         self._request_seconds = request_seconds
         self._recorder = recorder or Recorder()
 
@@ -126,7 +127,7 @@ class Binder:
             behaviour = self._streaming(requests, answer)
             guarded = self._guarded(method.path, method.rule, behaviour, method.meter)
             return _stream(guarded, _encoded)
-        behaviour = _answering(requests, answer, method.response.SerializeToString)
+        behaviour = _answering(requests, answer, _encoded)
         return _unary(self._guarded(method.path, method.rule, behaviour, method.meter))
 
     def handler(self, path: str, handler: Handler, rule: Rule | None) -> Handler:
@@ -211,7 +212,7 @@ class Binder:
                 async for message in stream:
                     if call is not None:
                         self._door.check(call)
-                    await write(context, message, seconds=self._write_seconds)
+                    await write(context, message, limit=self._writes)
 
         return behaviour
 
@@ -240,7 +241,7 @@ async def _unknown(context: Context, _: Call | None) -> None:
 
 
 def _encoded(message: Any) -> bytes:  # noqa: ANN401
-    """Encode a message of a stream, unless its endpoint has encoded it."""
+    """Encode a message, unless its endpoint has encoded it."""
     return message if isinstance(message, bytes) else message.SerializeToString()
 
 

@@ -10,6 +10,7 @@ import grpc
 
 from orderintake_server.api.decoding import decoded, unreadable
 from orderintake_server.errors import RequestTooSlow, SubscriberTooSlow
+from orderintake_server.rpc.waits import WaitLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -41,7 +42,7 @@ class Requests:
         self._decode = decode
         self._check = check
         self._is_stream = is_stream
-        self._seconds = seconds
+        self._limit = WaitLimit(seconds)
 
     async def of(self, context: Context, call: Call | None) -> Any:  # noqa: ANN401
         """Give the request of a call: a message, or an async iterator of them.
@@ -66,10 +67,10 @@ class Requests:
     async def _next(self, context: Context) -> Any:  # noqa: ANN401
         """Wait for the next message: its bytes, or EOF."""
         try:
-            async with asyncio.timeout(self._seconds):
-                return await context.read()
+            return await self._limit.wait(context.read())
         except TimeoutError:
-            raise RequestTooSlow(f"the request did not arrive within {self._seconds:g} s") from None
+            seconds = self._limit.seconds
+            raise RequestTooSlow(f"the request did not arrive within {seconds:g} s") from None
 
 
 async def drop(context: Context) -> None:
@@ -83,12 +84,12 @@ async def drop(context: Context) -> None:
             await context.read()
 
 
-async def write(context: Context, message: Any, *, seconds: float) -> None:  # noqa: ANN401
+async def write(context: Context, message: Any, *, limit: WaitLimit) -> None:  # noqa: ANN401
     """Write one message of a stream. Raises SubscriberTooSlow when its reader takes longer."""
     try:
-        async with asyncio.timeout(seconds):
-            await context.write(message)
+        await limit.wait(context.write(message))
     except TimeoutError:
         raise SubscriberTooSlow(
-            f"nothing was read from this stream for {seconds:g} s; resume from the last cursor"
+            f"nothing was read from this stream for {limit.seconds:g} s; "
+            "resume from the last cursor"
         ) from None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orderintake_server.views import CountsByTier
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Settlement:
     """How the attempt of `lease` ended."""
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from orderintake_server.domain import Completion, Durability, Order, Receipt, State, Tier
+from orderintake_server.domain import (
+    TRANSITIONS,
+    Completion,
+    Durability,
+    Event,
+    Order,
+    Receipt,
+    State,
+    Tier,
+)
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.changes import OverCapacity
 
@@ -43,6 +52,25 @@ def accepted_order(number: int, new: NewOrder, *, accept_time: int, now: int) ->
     )
 
 
+def started_order(order: Order, *, start_sequence: int, start_time: int) -> Order:
+    """Tell how an order of the queue stands once another attempt has started."""
+    return Order(
+        accept_sequence=order.accept_sequence,
+        customer_id=order.customer_id,
+        tier=order.tier,
+        content=order.content,
+        accept_time=order.accept_time,
+        state=TRANSITIONS[order.state, Event.CLAIM],
+        not_before=order.not_before,
+        expire_time=order.expire_time,
+        redrive_of=order.redrive_of,
+        trace=order.trace,
+        attempt_count=order.attempt_count + 1,
+        start_sequence=start_sequence,
+        start_time=start_time,
+    )
+
+
 @dataclass(slots=True, kw_only=True)
 class Receipts:
     """What a commit knows of the orders that it was asked to accept, to write their receipts."""
@@ -60,6 +88,8 @@ class Receipts:
     positions: Mapping[int, int] = field(default_factory=dict)
     """The places of those in the queue, as far as they are known."""
     pruned: Mapping[int, Pruned]
+    fresh: Mapping[int, Order] = field(default_factory=dict)
+    """The new orders, as far as they have been made already."""
     _new: dict[int, Receipt] = field(init=False, default_factory=dict)
 
     def of(
@@ -76,7 +106,9 @@ class Receipts:
             return self._again(number, new)
         if number in self._new:
             return replace(self._new[number], replayed=True)
-        order = accepted_order(number, new, accept_time=self.accept_time, now=self.now)
+        order = self.fresh.get(number) or accepted_order(
+            number, new, accept_time=self.accept_time, now=self.now
+        )
         position = 0
         if order.state is State.QUEUED:
             self.ahead[new.tier] += 1

@@ -49,8 +49,9 @@ class Trail:
     def redriven(self, accepted: Mapping[int, NewOrder]) -> None:
         """Record the redrives among orders that were accepted just now, by number."""
         for number, new in accepted.items():
-            subject = (0, new.redrive_of, detail_of_copy(number))
-            self._record(new.by, Action.REDRIVE_ORDER, subject)
+            if new.by is not None:
+                subject = (0, new.redrive_of, detail_of_copy(number))
+                self._record(new.by, Action.REDRIVE_ORDER, subject)
 
     def _record(self, by: Operator | None, action: Action, subject: tuple[int, int, str]) -> None:
         if by is not None:

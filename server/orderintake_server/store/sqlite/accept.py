@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from orderintake_server.domain import Order, State, Tier
@@ -13,7 +14,6 @@ from orderintake_server.store.changes import OverCapacity
 from orderintake_server.store.receipts import Pruned, Receipts, accepted_order
 from orderintake_server.store.sqlite.reads import standing
 from orderintake_server.store.sqlite.statements import insert
-from orderintake_server.store.sqlite.unit_of_work import WaitingOrder
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Completion, NewOrder, QueueEntry
     from orderintake_server.store.changes import Capacity
     from orderintake_server.store.receipts import Decision, Outcome
-    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
+    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork, WaitingOrder
 
 
 class _Held(NamedTuple):
@@ -50,9 +50,13 @@ class Acceptance:
         self._spare = capacity.spare(waiting)
         self._held = _held(unit.connection, groups)
         self._fresh: dict[int, NewOrder] = {}
-        self._orders: list[Order] = []
+        self._orders: dict[int, Order] = {}
+        """The fresh ones, once they are stored."""
+        self._queued: list[WaitingOrder] = []
+        self._started: list[WaitingOrder] = []
         self._customers: Counter[str] = Counter()
         self._pruned: dict[int, Pruned] = {}
+        self._repeated: set[int] = set()
 
     def decide(self, group: Sequence[NewOrder]) -> Decision:
         """Give each order of the group its number, new or held; or refuse it, changing nothing."""
@@ -60,12 +64,10 @@ class Acceptance:
         fresh: dict[int, NewOrder] = {}
         named: dict[tuple[str, str], _Held] = {}
         for order in group:
-            held = self._hold(order, fresh, named)
-            if held.digest != order.digest:
+            held = self._holder(order, named)
+            if held and held.digest != order.digest:
                 return _reused(order, held)
-            if held.pruned:
-                self._pruned[held.accept_sequence] = held.pruned
-            numbers.append(held.accept_sequence)
+            numbers.append(self._again(held) if held else self._new(order, fresh, named))
         refusal = self._over_capacity(fresh.values())
         if refusal is not None:
             return refusal
@@ -74,18 +76,29 @@ class Acceptance:
         self._customers.update(order.customer_id for order in fresh.values())
         return numbers
 
-    def _hold(
+    def _holder(self, order: NewOrder, named: dict[tuple[str, str], _Held]) -> _Held | None:
+        """Return the order that this one's request_id names already; None: it is new itself."""
+        if not order.request_id:
+            return None
+        key = (order.customer_id, order.request_id)
+        return self._held.get(key) or named.get(key)
+
+    def _new(
         self, order: NewOrder, fresh: dict[int, NewOrder], named: dict[tuple[str, str], _Held]
-    ) -> _Held:
-        """Return the order that this one's request_id names already; else it is new itself."""
-        key = (order.customer_id, order.request_id or "")
-        held = self._held.get(key) or named.get(key)
-        if held is None:
-            held = _Held(self._next_number(len(fresh)), order.digest)
-            fresh[held.accept_sequence] = order
-            if order.request_id:
-                named[key] = held
-        return held
+    ) -> int:
+        """Give a new order the next number."""
+        number = self._next_number(len(fresh))
+        fresh[number] = order
+        if order.request_id:
+            named[order.customer_id, order.request_id] = _Held(number, order.digest)
+        return number
+
+    def _again(self, held: _Held) -> int:
+        """Note that an order is placed again; return its number."""
+        if held.pruned:
+            self._pruned[held.accept_sequence] = held.pruned
+        self._repeated.add(held.accept_sequence)
+        return held.accept_sequence
 
     def _next_number(self, ahead: int) -> int:
         return self._unit.counters.accepted + len(self._fresh) + ahead + 1
@@ -106,42 +119,60 @@ class Acceptance:
                 return OverCapacity(count, customer_id)
         return None
 
-    def store(self) -> None:
-        """Insert what is new, in a few statements; record what operators redrive."""
+    def store(self, room: int) -> list[WaitingOrder]:
+        """Insert what is new, in a few statements; record what operators redrive.
+
+        Returns the orders that may start at once, the `room` most urgent ones: they wait nowhere.
+        """
         unit = self._unit
         counters = unit.counters
         counters.accepted += len(self._fresh)
         if self._fresh:
             counters.accept_time = max(unit.now, counters.accept_time)
-        unit.accept_counts.update(new.tier for new in self._fresh.values())
-        self._orders = [self._order(number, new) for number, new in self._fresh.items()]
-        movers = [WaitingOrder(order, 0) for order in self._orders]
-        insert(unit.connection, "orders", [self._row(mover) for mover in movers])
-        requests = [
+        movers = [unit.waiting(self._order(*item)) for item in self._fresh.items()]
+        insert(unit.connection, "orders", list(map(self._row, movers)))
+        insert(unit.connection, "requests", self._requests())
+        unit.accept_counts.update(entry.tier for _, entry in movers)
+        later = [mover for mover in movers if mover.order.state is State.SCHEDULED]
+        if later:
+            unit.schedule(later, [mover.order.not_before for mover in later])
+        self._queued = [mover for mover in movers if mover.order.state is State.QUEUED]
+        self._started, rest = self._divided(room)
+        unit.enqueue(rest)
+        Trail(unit.connection, unit.now).redriven(self._fresh)
+        return self._started
+
+    def _divided(self, room: int) -> tuple[list[WaitingOrder], list[WaitingOrder]]:
+        """Divide the most urgent orders from those that wait: all do when one is over already."""
+        now = self._unit.now
+        if not room or any(0 < order.expire_time <= now for order, _ in self._queued):
+            return [], self._queued
+        by_urgency = sorted(self._queued, key=attrgetter("entry"))
+        return by_urgency[:room], by_urgency[room:]
+
+    def _order(self, number: int, new: NewOrder) -> Order:
+        """Make an order, and remember it for its receipt."""
+        accept_time, now = self._unit.counters.accept_time, self._unit.now
+        order = accepted_order(number, new, accept_time=accept_time, now=now)
+        self._orders[number] = order
+        return order
+
+    def _row(self, mover: WaitingOrder) -> tuple[Any, ...]:
+        order, (rank, number, tier, _) = mover
+        request_id = self._fresh[number].request_id
+        return (
+            *(number, order.customer_id, tier, rank, order.accept_time),
+            memoryview(order.content),  # SQLite would keep a text as one
+            *(request_id, order.not_before, order.expire_time, order.redrive_of, order.trace),
+        )
+
+    def _requests(self) -> list[tuple[Any, ...]]:
+        """Return the rows of the request_ids that the new orders bring."""
+        return [
             (new.customer_id, new.request_id, number, new.digest, 0, 0, 0)
             for number, new in self._fresh.items()
             if new.request_id
         ]
-        insert(unit.connection, "requests", requests)
-        later = [mover for mover in movers if mover.order.state is State.SCHEDULED]
-        unit.enqueue([mover for mover in movers if mover.order.state is State.QUEUED])
-        if later:
-            unit.schedule(later, [mover.order.not_before for mover in later])
-        Trail(unit.connection, unit.now).redriven(self._fresh)
-
-    def _row(self, mover: WaitingOrder) -> tuple[Any, ...]:
-        order, rank = mover.order, self._unit.waiting(mover).rank
-        request_id = self._fresh[order.accept_sequence].request_id
-        return (
-            *(order.accept_sequence, order.customer_id, order.tier, rank, order.accept_time),
-            *(order.content, request_id, order.not_before, order.expire_time, order.redrive_of),
-            order.trace,
-        )
-
-    def _order(self, number: int, new: NewOrder) -> Order:
-        unit = self._unit
-        accept_time = unit.counters.accept_time
-        return accepted_order(number, new, accept_time=accept_time, now=unit.now)
 
     def receipts(
         self,
@@ -154,8 +185,7 @@ class Acceptance:
         `before` counts the orders ahead of a place in the queue.
         """
         counters = self._unit.counters
-        numbers = {n for group in decisions if isinstance(group, list) for n in group}
-        old = numbers - self._fresh.keys()
+        old = self._repeated - self._fresh.keys()
         stands = standing(self._unit.connection, old) if old else {}
         queued = {n: order for n, order in stands.items() if _is_queued(order)}
         return Receipts(
@@ -165,20 +195,26 @@ class Acceptance:
             head=counters.completed,
             ahead=self._ahead(before),
             stands=stands,
-            positions={n: self._ahead_of(order, before) + 1 for n, order in queued.items()},
+            positions={n: before(self._unit.waiting(o).entry) + 1 for n, o in queued.items()},
             pruned=self._pruned,
+            fresh=self._orders,
         ).of(groups, decisions)
 
     def _ahead(self, before: Callable[[QueueEntry], int]) -> dict[Tier, int]:
-        """Count who was in the queue before the first new order of each tier."""
-        ahead: dict[Tier, int] = {}
-        for order in self._orders:
-            if order.state is State.QUEUED and order.tier not in ahead:
-                ahead[order.tier] = self._ahead_of(order, before)
-        return ahead
+        """Count who stood in the queue before the first new order of each tier.
 
-    def _ahead_of(self, order: Order, before: Callable[[QueueEntry], int]) -> int:
-        return before(self._unit.waiting(WaitingOrder(order, 0)))
+        Those that started at once stood there too.
+        """
+        new = Counter(entry.tier for _, entry in self._queued)
+        if not self._unit.policy.ranking.is_strict:
+            firsts = {entry.tier: entry for _, entry in reversed(self._queued)}
+            started = [entry for _, entry in self._started]
+            return {t: before(e) + sum(s < e for s in started) for t, e in firsts.items()}
+        counts, started_of = self._unit.backlog.counts(), Counter(e.tier for _, e in self._started)
+        return {
+            tier: sum(counts[t].queued + started_of[t] for t in Tier if t >= tier) - new[tier]
+            for tier in new
+        }
 
 
 def _is_queued(stands: Order | Completion) -> TypeGuard[Order]:

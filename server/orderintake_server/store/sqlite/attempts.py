@@ -6,17 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import TRANSITIONS, Event, Failure, Lease, State
+from orderintake_server.store.receipts import started_order
 from orderintake_server.store.rows import ACCEPTED, order_of
 from orderintake_server.store.sqlite.due import end_waiting
 from orderintake_server.store.sqlite.statements import as_json, insert
-from orderintake_server.store.sqlite.unit_of_work import End, WaitingOrder
+from orderintake_server.store.sqlite.unit_of_work import End
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.domain import QueueEntry
+    from orderintake_server.domain import Order, QueueEntry
     from orderintake_server.store.changes import Settlement
-    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
+    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork, WaitingOrder
 
 
 def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
@@ -25,28 +26,31 @@ def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
     An order whose expire_time has come ends here as EXPIRED: more may be over than were swept.
     """
     queued = _expire(unit, _queued(unit, claims))
-    leases: list[Lease | None] = []
-    for entry in claims:
-        waiting_order = queued.pop(entry.accept_sequence, None)
-        leases.append(_lease(unit, waiting_order) if waiting_order else None)
-    orders = [lease.order for lease in leases if lease]
+    found = [queued.pop(entry.accept_sequence, None) for entry in claims]
+    starting = [waiting_order for waiting_order in found if waiting_order]
+    unit.leave_queue(starting)
+    leases = iter(start(unit, starting))
+    return [waiting_order and next(leases) for waiting_order in found]
+
+
+def start(unit: UnitOfWork, waiting_orders: Sequence[WaitingOrder]) -> list[Lease]:
+    """Start orders, in this order, that have left where they waited."""
+    leases = [_lease(unit, order, entry.crash_count) for order, entry in waiting_orders]
+    rows = [(lease.order, lease.crash_count - unit.forgiven) for lease in leases]
     insert(
         unit.connection,
         "leases",
         [
             (o.accept_sequence, o.attempt_count, o.start_sequence, o.start_time, crashes, 0)
-            for o, crashes in (
-                (lease.order, lease.crash_count - unit.forgiven) for lease in leases if lease
-            )
+            for o, crashes in rows
         ],
     )
     insert(
         unit.connection,
         "starts",
-        [(o.accept_sequence, o.start_sequence, o.start_time) for o in orders],
+        [(o.accept_sequence, o.start_sequence, o.start_time) for o, _ in rows],
     )
-    unit.leave_queue(orders)
-    unit.count_processing(+1, orders)
+    unit.count_processing(+1, [order for order, _ in rows])
     return leases
 
 
@@ -60,7 +64,7 @@ def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, Waiting
         (as_json(entry.accept_sequence for entry in claims),),
     )
     return {
-        row[0]: WaitingOrder(order_of(row, State.QUEUED, (attempt_count, 0, 0)), crash_count)
+        row[0]: unit.waiting(order_of(row, State.QUEUED, (attempt_count, 0, 0)), crash_count)
         for *row, attempt_count, crash_count in rows
     }
 
@@ -75,18 +79,13 @@ def _expire(unit: UnitOfWork, queued: dict[int, WaitingOrder]) -> dict[int, Wait
     return {number: order for number, order in queued.items() if number not in ended}
 
 
-def _lease(unit: UnitOfWork, waiting_order: WaitingOrder) -> Lease:
+def _lease(unit: UnitOfWork, order: Order, crash_count: int) -> Lease:
     """Number the start of an order that was queued, and return its lease."""
     unit.counters.started += 1
     unit.start_count += 1
-    order = replace(
-        waiting_order.order,
-        state=TRANSITIONS[waiting_order.order.state, Event.CLAIM],
-        attempt_count=waiting_order.order.attempt_count + 1,
-        start_sequence=unit.counters.started,
-        start_time=unit.now,
-    )
-    return Lease(order=order, crash_count=waiting_order.crash_count)
+    number = unit.counters.started
+    started = started_order(order, start_sequence=number, start_time=unit.now)
+    return Lease(order=started, crash_count=crash_count)
 
 
 def settle(unit: UnitOfWork, settles: Sequence[Settlement]) -> list[State | None]:
@@ -108,7 +107,8 @@ def settle(unit: UnitOfWork, settles: Sequence[Settlement]) -> list[State | None
         event = Event.CANCEL if has_stopped else ending.event
         states.append(TRANSITIONS[order.state, event])
         if event is Event.RETRY:
-            retries.append((WaitingOrder(order, lease.crash_count), unit.now + ending.retry_after))
+            again = unit.waiting(order, lease.crash_count)
+            retries.append((again, unit.now + ending.retry_after))
         elif event is Event.CANCEL:
             ends.append(End(order, event))
         else:
@@ -138,7 +138,7 @@ def release(unit: UnitOfWork, leases: Sequence[Lease]) -> list[State | None]:
             unit.end([End(order, event)])
         else:
             uncounted = replace(order, attempt_count=order.attempt_count - 1)
-            unit.enqueue([WaitingOrder(uncounted, lease.crash_count)])
+            unit.enqueue([unit.waiting(uncounted, lease.crash_count)])
     return states
 
 
@@ -190,7 +190,7 @@ def recover(unit: UnitOfWork, max_crashes: int) -> tuple[int, int]:
         elif crashes + 1 >= max_crashes:
             ends.append(End(order, Event.QUARANTINE, _quarantined(crashes + 1)))
         else:
-            requeued.append(WaitingOrder(order, crashes + 1))
+            requeued.append(unit.waiting(order, crashes + 1))
     unit.count_processing(-1, [order for order, _ in requeued] + [end.order for end in ends])
     unit.enqueue(requeued)
     unit.end(ends)

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.domain import State, Tier
 from orderintake_server.views import TierCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from orderintake_server.domain import Ranking
     from orderintake_server.views import CountsByTier
+
+STRICT_BLOCK_BITS = 10
+"""Strict ranks are accept sequences: blocks of 1024 orders."""
+AGED_BLOCK_BITS = 22
+"""Ranks with a head start are microseconds: blocks of 4 seconds."""
 
 _STATES = (State.QUEUED, State.SCHEDULED, State.PROCESSING)
 
 
-class CountChange(NamedTuple):
-    """One order enters (+1) or leaves (-1) a state in which it has not ended."""
+class Move(NamedTuple):
+    """Orders of one tier enter (+1) or leave (-1) a state in which they have not ended."""
 
     sign: int
     state: State
     tier: Tier
-    customer_id: str
-    rank: int
+    orders: int
+    customer_ids: Sequence[str] = ()
+    """Whose orders, if they enter or leave what waits: one for each order."""
+    ranks: Sequence[int] = ()
+    """The orders' ranks, if they enter or leave the queue."""
 
 
 class Blocks:
@@ -40,9 +50,8 @@ class Blocks:
         self._counts: dict[int, int] = {}
         self._sorted: list[int] = []
 
-    def add(self, rank: int, count: int) -> None:
-        """Count orders that enter their block or (negative) leave it."""
-        block = rank >> self.bits
+    def add(self, block: int, count: int) -> None:
+        """Count orders that enter a block or (negative) leave it."""
         remaining = self._counts.get(block, 0) + count
         if block not in self._counts:
             insort(self._sorted, block)
@@ -60,12 +69,12 @@ class Blocks:
 class Backlog:
     """The counts, which follow the transaction: what was counted in it can be rolled back."""
 
-    def __init__(self, *, block_bits: int, counts_customers: bool) -> None:
+    def __init__(self, ranking: Ranking, *, counts_customers: bool) -> None:
         """Begin with nothing; count by customer only where there is a limit for it."""
-        self.blocks = Blocks(bits=block_bits)
+        self.blocks = Blocks(bits=STRICT_BLOCK_BITS if ranking.is_strict else AGED_BLOCK_BITS)
         self._counts = {tier: dict.fromkeys(_STATES, 0) for tier in Tier}
         self._customers: dict[str, int] | None = {} if counts_customers else None
-        self._journal: list[CountChange] = []
+        self._journal: list[Move] = []
 
     def counts(self) -> CountsByTier:
         """Return how many orders of each tier are in each state."""
@@ -77,6 +86,10 @@ class Backlog:
             )
             for tier, counts in self._counts.items()
         }
+
+    def queued(self) -> int:
+        """Return how many orders are in the queue."""
+        return sum(counts[State.QUEUED] for counts in self._counts.values())
 
     def waiting_of(self, customer_id: str) -> int:
         """Return how many orders of a customer wait; 0 when customers are not counted."""
@@ -91,10 +104,10 @@ class Backlog:
         for customer_id, count in counts:
             self._count_customer(customer_id, count)
 
-    def apply(self, change: CountChange) -> None:
-        """Count a change, which `commit` keeps and `rollback` undoes."""
-        self._journal.append(change)
-        self._count(change)
+    def apply(self, move: Move) -> None:
+        """Count a move, which `commit` keeps and `rollback` undoes."""
+        self._journal.append(move)
+        self._count(move, move.sign)
 
     def commit(self) -> None:
         """Keep what was counted since the last commit or rollback."""
@@ -103,15 +116,16 @@ class Backlog:
     def rollback(self) -> None:
         """Undo what was counted since the last commit or rollback."""
         while self._journal:
-            change = self._journal.pop()
-            self._count(change._replace(sign=-change.sign))
+            move = self._journal.pop()
+            self._count(move, -move.sign)
 
-    def _count(self, change: CountChange) -> None:
-        self._counts[change.tier][change.state] += change.sign
-        if change.state is State.QUEUED:
-            self.blocks.add(change.rank, change.sign)
-        if change.state is not State.PROCESSING:
-            self._count_customer(change.customer_id, change.sign)
+    def _count(self, move: Move, sign: int) -> None:
+        self._counts[move.tier][move.state] += sign * move.orders
+        blocks = Counter([rank >> self.blocks.bits for rank in move.ranks])
+        for block, count in blocks.items():
+            self.blocks.add(block, sign * count)
+        for customer_id in move.customer_ids if self._customers is not None else ():
+            self._count_customer(customer_id, sign)
 
     def _count_customer(self, customer_id: str, count: int) -> None:
         if self._customers is None:

@@ -78,7 +78,7 @@ async def _on(thread: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
 
 
 _NUMBERS = """
-SELECT log_id, vip_head_start, accepted, started, completed, pruned.sequence, last_accept_time
+SELECT log_id, vip_head_start, accepted, started, completed, pruned.sequence, accept_time
 FROM identity, policy, counters, pruned
 """
 
@@ -98,12 +98,12 @@ def _insert(table: Table) -> str:
 def _write(connection: sqlite3.Connection, numbers: Numbers) -> None:
     connection.execute("UPDATE identity SET log_id = ?", (numbers.log_id,))
     connection.execute(
-        "UPDATE counters SET accepted = ?, started = ?, completed = ?",
-        (numbers.accepted, numbers.started, numbers.completed),
+        "UPDATE counters SET accepted = ?, started = ?, completed = ?, accept_time = ?",
+        (numbers.accepted, numbers.started, numbers.completed, numbers.accept_time),
     )
     connection.execute(
-        "UPDATE policy SET vip_head_start = ?, since = ?, last_accept_time = ?",
-        (numbers.vip_head_start, numbers.accepted, numbers.accept_time),
+        "UPDATE policy SET vip_head_start = ?, since = ?",
+        (numbers.vip_head_start, numbers.accepted),
     )
     connection.execute("UPDATE pruned SET sequence = ?", (numbers.earliest,))
     connection.execute(_LATEST)
@@ -112,7 +112,7 @@ def _write(connection: sqlite3.Connection, numbers: Numbers) -> None:
 _LATEST = """
 UPDATE counters SET time = (SELECT max(time) FROM (
   SELECT max(start_time) AS time FROM starts UNION ALL SELECT max(complete_time) FROM log
-  UNION ALL SELECT max(time) FROM pauses UNION ALL SELECT last_accept_time FROM policy))
+  UNION ALL SELECT max(time) FROM pauses UNION ALL SELECT accept_time FROM counters))
 """
 
 

@@ -15,7 +15,7 @@ from orderintake_server.store.actions.sqlite import Trail
 from orderintake_server.store.rows import ACCEPTED, cancelled_of, order_of
 from orderintake_server.store.sqlite.reads import standing
 from orderintake_server.store.sqlite.statements import as_json
-from orderintake_server.store.sqlite.unit_of_work import End, WaitingOrder
+from orderintake_server.store.sqlite.unit_of_work import End
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,14 +67,14 @@ def _fall_due(unit: UnitOfWork) -> None:
         (as_json(numbers),),
     ).fetchall()
     due = [
-        WaitingOrder(
+        unit.waiting(
             order_of(accepted, TRANSITIONS[State.SCHEDULED, Event.FALL_DUE], (attempts, 0, 0)),
             crashes,
         )
         for *accepted, attempts, crashes in rows
     ]
     if due:
-        unit.leave_schedule([waiting_order.order for waiting_order in due])
+        unit.leave_schedule(due)
         unit.enqueue(due)
 
 
@@ -89,9 +89,9 @@ def end_waiting(unit: UnitOfWork, orders: Sequence[Order], event: Event) -> list
     queued = [order for order in orders if order.state is State.QUEUED]
     scheduled = [order for order in orders if order.state is State.SCHEDULED]
     if queued:
-        unit.leave_queue(queued)
+        unit.leave_queue(list(map(unit.waiting, queued)))
     if scheduled:
-        unit.leave_schedule(scheduled)
+        unit.leave_schedule(list(map(unit.waiting, scheduled)))
     return unit.end([End(order, event) for order in queued + scheduled])
 
 

@@ -45,6 +45,7 @@ def _delete(unit: UnitOfWork, *, last: int, orders: list[int]) -> None:
             (as_json(orders),),
         )
     unit.connection.execute("UPDATE pruned SET sequence = ?", (last,))
+    unit.earliest = last
 
 
 def _delete_requests(unit: UnitOfWork, wanted: Prune) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,8 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
-MAX_ROWS = 256
+MOST_ROWS = 256
 """Rows of one INSERT: at most 3072 values, where SQLite allows 32,766."""
+FEW_ROWS = 16
+"""Of so many rows and fewer, each number has a statement of its own."""
 
 
 def as_json(numbers: Iterable[int]) -> str:
@@ -27,16 +30,17 @@ def insert(
 ) -> None:
     """Insert rows, many with one statement.
 
-    With a statement for each row, Python's lock would change threads each time. The numbers of
-    rows are powers of two, so that only a few different statements are ever prepared.
+    With a statement for each row, Python's lock would change threads each time. Beyond FEW_ROWS the
+    numbers of rows are its multiples, so that only a few different statements are ever prepared.
     """
     start = 0
     while start < len(rows):
-        count = min(1 << ((len(rows) - start).bit_length() - 1), MAX_ROWS)
+        left = min(len(rows) - start, MOST_ROWS)
+        count = left if left < FEW_ROWS else left // FEW_ROWS * FEW_ROWS
         chunk = rows[start : start + count]
         placeholders = f"({','.join('?' * len(chunk[0]))})"
         connection.execute(
             f"{verb} INTO {table} VALUES {','.join([placeholders] * count)}",
-            [value for row in chunk for value in row],
+            list(chain.from_iterable(chunk)),
         )
         start += count

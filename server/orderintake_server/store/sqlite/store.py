@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from orderintake_server.domain import Order, State
 from orderintake_server.errors import Refusal, StartupFailed, StoreBroken, StoreError
+from orderintake_server.process.thread import WorkThread
 from orderintake_server.store.actions import sqlite as actions
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.sqlite import blamed
@@ -23,7 +24,7 @@ from orderintake_server.store.sqlite.files.watch import FileWatch
 from orderintake_server.store.sqlite.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
     from pathlib import Path
 
     from orderintake_server.clock import Clock
@@ -52,7 +53,7 @@ class SqliteStore:
         self._path = path
         self._writer = writer
         self._files = files
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._writing = WorkThread("store-writer")
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
@@ -71,10 +72,8 @@ class SqliteStore:
             self._reader().execute("SELECT log_id FROM identity").fetchone()
             together.wait()
 
-        started = [self._reading.submit(read) for _ in range(READERS)]
-        self._writing.submit(int).result()
-        for each in started:
-            each.result()
+        for started in [self._reading.submit(read) for _ in range(READERS)]:
+            started.result()
 
     @property
     def recovery(self) -> RecoveryReport:
@@ -85,7 +84,7 @@ class SqliteStore:
         """Keep `Store.commit`."""
         if self._broken:
             raise self._broken
-        return await self._run(self._writing, lambda: self._commit(changes))
+        return await self._write(partial(self._commit, changes))
 
     def _commit(self, changes: Changes) -> Committed:
         """Commit in the writer's thread; nothing is acknowledged into files that are gone."""
@@ -100,29 +99,28 @@ class SqliteStore:
 
     async def note_stop(self) -> None:
         """Keep `Store.note_stop`."""
-        await self._run(self._writing, self._writer.note_stop)
+        await self._write(self._writer.note_stop)
 
     async def find(self, accept_sequence: int) -> Order | Completion | None:
         """Keep `Store.find`."""
-        return await self._run(self._reading, lambda: reads.find(self._reader(), accept_sequence))
+        return await self._run(lambda: reads.find(self._reader(), accept_sequence))
 
     async def known_requests(self, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Keep `Store.known_requests`."""
-        return await self._run(self._reading, lambda: reads.known_requests(self._reader(), names))
+        return await self._run(lambda: reads.known_requests(self._reader(), names))
 
     async def locate(self, accept_sequence: int) -> Located | None:
         """Keep `Store.locate`; only for an order that is queued the writer is asked."""
         stands = await self.find(accept_sequence)
         if not isinstance(stands, Order) or stands.state is not State.QUEUED:
             return None if stands is None else Located(stands)
-        return await self._run(self._writing, lambda: self._writer.locate(accept_sequence))
+        return await self._write(partial(self._writer.locate, accept_sequence))
 
     async def list_orders(
         self, wanted: OrderFilter, *, after: int, limit: int, newest_first: bool = False
     ) -> tuple[list[Order], int | None]:
         """Keep `Store.list_orders`."""
         return await self._run(
-            self._reading,
             lambda: reads.list_orders(
                 self._reader(), wanted, after, limit, newest_first=newest_first
             ),
@@ -133,26 +131,24 @@ class SqliteStore:
     ) -> LogPage:
         """Keep `Store.read_log`."""
         return await self._run(
-            self._reading,
             lambda: reads.read_log(self._reader(), wanted, after, limit, max_bytes),
         )
 
     async def bounds(self) -> tuple[int, int]:
         """Keep `Store.bounds`."""
-        return await self._run(self._reading, lambda: reads.bounds(self._reader()))
+        return await self._run(lambda: reads.bounds(self._reader()))
 
     async def list_actions(
         self, accept_sequence: int | None, *, before: int, limit: int
     ) -> tuple[list[OperatorAction], bool]:
         """Keep `Store.list_actions`."""
         return await self._run(
-            self._reading,
             lambda: actions.list_actions(self._reader(), accept_sequence, before, limit),
         )
 
     async def oldest_waiting(self) -> dict[Tier, int]:
         """Keep `Store.oldest_waiting`."""
-        return await self._run(self._reading, lambda: reads.oldest_waiting(self._reader()))
+        return await self._run(lambda: reads.oldest_waiting(self._reader()))
 
     async def watch(self) -> AsyncIterator[StoreState]:
         """Keep `Store.watch`: no other process changes anything, so nothing ever comes.
@@ -172,23 +168,43 @@ class SqliteStore:
     async def _look_after_files(self) -> None:
         """Look whether the files are still there; empty the log when nothing is written."""
         if self._files is not None:
-            await self._run(self._reading, self._files.check_content)
+            await self._run(self._files.check_content)
         written_at = self._written_at
         if written_at is None or time.monotonic() - written_at < IDLE_SECONDS:
             return
-        if await self._run(self._writing, self._writer.truncate_log) and (
-            self._written_at == written_at
-        ):
+        if await self._write(self._writer.truncate_log) and self._written_at == written_at:
             self._written_at = None
 
-    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-        """Run `work` in the pool; once it finds the store broken, the store is that for good."""
+    async def _write(self, work: Callable[[], _T]) -> _T:
+        """Run `work` in the thread that writes; it is done also when the caller is cancelled.
+
+        Whatever fails in a commit is rolled back, so that any error means that nothing was stored.
+        """
+        return await self._judged(self._writing.run(self._with_room(work)))
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        """Run `work` in a thread that reads."""
+        loop = asyncio.get_running_loop()
+        return await self._judged(loop.run_in_executor(self._reading, self._with_room(work)))
+
+    def _with_room(self, work: Callable[[], _T]) -> Callable[[], _T]:
+        return partial(or_full, self._path.parent, work)
+
+    async def _judged(self, work: Awaitable[_T]) -> _T:
+        """Raise the errors of `work` as those of the store, but its refusals as they are.
+
+        Once it finds the store broken, the store is that for good.
+        """
         try:
-            return await _in_thread(pool, partial(or_full, self._path.parent, work))
-        except StoreBroken as broken:
-            self._broken = self._broken or broken
-            self._broke.set()
-            raise
+            return await work
+        except Exception as error:
+            judged = _judged(error)
+            if isinstance(judged, StoreBroken):
+                self._broken = self._broken or judged
+                self._broke.set()
+            if judged is error:
+                raise
+            raise judged from error
 
     def _reader(self) -> sqlite3.Connection:
         """Return this thread's own connection for reading."""
@@ -247,17 +263,9 @@ def _opened(directory: Path, clock: Clock, policy: Policy, files: ExitStack) -> 
     return store
 
 
-async def _in_thread(pool: ThreadPoolExecutor, work: Callable[[], _T]) -> _T:
-    """Run `work` in the pool; raise its errors as those of the store, but its refusals as they are.
-
-    It is done also when the caller is cancelled before a thread has begun it. Whatever fails in a
-    commit is rolled back, so that any error means that nothing was stored.
-    """
-    try:
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(pool, work))
-    except (Refusal, StoreError):
-        raise
-    except OSError as error:  # of the files that are watched
-        raise StoreBroken(str(error)) from error
-    except Exception as error:
-        raise blamed(error) from error
+def _judged(error: Exception) -> Exception:
+    if isinstance(error, (Refusal, StoreError)):
+        return error
+    if isinstance(error, OSError):  # of the files that are watched
+        return StoreBroken(str(error))
+    return blamed(error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.domain import TRANSITIONS, Event, Order, QueueEntry, State, Tier
-from orderintake_server.store.sqlite.backlog import Backlog, CountChange
+from orderintake_server.store.sqlite.backlog import Backlog, Move
 from orderintake_server.store.sqlite.statements import as_json, insert
 
 if TYPE_CHECKING:
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import Failure, Ranking
     from orderintake_server.store.base import Policy
-
-STRICT_BLOCK_BITS = 10
-"""Strict ranks are accept sequences: blocks of 1024 orders."""
-AGED_BLOCK_BITS = 22
-"""Ranks with a head start are microseconds: blocks of 4 seconds."""
 
 
 @dataclass(slots=True)
@@ -33,15 +28,15 @@ class Counters:
     accepted: int
     started: int
     completed: int
-    accept_time: int
     time: int
+    accept_time: int
 
 
 class WaitingOrder(NamedTuple):
-    """An order that waits or is about to, and how often the process died during its attempts."""
+    """An order that waits or is about to, and its entry in the queue."""
 
     order: Order
-    crash_count: int
+    entry: QueueEntry
 
 
 class End(NamedTuple):
@@ -62,18 +57,16 @@ class UnitOfWork:
     def __init__(self, connection: sqlite3.Connection, policy: Policy) -> None:
         """Read the last sequences. The counts come with `load`, after `rerank`."""
         use_rank(connection, policy.ranking)
+        self._rank = policy.ranking.rank
         self.connection = connection
         self.policy = policy
         self.now = 0
         numbers = connection.execute(
-            "SELECT accepted, started, completed, last_accept_time, time FROM counters, policy"
+            "SELECT accepted, started, completed, time, accept_time FROM counters"
         )
         self.counters = self._committed = Counters(*numbers.fetchone())
-        is_strict = policy.ranking.vip_head_start is None
-        self.backlog = Backlog(
-            block_bits=STRICT_BLOCK_BITS if is_strict else AGED_BLOCK_BITS,
-            counts_customers=policy.counts_customers,
-        )
+        (self.earliest,) = connection.execute("SELECT sequence FROM pruned").fetchone()
+        self.backlog = Backlog(policy.ranking, counts_customers=policy.counts_customers)
         self.queued: list[QueueEntry] = []
         self.accept_counts: Counter[Tier] = Counter()
         self.completion_counts: Counter[Tier] = Counter()
@@ -81,7 +74,7 @@ class UnitOfWork:
         self.forgiven = 0
         """How many crashes of this process are not counted: one, once it is asked to stop."""
         self.next_due: int | None = None
-        self._committed_due: int | None = None
+        self._before: tuple[int, int | None] = (self.earliest, None)
 
     def load(self) -> None:
         """Count the orders that have not ended."""
@@ -92,7 +85,7 @@ class UnitOfWork:
             "SELECT rank >> ?, count(*) FROM ready GROUP BY 1", (self.backlog.blocks.bits,)
         )
         for block, count in blocks:
-            self.backlog.blocks.add(block << self.backlog.blocks.bits, count)
+            self.backlog.blocks.add(block, count)
         for state, table in ((State.SCHEDULED, "scheduled"), (State.PROCESSING, "leases")):
             counts = execute(
                 f"SELECT o.tier, count(*) FROM {table} p"
@@ -122,7 +115,7 @@ class UnitOfWork:
     def begin(self, now: int) -> None:
         """Begin a transaction at this time. It may be earlier than the one before."""
         self.now = now
-        self._committed, self._committed_due = replace(self.counters), self.next_due
+        self._committed, self._before = replace(self.counters), (self.earliest, self.next_due)
         self.queued = []
         self.accept_counts, self.completion_counts, self.start_count = Counter(), Counter(), 0
 
@@ -142,15 +135,14 @@ class UnitOfWork:
 
     def flush(self) -> None:
         """Write the sequences into the transaction, if they have changed."""
-        now, committed = self.counters, self._committed
-        if now != committed:
+        now = self.counters
+        if now != self._committed:
             now.time = self.now
             self.connection.execute(
-                "UPDATE counters SET accepted = ?, started = ?, completed = ?, time = ?",
-                (now.accepted, now.started, now.completed, now.time),
+                "UPDATE counters SET accepted = ?, started = ?, completed = ?, time = ?,"
+                " accept_time = ?",
+                (now.accepted, now.started, now.completed, now.time, now.accept_time),
             )
-        if now.accept_time != committed.accept_time:
-            self.connection.execute("UPDATE policy SET last_accept_time = ?", (now.accept_time,))
 
     def commit(self) -> None:
         """Keep what was done: the transaction is durable."""
@@ -158,7 +150,7 @@ class UnitOfWork:
 
     def rollback(self) -> None:
         """Undo in memory what was done: the transaction failed."""
-        self.counters, self.next_due = self._committed, self._committed_due
+        self.counters, (self.earliest, self.next_due) = self._committed, self._before
         self.backlog.rollback()
 
     def look_ahead(self) -> None:
@@ -170,26 +162,25 @@ class UnitOfWork:
 
     # The moves of orders: an order leaves its old table before it enters another
 
-    def waiting(self, waiting_order: WaitingOrder) -> QueueEntry:
-        """Return an order's queue entry."""
-        order = waiting_order.order
-        rank = self.policy.ranking.rank(order.tier, order.accept_sequence, order.accept_time)
-        return QueueEntry(rank, order.accept_sequence, order.tier, waiting_order.crash_count)
+    def waiting(self, order: Order, crash_count: int = 0) -> WaitingOrder:
+        """Return an order with its entry: the process died `crash_count` times in its attempts."""
+        number = order.accept_sequence
+        rank = self._rank(order.tier, number, order.accept_time)
+        return WaitingOrder(order, QueueEntry(rank, number, order.tier, crash_count))
 
     def enqueue(self, waiting_orders: Sequence[WaitingOrder]) -> None:
         """Add orders to the queue."""
-        entries = [self.waiting(waiting_order) for waiting_order in waiting_orders]
         insert(
             self.connection,
             "ready",
             [
-                (entry.tier, entry.rank, entry.accept_sequence, order.attempt_count, crashes)
-                for entry, (order, crashes) in zip(entries, waiting_orders, strict=True)
+                (tier, rank, number, order.attempt_count, crashes)
+                for order, (rank, number, tier, crashes) in waiting_orders
             ],
         )
         self._watch_expiry(waiting_orders)
-        self._count(+1, State.QUEUED, (order for order, _ in waiting_orders))
-        self.queued += entries
+        self._count(+1, State.QUEUED, waiting_orders)
+        self.queued += [entry for _, entry in waiting_orders]
 
     def schedule(self, waiting_orders: Sequence[WaitingOrder], due_times: Sequence[int]) -> None:
         """Let orders wait until their due times."""
@@ -197,40 +188,40 @@ class UnitOfWork:
             self.connection,
             "scheduled",
             [
-                (order.accept_sequence, due, order.attempt_count, crashes)
-                for (order, crashes), due in zip(waiting_orders, due_times, strict=True)
+                (order.accept_sequence, due, order.attempt_count, entry.crash_count)
+                for (order, entry), due in zip(waiting_orders, due_times, strict=True)
             ],
         )
         self._watch_expiry(waiting_orders)
-        self._count(+1, State.SCHEDULED, (order for order, _ in waiting_orders))
+        self._count(+1, State.SCHEDULED, waiting_orders)
         self._expect_due(due_times)
 
-    def leave_queue(self, orders: Sequence[Order]) -> None:
+    def leave_queue(self, waiting_orders: Sequence[WaitingOrder]) -> None:
         """Remove orders from the queue; they must be in it."""
-        for tier in {order.tier for order in orders}:
-            entries = [self.waiting(WaitingOrder(o, 0)) for o in orders if o.tier is tier]
+        for tier, entries in _by_tier(waiting_orders).items():
             self.connection.execute(
                 "DELETE FROM ready WHERE tier = ? AND rank IN (SELECT value FROM json_each(?))"
                 " AND +accept_sequence IN (SELECT value FROM json_each(?))",
                 (
                     tier,
-                    as_json(entry.rank for entry in entries),
-                    as_json(entry.accept_sequence for entry in entries),
+                    as_json(entry.rank for _, entry in entries),
+                    as_json(entry.accept_sequence for _, entry in entries),
                 ),
             )
-        self._count(-1, State.QUEUED, orders)
+        self._count(-1, State.QUEUED, waiting_orders)
 
-    def leave_schedule(self, orders: Sequence[Order]) -> None:
+    def leave_schedule(self, waiting_orders: Sequence[WaitingOrder]) -> None:
         """Remove orders from the schedule; they must be in it."""
         self.connection.execute(
             "DELETE FROM scheduled WHERE accept_sequence IN (SELECT value FROM json_each(?))",
-            (as_json(order.accept_sequence for order in orders),),
+            (as_json(order.accept_sequence for order, _ in waiting_orders),),
         )
-        self._count(-1, State.SCHEDULED, orders)
+        self._count(-1, State.SCHEDULED, waiting_orders)
 
     def count_processing(self, sign: int, orders: Iterable[Order]) -> None:
         """Count orders that start (+1) or whose attempt ends (-1)."""
-        self._count(sign, State.PROCESSING, orders)
+        for tier, count in Counter(order.tier for order in orders).items():
+            self.backlog.apply(Move(sign, State.PROCESSING, tier, count))
 
     def end(self, ends: Sequence[End]) -> list[int]:
         """Append ends to the completion log; return their sequences."""
@@ -260,8 +251,9 @@ class UnitOfWork:
     def _watch_expiry(self, waiting_orders: Sequence[WaitingOrder]) -> None:
         """Note the orders' expire_times; an order that does not wait by then does not expire."""
         rows = [(o.expire_time, o.accept_sequence) for o, _ in waiting_orders if o.expire_time]
-        insert(self.connection, "expiries", rows, verb="INSERT OR IGNORE")
-        self._expect_due([row[0] for row in rows])
+        if rows:
+            insert(self.connection, "expiries", rows, verb="INSERT OR IGNORE")
+            self._expect_due([row[0] for row in rows])
 
     def _expect_due(self, times: Sequence[int]) -> None:
         """Bring `next_due` forward to the earliest of these times, if that is sooner."""
@@ -269,10 +261,19 @@ class UnitOfWork:
             soonest = min(times)
             self.next_due = soonest if self.next_due is None else min(self.next_due, soonest)
 
-    def _count(self, sign: int, state: State, orders: Iterable[Order]) -> None:
-        for order in orders:
-            rank = self.waiting(WaitingOrder(order, 0)).rank
-            self.backlog.apply(CountChange(sign, state, order.tier, order.customer_id, rank))
+    def _count(self, sign: int, state: State, waiting_orders: Sequence[WaitingOrder]) -> None:
+        """Count orders that enter or leave the queue or the schedule."""
+        for tier, those in _by_tier(waiting_orders).items():
+            customer_ids = [order.customer_id for order, _ in those]
+            ranks = [entry.rank for _, entry in those] if state is State.QUEUED else ()
+            self.backlog.apply(Move(sign, state, tier, len(those), customer_ids, ranks))
+
+
+def _by_tier(waiting_orders: Sequence[WaitingOrder]) -> dict[Tier, list[WaitingOrder]]:
+    tiers: dict[Tier, list[WaitingOrder]] = {}
+    for waiting_order in waiting_orders:
+        tiers.setdefault(waiting_order.entry.tier, []).append(waiting_order)
+    return tiers
 
 
 def use_rank(connection: sqlite3.Connection, ranking: Ranking) -> None:

@@ -14,23 +14,18 @@ from orderintake_server.store.changes import Committed, Page
 from orderintake_server.store.sqlite import attempts, database, due, prune
 from orderintake_server.store.sqlite.accept import Acceptance
 from orderintake_server.store.sqlite.reads import find
-from orderintake_server.store.sqlite.unit_of_work import UnitOfWork, WaitingOrder
+from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
     from orderintake_server.clock import Clock
-    from orderintake_server.domain import Lease, NewOrder, Receipt
-    from orderintake_server.errors import RequestIdReused
+    from orderintake_server.domain import Lease
     from orderintake_server.store.base import Policy
-    from orderintake_server.store.changes import (
-        Capacity,
-        Changes,
-        ClaimNext,
-        OverCapacity,
-        Pause,
-    )
+    from orderintake_server.store.changes import Changes, ClaimNext, Pause
+    from orderintake_server.store.receipts import Outcome
+    from orderintake_server.store.sqlite.unit_of_work import WaitingOrder
 
 _T = TypeVar("_T")
 
@@ -70,7 +65,7 @@ class Writer:
         order = find(self._connection, accept_sequence)
         if not isinstance(order, Order) or order.state is not State.QUEUED:
             return None if order is None else Located(order)
-        position = self._before(self._unit.waiting(WaitingOrder(order, 0))) + 1
+        position = self._before(self._unit.waiting(order).entry) + 1
         return Located(order, position, is_paused=order.tier in self._paused)
 
     def _transact(self, work: Callable[[], _T]) -> _T:
@@ -106,7 +101,7 @@ class Writer:
             recovered=recovered,
             quarantined=quarantined,
             head=unit.counters.completed,
-            earliest=self._earliest(),
+            earliest=unit.earliest,
             paused=self._paused,
         )
 
@@ -118,11 +113,11 @@ class Writer:
         released = attempts.release(unit, changes.releases) if changes.releases else []
         cancelled = due.cancel(unit, changes.cancels) if changes.cancels else []
         self._pause(changes.pauses)
-        accepted = self._accept(changes.accepts, changes.capacity) if changes.accepts else []
+        accepted, starting = self._accept(changes) if changes.accepts else ([], [])
         if changes.claims or changes.claim_next:
             due.expire(unit)  # also what this very commit accepted or took back
         claimed = attempts.claim(unit, changes.claims) if changes.claims else []
-        claimed_next = self._claim_next(changes.claim_next) if changes.claim_next else []
+        claimed_next = attempts.start(unit, starting) or self._claim_next(changes.claim_next)
         pruned = prune.prune(unit, changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
@@ -131,7 +126,7 @@ class Writer:
             accepted=accepted,
             claimed=claimed,
             claimed_next=claimed_next,
-            queued=unit.queued,
+            queued=_without(unit.queued, claimed_next),
             page=self._page(changes.page) if changes.page else [],
             pruned=pruned,
             **self._state(),
@@ -148,23 +143,26 @@ class Writer:
             "paused": self._paused,
             "next_due": unit.next_due,
             "head": unit.counters.completed,
-            "earliest": self._earliest(),
+            "earliest": unit.earliest,
         }
 
-    def _earliest(self) -> int:
-        (earliest,) = self._connection.execute("SELECT sequence FROM pruned").fetchone()
-        return int(earliest)
+    def _accept(self, changes: Changes) -> tuple[list[Outcome], list[WaitingOrder]]:
+        """Accept orders; return each group's outcome, and the orders that start at once."""
+        acceptance = Acceptance(self._unit, changes.accepts, changes.capacity)
+        decisions = [acceptance.decide(group) for group in changes.accepts]
+        starting = acceptance.store(self._room(changes))
+        return acceptance.receipts(changes.accepts, decisions, self._before), starting
 
-    def _accept(
-        self, groups: Sequence[Sequence[NewOrder]], capacity: Capacity
-    ) -> list[tuple[Receipt, ...] | RequestIdReused | OverCapacity]:
-        acceptance = Acceptance(self._unit, groups, capacity)
-        decisions = [acceptance.decide(group) for group in groups]
-        acceptance.store()
-        return acceptance.receipts(groups, decisions, self._before)
+    def _room(self, changes: Changes) -> int:
+        """Tell how many new orders may start without a look at the queue: it is empty."""
+        if changes.claim_next is None or self._paused or self._unit.backlog.queued():
+            return 0
+        return changes.claim_next.most
 
-    def _claim_next(self, wanted: ClaimNext) -> list[Lease]:
+    def _claim_next(self, wanted: ClaimNext | None) -> list[Lease]:
         """Start the most urgent orders; an order that must run alone starts with no other."""
+        if wanted is None or not self._unit.backlog.queued():
+            return []
         first = self._page(Page(after=_BEFORE_ALL, limit=wanted.most))
         entries = list(takewhile(lambda entry: entry.crash_count < wanted.alone, first))
         if first and not entries and wanted.is_idle:
@@ -212,6 +210,14 @@ class Writer:
             _BETWEEN, (start, entry.rank, entry.accept_sequence)
         ).fetchone()
         return blocks.before(entry.rank) + int(rest)
+
+
+def _without(queued: list[QueueEntry], started: Sequence[Lease]) -> list[QueueEntry]:
+    """Leave out the orders that this commit has started too."""
+    numbers = {lease.order.accept_sequence for lease in started}
+    return (
+        [entry for entry in queued if entry.accept_sequence not in numbers] if numbers else queued
+    )
 
 
 _BETWEEN_OF_TIER = """
