@@ -51,7 +51,7 @@ bench: install ## Measure what orders cost, and draw docs/performance.md (ARGS="
 bench-quick: install ## The same in two minutes, coarsely, into .bench/
 	@.venv/bin/python bench/measure.py core --quick $(ARGS)
 
-bench-rivals: install .venv-rivals/installed ## Measure what users would pick instead (half an hour)
+bench-rivals: install .venv-rivals/installed ## Measure what users would pick instead (a quarter of an hour)
 	@.venv/bin/python bench/measure.py rivals --out docs/performance $(ARGS)
 
 counts: install ## Count what an order makes the service do, against bench/budget.json (ARGS=--renew)

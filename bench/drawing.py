@@ -98,7 +98,7 @@ def ranges(title: str, unit: str, rows: Sequence[Row]) -> str:
         for power in range(round(math.log10(most / least)) + 1):
             value = least * 10**power
             yield path(f"M{place(value):.1f} {TOP - 8}V{height - BOTTOM}", "grid")
-            yield text(place(value), height - 12, f"{value:g}", "soft", anchor="middle")
+            yield text(place(value), height - 12, short(value), "soft", anchor="middle")
         for at, row in enumerate(rows):
             y, low, high = TOP + at * ROW, place(row.at.low), place(row.at.high)
             yield text(LEFT - 10, y + 15, row.told, "ink", anchor="end")
