@@ -26,12 +26,16 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 
 IN_A_MESSAGE = 100
-STORED = 10_000
+STORED, LOG = 20_000, 10_000
+"""Completions that there are, and how many of them, the oldest, are in the log only."""
 RING = 4_000
 """Completions that are in the ring for sure: it drops the older half of 8,192 at times."""
-SIZE, SIZE_ERROR = 155, 0.1
+SIZE, SIZE_ERROR = 225, 0.05
 """Bytes of an encoded completion, and how far this may be from what ours are."""
 PER_SECOND = 1_000
+ORDER = api.PlaceOrderRequest()
+ORDER.CopyFrom(load.REQUEST)
+ORDER.labels["note"] = "please ring twice, then leave it with the neighbours above"
 WORKING = Ours(("--handler", "instant:handle", "--workers", "64"))
 
 
@@ -77,7 +81,7 @@ async def complete(port: int, count: int) -> list[str]:
         stream = stub.StreamCompletions(api.StreamCompletionsRequest())
         await stream.read()
         for _ in range(count // 1_000):
-            batch = api.BatchPlaceOrdersRequest(requests=[load.REQUEST] * 1_000)
+            batch = api.BatchPlaceOrdersRequest(requests=[ORDER] * 1_000)
             await stub.BatchPlaceOrders(batch, timeout=60)
         while len(found) < count:
             found += (await stream.read()).completions
@@ -194,8 +198,8 @@ PART = Part(
     },
     cases={
         **reading("ours", ring, RING, 1, 20, 1_000),
-        **reading("ours", log, STORED, 1, 20),
-        **reading("bare", bare, STORED, 1, 20),
+        **reading("ours", log, LOG, 1, 20),
+        **reading("bare", bare, LOG, 1, 20),
         **reading("bare", bare, RING, 1_000),
         "live": Case(on="live", drive=live, orders=4_000, unit=1_000),
         "bare, live": Case(on="bare", drive=bare_live, orders=4_000, unit=1_000),
