@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,17 +28,15 @@ from unittest import mock
 import load
 
 from orderintake.v1 import order_intake_service_pb2 as api
-from orderintake_server import handlers, parts
+from orderintake_server import service
 from orderintake_server.access import OpenDoor
 from orderintake_server.api.access import Call
 from orderintake_server.api.decoding import reader
-from orderintake_server.api.endpoints import Endpoints
-from orderintake_server.api.responses import Responses
-from orderintake_server.clock import Clock
+from orderintake_server.api.methods import Method
 from orderintake_server.config import Settings
 from orderintake_server.handlers import OrderAttempt, Shop
-from orderintake_server.ids import Ids
 from orderintake_server.service import Service
+from orderintake_server.telemetry import configure_log
 
 BUDGET = Path(__file__).with_name("budget.json")
 OVER, UNDER, SLACK = 0.10, 0.25, 0.05
@@ -129,7 +127,8 @@ class Shopping:
     """The service at work, and its methods."""
 
     service: Service
-    endpoints: Endpoints
+    answers: Mapping[str, Any]
+    """What answers each method."""
 
     async def place(self, orders: int) -> None:
         """Place orders at once, each a call."""
@@ -137,7 +136,7 @@ class Shopping:
         decode = reader(api.PlaceOrderRequest)
 
         async def place() -> None:
-            _encoded(await self.endpoints.place_order(decode(request), CALLER))
+            _encoded(await self.answers["PlaceOrder"](decode(request), CALLER))
 
         await asyncio.gather(*(place() for _ in range(orders)))
 
@@ -153,7 +152,7 @@ class Shopping:
         batch = api.BatchPlaceOrdersRequest(requests=[load.REQUEST] * orders)
         decode = reader(api.BatchPlaceOrdersRequest)
         request = decode(batch.SerializeToString())
-        _encoded(await self.endpoints.batch_place_orders(request, CALLER))
+        _encoded(await self.answers["BatchPlaceOrders"](request, CALLER))
 
     async def ended(self, completions: int) -> None:
         """Wait until there are so many completions."""
@@ -176,23 +175,27 @@ def _encoded(message: Any) -> bytes:  # noqa: ANN401 - a message, or its bytes
 
 @asynccontextmanager
 async def shopping(data: Path, workers: int) -> AsyncIterator[Shopping]:
-    """Run the service, with a handler that does nothing."""
+    """Run the service, with a handler that does nothing, and without gRPC."""
+    made: list[Service] = []
+    answers: dict[str, Any] = {}
+
+    class Kept(Service):
+        def __init__(self, *given: Any, **named: Any) -> None:  # noqa: ANN401
+            super().__init__(*given, **named)
+            made.append(self)
+
+    @asynccontextmanager
+    async def no_rpc(methods: Iterable[Method], *_: object) -> AsyncIterator[mock.Mock]:
+        answers.update({method.path.rpartition("/")[2]: method.endpoint for method in methods})
+        yield mock.Mock(addresses=(), listens=(), announce_stop=mock.AsyncMock())
 
     async def handler(_: OrderAttempt) -> None:
         pass
 
-    settings, clock, shop = Settings(data=data, workers=workers), Clock(), Shop(handler=handler)
-    async with parts.store(settings, None) as store:
-        ids = Ids(store.recovery.log_id)
-        responses = Responses(ids, clock)
-        async with handlers.handler_calls(shop, parts.call_policy(settings, shop), ids) as calls:
-            service = Service(store, settings, calls, responses, clock)
-            endpoints = Endpoints(service.intake, responses=responses, ids=ids)
-            async with asyncio.TaskGroup() as tasks:
-                service.start(tasks)
-                yield Shopping(service=service, endpoints=endpoints)
-                service.intake.refuse_orders()
-                await service.drain(0)
+    settings = Settings(data=data, workers=workers)
+    with mock.patch.multiple(service, Service=Kept, rpc_server=no_rpc):
+        async with service.running(settings, shop=Shop(handler=handler)):
+            yield Shopping(service=made[0], answers=answers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,4 +297,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    configure_log(form="text", level="error")
     main()
