@@ -10,10 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import grpc
@@ -62,9 +63,17 @@ class Completed:
             method: Any = channel.unary_stream(METHOD)
             kept = method(request(start_at=api.START_AT_LATEST))
             next(kept)
+            Thread(target=drain, args=[kept], daemon=True).start()
             cursors = load.run(complete(server.port, STORED))
             yield Stored(server=server, ring=cursors[-RING - 1])
             kept.cancel()
+
+
+def drain(stream: Any) -> None:  # noqa: ANN401 - a call of grpc
+    """Read a stream to its end: who reads nothing is ended after a minute."""
+    with suppress(grpc.RpcError):
+        for _ in stream:
+            pass
 
 
 def request(**fields: Any) -> bytes:  # noqa: ANN401 - of the contract
