@@ -21,7 +21,7 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers fuzz bench check static \
+.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers fuzz bench bench-quick bench-rivals counts check static \
 	format format-check lint types layers sizes protos protos-fresh sync sync-fresh pins clean
 
 help: ## Show this list
@@ -45,19 +45,17 @@ test-all: install ## Run all tests but the slow ones
 test-slow: install ## Run every test, one after the other
 	@$(PYTEST) --slow $(ARGS)
 
-bench: install ## Measure what orders, a backlog, subscribers and many servers cost
-	@.venv/bin/python bench/place_order.py $(ARGS)
-	@.venv/bin/python bench/backlog.py
-	@.venv/bin/python bench/stream.py
-	@.venv/bin/python bench/subscribers.py
-	@.venv/bin/python bench/leaks.py
-	@PYTHONPATH=tests .venv/bin/python bench/hostile.py
-	@PYTHONPATH=tests .venv/bin/python bench/trust.py
-	@.venv/bin/python bench/claims.py
-	@.venv/bin/python bench/flushes.py
-	@.venv/bin/python bench/replicas.py
-	@.venv/bin/python bench/shards.py
-	@.venv/bin/python bench/seen.py
+bench: install ## Measure what orders cost, and draw docs/performance.md (ARGS="core --against v1")
+	@.venv/bin/python bench/measure.py --out docs/performance $(ARGS)
+
+bench-quick: install ## The same in two minutes, coarsely, into .bench/
+	@.venv/bin/python bench/measure.py core --quick $(ARGS)
+
+bench-rivals: install .venv-rivals/installed ## Measure what users would pick instead (a quarter of an hour)
+	@.venv/bin/python bench/measure.py rivals --out docs/performance $(ARGS)
+
+counts: install ## Count what an order makes the service do, against bench/budget.json (ARGS=--renew)
+	@.venv/bin/python bench/counts.py $(ARGS)
 
 check: static coverage ## Everything a change must pass
 
@@ -127,7 +125,7 @@ pins: install ## Compile requirements/*.in anew (ARGS=--upgrade for newer versio
 	@$(PIN) requirements/protos.in --output-file requirements/protos.txt
 
 clean: ## Remove the environments and all that was built; data/ stays
-	@rm -rf .venv .venv-protos .coverage* .*_cache .hypothesis .fuzz client/dist server/dist
+	@rm -rf .venv .venv-protos .venv-rivals .bench .coverage* .*_cache .hypothesis .fuzz client/dist server/dist
 	@find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/run: requirements/run.txt client/pyproject.toml server/pyproject.toml
@@ -146,6 +144,11 @@ clean: ## Remove the environments and all that was built; data/ stays
 .venv-protos/installed: requirements/protos.txt
 	@$(call venv,.venv-protos)
 	@.venv-protos/bin/python $(PIP_INSTALL) --require-hashes --requirement requirements/protos.txt
+	@touch $@
+
+.venv-rivals/installed: requirements/rivals.in
+	@$(call venv,.venv-rivals)
+	@.venv-rivals/bin/python $(PIP_INSTALL) --requirement requirements/rivals.in
 	@touch $@
 
 define venv

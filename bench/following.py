@@ -1,7 +1,8 @@
 """Subscribers that cost little: they count what they get and parse nothing of it.
 
 As a program: `following.py PORT SUBSCRIBERS EVENTS REQUEST` subscribes so often, waits until each
-has so many completions, and prints the seconds that took all of them.
+has so many completions, and prints the seconds that took all of them. With `live` behind, it first
+waits until all subscriptions stand, and prints a line.
 """
 
 import asyncio
@@ -14,7 +15,8 @@ import uvloop
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 METHOD = "/orderintake.v1.OrderIntakeService/StreamCompletions"
-PER_CHANNEL = 100
+PER_CHANNEL = 64
+"""A server lets a connection have no more calls at once."""
 CURSOR = "0" * 23
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
@@ -39,7 +41,7 @@ Parts = _parts()
 
 
 class Followers:
-    """So many subscribers, on a connection for each hundred of them."""
+    """So many subscribers, on as few connections as may be."""
 
     def __init__(self, port: int, count: int, request: bytes) -> None:
         """Subscribe `count` times, each with this encoded request."""
@@ -76,8 +78,11 @@ async def _count(call: Any, events: int) -> None:  # noqa: ANN401 - grpc's call 
 
 async def main() -> None:
     """Follow, and print the seconds."""
-    port, subscribers, events, request = sys.argv[1:]
+    port, subscribers, events, request, *live = sys.argv[1:]
     followers = Followers(int(port), int(subscribers), bytes.fromhex(request))
+    if live:
+        await followers.started()
+        print(flush=True)
     print(await followers.get(int(events)))
     await followers.close()
 

@@ -51,13 +51,13 @@ async def _polite(server: Server, waits: Waits) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         stub = api_grpc.OrderIntakeServiceStub(channel)
         while True:
-            began, worked = time.perf_counter(), server.cpu()
+            began, worked = time.perf_counter(), server.cpu_seconds()
             try:
                 await stub.PlaceOrder(REQUEST, timeout=30)
             except grpc.aio.AioRpcError as error:
                 waits.failures.append(error.code().name)
             waits.waited.append(time.perf_counter() - began)
-            waits.worked.append(server.cpu() - worked)
+            waits.worked.append(server.cpu_seconds() - worked)
             await asyncio.sleep(PAUSE_SECONDS)
 
 

@@ -37,7 +37,7 @@ STUCK_SECONDS = 10.0
 SWITCH_SECONDS = 0.0005
 """How soon Python's lock passes from one thread to another: from the event loop to the store's
 threads, which need it only briefly. The default of 5 ms is as long as ten commits. Measured with
-place_order and stream in bench/."""
+the parts core and streams of bench/."""
 
 log = get_logger()
 

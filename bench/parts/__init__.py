@@ -1,0 +1,21 @@
+"""What can be measured: a table, in the order of the page."""
+
+from collections.abc import Mapping
+
+from turns import Part
+
+from parts import core, growth, options, postgres, rivals, streams
+from parts.waiting import waiting
+
+PARTS: Mapping[str, Part] = {
+    "core": core.PART,
+    "options": options.PART,
+    "streams": streams.PART,
+    "postgres": postgres.PART,
+    "growth": growth.PART,
+    "waiting": waiting(0, 10_000, 100_000, 1_000_000),
+    "rivals": rivals.PART,
+    "millions": waiting(5_000_000),
+}
+LONG = ("rivals", "millions")
+"""Measured only when they are asked for: what takes many minutes."""
