@@ -132,7 +132,8 @@ class Changes:
     claims: Sequence[QueueEntry] = ()
     """The orders to start, in the order of their start. What is over by now expires instead."""
     claim_next: ClaimNext | None = None
-    """Or: start those that are most urgent in the store."""
+    """Start those that are most urgent in the store; beside `claims`, after them, only in a store
+    that one process uses."""
     page: Page | None = None
     prune: Prune | None = None
 
