@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -119,15 +120,17 @@ class BlockingClient:
         return BlockingCompletions(self._runner, self._client.completions(**options))
 
 
-class BlockingCompletions:
-    """Runs each of AsyncCompletions's coroutines to its end."""
+class _Block:
+    """Enters and leaves a block of the asynchronous client's."""
 
-    def __init__(self, runner: asyncio.Runner, completions: AsyncCompletions) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, block: AbstractAsyncContextManager[Any, Any]
+    ) -> None:
         self._runner = runner
-        self._completions = completions
+        self._block = block
 
     def __enter__(self) -> Self:
-        self._runner.run(self._completions.__aenter__())
+        self._runner.run(self._block.__aenter__())
         return self
 
     def __exit__(
@@ -136,7 +139,15 @@ class BlockingCompletions:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._runner.run(self._completions.__aexit__(kind, error, trace))
+        self._runner.run(self._block.__aexit__(kind, error, trace))
+
+
+class BlockingCompletions(_Block):
+    """Runs each of AsyncCompletions's coroutines to its end."""
+
+    def __init__(self, runner: asyncio.Runner, completions: AsyncCompletions) -> None:
+        super().__init__(runner, completions)
+        self._completions = completions
 
     @property
     def cursor(self) -> str:
@@ -167,24 +178,12 @@ class BlockingCompletions:
         self._completions.close()
 
 
-class BlockingPlacing:
+class BlockingPlacing(_Block):
     """Runs each of AsyncPlacing's coroutines to its end."""
 
     def __init__(self, runner: asyncio.Runner, placing: AsyncPlacing) -> None:
-        self._runner = runner
+        super().__init__(runner, placing)
         self._placing = placing
-
-    def __enter__(self) -> Self:
-        self._runner.run(self._placing.__aenter__())
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._runner.run(self._placing.__aexit__(kind, error, trace))
 
     def place(self, **order: Unpack[NewOrder]) -> "BlockingPlaced":
         return BlockingPlaced(self._runner, self._runner.run(self._placing.place(**order)))

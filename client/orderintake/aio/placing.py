@@ -12,6 +12,7 @@ from orderintake import requests
 from orderintake.access.headers import headers
 from orderintake.errors import Unauthenticated, Unavailable, from_rpc
 from orderintake.status import Status
+from orderintake.streams.outbox import GOODBYE_SECONDS
 from orderintake.v1.order_intake_service_pb2 import PlaceOrderResponse, PlaceOrdersResponse
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 Placed = asyncio.Future[PlaceOrderResponse]
 """The result of an order, once it is there: its receipt, or its error."""
-
-GOODBYE_SECONDS = 1.0
-"""How long the server may take to end a call on which it has given all results."""
 
 
 class AsyncPlacing:

@@ -39,6 +39,8 @@ LARGEST_BYTES = 3 * 1024**2
 MOST_WAITING = 10_000
 """Orders without a result, whatever the server allows: they are kept in memory."""
 OVERHEAD_BYTES = 8
+GOODBYE_SECONDS = 1.0
+"""How long the server may take to end a call on which it has given all results."""
 FIRST_PAUSE_SECONDS = 0.2
 """Before an order that was refused for now is repeated, where the server does not say; doubled."""
 

@@ -13,6 +13,7 @@ from orderintake import requests
 from orderintake.access.headers import headers
 from orderintake.errors import Unauthenticated, Unavailable, from_rpc
 from orderintake.status import Status
+from orderintake.streams.outbox import GOODBYE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     _Call = _CallIterator[PlaceOrdersResponse]
     Placed = Future[PlaceOrderResponse]
     """The result of an order, once it is there: its receipt, or its error."""
-
-GOODBYE_SECONDS = 1.0
-"""How long the server may take to end a call on which it has given all results."""
 
 
 class Placing:

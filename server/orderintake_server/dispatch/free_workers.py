@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orderintake_server.store.changes import ClaimNext
+from orderintake_server.store.changes import NEVER_ALONE, ClaimNext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.inbox import FreeWorker
     from orderintake_server.dispatch.ready import ReadyQueue
     from orderintake_server.domain import Lease, QueueEntry
-
-NEVER_ALONE = 1_000_000
-"""More crashes than an order can have."""
 
 
 class FreeWorkers:

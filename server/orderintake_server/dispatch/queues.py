@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from orderintake_server.dispatch.free_workers import NEVER_ALONE
 from orderintake_server.dispatch.inbox import Starts
-from orderintake_server.store.changes import ClaimNext
+from orderintake_server.store.changes import NEVER_ALONE, ClaimNext
 
 if TYPE_CHECKING:
     from orderintake_server.dispatch.free_workers import FreeWorkers

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from orderintake_server.views import CountsByTier
 
 
+NEVER_ALONE = 1_000_000
+"""More crashes than an order can have."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Settlement:
     """How the attempt of `lease` ended."""
@@ -93,7 +97,7 @@ class ClaimNext:
 
     most: int
     is_idle: bool
-    alone: int = 1_000_000
+    alone: int = NEVER_ALONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
