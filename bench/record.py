@@ -10,8 +10,8 @@ from functools import partial
 
 from opentelemetry.sdk.trace import TracerProvider
 
+from orderintake_server.calls.recorder import MethodRecorder, Recorder
 from orderintake_server.metrics import CALL
-from orderintake_server.rpc.recorder import MethodRecorder, Recorder
 from orderintake_server.telemetry import configure_log
 from orderintake_server.telemetry.spans import RecordedSpans
 

@@ -14,6 +14,7 @@ from orderintake_server.api import methods
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.refusals import OrderRefusals, Refusals
 from orderintake_server.api.responses import Responses
+from orderintake_server.calls.door import Door
 from orderintake_server.clock import Clock
 from orderintake_server.config.watched import WatchedFiles
 from orderintake_server.dispatch.attempts import Attempts
@@ -29,7 +30,6 @@ from orderintake_server.intake import Intake
 from orderintake_server.logger import get_logger
 from orderintake_server.metrics import Meters
 from orderintake_server.metrics.stalls import watch_stalls
-from orderintake_server.rpc.door import Door
 from orderintake_server.rpc.server import rpc_server
 from orderintake_server.store.measured import MeasuredCommits
 from orderintake_server.telemetry.spans import spans_of_process

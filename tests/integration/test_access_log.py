@@ -13,11 +13,11 @@ import pytest
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake_server.calls import recorder
 from orderintake_server.handlers import OrderAttempt
 from orderintake_server.intake import Intake
 from orderintake_server.logger import get_logger
 from orderintake_server.metrics import CALL
-from orderintake_server.rpc import recorder
 from orderintake_server.telemetry import configure_log
 from support.callers import bearing, entry, key_of, write_access
 from support.in_process import Stub, completions, listening, serving

@@ -10,11 +10,11 @@ from orderintake_server.access import AccessTable, KnownCallers
 from orderintake_server.access.entries import parse
 from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.refusals import Refusals
+from orderintake_server.calls.door import Door
+from orderintake_server.calls.gate import ShutdownGate
 from orderintake_server.clock import Clock
 from orderintake_server.ids import Ids
 from orderintake_server.rpc.binder import Binder, Handlers
-from orderintake_server.rpc.door import Door
-from orderintake_server.rpc.gate import ShutdownGate
 from support.authority import Authority, Pair
 from support.callers import Metadata, bearing, entry, key_of
 from support.every_method import Told, call

@@ -17,12 +17,12 @@ from orderintake_server.access import Caller, Callers, Credential, Credentials, 
 from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.methods import Method
 from orderintake_server.api.refusals import Refusals
+from orderintake_server.calls.door import Door
+from orderintake_server.calls.gate import ShutdownGate
 from orderintake_server.errors import FieldViolation, InvalidOrder
 from orderintake_server.ids import Ids
 from orderintake_server.metrics import PLACING
 from orderintake_server.rpc.binder import Binder
-from orderintake_server.rpc.door import Door
-from orderintake_server.rpc.gate import ShutdownGate
 from support.hostile_peer import framed, peer
 from support.logs import capture_logs
 from support.orders import order

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from orderintake_server.rpc.gate import ShutdownGate
+from orderintake_server.calls.gate import ShutdownGate
 
 LOOK_SECONDS = 0.001
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from orderintake_server.rpc.waits import WaitLimit
+from orderintake_server.calls.waits import WaitLimit
 
 SHORT = 0.05
 

@@ -8,10 +8,10 @@ from logging import getLevelNamesMapping
 from typing import TYPE_CHECKING
 
 from orderintake_server.access.exposure import Exposure
+from orderintake_server.calls.recorder import Recorder
 from orderintake_server.http import MOST_CONNECTIONS
 from orderintake_server.http.readings import Facts
 from orderintake_server.rpc.port.limits import most_connections
-from orderintake_server.rpc.recorder import Recorder
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.stream.log import CompletionLog
 

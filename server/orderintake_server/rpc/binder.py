@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from orderintake_server.api.decoding import reader
+from orderintake_server.calls.recorder import Recorder
+from orderintake_server.calls.telling import told
+from orderintake_server.calls.waits import WaitLimit
 from orderintake_server.errors import MethodUnknown, Refusal
 from orderintake_server.metrics import CALL, WATCH
-from orderintake_server.rpc.door import headers_of
+from orderintake_server.rpc.headers import credentials_of, headers_of
 from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, drop, write
-from orderintake_server.rpc.recorder import Recorder
 from orderintake_server.rpc.starts import Starts
-from orderintake_server.rpc.status import code_of, refuse, told
-from orderintake_server.rpc.waits import WaitLimit
+from orderintake_server.rpc.status import code_of, refuse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from orderintake_server.api.access import Call, Rule
     from orderintake_server.api.methods import Method
     from orderintake_server.api.refusals import Refusals
+    from orderintake_server.calls.door import Door
+    from orderintake_server.calls.gate import ShutdownGate
+    from orderintake_server.calls.recorder import Record
     from orderintake_server.metrics import Meter
-    from orderintake_server.rpc.door import Door, Headers
-    from orderintake_server.rpc.gate import ShutdownGate
+    from orderintake_server.rpc.headers import Headers
     from orderintake_server.rpc.messages import Context, Decode
-    from orderintake_server.rpc.recorder import Record
 
     Handler = grpc.RpcMethodHandler[Any, Any]
     Encode = Callable[[Any], bytes]
@@ -193,7 +195,7 @@ class Binder:
 
     async def _let_in(self, context: Context, rule: Rule, headers: Headers, record: Record) -> Call:
         try:
-            return self._door.let_in(context, rule, headers, record)
+            return self._door.let_in(credentials_of(context, headers), rule, record)
         except Refusal:
             await drop(context)
             raise

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from orderintake_server.api.decoding import decoded, unreadable
+from orderintake_server.calls.waits import WaitLimit
 from orderintake_server.errors import RequestTooSlow, SubscriberTooSlow
-from orderintake_server.rpc.waits import WaitLimit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

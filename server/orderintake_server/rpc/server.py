@@ -13,8 +13,8 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.methods import SERVICES
+from orderintake_server.calls.gate import ShutdownGate
 from orderintake_server.rpc.binder import Binder
-from orderintake_server.rpc.gate import ShutdownGate
 from orderintake_server.rpc.health import Health
 from orderintake_server.rpc.memory import trimming
 from orderintake_server.rpc.port.hangup import hang_up
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from orderintake_server.api.access import Rule
     from orderintake_server.api.methods import Method
     from orderintake_server.api.refusals import Refusals
+    from orderintake_server.calls.door import Door
+    from orderintake_server.calls.recorder import Recorder
     from orderintake_server.rpc.binder import Handler
-    from orderintake_server.rpc.door import Door
     from orderintake_server.rpc.port.tls import Certificates
-    from orderintake_server.rpc.recorder import Recorder
 
 NAMES = tuple(service.full_name for service in SERVICES)
 """The full names of the contract's services."""

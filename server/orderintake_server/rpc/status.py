@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from orderintake_server.api.refusals import internal
-
 if TYPE_CHECKING:
-    from orderintake_server.api.refusals import ErrorReply, Refusals
+    from orderintake_server.api.refusals import ErrorReply
     from orderintake_server.rpc.messages import Context
 
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -19,16 +17,6 @@ ABORT_SECONDS = 5.0
 """How long a call is held for its client to take the status."""
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
-_UNTOLD = internal("")
-"""What is told when even the error cannot be: made before memory is short."""
-
-
-def told(refusals: Refusals, error: BaseException, *, method: str) -> ErrorReply:
-    """Return what the caller of `method` gets for any error."""
-    try:
-        return refusals.reply(error, method=method)
-    except Exception:  # noqa: BLE001 - whatever hinders us to tell: no memory, a text that is none
-        return _UNTOLD
 
 
 def code_of(reply: ErrorReply) -> grpc.StatusCode:

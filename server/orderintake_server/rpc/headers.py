@@ -1,20 +1,14 @@
-"""Lets calls in: finds who makes each, and what the method's rule allows it."""
+"""What gRPC tells of a call's caller: its metadata, its certificate and its address."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.access import Credentials
-from orderintake_server.api.access import Call
 from orderintake_server.telemetry import traces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from orderintake_server.access import Callers
-    from orderintake_server.api.access import Rule
     from orderintake_server.rpc.messages import Context
-    from orderintake_server.rpc.recorder import Record
 
 _CERTIFICATES = ("peer_uri", "peer_spiffe_id")
 """What gRPC calls the names that count. Its identities mix names of all kinds: a DNS name may read
@@ -29,33 +23,6 @@ class Headers(NamedTuple):
     """The trace context of the caller."""
 
 
-class Door:
-    """The one way into a method, before its request is read; and the watch over open streams."""
-
-    def __init__(self, callers: Callers, clock: Callable[[], int]) -> None:
-        """Let in whom `callers` knows; `clock` returns microseconds since 1970."""
-        self._callers = callers
-        self._clock = clock
-
-    def let_in(self, context: Context, rule: Rule, headers: Headers, record: Record) -> Call:
-        """Return the call. Raises Unauthenticated or NotAllowed."""
-        known = Credentials(headers.authorization, lambda: _certificate(context), context.peer)
-        caller = self._callers.identify(known)
-        record.about["caller"] = caller.name
-        return Call(
-            caller=caller,
-            owner=rule.admit(caller),
-            peer=context.peer,
-            trace=record.trace,
-            span=record.span,
-            fields=record.about,
-        )
-
-    def check(self, call: Call) -> None:
-        """Raise Unauthenticated when the right of a call's caller has ended meanwhile."""
-        call.caller.check(self._clock())
-
-
 def headers_of(context: Context) -> Headers:
     """Return what a call's metadata says of its caller, and of the trace that it belongs to."""
     authorization, trace = [], None
@@ -65,6 +32,11 @@ def headers_of(context: Context) -> Headers:
         elif key == traces.HEADER:
             trace = traces.read(str(value))  # gRPC gives one; of several the last
     return Headers(authorization, trace)
+
+
+def credentials_of(context: Context, headers: Headers) -> Credentials:
+    """Return what a call says of its caller."""
+    return Credentials(headers.authorization, lambda: _certificate(context), context.peer)
 
 
 def _certificate(context: Context) -> str | None:
