@@ -10,7 +10,7 @@ from orderintake_server.api import requests
 from orderintake_server.api.list_names import list_name
 from orderintake_server.api.placing import Placing
 from orderintake_server.domain import Action
-from orderintake_server.errors import Draining
+from orderintake_server.errors import Draining, MethodUnknown
 from orderintake_server.logger import get_logger
 from orderintake_server.views import Signal
 
@@ -192,6 +192,26 @@ class Endpoints:
         call.about(accept_sequence=number)
         actions, goes_on = await self._intake.list_actions(number, before=before, limit=limit)
         return self._responses.actions(actions, goes_on=goes_on)
+
+    async def list_failures(self, _: admin.ListFailuresRequest, __: Call) -> admin.ListFailuresResponse:
+        """Keep the contract's ListFailures, in a later step."""
+        raise MethodUnknown("this server has no such method")
+
+    async def redrive_orders(self, _: admin.RedriveOrdersRequest, __: Call) -> admin.RedriveOrdersResponse:
+        """Keep the contract's RedriveOrders, in a later step."""
+        raise MethodUnknown("this server has no such method")
+
+    async def cancel_orders(self, _: admin.CancelOrdersRequest, __: Call) -> admin.CancelOrdersResponse:
+        """Keep the contract's CancelOrders, in a later step."""
+        raise MethodUnknown("this server has no such method")
+
+    async def list_servers(self, _: admin.ListServersRequest, __: Call) -> admin.ListServersResponse:
+        """Keep the contract's ListServers, in a later step."""
+        raise MethodUnknown("this server has no such method")
+
+    async def list_subscribers(self, _: admin.ListSubscribersRequest, __: Call) -> admin.ListSubscribersResponse:
+        """Keep the contract's ListSubscribers, in a later step."""
+        raise MethodUnknown("this server has no such method")
 
 
 def _log(action: Action, by: Operator, **subject: str) -> None:
