@@ -1,4 +1,4 @@
-"""The pages: /metrics, /healthz and /readyz."""
+"""The pages: the board, /metrics, /healthz and /readyz."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from orderintake_server.http.connections import NAME, Connection
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from orderintake_server.http.board import Board
     from orderintake_server.http.exposition import Exposition
     from orderintake_server.http.guard import Guard
     from orderintake_server.http.readiness import Readiness
@@ -25,11 +26,14 @@ WRITE_SECONDS = 10.0
 class Pages:
     """Answers requests."""
 
-    def __init__(self, exposition: Exposition, readiness: Readiness, guard: Guard) -> None:
+    def __init__(
+        self, exposition: Exposition, readiness: Readiness, guard: Guard, board: Board
+    ) -> None:
         """Show these, to whom `guard` lets in."""
         self._exposition = exposition
         self._readiness = readiness
         self._guard = guard
+        self._board = board
 
     def app(self) -> web.Application:
         """Return the application that a listener serves."""
@@ -38,6 +42,7 @@ class Pages:
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/healthz", self.healthz)
         app.router.add_get("/readyz", self.readyz)
+        self._board.add_to(app.router)
         return app
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from orderintake_server.access.exposure import EVERY_ADDRESS, is_loopback
 from orderintake_server.errors import StartupFailed
+from orderintake_server.http.board import Board
 from orderintake_server.http.connections import Connection, connecting
 from orderintake_server.http.exposition import Exposition
 from orderintake_server.http.guard import Guard
@@ -55,7 +56,8 @@ async def http_server(
     Raises StartupFailed when the server cannot, or must not, listen on the address.
     """
     guard = Guard(settings.callers, observed.meters.calls)
-    app = Pages(Exposition(Readings(observed)), readiness, guard).app()
+    board = Board(settings.callers, observed.meters.calls)
+    app = Pages(Exposition(Readings(observed)), readiness, guard, board).app()
     runner = web.AppRunner(app, shutdown_timeout=STOP_SECONDS, handle_signals=False)
     await runner.setup()
     try:
