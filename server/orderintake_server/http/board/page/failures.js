@@ -129,7 +129,7 @@ export class Failures {
 
   #rows(failures) {
     return failures.map(({ completion: { order, failure } }) =>
-      el("tr", el("td", dot(order.tier), orderLink(order.orderId)), el("td", customerLink(order.customerId)), el("td.cut", { title: failure.message }, failure.message || failure.code), el("td.n", `${span((this.now - Date.parse(order.completeTime)) / 1000)} ago`)),
+      el("tr", el("td.once", dot(order.tier), orderLink(order.orderId)), el("td", customerLink(order.customerId)), el("td.cut", { title: failure.message }, failure.message || failure.code), el("td.n", `${span((this.now - Date.parse(order.completeTime)) / 1000)} ago`)),
     );
   }
 

@@ -201,5 +201,5 @@ const STATES = { STATE_QUEUED: "Waits", STATE_SCHEDULED: "Scheduled", STATE_PROC
 
 function listed(order) {
   const state = STATES[order.state] ? el("span.tag", STATES[order.state]) : outcome(order.state);
-  return el("tr", el("td", dot(order.tier), orderLink(order.orderId)), el("td.wide.half", content(order)), el("td", moment(order.acceptTime)), el("td", state));
+  return el("tr", el("td.once", dot(order.tier), orderLink(order.orderId)), el("td.wide.half", content(order)), el("td", moment(order.acceptTime)), el("td", state));
 }

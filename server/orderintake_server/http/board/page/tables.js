@@ -53,9 +53,9 @@ function row(order, isNew) {
   return el(
     isNew ? "tr.new" : "tr",
     { "data-order": order.orderId, "data-sequence": order.sequence },
-    el("td", dot(order.tier), orderLink(order.orderId)),
+    el("td.once", dot(order.tier), orderLink(order.orderId)),
     el("td.half", customerLink(order.customerId)),
-    el("td.wide", content(order)),
+    el("td.wide.once", content(order)),
     el("td.n", span(between(order.acceptTime, order.completeTime))),
     el("td.n", outcome(order.state)),
   );
