@@ -10,6 +10,8 @@ import pytest
 
 from support.wheels import build, environment, installed
 
+ROOT = Path(__file__).parents[2]
+
 pytestmark = [pytest.mark.seconds, pytest.mark.timeout(180)]
 
 
@@ -85,3 +87,10 @@ def test_without_the_jwt_extra_a_server_names_it_when_tokens_are_asked_for(pytho
     assert end.returncode == 1
     assert "pip install 'orderintake-server[jwt]'" in end.stderr
     assert "Traceback" not in end.stderr
+
+
+def test_it_carries_the_files_of_the_board(wheel: Path) -> None:
+    page = ROOT / "server" / "orderintake_server" / "http" / "board" / "page"
+    with zipfile.ZipFile(wheel) as files:
+        carried = {Path(each).name for each in files.namelist() if "/board/page/" in each}
+    assert carried == {each.name for each in page.iterdir()}

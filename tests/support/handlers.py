@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 from google.protobuf.struct_pb2 import Struct
 
-from orderintake.work import Retry
+from orderintake.work import Reject, Retry
 from orderintake_server.handlers import OrderAttempt
 
 GATE = "ORDERINTAKE_TEST_GATE"
@@ -104,3 +104,9 @@ async def again_in_an_hour(order: OrderAttempt) -> None:
     """Ask for another attempt an hour later, if the sku is `again`."""
     if order.lines[0].sku == "again":
         raise Retry(after=3600)
+
+
+async def by_code(order: OrderAttempt) -> None:
+    """Reject an order whose first sku is a code, in capital letters."""
+    if order.lines[0].sku.isupper():
+        raise Reject(order.lines[0].sku, f"no {order.lines[0].sku.lower()} for {order.customer_id}")

@@ -13,7 +13,7 @@ from aiohttp import web
 from orderintake_server.access.exposure import EVERY_ADDRESS, is_loopback
 from orderintake_server.errors import StartupFailed
 from orderintake_server.http.app import application
-from orderintake_server.http.board import Board
+from orderintake_server.http.board import Board, read_files
 from orderintake_server.http.connections import Connection, connecting
 from orderintake_server.http.exposition import Exposition
 from orderintake_server.http.guard import Guard
@@ -69,7 +69,7 @@ async def http_server(
     origins = Origins(settings.origins)
     methods = Methods(frame, origins, subscriber_seconds=settings.subscriber_seconds)
     pages = Pages(Exposition(Readings(observed)), readiness, guard)
-    board = Board(settings.callers, observed.meters.calls)
+    board = Board(await asyncio.to_thread(read_files), settings.callers, observed.meters.calls)
     parts = (board.add_to, pages.add_to, methods.add_to)
     app = application(guard, origins, parts, readiness.is_draining)
     runner = web.AppRunner(app, shutdown_timeout=STOP_SECONDS, handle_signals=False)

@@ -12,6 +12,8 @@ from orderintake_server.api.methods import TABLE
 from orderintake_server.errors import NotAllowed, Unauthenticated
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orderintake_server.access import Caller, Callers
     from orderintake_server.api.access import Rule
     from orderintake_server.metrics import Calls
@@ -41,9 +43,9 @@ INDEX = "index.html"
 class Board:
     """Serves the page to everybody, for there is no data in it, and tells who may do what."""
 
-    def __init__(self, callers: Callers, calls: Calls) -> None:
-        """Read the files; know readers by `callers`, and count in `calls` whom they do not."""
-        self._files = _files()
+    def __init__(self, files: Mapping[str, File], callers: Callers, calls: Calls) -> None:
+        """Serve `files`; know readers by `callers`, and count in `calls` whom they do not."""
+        self._files = files
         self._callers = callers
         self._calls = calls
 
@@ -78,8 +80,8 @@ class Board:
         return web.json_response({"name": caller.name, "methods": may})
 
 
-def _files() -> dict[str, File]:
-    """Return every file of the page, by its name."""
+def read_files() -> dict[str, File]:
+    """Return every file of the page, by its name. It reads from disk: call it in a thread."""
     return {
         each.name: (each.read_bytes(), CONTENT_TYPES[each.name.rpartition(".")[2]])
         for each in files(__name__).joinpath("page").iterdir()

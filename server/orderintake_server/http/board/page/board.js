@@ -60,6 +60,7 @@ class Board {
 
   /** End what goes on: nothing is read, and no stream is held, while nobody looks. */
   stop() {
+    delete document.body.dataset.stream;
     this.running?.abort();
     clearTimeout(this.timer);
   }
@@ -136,7 +137,7 @@ class Board {
     if (!this.may.has("StreamCompletions")) return;
     const missed = Number(this.stats?.headSequence ?? 0) - this.sequence;
     if (this.cursor && missed > MOST_MISSED) this.begin(`${count(missed)} orders completed while nobody looked.`);
-    const on = { event: (event, cursor) => this.heard(event, cursor), lost: (wait) => this.unlinked(wait) };
+    const on = { event: (event, cursor) => this.heard(event, cursor), lost: () => this.unlinked() };
     follow(this.cursor, on, signal).catch((error) => {
       const isCursor = error.reason.startsWith("CURSOR_") && this.cursor;
       if (!isCursor) return this.failed(error, signal);
@@ -153,7 +154,7 @@ class Board {
   heard(event, cursor) {
     this.cursor = cursor;
     if (event.event === "going_away") this.trouble = { title: "The server is stopping.", text: "The page comes back with the next one." };
-    else if (event.event === "started") this.streams = true;
+    else if (event.event === "started") document.body.dataset.stream = "open";
     if (event.event || !event.data) return this.showLink();
     const completion = JSON.parse(event.data);
     this.sequence = Number(completion.sequence);
@@ -215,7 +216,7 @@ class Board {
 
   /** The stream is lost for now; whether the server is, the next poll tells. */
   unlinked() {
-    this.streams = false;
+    delete document.body.dataset.stream;
     this.poll();
   }
 
@@ -345,6 +346,12 @@ function theme() {
   });
 }
 
+/** Begin at the top of what the address names, for eyes and for a screen reader. */
+function arrive() {
+  byId("main").focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
 const board = new Board();
 theme();
 byId("leave").addEventListener("click", () => board.askToken());
@@ -355,7 +362,7 @@ byId("find").addEventListener("submit", (event) => {
 });
 addEventListener("hashchange", () => {
   board.route();
-  board.poll(true).then(() => byId("main").focus());
+  board.poll(true).then(arrive);
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? board.stop() : board.start()));
 if (!document.hidden) board.start();

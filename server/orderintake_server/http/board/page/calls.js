@@ -82,7 +82,7 @@ async function read(answer) {
 
 /**
  * Follow completions until `signal`: each is told to `on.event`, and so is every other event. Goes on
- * by itself after its cursor; `on.lost(milliseconds)` hears when it tries again. Raises Refused when
+ * by itself after its cursor; `on.lost()` hears when a connection ends. Raises Refused when
  * that does not help. Without a cursor it begins with what completes from now on.
  */
 export async function follow(cursor, on, signal) {
@@ -98,7 +98,7 @@ export async function follow(cursor, on, signal) {
       if (signal.aborted) return;
       if (error instanceof Refused && !error.isForNow) throw error;
     }
-    if (!signal.aborted) on.lost(wait);
+    if (!signal.aborted) on.lost();
     await pause(wait * (0.75 + Math.random() / 2), signal);
     wait = Math.min(2 * wait, LONGEST_WAIT_MS);
   }

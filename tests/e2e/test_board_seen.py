@@ -1,0 +1,172 @@
+"""How the board is seen in Chromium: by whom, on what screen, with how many orders."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome
+
+from orderintake import VIP, Client
+from support.board_page import NARROW, WIDE, BoardPage, board_browser
+from support.callers import entry, key_of, write_access
+from support.http_port import http_port
+from support.process import ServerProcess, server_process
+
+pytestmark = [pytest.mark.seconds, pytest.mark.timeout(120)]
+
+MANY = 10_000
+MOST_NODES = 2_000
+STUTTER_MS = 250
+"""No frame waits longer for the page's own work, on a machine that does much else."""
+VIEWS = ["", "#/orders/1", "#/orders/3", "#/customers/ada", "#/customers/nobody"]
+HANDLER = ("--handler", "support.handlers:by_code", "--max-attempts", "1", "--workers", "1")
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Chrome]:
+    with board_browser() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with something of everything: done, failed, paused, waiting."""
+    with server_process(tmp_path_factory.mktemp("seen"), "--http", "127.0.0.1:0", *HANDLER) as server:
+        with Client(server.address) as client, client.completions() as completions:
+            client.place(customer_id="ada", lines={"OUT_OF_STOCK": 1})
+            client.place(customer_id="ken", lines={"tea": 2, "cake": 1}, tier=VIP)
+            assert [next(completions).sequence for _ in range(2)] == [1, 2]
+            client.pause_tier(VIP)
+            for n in range(30):
+                client.place(customer_id="ada", lines={"tea": 1}, tier=VIP, labels={"n": str(n)})
+        yield server
+
+
+@pytest.fixture
+def page(driver: Chrome, server: ServerProcess) -> BoardPage:
+    return BoardPage(driver, http_port(server))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_wrong(page: BoardPage, theme: str, view: str) -> None:
+    page.looks(theme=theme)
+    page.open(view)
+    assert page.axe() == []
+    page.looks(size=NARROW, theme=theme)
+    assert page.axe() == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_narrow_screen_scrolls_in_one_direction_only(page: BoardPage, view: str) -> None:
+    page.looks(size=NARROW)
+    page.open(view)
+    assert page.ask("document.documentElement.scrollWidth") <= NARROW[0]
+    seen = page.ask(
+        "[...document.querySelectorAll('main *')].filter(e => e.checkVisibility()"
+        " && !e.closest('.lane, .walk, pre, .vh') && e.getBoundingClientRect().right > innerWidth)"
+        ".map(e => e.outerHTML)"
+    )
+    assert seen == []
+
+
+def test_it_is_dark_where_the_system_is_until_the_reader_says_otherwise(page: BoardPage) -> None:
+    def paper() -> int:
+        colour = page.ask("getComputedStyle(document.body).backgroundColor")
+        return sum(int(part) for part in colour.strip("rgb()").split(","))
+
+    page.looks(theme="dark")
+    page.open()
+    assert paper() < 100
+    page.click("Switch between light and dark")
+    assert paper() > 600
+    page.open()
+    assert paper() > 600
+    page.ask("localStorage.clear()")
+    page.looks(theme="light")
+    page.open()
+    assert paper() > 600
+
+
+def test_a_paused_tier_is_told_in_words_and_in_the_lane(page: BoardPage) -> None:
+    page.looks()
+    page.open()
+    assert page.title == "VIP orders are paused."
+    assert page.ask("document.querySelector('.lane.v').ariaLabel") == "VIP: 30 waiting, paused"
+    page.open("#/orders/10")
+    assert page.title == "Waits: an operator paused its tier"
+
+
+def test_a_failed_order_tells_why(page: BoardPage) -> None:
+    page.looks()
+    page.open("#/orders/1")
+    assert page.title == "Failed after 1 try"
+    assert "OUT_OF_STOCK" in page.text
+    assert "Place again" in page.buttons()
+
+
+def test_what_is_no_order_is_looked_for_as_a_customer(page: BoardPage) -> None:
+    page.looks()
+    page.open()
+    page.ask("document.getElementById('q').value = 'ken'")
+    page.ask("document.getElementById('find').requestSubmit()")
+    page.until_text("Orders of ken")
+    page.until_text("2 tea and 1 more")
+    page.console()  # that there is no such order is an answer of 404
+
+
+def test_ten_thousand_waiting_orders_make_no_stutter(driver: Chrome, tmp_path: Path) -> None:
+    with server_process(tmp_path, "--http", "127.0.0.1:0", "--workers", "4") as server:
+        with Client(server.address) as client, client.placing() as placing:
+            for n in range(MANY):
+                placing.place(customer_id=f"c{n % 7}", lines={"tea": 1}, labels={"processing_time": "0.05s"})
+        page = BoardPage(driver, http_port(server))
+        page.looks(size=WIDE)
+        page.open()
+        page.follows()
+        driver.execute_script(
+            "window.worst = 0; let last = performance.now();"
+            "const look = now => { worst = Math.max(worst, now - last); last = now;"
+            " requestAnimationFrame(look) }; requestAnimationFrame(look)"
+        )
+        seen = page.ask("Number(document.querySelector('[data-sequence]')?.dataset.sequence ?? 0)")
+        page.until(f"Number(document.querySelector('[data-sequence]')?.dataset.sequence) > {seen + 200}")
+        assert page.ask("window.worst") < STUTTER_MS
+        assert page.ask("document.querySelectorAll('*').length") < MOST_NODES
+        assert "more behind" in page.text
+
+
+# Who looks
+
+
+def test_an_observer_sees_it_without_buttons_and_a_stranger_is_asked_for_a_token(
+    driver: Chrome, tmp_path: Path
+) -> None:
+    entries = [entry("eye", "observer"), entry("ada", "customer", customer="ada")]
+    access = write_access(tmp_path / "access.toml", entries)
+    with server_process(tmp_path / "data", "--http", "127.0.0.1:0", "--access", str(access)) as server:
+        page = BoardPage(driver, http_port(server))
+        page.looks()
+        page.open()
+        assert page.title == "Who asks?"
+        assert page.axe() == []
+        enter(page, "oik_nobody")
+        page.until_text("is not known")
+        enter(page, key_of("eye"))
+        page.until_text("Nothing waits")
+        page.until_text("eye · read only")
+        changing = {"Pause VIP", "Pause Regular", "Cancel waiting VIP orders", "Place again"}
+        assert not changing & page.buttons()
+        page.click("Forget the token")
+        page.until_text("Who asks?")
+        enter(page, key_of("ada"))
+        page.until_text("Completions appear here as they happen.")
+        assert page.ask("document.querySelector('.floor').checkVisibility()") is False
+        page.ask("sessionStorage.clear()")
+    page.console()  # answers of 401 are told there
+
+
+def enter(page: BoardPage, token: str) -> None:
+    """Give the page a token."""
+    page.until("document.getElementById('token')").send_keys(token)
+    page.click("Show the board")
