@@ -15,6 +15,7 @@ from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.refusals import OrderRefusals, Refusals
 from orderintake_server.api.responses import Responses
 from orderintake_server.calls.door import Door
+from orderintake_server.calls.frame import Frame
 from orderintake_server.clock import Clock
 from orderintake_server.config.watched import WatchedFiles
 from orderintake_server.dispatch.attempts import Attempts
@@ -23,8 +24,8 @@ from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.dispatch.workers import Workers
 from orderintake_server.errors import StoreBroken, StoreError
-from orderintake_server.http.readiness import Readiness
-from orderintake_server.http.readings import Observed
+from orderintake_server.http.monitoring.readiness import Readiness
+from orderintake_server.http.monitoring.readings import Observed
 from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
 from orderintake_server.logger import get_logger
@@ -260,7 +261,7 @@ def _log_recovery(settings: Settings, store: Store) -> None:
 async def _serving(
     service: Service, settings: Settings, ids: Ids, clock: Clock
 ) -> AsyncIterator[tuple[RpcServer, int | None]]:
-    """Serve the methods of the table, and metrics and health, while inside.
+    """Serve the methods of the table while inside; by HTTP metrics and health too.
 
     The latter are there before the first call is answered, and after the last.
     """
@@ -270,14 +271,14 @@ async def _serving(
     callers = await parts.callers(settings, clock, service.files)
     certificates = await parts.certificates(settings, service.files)
     readiness = Readiness(service.meters.commits, lambda: service.intake.is_draining)
-    rpc = rpc_server(
-        methods.bound(endpoints),
-        refusals,
-        Door(callers, clock),
-        parts.rpc_settings(settings, certificates),
-        parts.recorder(settings, service.meters.calls, service.spans),
+    frame = Frame(
+        methods=methods.bound(endpoints),
+        refusals=refusals,
+        door=Door(callers, clock),
+        recorder=parts.recorder(settings, service.meters.calls, service.spans),
     )
-    http = parts.http_server(settings, callers, service.observed(certificates), readiness)
+    rpc = rpc_server(frame, parts.rpc_settings(settings, certificates))
+    http = parts.http_server(settings, callers, frame, service.observed(certificates), readiness)
     async with service.files.looking(), http as http_port, rpc as server:
         readiness.has_started = True
         yield server, http_port

@@ -1,6 +1,7 @@
 """The HTTP listener: who may read what, and what bad requests get."""
 
 import asyncio
+import re
 import select
 import socket
 from collections.abc import AsyncIterator
@@ -14,7 +15,8 @@ from orderintake_server.access import Role
 from orderintake_server.access.exposure import is_loopback
 from orderintake_server.config import Settings
 from orderintake_server.errors import StartupFailed
-from orderintake_server.http import connections, exposition, pages
+from orderintake_server.http import app, connections
+from orderintake_server.http.monitoring import exposition
 from orderintake_server.service import running
 from support.callers import entry, key_of, write_access
 from support.logs import capture_logs
@@ -190,9 +192,15 @@ async def test_what_is_no_request_gets_a_bare_400(tmp_path: Path, request_bytes:
 async def test_a_peer_that_sends_without_end_is_cut_off(tmp_path: Path) -> None:
     post = b"POST /metrics HTTP/1.1\r\n" + HOST + b"Content-Length: 100000000\r\n\r\n"
     async with listening(tmp_path) as port:
-        await sent(port, post, b"x" * 1_000_000)
-        await sent(port, (GET + b"\r\n") * 10_000)
+        await sent(port, post, b"x" * (connections.REQUEST_BYTES + 1))
         assert (await get(port, "/healthz")).status == 200
+
+
+async def test_requests_sent_ahead_are_answered_in_their_order(tmp_path: Path) -> None:
+    ahead = [b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n", GET + b"\r\n"] * 200
+    async with listening(tmp_path) as port:
+        answers = await sent(port, *ahead, GET + b"Connection: close\r\n\r\n")
+    assert re.findall(rb'"(alive|ready)"', answers) == [b"alive", b"ready"] * 200 + [b"ready"]
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /healthz HT", GET + b"A: b"])
@@ -204,12 +212,9 @@ async def test_a_peer_that_does_not_finish_its_request_is_cut_off(
         assert await sent(port, said) == b""
 
 
-async def test_there_are_no_more_connections_than_may_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
-    async with listening(tmp_path) as port:
-        kept = [await _answered(port) for _ in range(3)]
+async def test_there_are_no_more_connections_than_may_be(tmp_path: Path) -> None:
+    async with listening(tmp_path, http_connections=8) as port:
+        kept = [await _answered(port) for _ in range(8)]
         assert await sent(port, GET + b"\r\n") == b""
         kept.pop().close()
         async with asyncio.timeout(30):
@@ -230,7 +235,7 @@ async def _answered(port: int) -> asyncio.StreamWriter:
 async def test_a_peer_that_does_not_take_its_answer_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "WRITE_SECONDS", 0.1)
+    monkeypatch.setattr(app, "WRITE_SECONDS", 0.1)
     monkeypatch.setattr(exposition, "_written", lambda *_: (bytes(100_000_000), "text/plain"))
     async with listening(tmp_path) as port:
         with socket.create_connection(("127.0.0.1", port)) as peer:

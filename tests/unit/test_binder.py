@@ -590,6 +590,7 @@ def placing(endpoint: Any) -> Any:  # noqa: ANN401
         response=api.PlaceOrdersResponse,
         takes_stream=True,
         gives_stream=True,
+        is_safe=False,
         rule=ANYONE_KNOWN,
         meter=PLACING,
         endpoint=endpoint,

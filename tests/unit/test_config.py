@@ -26,6 +26,9 @@ def file(tmp_path: Path) -> Path:
 EACH: dict[str, tuple[str, Any]] = {
     "listen": ("0.0.0.0:0", ("0.0.0.0:0",)),
     "http": ("[::1]:9464", "[::1]:9464"),
+    "http_hosts": ("orders.example, [::1]", ("orders.example", "[::1]")),
+    "http_origins": ("https://shop.example", ("https://shop.example",)),
+    "http_connections": ("20", 20),
     "data": ("/var/lib/orders", Path("/var/lib/orders")),
     "store": ("postgresql://127.0.0.1/shop", "postgresql://127.0.0.1/shop"),
     "replica": ("north-1", "north-1"),
@@ -110,6 +113,9 @@ DEFAULTS: dict[str, Any] = {
     "jwt_longest": 86_400.0,
     "listen": ("127.0.0.1:50051",),
     "http": "",
+    "http_hosts": (),
+    "http_origins": (),
+    "http_connections": 1_000,
     "data": Path("data"),
     "store": "",
     "replica": "",
@@ -280,6 +286,12 @@ LIMITS: dict[str, tuple[list[str], list[str]]] = {
     "log-format": (["text", "json"], ["xml", "", "JSON"]),
     "log-level": (["debug", "info", "warning", "error"], ["critical", "", "INFO"]),
     "http": (["", "localhost:0", "*:9464"], ["9464", ":9464", "http://localhost:1", "unix:1"]),
+    "http-hosts": (["orders.example", "192.0.2.1", "[::1]"], ["a:80", "http://a", "a/b", "::1"]),
+    "http-origins": (
+        ["https://shop.example", "http://localhost:3000"],
+        ["*", "null", "shop.example", "https://shop.example/", "https://Shop.example"],
+    ),
+    "http-connections": (["8", "65536"], ["7", "65537", "many"]),
     "listen": (
         [
             "localhost:0",

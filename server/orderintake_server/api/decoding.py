@@ -36,11 +36,11 @@ def reader(kind: type[Message]) -> Decode:
     """
     if kind is api.PlaceOrdersRequest:
         return _each_order
-    check = _check_batch if _is_batch(kind) else _check_single
+    is_batch = holds_orders(kind)
 
     def read(message: bytes) -> Any:  # noqa: ANN401
         if len(message) > ORDER_BYTES:
-            check(message)
+            _check_batch(message) if is_batch else check_single(len(message))
         return kind.FromString(message)
 
     return read
@@ -60,15 +60,16 @@ def unreadable(description: str) -> InvalidOrder:
     return InvalidOrder((whole,), is_malformed=True)
 
 
-def _is_batch(kind: type[Message]) -> bool:
+def holds_orders(kind: type[Message]) -> bool:
     """Tell whether a request holds whole orders."""
     order = api.PlaceOrderRequest.DESCRIPTOR
     return any(field.message_type is order for field in kind.DESCRIPTOR.fields)
 
 
-def _check_single(message: bytes) -> None:
-    size = len(message)
-    raise unreadable(f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
+def check_single(size: int) -> None:
+    """Refuse a request of so many bytes if it is larger than any order may be."""
+    if size > ORDER_BYTES:
+        raise unreadable(f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
 
 
 def _each_order(message: bytes) -> list[ReadOrder]:
@@ -88,8 +89,7 @@ def _each_order(message: bytes) -> list[ReadOrder]:
 
 def _order(message: bytes) -> ReadOrder:
     try:
-        if len(message) > ORDER_BYTES:
-            _check_single(message)
+        check_single(len(message))
         return api.PlaceOrderRequest.FromString(message)
     except InvalidOrder as refusal:
         return refusal

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message_factory import GetMessageClass
 
 from orderintake.v1 import order_admin_service_pb2 as admin
@@ -132,6 +133,8 @@ class Method:
     response: type[Message]
     takes_stream: bool
     gives_stream: bool
+    is_safe: bool
+    """Whether it only reads, as the contract says: it may be repeated, and asked for by GET."""
     rule: Rule
     meter: Meter
     endpoint: Answer | Stream
@@ -167,6 +170,7 @@ def _bound(method: MethodDescriptor, row: Row, endpoints: Endpoints) -> Method:
         response=GetMessageClass(method.output_type),
         takes_stream=method.client_streaming,
         gives_stream=method.server_streaming,
+        is_safe=method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
         rule=row.rule,
         meter=row.meter,
         endpoint=row.endpoint.__get__(endpoints),

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from orderintake_server.config.sources import Sourced
-from orderintake_server.config.values import Count, File, Seconds, Switch, Word
+from orderintake_server.config.values import Count, File, Names, Origins, Seconds, Switch, Word
 from orderintake_server.domain import LONGEST_SECONDS
 
 
@@ -54,6 +54,28 @@ class Connections(Sourced):
         le=1_000_000,
         description="how many completion streams, and how many PlaceOrders calls, there may be at "
         "once; any more are refused with TOO_MANY_STREAMS",
+    )
+
+
+class HttpConnections(Sourced):
+    """Who may connect by HTTP."""
+
+    http_hosts: Names = Field(
+        default=(),
+        description="names of this server, as browsers and programs know it: with them it answers "
+        "to these and to localhost only; by default to any, or where only this machine reaches it, "
+        "to localhost",
+    )
+    http_origins: Origins = Field(
+        default=(),
+        description="origins of pages that other servers send and that may call this one, such as "
+        "https://shop.example",
+    )
+    http_connections: Count = Field(
+        default=1_000,
+        ge=8,
+        le=65_536,
+        description="how many connections there may be by HTTP at once, any more are closed",
     )
 
 

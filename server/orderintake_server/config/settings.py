@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from orderintake_server.config.callers import CallerSettings
-from orderintake_server.config.connections import Connections, Transport
+from orderintake_server.config.connections import Connections, HttpConnections, Transport
 from orderintake_server.config.sources import Sourced
 from orderintake_server.config.values import (
     Callable,
@@ -43,7 +43,8 @@ class _Place(Sourced):
     )
     http: ListenOrNot = Field(
         default="",
-        description="where to serve /metrics, /healthz and /readyz by HTTP; empty for nowhere",
+        description="where to serve by HTTP: all calls, /metrics, /healthz and /readyz; empty for "
+        "nowhere",
     )
     data: Directory = Field(
         default=Path("data"),
@@ -245,6 +246,7 @@ class Settings(  # in the order in which --help tells them
     _Attempts,
     _Retention,
     Connections,
+    HttpConnections,
     Transport,
     CallerSettings,
     _Process,

@@ -13,6 +13,8 @@ from pydantic_settings import NoDecode
 from orderintake_server.texts import is_printable
 
 _LISTEN = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:\[\]]+):(\d{1,5})")
+_HOST = re.compile(r"\[[0-9a-fA-F:]+\]|[\w.-]+", re.ASCII)
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:]+\]|[a-z0-9_.-]+)(:\d{1,5})?")
 _LAST_PORT = 65_535
 _SOCKET = "unix:/"
 """How the absolute path of a Unix socket begins; one that is relative would follow the process."""
@@ -36,6 +38,11 @@ def _several(value: object) -> object:
     return tuple(one.strip() for text in texts for one in text.split(","))
 
 
+def _any_number(value: object) -> object:
+    """Take the same, and the empty text for none."""
+    return () if value == "" else _several(value)
+
+
 def _listen(text: str) -> str:
     if text.startswith(_SOCKET):
         path(text.removeprefix(_SOCKET))
@@ -57,6 +64,18 @@ def _tcp(text: str) -> str:
 
 def _tcp_or_not(text: str) -> str:
     return _tcp(text) if text else text
+
+
+def _host(text: str) -> str:
+    if not _HOST.fullmatch(text):
+        raise ValueError("must be a host's name or address, with [ ] around IPv6, and no port")
+    return text
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("must be SCHEME://HOST or SCHEME://HOST:PORT in small letters, no more")
+    return text
 
 
 def _database(text: str) -> str:
@@ -114,6 +133,22 @@ Listen = Annotated[
 """Where to serve: at least at one address."""
 ListenOrNot = Annotated[str, Word("HOST:PORT"), AfterValidator(_tcp_or_not)]
 """Where to serve, or the empty text."""
+Names = Annotated[
+    tuple[Annotated[str, AfterValidator(_host)], ...],
+    Word("HOST"),
+    REPEATED,
+    NoDecode,
+    BeforeValidator(_any_number),
+]
+"""Names of a server, without ports."""
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_origin)], ...],
+    Word("ORIGIN"),
+    REPEATED,
+    NoDecode,
+    BeforeValidator(_any_number),
+]
+"""Origins of pages, as browsers send them."""
 Database = Annotated[str, Word("POSTGRESQL://…"), AfterValidator(_database)]
 """The address of a PostgreSQL database, or the empty text."""
 Directory = Annotated[Path, Word("DIRECTORY"), BeforeValidator(_directory)]

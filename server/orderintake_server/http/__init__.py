@@ -1,4 +1,1 @@
-"""The HTTP listener: metrics for Prometheus, and health for whoever starts and watches servers."""
-
-MOST_CONNECTIONS = 100
-"""More are closed at once: each takes a descriptor, which gRPC and the store need too."""
+"""The HTTP listener: the table of methods, and metrics and health for who starts and watches."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
-from orderintake_server.http import MOST_CONNECTIONS
+from orderintake_server.http.bodies import BODY_BYTES
 from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
@@ -24,8 +24,12 @@ KEEP_SECONDS = 75.0
 """How long a connection may say nothing after an answer: longer than between two scrapes."""
 SILENT_SECONDS = 30.0
 """How long a peer may leave unread what it was sent."""
-REQUEST_BYTES = 64 * 1024
-"""What a peer may send until it is answered: a request of the longest headers, several times."""
+REQUEST_BYTES = BODY_BYTES + 64 * 1024
+"""What a peer may send until it is answered: the largest body, and the longest headers."""
+LINGER_SECONDS = 10.0
+"""How long an answer waits for a peer that still sends its request; it would not see it else."""
+STREAM_BYTES = 64 * 1024
+"""What the system keeps of a stream whose reader is slow; by itself it would keep megabytes."""
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 """For SO_LINGER: on, for no time."""
@@ -59,6 +63,12 @@ class Connection(web.RequestHandler):
         self._first_timer.cancel()
         self._unanswered = 0
 
+    def streams(self, seconds: float) -> None:
+        """Begin a stream, whose reader may take nothing for so long, and keep little of it."""
+        accepted = self._accepted.get_extra_info("socket")
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
+        _bound_silence(self._accepted, seconds)
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wait for nothing more."""
         self._first_timer.cancel()
@@ -89,12 +99,12 @@ class Connection(web.RequestHandler):
         return answer
 
 
-def _bound_silence(transport: asyncio.BaseTransport) -> None:
+def _bound_silence(transport: asyncio.BaseTransport, seconds: float = SILENT_SECONDS) -> None:
     """Let the system close a connection whose peer takes nothing, also while it is being closed."""
     option = getattr(socket, "TCP_USER_TIMEOUT", None)  # of Linux
     if option is not None:
         accepted = transport.get_extra_info("socket")
-        accepted.setsockopt(socket.IPPROTO_TCP, option, round(SILENT_SECONDS * 1_000))
+        accepted.setsockopt(socket.IPPROTO_TCP, option, round(seconds * 1_000))
 
 
 class Refused(asyncio.Protocol):
@@ -105,18 +115,18 @@ class Refused(asyncio.Protocol):
         cast("asyncio.Transport", transport).abort()
 
 
-def connecting(server: web.Server) -> Callable[[], asyncio.Protocol]:
-    """Return what makes the protocol of each connection that comes in."""
+def connecting(server: web.Server, most: int) -> Callable[[], asyncio.Protocol]:
+    """Return what makes the protocol of each connection that comes in, so many at once."""
     loop = asyncio.get_running_loop()
     options: dict[str, Any] = {
         "access_log": None,
         "keepalive_timeout": KEEP_SECONDS,
-        "lingering_time": 0.0,
+        "lingering_time": LINGER_SECONDS,
         "auto_decompress": False,
     }
 
     def connect() -> asyncio.Protocol:
-        if len(server.connections) >= MOST_CONNECTIONS:
+        if len(server.connections) >= most:
             return Refused()
         return Connection(server, loop=loop, **options)
 

@@ -11,6 +11,8 @@ from orderintake_server.access.exposure import is_loopback
 from orderintake_server.errors import Unauthenticated
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from orderintake_server.access import Callers
     from orderintake_server.metrics import Calls
 
@@ -24,19 +26,26 @@ _FORWARDED = ("Forwarded", "X-Forwarded-For", "Via")
 class Guard:
     """Lets requests in."""
 
-    def __init__(self, callers: Callers, calls: Calls) -> None:
-        """Let in whom `callers` knows; count in `calls` whom they do not."""
+    def __init__(self, callers: Callers, calls: Calls, hosts: Collection[str]) -> None:
+        """Let in whom `callers` knows; count in `calls` whom they do not.
+
+        Answer to the names `hosts`, besides this machine's own; none: to any, but see below.
+        """
         self._callers = callers
         self._calls = calls
+        self._hosts = frozenset(host.lower() for host in hosts)
         self.is_own_only = True
         """Whether the listener is bound to addresses that only this machine reaches."""
 
     def check_host(self, request: web.Request) -> None:
         """Refuse pages whose name leads here: of a browser that an attacker's page was loaded in.
 
-        Raises HTTPMisdirectedRequest where only this machine can be meant, and another is named.
+        Raises HTTPMisdirectedRequest where a name is meant that leads here rightly, and another
+        is said.
         """
-        if self.is_own_only and not _names_us(request):
+        if not (self.is_own_only or self._hosts) or _names_us(request):
+            return
+        if _host(request) not in self._hosts:
             raise web.HTTPMisdirectedRequest
 
     def check_reader(self, request: web.Request) -> None:
@@ -63,6 +72,11 @@ def _is_own(request: web.Request) -> bool:
 
 
 def _names_us(request: web.Request) -> bool:
+    return _host(request) in _OWN_NAMES
+
+
+def _host(request: web.Request) -> str:
+    """Return the name in the Host header, without its port."""
     host = request.headers.get("Host", "")
     name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdigit() else host).lower() in _OWN_NAMES
+    return (name if colon and port.isdigit() else host).lower()

@@ -12,20 +12,24 @@ from aiohttp import web
 
 from orderintake_server.access.exposure import EVERY_ADDRESS, is_loopback
 from orderintake_server.errors import StartupFailed
+from orderintake_server.http.app import application
 from orderintake_server.http.connections import Connection, connecting
-from orderintake_server.http.exposition import Exposition
 from orderintake_server.http.guard import Guard
-from orderintake_server.http.pages import Pages
-from orderintake_server.http.readings import Readings
+from orderintake_server.http.methods import Methods
+from orderintake_server.http.monitoring.exposition import Exposition
+from orderintake_server.http.monitoring.pages import Pages
+from orderintake_server.http.monitoring.readings import Readings
+from orderintake_server.http.origins import Origins
 from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from orderintake_server.access import Callers
     from orderintake_server.access.exposure import Exposure
-    from orderintake_server.http.readiness import Readiness
-    from orderintake_server.http.readings import Observed
+    from orderintake_server.calls.frame import Frame
+    from orderintake_server.http.monitoring.readiness import Readiness
+    from orderintake_server.http.monitoring.readings import Observed
 
 STOP_SECONDS = 1.0
 """How long a request may go on when the server stops; aiohttp waits twice for so long."""
@@ -38,24 +42,33 @@ class HttpSettings:
     """Where to listen, and for whom.
 
     `listen` is HOST:PORT, port 0 for a free one; `exposure` tells whether other machines may reach
-    it.
+    it; `hosts` are the names that are answered to, `origins` those of other pages that may call.
+    Of more than `most_connections` the newest are closed at once. A subscriber has
+    `subscriber_seconds` to take a message.
     """
 
     listen: str
     callers: Callers
     exposure: Exposure
+    hosts: Sequence[str]
+    origins: Sequence[str]
+    most_connections: int
+    subscriber_seconds: float
 
 
 @asynccontextmanager
 async def http_server(
-    settings: HttpSettings, observed: Observed, readiness: Readiness
+    settings: HttpSettings, frame: Frame, observed: Observed, readiness: Readiness
 ) -> AsyncIterator[int]:
-    """Serve metrics and health while inside; give the port.
+    """Serve the methods of `frame`, metrics and health while inside; give the port.
 
     Raises StartupFailed when the server cannot, or must not, listen on the address.
     """
-    guard = Guard(settings.callers, observed.meters.calls)
-    app = Pages(Exposition(Readings(observed)), readiness, guard).app()
+    guard = Guard(settings.callers, observed.meters.calls, settings.hosts)
+    origins = Origins(settings.origins)
+    methods = Methods(frame, origins, subscriber_seconds=settings.subscriber_seconds)
+    pages = Pages(Exposition(Readings(observed)), readiness, guard)
+    app = application(guard, origins, (pages.add_to, methods.add_to), readiness.is_draining)
     runner = web.AppRunner(app, shutdown_timeout=STOP_SECONDS, handle_signals=False)
     await runner.setup()
     try:
@@ -78,7 +91,7 @@ async def _listener(settings: HttpSettings, runner: web.AppRunner) -> asyncio.Se
     host, _, port = settings.listen.rpartition(":")
     try:
         return await asyncio.get_running_loop().create_server(
-            connecting(runner.server),
+            connecting(runner.server, settings.most_connections),
             None if host == EVERY_ADDRESS else host.strip("[]"),
             int(port),
             start_serving=False,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.access.exposure import Exposure
 from orderintake_server.calls.recorder import Recorder
-from orderintake_server.http import MOST_CONNECTIONS
-from orderintake_server.http.readings import Facts
+from orderintake_server.http.monitoring.readings import Facts
 from orderintake_server.rpc.port.limits import most_connections
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.stream.log import CompletionLog
@@ -19,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from orderintake_server.access import Callers
+    from orderintake_server.calls.frame import Frame
     from orderintake_server.config import Settings
     from orderintake_server.config.watched import WatchedFiles
-    from orderintake_server.http.readiness import Readiness
-    from orderintake_server.http.readings import Observed, Source
+    from orderintake_server.http.monitoring.readiness import Readiness
+    from orderintake_server.http.monitoring.readings import Observed, Source
     from orderintake_server.metrics import Calls
     from orderintake_server.rpc.port.tls import Certificates
     from orderintake_server.store.base import Store
@@ -46,7 +46,7 @@ def rpc_settings(settings: Settings, certificates: Certificates | None) -> RpcSe
         connection_seconds=settings.max_connection_age or None,
         idle_seconds=settings.idle_timeout or None,
         most_connections=most_connections(
-            settings.workers + (MOST_CONNECTIONS if settings.http else 0),
+            settings.workers + (settings.http_connections if settings.http else 0),
             settings.max_connections or None,
         ),
         most_streams=settings.max_streams,
@@ -62,11 +62,11 @@ def recorder(settings: Settings, calls: Calls, spans: Spans) -> Recorder:
 
 @asynccontextmanager
 async def http_server(
-    settings: Settings, who: Callers, observed: Observed, readiness: Readiness
+    settings: Settings, who: Callers, frame: Frame, observed: Observed, readiness: Readiness
 ) -> AsyncIterator[int | None]:
-    """Serve metrics and health by HTTP while inside, if the settings say where; give the port.
+    """Serve by HTTP while inside, if the settings say where; give the port.
 
-    `who` knows who may read the metrics from other machines.
+    `who` knows who may read the metrics from other machines; `frame` has the methods.
     Raises StartupFailed when that cannot be done.
     """
     if not settings.http:
@@ -81,8 +81,16 @@ async def http_server(
         is_accepted=settings.insecure,
         cure="Listen on 127.0.0.1, behind a proxy that encrypts",
     )
-    chosen = server.HttpSettings(listen=settings.http, callers=who, exposure=exposure)
-    async with server.http_server(chosen, observed, readiness) as port:
+    chosen = server.HttpSettings(
+        listen=settings.http,
+        callers=who,
+        exposure=exposure,
+        hosts=settings.http_hosts,
+        origins=settings.http_origins,
+        most_connections=settings.http_connections,
+        subscriber_seconds=settings.subscriber_timeout,
+    )
+    async with server.http_server(chosen, frame, observed, readiness) as port:
         yield port
 
 

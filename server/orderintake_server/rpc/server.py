@@ -22,14 +22,11 @@ from orderintake_server.rpc.port.listeners import listen_on
 from orderintake_server.rpc.port.sockets import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from orderintake_server.access.exposure import Exposure
     from orderintake_server.api.access import Rule
-    from orderintake_server.api.methods import Method
-    from orderintake_server.api.refusals import Refusals
-    from orderintake_server.calls.door import Door
-    from orderintake_server.calls.recorder import Recorder
+    from orderintake_server.calls.frame import Frame
     from orderintake_server.rpc.binder import Handler
     from orderintake_server.rpc.port.tls import Certificates
 
@@ -138,29 +135,23 @@ class RpcServer:
 
 
 @asynccontextmanager
-async def rpc_server(
-    methods: Iterable[Method],
-    refusals: Refusals,
-    door: Door,
-    settings: RpcSettings,
-    recorder: Recorder,
-) -> AsyncIterator[RpcServer]:
-    """Serve these methods while inside, and health and reflection; `recorder` keeps every call.
+async def rpc_server(frame: Frame, settings: RpcSettings) -> AsyncIterator[RpcServer]:
+    """Serve the methods of `frame` while inside, and health and reflection.
 
     Raises StartupFailed when the server cannot listen on one of the addresses, or must not.
     """
     gate = ShutdownGate()
     checks = Health(*NAMES)
     binder = Binder(
-        refusals,
+        frame.refusals,
         gate,
-        door,
+        frame.door,
         write_seconds=settings.subscriber_seconds,
-        recorder=recorder,
+        recorder=frame.recorder,
     )
     server = grpc.aio.server(options=OPTIONS + _chosen(settings))
     server.add_generic_rpc_handlers(
-        (binder.handlers(methods, _standard_services(checks), STANDARD_RULES),)
+        (binder.handlers(frame.methods, _standard_services(checks), STANDARD_RULES),)
     )
     addresses = await listen_on(server, settings.listen, settings.tls, settings.exposure)
     await server.start()

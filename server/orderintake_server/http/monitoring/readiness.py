@@ -21,12 +21,13 @@ class Readiness:
     def __init__(self, commits: Commits, is_draining: Callable[[], bool]) -> None:
         """Begin as not ready."""
         self._commits = commits
-        self._is_draining = is_draining
+        self.is_draining = is_draining
+        """Tells whether the service stops."""
         self.has_started = False
 
     def reasons(self) -> list[str]:
         """Return why no new orders should come now; empty: they may."""
-        if self._is_draining():
+        if self.is_draining():
             return ["draining"]
         if not self.has_started:
             return ["starting"]

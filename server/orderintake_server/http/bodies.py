@@ -1,0 +1,102 @@
+"""The body of a request: read in bounded time, and never larger than it may be."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+from aiohttp import ClientPayloadError, web
+
+from orderintake_server.api.decoding import unreadable
+from orderintake_server.calls.waits import WaitLimit
+from orderintake_server.errors import RequestTooSlow
+from orderintake_server.http.codes import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Left, NotServed
+
+if TYPE_CHECKING:
+    from orderintake_server.http.json import OneThread
+
+BODY_BYTES = 4 * 1024 * 1024
+"""The largest body, before and after it is decompressed: gRPC's own limit for a message."""
+BODY_SECONDS = 30.0
+"""How long a request may be on its way, as by gRPC; the contract says so."""
+GZIP, IDENTITY = "gzip", "identity"
+_GZIP_WINDOW = 31
+"""zlib's word for gzip, with the largest window."""
+
+
+class Bodies:
+    """Reads bodies."""
+
+    def __init__(self, thread: OneThread, *, seconds: float = BODY_SECONDS) -> None:
+        """Decompress large ones in `thread`; each may take so many seconds to come."""
+        self._thread = thread
+        self._limit = WaitLimit(seconds)
+
+    async def read(self, request: web.Request) -> bytes:
+        """Return the whole body as it came.
+
+        Raises RequestTooSlow, NotServed when it is too large, Left when its sender is gone.
+        """
+        if (request.content_length or 0) > BODY_BYTES:
+            raise _too_large()
+        try:
+            body: bytes = await self._limit.wait(_all(request))
+        except TimeoutError:
+            seconds = self._limit.seconds
+            raise RequestTooSlow(f"the request did not arrive within {seconds:g} s") from None
+        except ConnectionError:
+            raise Left from None
+        except (web.RequestPayloadError, ClientPayloadError):
+            raise unreadable("the request's body is damaged") from None
+        return body
+
+    async def opened(self, body: bytes, encoding: str) -> bytes:
+        """Return a body, or a message of one, that was sent in this encoding, decompressed.
+
+        Raises NotServed for an encoding that is not known or too much content, InvalidOrder for
+        what is no gzip.
+        """
+        if encoding in {"", IDENTITY} or not body:
+            return body
+        check_encoding(encoding)
+        opened: bytes = await self._thread.run(len(body), _inflated, body)
+        return opened
+
+
+def check_encoding(encoding: str) -> None:
+    """Raise NotServed unless content may come in this encoding."""
+    if encoding not in {"", IDENTITY, GZIP}:
+        raise NotServed(UNIMPLEMENTED, f"content may come as {IDENTITY} or {GZIP}")
+
+
+async def _all(request: web.Request) -> bytes:
+    parts, size = [], 0
+    while part := await request.content.readany():
+        size += len(part)
+        if size > BODY_BYTES:
+            raise _too_large()
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _inflated(body: bytes) -> bytes:
+    stream = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        found = stream.decompress(body, BODY_BYTES + 1)
+    except zlib.error:
+        raise unreadable("the request is not in gzip's format") from None
+    if len(found) > BODY_BYTES:
+        raise _too_large()
+    if not stream.eof or stream.unused_data:
+        raise unreadable("the request's gzip is cut, or something follows it")
+    return found
+
+
+def deflated(body: bytes) -> bytes:
+    """Return a body compressed by gzip."""
+    stream = zlib.compressobj(level=1, wbits=_GZIP_WINDOW)
+    return stream.compress(body) + stream.flush()
+
+
+def _too_large() -> NotServed:
+    return NotServed(RESOURCE_EXHAUSTED, f"a request may have {BODY_BYTES} bytes at the most")

@@ -1,0 +1,1 @@
+"""The Connect protocol: every method of the table as plain HTTP, in JSON or binary."""

@@ -1,0 +1,55 @@
+"""The methods of the table as routes: `/{service}/{method}`, the paths that gRPC uses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orderintake_server.calls.waits import WaitLimit
+from orderintake_server.http.around import Around
+from orderintake_server.http.bodies import Bodies
+from orderintake_server.http.connect.codecs import Json, Proto
+from orderintake_server.http.connect.streams import Streams
+from orderintake_server.http.connect.unary import Unary
+from orderintake_server.http.json import OneThread
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from orderintake_server.api.methods import Method
+    from orderintake_server.calls.frame import Frame
+    from orderintake_server.http.connect.codecs import Codec
+    from orderintake_server.http.origins import Origins
+
+
+class Methods:
+    """Adds the routes of all methods."""
+
+    def __init__(self, frame: Frame, origins: Origins, *, subscriber_seconds: float) -> None:
+        """Serve the methods of `frame` to the pages that `origins` lets call, and to programs.
+
+        The reader of a stream has `subscriber_seconds` to take a message.
+        """
+        self._frame = frame
+        self._origins = origins
+        self._thread = OneThread()
+        self._bodies = Bodies(self._thread)
+        self._writes = WaitLimit(subscriber_seconds)
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Serve each method: calls by POST, and by GET where they only read."""
+        for method in self._frame.methods:
+            around, codecs = Around(self._frame, method), self._codecs(method)
+            checked = self._origins.checked
+            router.add_route("OPTIONS", method.path, self._origins.preflight)
+            if method.gives_stream:
+                streams = Streams(around, codecs, self._bodies, self._writes)
+                router.add_post(method.path, checked(streams.post))
+                continue
+            unary = Unary(around, codecs, self._bodies, self._thread)
+            router.add_post(method.path, checked(unary.post))
+            if method.is_safe:
+                router.add_get(method.path, checked(unary.get), allow_head=False)
+
+    def _codecs(self, method: Method) -> dict[str, Codec]:
+        found: tuple[Codec, ...] = (Json(method, self._thread), Proto(method))
+        return {codec.name: codec for codec in found}
