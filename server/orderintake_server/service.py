@@ -24,8 +24,8 @@ from orderintake_server.dispatch.estimate import ServiceTimes
 from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.dispatch.workers import Workers
 from orderintake_server.errors import StoreBroken, StoreError
-from orderintake_server.http.readiness import Readiness
-from orderintake_server.http.readings import Observed
+from orderintake_server.http.monitoring.readiness import Readiness
+from orderintake_server.http.monitoring.readings import Observed
 from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
 from orderintake_server.logger import get_logger

@@ -6,51 +6,13 @@ from signal import SIGKILL, SIGTERM, Signals
 
 import pytest
 
-from orderintake import AsyncClient, AsyncCompletions, Client, CursorExpired, Unavailable
-from support.process import ServerProcess
-from support.program import free_port
+from orderintake import AsyncClient, AsyncCompletions, Client, CursorExpired
+from support.coming_back import Shop, place
 from support.proxy import proxy
 
 ORDERS = 500
 LEAD = 60
 """Orders placed ahead of the subscriber, at the most: so every restart is under load."""
-
-
-class Shop:
-    """A server that comes back on the same port."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self.address = f"127.0.0.1:{free_port()}"
-        self._server: ServerProcess | None = None
-
-    async def start(self, *arguments: str) -> None:
-        self._server = ServerProcess(self._data, "--listen", self.address, *arguments)
-        await asyncio.to_thread(self._server.wait_for, "listening")
-
-    async def end(self, number: Signals) -> None:
-        assert self._server
-        await self._server.stops(number)
-
-    def kill(self) -> None:
-        assert self._server
-        self._server.kill()
-
-
-async def place(address: str, count: int, capacity: asyncio.Semaphore | None = None) -> None:
-    """Place orders one after the other, where there is room, each until it is known as stored."""
-    async with AsyncClient(address, timeout=60) as client:
-        for number in range(count):
-            if capacity is not None:
-                await capacity.acquire()
-            while True:
-                try:
-                    await client.place(
-                        customer_id="ada", lines={"tea": 1}, request_id=f"request-{number}"
-                    )
-                    break
-                except Unavailable:
-                    pass  # its five attempts fell into one restart
 
 
 async def read(completions: AsyncCompletions, count: int) -> list[int]:

@@ -15,7 +15,8 @@ from orderintake_server.access import Role
 from orderintake_server.access.exposure import is_loopback
 from orderintake_server.config import Settings
 from orderintake_server.errors import StartupFailed
-from orderintake_server.http import app, connections, exposition
+from orderintake_server.http import app, connections
+from orderintake_server.http.monitoring import exposition
 from orderintake_server.service import running
 from support.callers import entry, key_of, write_access
 from support.logs import capture_logs

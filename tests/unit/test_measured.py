@@ -7,7 +7,7 @@ import pytest
 
 from orderintake_server.domain import Tier
 from orderintake_server.errors import StorageUnavailable
-from orderintake_server.http.readiness import FULL_SECONDS, Readiness
+from orderintake_server.http.monitoring.readiness import FULL_SECONDS, Readiness
 from orderintake_server.metrics import Meters
 from support.changes import DONE, again, new
 from support.desk import Desk, working

@@ -7,7 +7,7 @@ import pytest
 
 from orderintake_server import errors
 from orderintake_server.domain import Tier, WaitEstimate
-from orderintake_server.http.readings import OF_OTHERS, Facts, Observed, Readings
+from orderintake_server.http.monitoring.readings import OF_OTHERS, Facts, Observed, Readings
 from orderintake_server.metrics import (
     CALL,
     SUBSCRIPTION,

@@ -30,6 +30,9 @@ LINGER_SECONDS = 10.0
 """How long an answer waits for a peer that still sends its request; it would not see it else."""
 STREAM_BYTES = 64 * 1024
 """What the system keeps of a stream whose reader is slow; by itself it would keep megabytes."""
+LATE_SECONDS = 5.0
+"""So much later than we the system ends a stream whose peer takes nothing, be it gone or frozen:
+what we end is counted and logged as what it is."""
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 """For SO_LINGER: on, for no time."""
@@ -40,13 +43,14 @@ log = get_logger()
 class Connection(web.RequestHandler):
     """A connection whose peer may send so much, and for so long, as a request needs."""
 
-    __slots__ = ("_accepted", "_first_timer", "_unanswered")
+    __slots__ = ("_accepted", "_first_timer", "_stream", "_unanswered")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait a bounded time for the first request."""
         super().connection_made(transport)
         self._accepted = cast("asyncio.Transport", transport)
         self._unanswered = 0
+        self._stream: asyncio.Task[Any] | None = None
         _bound_silence(self._accepted)
         self._first_timer = self._loop.call_later(REQUEST_SECONDS, self.abort)
 
@@ -62,16 +66,23 @@ class Connection(web.RequestHandler):
         """Note that a request has come, whole."""
         self._first_timer.cancel()
         self._unanswered = 0
+        self._stream = None
 
     def streams(self, seconds: float) -> None:
-        """Begin a stream, whose reader may take nothing for so long, and keep little of it."""
+        """Note that the running task answers by a stream: it is cancelled when its reader leaves.
+
+        The reader may take nothing for so many seconds. The system keeps little for it.
+        """
+        self._stream = asyncio.current_task()
         accepted = self._accepted.get_extra_info("socket")
         accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
-        _bound_silence(self._accepted, seconds)
+        _bound_silence(self._accepted, seconds + LATE_SECONDS)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wait for nothing more."""
         self._first_timer.cancel()
+        if self._stream is not None:
+            self._stream.cancel()
         super().connection_lost(exc)
 
     def abort(self) -> None:

@@ -10,6 +10,8 @@ from orderintake_server.http.bodies import Bodies
 from orderintake_server.http.connect.codecs import Json, Proto
 from orderintake_server.http.connect.streams import Streams
 from orderintake_server.http.connect.unary import Unary
+from orderintake_server.http.events.streams import EventStreams
+from orderintake_server.http.events.texts import EventTexts
 from orderintake_server.http.json import OneThread
 
 if TYPE_CHECKING:
@@ -34,21 +36,29 @@ class Methods:
         self._thread = OneThread()
         self._bodies = Bodies(self._thread)
         self._writes = WaitLimit(subscriber_seconds)
+        self._texts = EventTexts()
 
     def add_to(self, router: web.UrlDispatcher) -> None:
-        """Serve each method: calls by POST, and by GET where they only read."""
+        """Serve each method: calls by POST, and by GET where they only read or stream."""
         for method in self._frame.methods:
-            around, codecs = Around(self._frame, method), self._codecs(method)
-            checked = self._origins.checked
             router.add_route("OPTIONS", method.path, self._origins.preflight)
-            if method.gives_stream:
-                streams = Streams(around, codecs, self._bodies, self._writes)
-                router.add_post(method.path, checked(streams.post))
-                continue
-            unary = Unary(around, codecs, self._bodies, self._thread)
-            router.add_post(method.path, checked(unary.post))
-            if method.is_safe:
-                router.add_get(method.path, checked(unary.get), allow_head=False)
+            add = self._add_stream if method.gives_stream else self._add_unary
+            add(router, Around(self._frame, method))
+
+    def _add_unary(self, router: web.UrlDispatcher, around: Around) -> None:
+        method, checked = around.method, self._origins.checked
+        unary = Unary(around, self._codecs(method), self._bodies, self._thread)
+        router.add_post(method.path, checked(unary.post))
+        if method.is_safe:
+            router.add_get(method.path, checked(unary.get), allow_head=False)
+
+    def _add_stream(self, router: web.UrlDispatcher, around: Around) -> None:
+        method, checked = around.method, self._origins.checked
+        streams = Streams(around, self._codecs(method), self._bodies, self._writes)
+        router.add_post(method.path, checked(streams.post))
+        if not method.takes_stream:
+            events = EventStreams(around, self._texts, self._thread, self._writes)
+            router.add_get(method.path, checked(events.get), allow_head=False)
 
     def _codecs(self, method: Method) -> dict[str, Codec]:
         found: tuple[Codec, ...] = (Json(method, self._thread), Proto(method))

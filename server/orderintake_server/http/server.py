@@ -15,12 +15,12 @@ from orderintake_server.errors import StartupFailed
 from orderintake_server.http.app import application
 from orderintake_server.http.board import Board, read_files
 from orderintake_server.http.connections import Connection, connecting
-from orderintake_server.http.exposition import Exposition
 from orderintake_server.http.guard import Guard
 from orderintake_server.http.methods import Methods
+from orderintake_server.http.monitoring.exposition import Exposition
+from orderintake_server.http.monitoring.pages import Pages
+from orderintake_server.http.monitoring.readings import Readings
 from orderintake_server.http.origins import Origins
-from orderintake_server.http.pages import Pages
-from orderintake_server.http.readings import Readings
 from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from orderintake_server.access import Callers
     from orderintake_server.access.exposure import Exposure
     from orderintake_server.calls.frame import Frame
-    from orderintake_server.http.readiness import Readiness
-    from orderintake_server.http.readings import Observed
+    from orderintake_server.http.monitoring.readiness import Readiness
+    from orderintake_server.http.monitoring.readings import Observed
 
 STOP_SECONDS = 1.0
 """How long a request may go on when the server stops; aiohttp waits twice for so long."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.access.exposure import Exposure
 from orderintake_server.calls.recorder import Recorder
-from orderintake_server.http.readings import Facts
+from orderintake_server.http.monitoring.readings import Facts
 from orderintake_server.rpc.port.limits import most_connections
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.stream.log import CompletionLog
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from orderintake_server.calls.frame import Frame
     from orderintake_server.config import Settings
     from orderintake_server.config.watched import WatchedFiles
-    from orderintake_server.http.readiness import Readiness
-    from orderintake_server.http.readings import Observed, Source
+    from orderintake_server.http.monitoring.readiness import Readiness
+    from orderintake_server.http.monitoring.readings import Observed, Source
     from orderintake_server.metrics import Calls
     from orderintake_server.rpc.port.tls import Certificates
     from orderintake_server.store.base import Store

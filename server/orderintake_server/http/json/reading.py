@@ -34,7 +34,10 @@ DEPTH = 64
 and a level of a Struct has two here and three there."""
 TEXT_CHARACTERS = 256
 
-_FOREIGN = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+_FOREIGN = (
+    *(ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError),
+    SystemError,  # of a key with half a surrogate pair
+)
 """What Python's reader and protobuf's raise on texts that are not as they think."""
 _UNDERLINED = re.compile(rb'_\w*"\s*:|\\')
 """A key that may be a field's name as the protos spell it, or hides that."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from orderintake_server.http.exposition import Exposition
     from orderintake_server.http.guard import Guard
-    from orderintake_server.http.readiness import Readiness
+    from orderintake_server.http.monitoring.exposition import Exposition
+    from orderintake_server.http.monitoring.readiness import Readiness
 
 
 class Pages:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric as Family
 
-    from orderintake_server.http.readings import Readings, Values
+    from orderintake_server.http.monitoring.readings import Readings, Values
     from orderintake_server.metrics import Metric
 
 

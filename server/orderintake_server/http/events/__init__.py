@@ -1,0 +1,1 @@
+"""Completion streams as server-sent events, which every browser can follow."""

@@ -1,0 +1,1 @@
+"""What is told to whoever watches servers: metrics for Prometheus, and health."""
