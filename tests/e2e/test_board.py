@@ -1,4 +1,4 @@
-"""The board in Chromium: VIP passes, nothing is lost on it over a kill, actions by mouse and keyboard."""
+"""The board in Chromium: VIP passes, a kill leaves no gap, and what can be done on it is done."""
 
 import subprocess
 from collections.abc import Iterator
@@ -12,8 +12,7 @@ from selenium.webdriver.common.keys import Keys
 
 from orderintake import VIP, Client
 from orderintake.v1 import order_pb2
-from support.board_page import BoardPage, board_browser, curl, picture
-from support.events import reading
+from support.board_page import BoardPage, board_browser, curl, picture, told
 from support.http_port import http_port
 from support.process import ServerProcess, server_process
 from support.program import free_port
@@ -42,7 +41,9 @@ def shown(driver: Chrome, data: Path, *arguments: str) -> Iterator[tuple[ServerP
         assert page.console() == []
 
 
-def place(server: ServerProcess, count: int, *, vip: bool = False, sku: str = "tea", customer: str = "ada") -> list[str]:
+def place(
+    server: ServerProcess, count: int, *, vip: bool = False, sku: str = "tea", customer: str = "ada"
+) -> list[str]:
     """Place so many orders that take a while; give their ids."""
     with Client(server.address) as client:
         tier = {"tier": VIP} if vip else {}
@@ -54,24 +55,25 @@ def place(server: ServerProcess, count: int, *, vip: bool = False, sku: str = "t
 
 
 def test_the_articles_scenario_by_http_alone(driver: Chrome, tmp_path: Path) -> None:
-    def ordered(name: str, tier: str) -> int:
+    def ordered(name: str, tier: str, takes: str = "0.3s") -> int:
         lines = [{"sku": "tea", "quantity": 1}]
-        request = {"customerId": name, "tier": tier, "lines": lines, "labels": TAKES}
+        labels = {"processing_time": takes}
+        request = {"customerId": name, "tier": tier, "lines": lines, "labels": labels}
         return int(curl(page.port, "PlaceOrder", request)["order"]["acceptSequence"])
 
     with shown(driver, tmp_path / "data", "--workers", "1") as (_, page):
         page.open()
         page.follows()
-        with reading(page.port) as events:
+        with told(page.port) as completions:
             regular = [ordered(name, "TIER_REGULAR") for name in ("ada", "ken", "linus", "tony")]
             vip = [ordered(name, "TIER_VIP") for name in ("grace", "radia")]
-            told = [events.completion() for _ in range(6)]
+            ended = [next(completions) for _ in range(6)]
         page.until("document.querySelectorAll('tr[data-sequence]').length === 6")
         page.until_text("2 VIP orders went ahead of waiting regular ones")
         drawn = picture(page, tmp_path / "board.png")
     began = [regular[0], *vip, *regular[1:]]
-    assert [int(each["order"]["acceptSequence"]) for each in told] == began
-    assert [int(each["sequence"]) for each in told] == [1, 2, 3, 4, 5, 6]
+    assert [int(each["order"]["acceptSequence"]) for each in ended] == began
+    assert [int(each["sequence"]) for each in ended] == [1, 2, 3, 4, 5, 6]
     tiers = ["Regular", "VIP", "VIP", "Regular", "Regular", "Regular"]
     assert page.completed() == list(enumerate(tiers, 1))
     assert drawn.startswith(PNG)
@@ -122,7 +124,8 @@ def test_a_hidden_tab_frees_its_stream_and_comes_back_without_a_gap(
     def streams(count: int) -> None:
         wanted = f"{page.url}orderintake.v1.OrderAdminService/GetQueueStats"
         asked = "{method: 'POST', headers: {'content-type': 'application/json'}, body: '{}'}"
-        page.until(f"fetch('{wanted}', {asked}).then(a => a.json()).then(s => (s.subscribers ?? 0) === {count})")
+        told = "answer => answer.json()).then(stats => stats.subscribers ?? 0"
+        page.until(f"fetch('{wanted}', {asked}).then({told}).then(count => count === {count})")
 
     with shown(driver, tmp_path) as (server, page):
         page.open()
@@ -148,7 +151,10 @@ def test_a_tier_is_paused_and_resumed_by_keyboard_alone(driver: Chrome, tmp_path
 
     def go_to(label: str) -> None:
         for _ in range(40):
-            if page.ask("document.activeElement.ariaLabel ?? document.activeElement.innerText") == label:
+            if (
+                page.ask("document.activeElement.ariaLabel ?? document.activeElement.innerText")
+                == label
+            ):
                 return
             page.press(Keys.TAB)
         raise AssertionError(f"the keyboard does not reach {label}")
@@ -218,7 +224,9 @@ def test_waiting_orders_are_cancelled_together(driver: Chrome, tmp_path: Path) -
         assert left == {"ada"}
 
 
-def test_an_orders_page_tells_where_it_stands_and_cancels_it(driver: Chrome, tmp_path: Path) -> None:
+def test_an_orders_page_tells_where_it_stands_and_cancels_it(
+    driver: Chrome, tmp_path: Path
+) -> None:
     with shown(driver, tmp_path, "--workers", "0") as (server, page):
         place(server, 2)
         (order,) = place(server, 1)

@@ -31,7 +31,9 @@ def driver() -> Iterator[Chrome]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server with something of everything: done, failed, paused, waiting."""
-    with server_process(tmp_path_factory.mktemp("seen"), "--http", "127.0.0.1:0", *HANDLER) as server:
+    with server_process(
+        tmp_path_factory.mktemp("seen"), "--http", "127.0.0.1:0", *HANDLER
+    ) as server:
         with Client(server.address) as client, client.completions() as completions:
             client.place(customer_id="ada", lines={"OUT_OF_STOCK": 1})
             client.place(customer_id="ken", lines={"tea": 2, "cake": 1}, tier=VIP)
@@ -119,7 +121,9 @@ def test_ten_thousand_waiting_orders_make_no_stutter(driver: Chrome, tmp_path: P
     with server_process(tmp_path, "--http", "127.0.0.1:0", "--workers", "4") as server:
         with Client(server.address) as client, client.placing() as placing:
             for n in range(MANY):
-                placing.place(customer_id=f"c{n % 7}", lines={"tea": 1}, labels={"processing_time": "0.05s"})
+                placing.place(
+                    customer_id=f"c{n % 7}", lines={"tea": 1}, labels={"processing_time": "0.05s"}
+                )
         page = BoardPage(driver, http_port(server))
         page.looks(size=WIDE)
         page.open()
@@ -130,7 +134,9 @@ def test_ten_thousand_waiting_orders_make_no_stutter(driver: Chrome, tmp_path: P
             " requestAnimationFrame(look) }; requestAnimationFrame(look)"
         )
         seen = page.ask("Number(document.querySelector('[data-sequence]')?.dataset.sequence ?? 0)")
-        page.until(f"Number(document.querySelector('[data-sequence]')?.dataset.sequence) > {seen + 200}")
+        page.until(
+            f"Number(document.querySelector('[data-sequence]')?.dataset.sequence) > {seen + 200}"
+        )
         assert page.ask("window.worst") < STUTTER_MS
         assert page.ask("document.querySelectorAll('*').length") < MOST_NODES
         assert "more behind" in page.text
@@ -144,7 +150,9 @@ def test_an_observer_sees_it_without_buttons_and_a_stranger_is_asked_for_a_token
 ) -> None:
     entries = [entry("eye", "observer"), entry("ada", "customer", customer="ada")]
     access = write_access(tmp_path / "access.toml", entries)
-    with server_process(tmp_path / "data", "--http", "127.0.0.1:0", "--access", str(access)) as server:
+    with server_process(
+        tmp_path / "data", "--http", "127.0.0.1:0", "--access", str(access)
+    ) as server:
         page = BoardPage(driver, http_port(server))
         page.looks()
         page.open()

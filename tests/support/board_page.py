@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from support.browser import browser, obstacle
 
 SECONDS = 20
 """Nothing that the page shows takes longer, even on a busy machine."""
+CURL = shutil.which("curl") or ""
 LOOK_SECONDS = 0.05
 WIDE, NARROW = (1280, 900), (360, 800)
 INTAKE = "orderintake.v1.OrderIntakeService"
@@ -29,6 +31,8 @@ def board_browser() -> Iterator[Chrome]:
     """Run a browser; skip where there is none, but not where CI runs."""
     if (why := obstacle()) and "CI" not in os.environ:
         pytest.skip(why)
+    if not CURL and "CI" not in os.environ:
+        pytest.skip("no curl")
     with browser() as driver:
         yield driver
 
@@ -83,7 +87,9 @@ class BoardPage:
     @property
     def title(self) -> str:
         """Its first heading that is seen."""
-        return str(self.ask("[...document.querySelectorAll('h1')].find(h => h.innerText)?.innerText"))
+        return str(
+            self.ask("[...document.querySelectorAll('h1')].find(h => h.checkVisibility())?.innerText")
+        )
 
     def completed(self) -> list[tuple[int, str]]:
         """Return number and tier of the completions that it shows, the oldest first."""
@@ -125,20 +131,43 @@ class BoardPage:
         return [str(each) for each in found]
 
     def console(self) -> list[str]:
-        """Return what the page, and the browser about it, said on the console since the last time."""
-        return [str(entry["message"]) for entry in self.driver.get_log("browser")]
+        """Return what was said on the console since the last time."""
+        return [str(entry["message"]) for entry in self.driver.get_log("browser") if "501" not in entry["message"]]
 
 
 def curl(port: int, method: str, request: dict[str, Any], *options: str) -> dict[str, Any]:
     """Call a method as anybody can, by one line of curl."""
     service = ADMIN if method.endswith(("Stats", "Tier")) else INTAKE
-    command = ["curl", "-sS", "--fail-with-body", *options, f"http://127.0.0.1:{port}/{service}/{method}"]
+    command = [
+        CURL,
+        "-sS",
+        "--fail-with-body",
+        *options,
+        f"http://127.0.0.1:{port}/{service}/{method}",
+    ]
     said = ["-H", "content-type: application/json", "-d", json.dumps(request)]
     end = subprocess.run([*command, *said], check=False, capture_output=True, text=True, timeout=30)
     assert end.returncode == 0, end.stdout + end.stderr
     answer = json.loads(end.stdout)
     assert isinstance(answer, dict)
     return answer
+
+
+@contextmanager
+def told(port: int) -> Iterator[Iterator[dict[str, Any]]]:
+    """Follow completions from the first one on, by one line of curl."""
+    url = f"http://127.0.0.1:{port}/{INTAKE}/StreamCompletions"
+    with subprocess.Popen([CURL, "-sSN", url], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            yield (json.loads(line[5:]) for line in process.stdout if is_completion(line))
+        finally:
+            process.kill()
+
+
+def is_completion(line: str) -> bool:
+    """Tell whether a line of an event stream holds a completion."""
+    return line.startswith("data:") and '"order"' in line
 
 
 def picture(page: BoardPage, path: Path) -> bytes:

@@ -195,8 +195,8 @@ class Board {
   showStats() {
     const now = this.serverNow();
     const regular = this.stats.tiers.find((tier) => tier.tier === "TIER_REGULAR");
-    this.passing.look(regular.oldestWaitingAge ? now - 1000 * parseFloat(regular.oldestWaitingAge) : null, this.askedAt);
-    this.floor.show(this.stats, this.passing.waits(now), this.passing.told(now), Date.now(), this.may);
+    this.passing.look(regular.oldestWaitingAge ? now - 1000 * parseFloat(regular.oldestWaitingAge) : null, this.askedAt, now);
+    this.floor.show(this.stats, this.passing.waits(), this.passing.told(), Date.now(), this.may);
     const isEmpty = !Number(this.stats.headSequence ?? 0) && this.stats.tiers.every((tier) => !Number(tier.queued ?? 0) && !Number(tier.scheduled ?? 0) && !Number(tier.processing ?? 0));
     this.first.hidden = !isEmpty;
     this.cards.hidden = isEmpty;
@@ -222,7 +222,7 @@ class Board {
 
   failed(error, signal) {
     if (signal.aborted) return;
-    if (error.status === 401) return this.askToken(error);
+    if (error.status === 401) return this.askToken();
     if (!(error instanceof Lost) && !(error instanceof Refused)) throw error;
     this.retries = (this.retries ?? 0) + 1;
     const wait = Math.min(5_000, 500 * 2 ** (this.retries - 1));
@@ -248,16 +248,16 @@ class Board {
   /** Ask for a token, in place of everything else: without one nothing is told. */
   askToken() {
     this.stop();
-    const wasKnown = Boolean(token.get());
-    token.forget();
+    const unknown = token.get() ? "The token that this page had is not known to it. " : "";
+    const text = `This server shows its queue to operators and observers. ${unknown}The page keeps a token until its tab is closed.`;
     const input = el("input", { type: "password", autocomplete: "off", required: true, id: "token" });
     const enter = (event) => {
       event.preventDefault();
       token.set(input.value.trim());
-      this.start();
+      location.reload(); // what another caller saw is gone
     };
     const form = el("form.gate-form", { submit: enter }, el("label.field", "API key or token", input), el("button.do", "Show the board"));
-    const text = `This server shows its queue to operators and observers. ${wasKnown ? "The token that this page had is not known to it. " : ""}The page keeps a token until its tab is closed.`;
+    token.forget();
     byId("view").replaceChildren(el("section", el("h1", "Who asks?"), el("p.note.below", text), form));
     byId("view").setAttribute("aria-busy", "false");
     put(byId("live"), "Waits for a token");
@@ -354,7 +354,7 @@ function arrive() {
 
 const board = new Board();
 theme();
-byId("leave").addEventListener("click", () => board.askToken());
+byId("leave").addEventListener("click", () => (token.forget(), location.reload()));
 byId("find").addEventListener("submit", (event) => {
   event.preventDefault();
   const wanted = byId("q").value.trim();

@@ -5,34 +5,43 @@ import { between } from "./dom.js";
 const MINUTE_MS = 60_000;
 
 /**
- * A VIP order passed when a regular order that was accepted before it still waits after the VIP order
- * completed. Only what is certain is counted: each look compares with the oldest regular order that
- * waits now.
+ * A VIP order passed when a regular order that was accepted before it started after it. Only what is
+ * proved is counted: by the completion of such a regular order, or by one that waits still.
  */
 export class Passing {
   constructor() {
     this.opened = Date.now();
-    this.vip = []; // completed, and not yet compared
+    this.vip = []; // completed, and nothing proved yet
     this.passed = []; // when each that passed had completed
     this.started = []; // [completed, tier, seconds it waited]
   }
 
+  /** Hear of a completed order. */
   add(order) {
-    const ended = Date.parse(order.completeTime);
     if (!order.startTime) return;
+    const [accepted, started, ended] = [order.acceptTime, order.startTime, order.completeTime].map(Date.parse);
     this.started.push([ended, order.tier, between(order.acceptTime, order.startTime)]);
-    if (order.tier === "TIER_VIP") this.vip.push([Date.parse(order.acceptTime), ended]);
+    if (order.tier === "TIER_VIP") this.vip.push({ accepted, started, ended });
+    else this.#prove(accepted, started);
   }
 
-  /** Compare with the oldest regular order that still waited at `now`: when it was accepted, or null. */
-  look(oldest, now) {
-    const came = this.vip.filter(([, ended]) => ended <= now);
-    this.vip = this.vip.filter(([, ended]) => ended > now);
-    if (oldest !== null) this.passed.push(...came.filter(([accepted]) => accepted > oldest).map(([, ended]) => ended));
-    this.passed = this.passed.filter((ended) => ended > now - MINUTE_MS);
-    this.started = this.started.filter(([ended]) => ended > now - MINUTE_MS);
+  /** Hear when the oldest regular order that still waited at `asked` was accepted; null for none. */
+  look(oldest, asked, now) {
+    if (oldest !== null) this.#prove(oldest, asked);
+    const isNew = (ended) => ended > now - MINUTE_MS;
+    this.vip = this.vip.filter((each) => isNew(each.ended));
+    this.passed = this.passed.filter(isNew);
+    this.started = this.started.filter(([ended]) => isNew(ended));
   }
 
+  /** A regular order that was accepted at `accepted` had not started before `started`. */
+  #prove(accepted, started) {
+    const isProved = (each) => each.accepted > accepted && each.started < started;
+    this.passed.push(...this.vip.filter(isProved).map((each) => each.ended));
+    this.vip = this.vip.filter((each) => !isProved(each));
+  }
+
+  /** How many passed, and since when that is counted. */
   told() {
     const isYoung = Date.now() - this.opened < MINUTE_MS;
     return { count: this.passed.length, since: isYoung ? "since you opened the page" : "in the last minute" };
