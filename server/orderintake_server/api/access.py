@@ -84,14 +84,18 @@ class Call:
         """Add fields that tell what the call is about; one that is empty is left out."""
         self.fields.update(fields)
 
-    def operator(self) -> Operator:
-        """Return who calls, as it is recorded with what it does as an operator."""
+    def operator(self, request_id: str = "") -> Operator:
+        """Return who calls, as it is recorded with what it does as an operator.
+
+        `request_id`: of a call that changes many orders at once.
+        """
         caller = self.caller
         return Operator(
             name=escaped(caller.name)[:NAME_CHARACTERS],
             credential=caller.credential.value,
             peer=escaped(self.peer())[:NAME_CHARACTERS],
             own=caller.customer if Role.CUSTOMER in caller.roles else None,
+            request_id=request_id,
         )
 
     def canceller(self) -> Operator | None:

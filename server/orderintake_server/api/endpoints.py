@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
-from orderintake_server.api import requests
+from orderintake_server.api import requests, selections
 from orderintake_server.api.list_names import list_name
 from orderintake_server.api.placing import Placing
 from orderintake_server.domain import Action
@@ -94,8 +94,7 @@ class Endpoints:
             limit=limit,
             newest_first=request.newest_first,
         )
-        next_token = "" if next_after is None else self._ids.page_token(next_after, name)
-        return self._responses.orders(orders, next_token)
+        return self._responses.orders(orders, self._next(next_after, name))
 
     async def cancel_order(
         self, request: api.CancelOrderRequest, call: Call
@@ -177,7 +176,7 @@ class Endpoints:
         number, by = requests.accept_sequence(request, self._ids), call.operator()
         call.about(accept_sequence=number)
         _log(Action.REDRIVE_ORDER, by, order_id=request.order_id)
-        receipt = await self._intake.redrive(number, by=by, trace=call.trace, span=call.span)
+        receipt = await self._intake.rework.redrive(number, by=by, trace=call.trace, span=call.span)
         call.about(customer_id=receipt.order.customer_id)
         return admin.RedriveOrderResponse(
             order=self._responses.order(receipt.order), replayed=receipt.replayed
@@ -193,23 +192,64 @@ class Endpoints:
         actions, goes_on = await self._intake.list_actions(number, before=before, limit=limit)
         return self._responses.actions(actions, goes_on=goes_on)
 
-    async def list_failures(self, _: admin.ListFailuresRequest, __: Call) -> admin.ListFailuresResponse:
-        """Keep the contract's ListFailures, in a later step."""
-        raise MethodUnknown("this server has no such method")
+    async def list_failures(
+        self, request: admin.ListFailuresRequest, call: Call
+    ) -> admin.ListFailuresResponse:
+        """List a page of failures; with the first one, count them by code."""
+        wanted = selections.failures(request, self._ids)
+        limit, name = requests.page_size(request), list_name(request)
+        call.about(customer_id=wanted.customer_id)
+        after = self._ids.listed(request.page_token, name)
+        rework = self._intake.rework
+        failures, next_after = await rework.failures(wanted, after=after, limit=limit)
+        counts = None if request.page_token else await rework.count_failures(wanted)
+        return self._responses.failures(failures, self._next(next_after, name), counts)
 
-    async def redrive_orders(self, _: admin.RedriveOrdersRequest, __: Call) -> admin.RedriveOrdersResponse:
-        """Keep the contract's RedriveOrders, in a later step."""
-        raise MethodUnknown("this server has no such method")
+    async def redrive_orders(
+        self, request: admin.RedriveOrdersRequest, call: Call
+    ) -> admin.RedriveOrdersResponse:
+        """Place copies of many orders that failed."""
+        by, name = call.operator(request.request_id), list_name(request)
+        after = self._ids.listed(request.page_token, name)
+        bulk = selections.redrives(request, self._ids, by, after)
+        _log(Action.REDRIVE_ORDER, by, many=str(request.filter))
+        done = await self._intake.rework.redrive_many(bulk, trace=call.trace)
+        call.about(orders=done.orders, customer_id=bulk.wanted.customer_id)
+        return admin.RedriveOrdersResponse(
+            redriven=done.orders,
+            replayed=done.is_replayed,
+            next_page_token=self._next(done.next_after, name),
+        )
 
-    async def cancel_orders(self, _: admin.CancelOrdersRequest, __: Call) -> admin.CancelOrdersResponse:
-        """Keep the contract's CancelOrders, in a later step."""
-        raise MethodUnknown("this server has no such method")
+    async def cancel_orders(
+        self, request: admin.CancelOrdersRequest, call: Call
+    ) -> admin.CancelOrdersResponse:
+        """Cancel many orders that wait."""
+        by, name = call.operator(request.request_id), list_name(request)
+        after = self._ids.listed(request.page_token, name)
+        bulk = selections.cancels(request, by, after)
+        _log(Action.CANCEL_ORDER, by, many=str(request.filter))
+        done = await self._intake.rework.cancel_many(bulk)
+        call.about(orders=done.orders, customer_id=bulk.wanted.customer_id)
+        return admin.CancelOrdersResponse(
+            cancelled=done.orders,
+            replayed=done.is_replayed,
+            next_page_token=self._next(done.next_after, name),
+        )
 
-    async def list_servers(self, _: admin.ListServersRequest, __: Call) -> admin.ListServersResponse:
+    def _next(self, after: int | None, name: bytes) -> str:
+        """Return the token of the page after this place of a list, "" if there is none."""
+        return "" if after is None else self._ids.page_token(after, name)
+
+    async def list_servers(
+        self, _: admin.ListServersRequest, __: Call
+    ) -> admin.ListServersResponse:
         """Keep the contract's ListServers, in a later step."""
         raise MethodUnknown("this server has no such method")
 
-    async def list_subscribers(self, _: admin.ListSubscribersRequest, __: Call) -> admin.ListSubscribersResponse:
+    async def list_subscribers(
+        self, _: admin.ListSubscribersRequest, __: Call
+    ) -> admin.ListSubscribersResponse:
         """Keep the contract's ListSubscribers, in a later step."""
         raise MethodUnknown("this server has no such method")
 

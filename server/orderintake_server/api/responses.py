@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from orderintake_server.store.rows import CompletionRow
     from orderintake_server.views import (
         Delivery,
+        FailedOrder,
+        FailureCounts,
         LogPage,
         OperatorAction,
         OrderStatus,
@@ -135,9 +137,29 @@ class Responses:
             caller=by.name,
             credential=admin.Credential.Value(f"CREDENTIAL_{by.credential.upper()}"),
             peer=by.peer,
+            request_id=by.request_id,
         )
         set_time(message.time, action.time)
         return message
+
+    def failures(
+        self, failures: Iterable[FailedOrder], next_token: str, counts: FailureCounts | None
+    ) -> admin.ListFailuresResponse:
+        """Return a page of failures; with how many there are, by code, if they were counted."""
+        page = admin.ListFailuresResponse(
+            failures=map(self._failed, failures), next_page_token=next_token
+        )
+        if counts is not None:
+            page.counts_are_partial = counts.is_partial
+            for code, count in counts.counts.items():
+                page.counts.add(code=code, count=count)
+        return page
+
+    def _failed(self, failed: FailedOrder) -> admin.FailedOrder:
+        return admin.FailedOrder(
+            completion=self.completion(failed.completion),
+            copy_order_id=self._ids.order_id(failed.copy) if failed.copy else "",
+        )
 
     def tier(self, tier: domain.Tier, stats: TierStats, *, oldest: int | None) -> admin.TierStats:
         """Return a tier's statistics; `oldest` is when its oldest queued order was accepted."""

@@ -27,6 +27,7 @@ from orderintake_server.store.postgres.known_state import KnownState, recovery_r
 from orderintake_server.store.postgres.notifier import Notifier
 from orderintake_server.store.postgres.writer import Writer
 from orderintake_server.store.rows import completion_of
+from orderintake_server.store.selections.postgres import PostgresSelections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -64,6 +65,7 @@ class PostgresStore:
         self._turn = asyncio.Lock()  # a session's commits come to the database in their order
         self._writer = Writer(heartbeat.connector, release)
         self._readers = Readers(heartbeat.connector)
+        self.selections = PostgresSelections(self._readers.fetch, policy.ranking)
         self._request = 0
         self._state: KnownState
         self._cancels = 0
@@ -133,8 +135,7 @@ class PostgresStore:
         return answer, committed
 
     def _keep_leases(self, changes: Changes, answer: Answer) -> None:
-        over = [*changes.releases, *(settle.lease for settle in changes.settles)]
-        for lease in over:
+        for lease in (*changes.releases, *(settle.lease for settle in changes.settles)):
             self._leased.pop(lease.order.start_sequence, None)
         for lease in answer.leases:
             self._leased[lease.order.start_sequence] = lease.order.accept_sequence
@@ -258,8 +259,7 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     `hints`: replicas tell each other of changes by NOTIFY; without, they see them a little later.
     `is_pooled`: the address leads through a pooler in transaction mode; there are no hints then.
     `connect_seconds` is for one attempt to connect to one server, `call_seconds` for one call.
-    `clock` stands in for the database's. `version`: other steps and
-    functions than those that come with this server.
+    `clock` stands in for the database's. `version`: other steps and functions than this server's.
 
     Raises StartupFailed when the database cannot be reached, has no store of this version, or
     replicas with another policy are alive.
