@@ -6,7 +6,7 @@ import { Failures, inBulk } from "./failures.js";
 import { Floor } from "./floor.js";
 import { CustomerPage, OrderPage } from "./order.js";
 import { Passing } from "./passing.js";
-import { Completions, Servers, Subscribers, newest } from "./tables.js";
+import { Completions, Servers, Subscribers } from "./tables.js";
 
 const POLL_MS = 2_000;
 const DRAW_MS = 250; // completions are drawn four times a second
@@ -18,7 +18,6 @@ const byId = (id) => document.getElementById(id);
 class Board {
   may = new Set();
   stats = null;
-  log = [];
   fresh = [];
   sequence = 0;
   cursor = "";
@@ -121,15 +120,17 @@ class Board {
       await reading();
     } catch (error) {
       if (!(error instanceof Refused) || error.status === 401) throw error;
-      card.root.hidden = [403, 404, 501].includes(error.status);
+      if ([403, 404, 501].includes(error.status)) this.may.delete(method);
+      card.root.hidden = !this.may.has(method);
     }
   }
 
   /** Show what ended of the newest orders, until completions come. */
   async prefill() {
     const { orders: found = [] } = await call("ListOrders", { newestFirst: true, pageSize: FIRST_PAGE });
-    const ended = found.filter((order) => order.completeTime).sort((a, b) => Date.parse(a.completeTime) - Date.parse(b.completeTime));
-    if (!this.log.length) this.completions.show((this.log = newest(ended, [])), false);
+    const ended = found.filter((order) => order.completeTime);
+    ended.sort((a, b) => Date.parse(b.completeTime) - Date.parse(a.completeTime));
+    if (!this.sequence) this.completions.show(ended, false);
   }
 
   /** Follow completions from now on, or from where this page was when it was last seen. */
@@ -168,9 +169,8 @@ class Board {
   /** Draw the completions that came since the last time. */
   draw() {
     this.drawing = null;
-    const came = this.fresh.splice(0);
-    this.log = newest(came, this.log);
-    this.completions.show(came.reverse());
+    const came = this.fresh.splice(0).reverse();
+    this.completions.show(came);
     this.completions.sum(this.sequence, this.stats);
     const tally = { TIER_VIP: 0, TIER_REGULAR: 0 };
     came.forEach((order) => (tally[order.tier] += 1));

@@ -119,7 +119,12 @@ function answer(dialog, inputs) {
   return Object.fromEntries(inputs.map(([name, made]) => [name, made.querySelector("input").value.trim()]));
 }
 
-/** A labelled input. */
-export function field(name, label, hint = "") {
-  return el("label.field", el("span", label), el("input", { name, placeholder: hint, autocomplete: "off" }));
+/** A labelled input of the dialog; Enter goes on to the answer, and is none itself. */
+function field(name, label, hint) {
+  const keydown = (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    document.getElementById("ask-yes").focus();
+  };
+  return el("label.field", el("span", label), el("input", { name, placeholder: hint, autocomplete: "off", keydown }));
 }

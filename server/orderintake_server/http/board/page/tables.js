@@ -3,7 +3,6 @@
 import { between, content, count, customerLink, dot, el, orderLink, put, rate, set, span } from "./dom.js";
 
 const ROWS = 8;
-const KEPT = 50;
 const OUTCOMES = {
   STATE_SUCCEEDED: ["good", "Done"],
   STATE_FAILED: ["bad", "Failed"],
@@ -60,9 +59,6 @@ function row(order, isNew) {
     el("td.n", outcome(order.state)),
   );
 }
-
-/** Keep the newest first, and no more than are drawn at once. */
-export const newest = (orders, older) => [...orders.reverse(), ...older].slice(0, KEPT);
 
 /** The servers that use the store, and how it is doing. */
 export class Servers {
