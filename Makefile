@@ -4,6 +4,7 @@ PYTHON ?= python3
 DATA ?= data
 ARGS ?=
 SECONDS ?= 300
+HTTP ?= 127.0.0.1:$(shell $(PYTHON) -c 'import socket; print(socket.socket().connect_ex(("127.0.0.1", 8080)) and 8080)')
 SEED ?= 1
 WORKERS ?= auto
 
@@ -27,8 +28,9 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' Makefile
 
+# The board is at port 8080, or at a free port where something listens on that; the log names it.
 run: .venv/run ## Start the server in the foreground, on DATA=data (ARGS=--help for more)
-	@exec .venv/bin/orderintake-server --data $(DATA) $(ARGS)
+	@exec .venv/bin/orderintake-server --data $(DATA) --http $(HTTP) $(ARGS)
 
 demo: .venv/run ## Watch the service work, start to end
 	@.venv/bin/python docs/demo.py $(ARGS)

@@ -1,6 +1,7 @@
 """The service at work: regular orders pile up, VIP orders pass them, completions come in order.
 
-Starts a server with two workers on a free port, on a store that is thrown away.
+Starts a server with two workers on free ports, on a store that is thrown away; its board is open as
+long as the demo runs. `--stay` goes on until Ctrl-C.
 """
 
 import asyncio
@@ -9,8 +10,10 @@ import random
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.live import Live
@@ -23,6 +26,8 @@ EVERY_SIXTH = 6
 WORKERS = 2
 PROCESSING = "0.3s"
 PLACE_EVERY_SECONDS = 0.06
+STAY_EVERY_SECONDS = 0.15
+"""As fast as two workers process them, so that what waits then goes on waiting."""
 MENU = ("tea", "cake", "soup", "bread", "figs")
 
 
@@ -60,30 +65,42 @@ class Board:
         self._live.update(Text(f"not yet completed: {vip} VIP, {regular} regular", style="reverse"))
 
 
+class Served(NamedTuple):
+    """Where a server is reached."""
+
+    address: str
+    """By gRPC."""
+    board: str
+    """By a browser."""
+
+
 @asynccontextmanager
-async def server(data: str) -> AsyncIterator[str]:
-    """Run a server process; give its address."""
+async def server(data: str, *more: str, cwd: Path | None = None) -> AsyncIterator[Served]:
+    """Run a server process, with `more` arguments; tell where it is."""
     process = await asyncio.create_subprocess_exec(
         *(str(Path(sys.executable).with_name("orderintake-server")), "--data", data),
-        *("--listen", "127.0.0.1:0", "--workers", str(WORKERS), "--log-format", "json"),
+        *("--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"),
+        *("--workers", str(WORKERS), "--log-format", "json", *more),
         stderr=asyncio.subprocess.PIPE,
+        cwd=cwd,
     )
     assert process.stderr is not None
+    told: dict[str, str] = {}
     try:
         async for line in process.stderr:
-            entry = json.loads(line)
-            if entry["event"] == "listening":
-                yield entry["address"]
+            told |= json.loads(line)
+            if told["event"] == "listening":
+                yield Served(told["address"], told["board"])
                 break
     finally:
         process.terminate()
         await process.communicate()
 
 
-async def place(client: AsyncClient, board: Board) -> None:
+async def place(client: AsyncClient, board: Board, *, stay: bool = False) -> None:
     """Place orders faster than two workers can process them, every sixth of them a VIP's."""
     menu = random.Random(1)
-    for number in range(1, ORDERS + 1):
+    for number in count(1) if stay else range(1, ORDERS + 1):
         receipt = await client.place(
             customer_id=f"customer-{number}",
             lines={menu.choice(MENU): 1},
@@ -91,30 +108,38 @@ async def place(client: AsyncClient, board: Board) -> None:
             labels={"processing_time": PROCESSING},
         )
         board.placed(receipt)
-        await asyncio.sleep(PLACE_EVERY_SECONDS)
+        await asyncio.sleep(PLACE_EVERY_SECONDS if number < ORDERS else STAY_EVERY_SECONDS)
 
 
-async def watch(client: AsyncClient, board: Board) -> None:
+async def watch(client: AsyncClient, board: Board, *, stay: bool = False) -> None:
     """Show completions as they happen, until every order is done."""
     async with client.completions() as completions:
         async for completion in completions:
             board.completed(completion)
-            if len(board.sequences) == ORDERS:
+            if len(board.sequences) == ORDERS and not stay:
                 return
+
+
+async def show(console: Console, *, stay: bool) -> Board:
+    """Run the scenario; give what happened."""
+    with tempfile.TemporaryDirectory() as data, Live(console=console, transient=True) as live:
+        board = Board(live)
+        async with (
+            server(data) as served,
+            AsyncClient(served.address) as client,
+            asyncio.TaskGroup() as tasks,
+        ):
+            end = "until Ctrl-C" if stay else "as long as this runs; ARGS=--stay goes on"
+            console.print(f"The board: {served.board} ({end})\n", soft_wrap=True)
+            tasks.create_task(watch(client, board, stay=stay), name="watch")
+            tasks.create_task(place(client, board, stay=stay), name="place")
+    return board
 
 
 async def main() -> None:
     """Run the scenario and sum it up."""
     console = Console(highlight=False)
-    with tempfile.TemporaryDirectory() as data, Live(console=console, transient=True) as live:
-        board = Board(live)
-        async with (
-            server(data) as address,
-            AsyncClient(address) as client,
-            asyncio.TaskGroup() as tasks,
-        ):
-            tasks.create_task(watch(client, board), name="watch")
-            tasks.create_task(place(client, board), name="place")
+    board = await show(console, stay="--stay" in sys.argv[1:])
     vip, regular = (sum(waits) / len(waits) for waits in board.waits.values())
     in_order = board.sequences == list(range(1, ORDERS + 1))
     console.print(
@@ -126,4 +151,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main())

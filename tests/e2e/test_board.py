@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.keys import Keys
 
-from orderintake import VIP, Client
+from orderintake import REGULAR, VIP, Client
 from orderintake.v1 import order_pb2
 from support.board_page import BoardPage, board_browser, curl, picture, told
 from support.http_port import http_port
@@ -46,9 +46,9 @@ def place(
 ) -> list[str]:
     """Place so many orders that take a while; give their ids."""
     with Client(server.address) as client:
-        tier = {"tier": VIP} if vip else {}
+        tier = VIP if vip else REGULAR
         receipts = [
-            client.place(customer_id=customer, lines={sku: 1}, labels=TAKES, **tier)
+            client.place(customer_id=customer, lines={sku: 1}, labels=TAKES, tier=tier)
             for _ in range(count)
         ]
     return [receipt.order.order_id for receipt in receipts]

@@ -16,6 +16,7 @@ def test_the_demo_shows_vip_orders_passing_regular_ones() -> None:
         [sys.executable, str(DEMO)], timeout=50, check=False, capture_output=True, text=True
     )
     assert end.returncode == 0, end.stderr
+    assert re.search(r"^The board: http://127\.0\.0\.1:\d+/ ", end.stdout)
     told = re.search(
         r"VIP orders waited ([\d.]+) s on average, regular ones ([\d.]+) s", end.stdout
     )

@@ -67,17 +67,17 @@ class BoardPage:
         """Return what an expression of the page gives."""
         return self.driver.execute_script(f"return ({expression})")
 
-    def until(self, expression: str) -> Any:  # noqa: ANN401 - whatever the page has
+    def until(self, expression: str, *, seconds: float = SECONDS) -> Any:  # noqa: ANN401 - the page's
         """Wait until the expression gives something that is true, and return it."""
-        wait = WebDriverWait(self.driver, SECONDS, LOOK_SECONDS, [JavascriptException])
+        wait = WebDriverWait(self.driver, seconds, LOOK_SECONDS, [JavascriptException])
         try:
             return wait.until(lambda _: self.ask(expression))
         except TimeoutException as error:
-            raise AssertionError(f"not in {SECONDS} s: {expression}\n{self.text}") from error
+            raise AssertionError(f"not in {seconds} s: {expression}\n{self.text}") from error
 
-    def until_text(self, text: str) -> None:
+    def until_text(self, text: str, *, seconds: float = SECONDS) -> None:
         """Wait until the page says so."""
-        self.until(f"document.body.innerText.includes({json.dumps(text)})")
+        self.until(f"document.body.innerText.includes({json.dumps(text)})", seconds=seconds)
 
     @property
     def text(self) -> str:

@@ -80,7 +80,8 @@ async def http_server(
             guard.is_own_only = _is_own_only(settings, listener)
             await listener.start_serving()
             port = int(listener.sockets[0].getsockname()[1])
-            log.info("metrics and health are served", url=_url(settings.listen, port))
+            url = _url(settings.listen, port)
+            log.info("metrics and health are served", board=f"{url}/", url=f"{url}/metrics")
             yield port
         finally:
             listener.close()
@@ -116,7 +117,7 @@ def _is_own_only(settings: HttpSettings, listener: asyncio.Server) -> bool:
 
 def _url(listen: str, port: int) -> str:
     host = listen.rpartition(":")[0]
-    return f"http://{host}:{port}/metrics"
+    return f"http://{host}:{port}"
 
 
 async def _stop(runner: web.AppRunner) -> None:
