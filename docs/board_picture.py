@@ -30,8 +30,9 @@ WAITING = 1_300
 WORKERS = "8"
 SECONDS = 75
 """So long the page is open: then its sentence tells of a whole minute."""
-PLACES_A_SECOND = 8
-VIP_SHARE = 0.2
+EVERY_SECONDS = 0.15
+VIP_SHARE = 0.05
+"""Of regular orders, that some VIP orders come after."""
 FAILS = 0.05
 SIZE = (1240, 1180)
 KITCHEN = random.Random(1)
@@ -59,9 +60,10 @@ async def place(client: AsyncClient) -> None:
         for _ in range(WAITING):
             await placing.place(**order(chance))
     while True:
-        await asyncio.sleep(chance.expovariate(PLACES_A_SECOND))
-        tier = VIP if chance.random() < VIP_SHARE else REGULAR
-        await client.place(**order(chance, tier))
+        await asyncio.sleep(EVERY_SECONDS)
+        await client.place(**order(chance))
+        if chance.random() < VIP_SHARE:
+            await client.place_batch([order(chance, VIP) for _ in range(chance.randint(4, 7))])
 
 
 def take(url: str, folder: Path) -> None:
@@ -71,7 +73,7 @@ def take(url: str, folder: Path) -> None:
         page.looks(size=SIZE)
         page.open()
         page.until_text("in the last minute", seconds=SECONDS + 30)
-        page.until("document.querySelectorAll('.lane.v .o').length > 1")
+        page.until("document.querySelectorAll('.lane.v .o').length > 2")
         for theme in ("light", "dark"):
             page.looks(size=SIZE, theme=theme)
             driver.save_screenshot(str(folder / f"board-{theme}.png"))
@@ -89,6 +91,7 @@ async def main() -> None:
             placing = asyncio.create_task(place(client), name="place")
             await asyncio.to_thread(take, served.board, folder)
             placing.cancel()
+            await asyncio.wait([placing])
 
 
 if __name__ == "__main__":

@@ -134,7 +134,8 @@ class BoardPage:
 
     def console(self) -> list[str]:
         """Return what was said on the console since the last time."""
-        return [str(entry["message"]) for entry in self.driver.get_log("browser")]
+        entries = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [str(entry["message"]) for entry in entries]
 
 
 def curl(port: int, method: str, request: dict[str, Any], *options: str) -> dict[str, Any]:
