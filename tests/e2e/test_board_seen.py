@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from selenium.webdriver import Chrome
@@ -142,7 +143,98 @@ def test_ten_thousand_waiting_orders_make_no_stutter(driver: Chrome, tmp_path: P
         assert "more behind" in page.text
 
 
+HOSTILE = "<img src=x onerror='document.title=1'>&lt;"
+
+
+def test_what_callers_write_is_text_and_nothing_else(
+    page: BoardPage, server: ServerProcess
+) -> None:
+    page.looks()
+    page.open()
+    page.follows()
+    with Client(server.address) as client:
+        receipt = client.place(customer_id=HOSTILE, lines={HOSTILE: 1}, labels={HOSTILE: HOSTILE})
+    page.until_text(HOSTILE)
+    page.open(f"#/orders/{receipt.order.order_id}")
+    assert page.text.count(HOSTILE) == 4
+    page.open(f"#/customers/{quote(HOSTILE)}")
+    assert page.title == f"Orders of {HOSTILE}"
+    assert page.ask("document.querySelectorAll('main img').length") == 0
+    assert page.console() == []
+
+
+EVENTS = (
+    "retry: 1500\n\n"
+    'event: started\nid: c0\ndata: {"headSequence":"7"}\n\n'
+    "id: c1\r\ndata: one: two\r\n\r\n"
+    "data: a\ndata:b\n\n: beat\nid: c2\n\ndata: cut"
+)
+READ = [
+    {"retry": "1500"},
+    {"event": "started", "id": "c0", "data": '{"headSequence":"7"}'},
+    {"id": "c1", "data": "one: two"},
+    {"data": "a\nb"},
+    {"id": "c2"},
+]
+
+
+def test_the_page_reads_events_however_they_are_cut(page: BoardPage) -> None:
+    page.open()
+    found = page.driver.execute_async_script(
+        "const [text, done] = arguments;"
+        "import(new URL('board/calls.js', document.baseURI)).then(({ Parser }) => done("
+        "[...text, ''].map((_, cut) => { const parser = new Parser();"
+        " return [text.slice(0, cut), text.slice(cut)].flatMap("
+        "part => [...parser.take(part)]) })))",
+        EVENTS,
+    )
+    assert len(found) == len(EVENTS) + 1
+    assert all(each == READ for each in found)
+
+
+def completed(tier: str, accepted: int, started: int) -> dict[str, str]:
+    """Make an order that was accepted and started at these seconds."""
+    times = {"acceptTime": accepted, "startTime": started, "completeTime": started + 1}
+    return {"tier": tier} | {name: f"2026-01-01T00:00:{at:02}Z" for name, at in times.items()}
+
+
+@pytest.mark.parametrize(
+    ("regular", "count"),
+    [((1, 9), 1), ((1, 4), 0), ((3, 9), 0)],
+    ids=["it waited all the time", "it had started before", "it came later"],
+)
+def test_a_vip_order_went_ahead_when_an_earlier_regular_one_started_later(
+    page: BoardPage, regular: tuple[int, int], count: int
+) -> None:
+    page.open()
+    told = page.driver.execute_async_script(
+        "const [orders, done] = arguments;"
+        "import(new URL('board/passing.js', document.baseURI)).then(({ Passing }) => {"
+        " const passing = new Passing(); orders.forEach(order => passing.add(order));"
+        " done(passing.told().count) })",
+        [completed("TIER_VIP", 2, 5), completed("TIER_REGULAR", *regular)],
+    )
+    assert told == count
+
+
 # Who looks
+
+
+def test_seven_tabs_are_no_tab_too_many(driver: Chrome, page: BoardPage) -> None:
+    first = driver.current_window_handle
+    page.open()
+    opened = []
+    for _ in range(6):
+        driver.switch_to.new_window("tab")
+        opened.append(driver.current_window_handle)
+        page.open()
+        page.follows()
+    assert page.ask("document.body.classList.contains('off')") is False
+    for tab in opened:
+        driver.switch_to.window(tab)
+        driver.close()
+    driver.switch_to.window(first)
+    page.follows()
 
 
 def test_an_observer_sees_it_without_buttons_and_a_stranger_is_asked_for_a_token(

@@ -43,8 +43,8 @@ class _Place(Sourced):
     )
     http: ListenOrNot = Field(
         default="",
-        description="where to serve by HTTP: all calls, /metrics, /healthz and /readyz; empty for "
-        "nowhere",
+        description="where to serve by HTTP: the board, all calls, /metrics, /healthz and /readyz; "
+        "empty for nowhere",
     )
     data: Directory = Field(
         default=Path("data"),

@@ -3,6 +3,8 @@
 import { between } from "./dom.js";
 
 const MINUTE_MS = 60_000;
+const MOST_OPEN = 500; // VIP orders without a proof; where nothing waits there is none
+const MOST_WAITS = 2_000; // that a median is taken of
 
 /**
  * A VIP order passed when a regular order that was accepted before it started after it. Only what is
@@ -21,23 +23,24 @@ export class Passing {
     if (!order.startTime) return;
     const [accepted, started, ended] = [order.acceptTime, order.startTime, order.completeTime].map(Date.parse);
     this.started.push([ended, order.tier, between(order.acceptTime, order.startTime)]);
-    if (order.tier === "TIER_VIP") this.vip.push({ accepted, started, ended });
-    else this.#prove(accepted, started);
+    if (order.tier !== "TIER_VIP") this.#prove(accepted, started);
+    else if (this.vip.push({ accepted, started, ended }) > MOST_OPEN) this.vip.shift();
   }
 
   /** Hear when the oldest regular order that still waited at `asked` was accepted; null for none. */
   look(oldest, asked, now) {
     if (oldest !== null) this.#prove(oldest, asked);
     const isNew = (ended) => ended > now - MINUTE_MS;
-    this.vip = this.vip.filter((each) => isNew(each.ended));
     this.passed = this.passed.filter(isNew);
-    this.started = this.started.filter(([ended]) => isNew(ended));
+    this.started = this.started.slice(-MOST_WAITS).filter(([ended]) => isNew(ended));
   }
 
   /** A regular order that was accepted at `accepted` had not started before `started`. */
   #prove(accepted, started) {
     const isProved = (each) => each.accepted > accepted && each.started < started;
-    this.passed.push(...this.vip.filter(isProved).map((each) => each.ended));
+    const proved = this.vip.filter(isProved);
+    if (!proved.length) return;
+    this.passed.push(...proved.map((each) => each.ended));
     this.vip = this.vip.filter((each) => !isProved(each));
   }
 
