@@ -83,7 +83,8 @@ class Chart {
   #draw(time, most) {
     const long = time - this.points[0][0] || 1;
     const place = ([at, value]) => `${(200 - ((time - at) / long) * 200).toFixed(1)},${(39 - (value / most) * 37).toFixed(1)}`;
-    const line = this.points.length > 1 ? this.points.map(place).join("L") : `0,${place(this.points[0]).split(",")[1]}L200,39`;
+    const flat = [[time - long, this.points[0][1]], [time, this.points[0][1]]]; // of a first point
+    const line = (this.points.length > 1 ? this.points : flat).map(place).join("L");
     this.line.setAttribute("d", `M${line}`);
     this.under.setAttribute("d", `M0,40L${line}L200,40Z`);
   }

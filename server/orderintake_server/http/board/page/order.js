@@ -122,7 +122,7 @@ function estimate({ order, estimatedStartTime, earliestStartTime, latestStartTim
   const at = (time) => `${(((time - begin) / Math.max(1, to - begin)) * 76 + 12).toFixed(1)}%`;
   const placed = (made, styles) => (Object.assign(made.style, styles), made);
   const scale = el(
-    "div.scale",
+    `div.scale.${LETTERS[order.tier]}`,
     placed(el("b"), { left: at(from), right: `${(100 - parseFloat(at(to))).toFixed(1)}%` }),
     placed(el("i"), { left: at(about) }),
     placed(el("small.up"), { left: at(about) }),
@@ -157,7 +157,7 @@ function life({ order, completion, estimatedStartTime }) {
   const notBefore = order.notBefore && !hasStarted && !hasEnded;
   return el(
     "ol.life",
-    step("", "Accepted", order.acceptTime, `no. ${count(Number(order.acceptSequence))}, on disk`),
+    step("", "Accepted", order.acceptTime, `no. ${count(Number(order.acceptSequence))}`),
     notBefore ? step(".todo", "Not before", order.notBefore) : null,
     hasStarted ? step("", attempts > 1 ? `Started, attempt ${attempts}` : "Started", order.startTime, `start no. ${count(Number(order.startSequence))}`) : null,
     !hasStarted && !hasEnded ? step(".todo", "Starts", estimatedStartTime, estimatedStartTime && "as estimated") : null,
