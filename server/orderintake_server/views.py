@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import (
         Action,
         Completion,
+        Durability,
         Operator,
         Order,
         WaitEstimate,
@@ -142,6 +143,49 @@ class OperatorAction:
     placed; `outcome`, the CancelOutcome of a cancel."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSeen:
+    """A server that uses the store, as its store knows it. Times are microseconds since 1970."""
+
+    name: str
+    workers: int
+    busy: int
+    """How many orders it has in process."""
+    since: int
+    heard: int
+    is_alive: bool
+    is_own: bool
+    """Whether it is the server that looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCondition:
+    """How a store is doing, and the servers that share it, the oldest first."""
+
+    engine: str
+    durability: Durability
+    size_bytes: int
+    servers: tuple[ServerSeen, ...] = ()
+    """None: only one server uses it, the one that looks."""
+
+
+class Transport(IntEnum):
+    """By which protocol a call came; numbered as in the contract."""
+
+    GRPC = 1
+    CONNECT = 2
+    EVENTS = 3
+
+
+class Reader(NamedTuple):
+    """Who reads a completion stream, from where and how, since when (microseconds since 1970)."""
+
+    caller: str
+    peer: str
+    transport: Transport
+    since: int
+
+
 class StartAt(Enum):
     """A position in the completion log that has a name."""
 
@@ -161,6 +205,7 @@ class Subscribe:
     start: ReadFrom
     limit: int
     heartbeat_seconds: float
+    reader: Reader | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_admin_service_pb2 as admin
@@ -10,7 +11,7 @@ from orderintake_server.api import requests, selections
 from orderintake_server.api.list_names import list_name
 from orderintake_server.api.placing import Placing
 from orderintake_server.domain import Action
-from orderintake_server.errors import Draining, MethodUnknown
+from orderintake_server.errors import Draining
 from orderintake_server.logger import get_logger
 from orderintake_server.views import Signal
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Operator
     from orderintake_server.ids import Ids
     from orderintake_server.intake import Intake
+    from orderintake_server.overview import Overview
 
 log = get_logger()
 
@@ -36,10 +38,17 @@ class Endpoints:
     """
 
     def __init__(
-        self, intake: Intake, *, responses: Responses, ids: Ids, refusals: OrderRefusals
+        self,
+        intake: Intake,
+        overview: Overview,
+        *,
+        responses: Responses,
+        ids: Ids,
+        refusals: OrderRefusals,
     ) -> None:
-        """Call `intake`."""
+        """Call `intake`, and `overview`."""
         self._intake = intake
+        self._overview = overview
         self._responses = responses
         self._ids = ids
         self._refusals = refusals
@@ -124,6 +133,7 @@ class Endpoints:
     ) -> AsyncIterator[bytes]:
         """Yield completions, each message encoded, until the caller leaves or the service stops."""
         asked = requests.subscribe(request, self._ids)
+        asked = replace(asked, reader=call.reader(self._responses.now()))
         call.about(customer_id=asked.wanted.customer_id)
         async with self._intake.subscribe(asked, owner=call.owner) as subscription:
             while True:
@@ -244,14 +254,14 @@ class Endpoints:
     async def list_servers(
         self, _: admin.ListServersRequest, __: Call
     ) -> admin.ListServersResponse:
-        """Keep the contract's ListServers, in a later step."""
-        raise MethodUnknown("this server has no such method")
+        """List the servers that use the store, and tell how it is doing."""
+        return self._responses.servers(await self._overview.servers())
 
     async def list_subscribers(
         self, _: admin.ListSubscribersRequest, __: Call
     ) -> admin.ListSubscribersResponse:
-        """Keep the contract's ListSubscribers, in a later step."""
-        raise MethodUnknown("this server has no such method")
+        """List the completion streams of this server."""
+        return self._responses.subscribers(*self._overview.subscribers())
 
 
 def _log(action: Action, by: Operator, **subject: str) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         OperatorAction,
         OrderFilter,
         Selection,
+        StoreCondition,
     )
 
 COMPLETION_BYTES = 320
@@ -112,6 +113,13 @@ class Selections(Protocol):
         """Return what the call with this request_id did to many orders, None if it did nothing."""
 
 
+class Condition(Protocol):
+    """Tells how the store is doing."""
+
+    async def look(self) -> StoreCondition:
+        """Return how it is doing now, and who uses it. Raises StoreError, as `Store.commit`."""
+
+
 class Store(Protocol):
     """Keeps the orders, the queue, and the completion log.
 
@@ -137,6 +145,10 @@ class Store(Protocol):
     @property
     def selections(self) -> Selections:
         """The reads of what is listed or changed many at once."""
+
+    @property
+    def condition(self) -> Condition:
+        """How it is doing."""
 
     async def commit(self, changes: Changes) -> Committed:
         """Make the changes durable, all together.

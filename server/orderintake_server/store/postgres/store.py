@@ -19,6 +19,7 @@ from orderintake_server.store.actions.postgres import list_actions
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.postgres import failures, talking
 from orderintake_server.store.changes import Changes, Committed, StoreState
+from orderintake_server.store.condition.postgres import PostgresCondition
 from orderintake_server.store.postgres import reads, schema, shared_policy
 from orderintake_server.store.postgres.call import Caller, arguments
 from orderintake_server.store.postgres.connector import ISOLATION, Connector, Readers
@@ -66,9 +67,9 @@ class PostgresStore:
         self._writer = Writer(heartbeat.connector, release)
         self._readers = Readers(heartbeat.connector)
         self.selections = PostgresSelections(self._readers.fetch, policy.ranking)
+        self.condition = PostgresCondition(self._readers.fetch, release.schema, heartbeat.session)
         self._request = 0
         self._state: KnownState
-        self._cancels = 0
         self._leased: dict[int, int] = {}
         """Accept sequences of what this process has in process, by start sequence."""
         self._lost_an_answer = False
@@ -81,7 +82,7 @@ class PostgresStore:
         self.recovery = recovery_report(found, log_id)
         self._state = KnownState(found)
         self._notifier.begin(self._state.leapt)
-        self._cancels = found["cancels"]
+        self._cancels = int(found["cancels"])
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -215,8 +216,7 @@ class PostgresStore:
             report = self._report()
             if self._notifier.has_chores():
                 report["next_due"] = 0
-            workers = self._heartbeat.status.workers
-            yield StoreState(**report, to_stop=to_stop, workers=workers)
+            yield StoreState(**report, to_stop=to_stop, workers=self._heartbeat.status.workers)
 
     def _reported(self) -> int:
         """Tell which is the newest commit of which nothing is left to report."""

@@ -86,11 +86,12 @@ def page_of(
     last, unread = None, SCAN_BYTES
     for number, content, size, item in found:
         unread -= len(content)
-        if wanted.has_labels is None or wanted.has_labels(content):
-            max_bytes -= size
-            if len(page) == limit or (page and max_bytes < 0):
-                return page, last, True
+        matches = wanted.has_labels is None or wanted.has_labels(content)
+        if matches and (len(page) == limit or (page and max_bytes < size)):
+            return page, last, True
+        if matches:
             page.append(item)
+            max_bytes -= size
         last = number
         if unread < 0:
             return page, last, True

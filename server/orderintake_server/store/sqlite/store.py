@@ -17,6 +17,7 @@ from orderintake_server.process.thread import WorkThread
 from orderintake_server.store.actions import sqlite as actions
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.sqlite import blamed
+from orderintake_server.store.condition.sqlite import SqliteCondition
 from orderintake_server.store.rows import completion_of
 from orderintake_server.store.selections.sqlite import SqliteSelections
 from orderintake_server.store.sqlite import database, reads, schema
@@ -64,6 +65,7 @@ class SqliteStore:
         self._broke = asyncio.Event()
         self._written_at: float | None = time.monotonic()
         self.selections = SqliteSelections(self._read, writer.ranking)
+        self.condition = SqliteCondition(path, self._run)
 
     def start(self) -> None:
         """Start every thread and open every file that will be needed; block until then.
