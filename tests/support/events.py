@@ -33,12 +33,15 @@ class Parser:
         self.last_id = last_id
         self.retry: int | None = None
         self.comments: list[str] = []
+        self.is_within = False
+        """Whether a line was read of what an empty one will end."""
         self._id = last_id
         self._name = ""
         self._data: list[str] = []
 
     def line(self, line: str) -> Event | None:
         """Read a line; give the event that it ends."""
+        self.is_within = bool(line)
         if not line:
             return self._fired()
         field, _, value = line.partition(":")
@@ -110,10 +113,10 @@ class Events:
         """Read so many completions; tell what was ordered."""
         return [sku_of(await self.named("message")) for _ in range(count)]
 
-    async def moved(self) -> str:
-        """Read until the place in the log is another, be it without an event; tell it."""
-        before = self.last_id
-        while self.last_id == before:
+    async def heartbeat(self) -> str:
+        """Read until the server says that it has nothing to say; tell the place then."""
+        before = len(self.parser.comments)
+        while len(self.parser.comments) == before or self.parser.is_within:
             line = await self._content.readline()
             assert line, "the stream has ended"
             self.parser.line(line.decode().removesuffix("\n"))
