@@ -64,10 +64,14 @@ class Connection(web.RequestHandler):
         self._unanswered = 0
 
     def streams(self, seconds: float) -> None:
-        """Begin a stream, whose reader may take nothing for so long, and keep little of it."""
+        """Begin a stream, whose reader may take nothing for so long, and keep little of it.
+
+        The system gives up later than the stream does, which has a word for it.
+        """
         accepted = self._accepted.get_extra_info("socket")
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
-        _bound_silence(self._accepted, seconds)
+        with suppress(OSError):  # it is closed
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
+            _bound_silence(self._accepted, seconds + SILENT_SECONDS)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wait for nothing more."""
