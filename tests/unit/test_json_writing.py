@@ -126,9 +126,11 @@ CONTENTS = st.builds(
 
 @given(st.lists(CONTENTS, max_size=4))
 def test_whatever_content_orders_have_there_is_json(contents: list[Content]) -> None:
-    orders = [order_pb2.Order(payload=content) for content in contents]
-    found = written(api.ListOrdersResponse(orders=orders, next_page_token="t"))
-    assert len(found.get("orders", [])) == len(contents)
+    completions = [
+        order_pb2.Completion(order=order_pb2.Order(payload=content)) for content in contents
+    ]
+    found = written(api.ListCompletionsResponse(completions=completions, cursor="c"))
+    assert len(found.get("completions", [])) == len(contents)
 
 
 @given(st.lists(st.binary(max_size=64), min_size=1, max_size=4))
