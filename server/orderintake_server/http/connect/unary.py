@@ -102,8 +102,8 @@ class Unary:
             return
         if not self._has_key:
             raise invalid("", f"this method takes no {KEY}")
-        if message.request_id not in {"", key}:
-            raise invalid(KEY_FIELD, f"is another than {KEY}")
+        if message.request_id not in {"", key} or not key.isascii():
+            raise invalid(KEY_FIELD, f"is another than {KEY}, or that is not ASCII")
         message.request_id = key
 
     async def _packed(
