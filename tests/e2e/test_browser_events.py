@@ -21,6 +21,22 @@ FOLLOW = f"""
         source.addEventListener(name, event => window.told.push([name, event.lastEventId]));
     window.source = source;
 """
+FETCHING = Path(__file__).parents[2] / "docs" / "browser" / "completions.mjs"
+FOLLOW_BY_FETCH = f"""
+    window.seen = []; window.refused = [];
+    const source = URL.createObjectURL(new Blob([arguments[0]], {{type: "text/javascript"}}));
+    const follow = async (query, options) => {{
+        const {{ completions }} = await import(source);
+        try {{
+            for await (const {{ completion }} of completions("{STREAM}" + query, options))
+                window.seen.push(completion.sequence);
+        }} catch (error) {{
+            window.refused.push(error.code);
+        }}
+    }};
+    follow("", {{}});
+    follow("", {{ cursor: "none of ours" }});
+"""
 WAIT = """
     const [list, count, done] = arguments;
     const look = () => window[list].length >= count ? done() : setTimeout(look, 20);
@@ -84,3 +100,28 @@ async def test_what_a_filter_left_out_is_behind_a_browser_that_comes_back(tmp_pa
         shop.kill()
     assert seen == []
     assert told[-2:] == [["started", cursor], ["caught_up", cursor]]
+
+
+@pytest.mark.seconds
+@pytest.mark.skipif(bool(obstacle()), reason=obstacle())
+async def test_p14_the_way_by_fetch_that_the_page_tells_gets_every_completion_once(
+    tmp_path: Path,
+) -> None:
+    shop = Shop(tmp_path)
+    await shop.start()
+    try:
+        with browser() as driver:
+            await asyncio.to_thread(driver.get, f"http://127.0.0.1:{shop.http_port}/healthz")
+            driver.execute_script(FOLLOW_BY_FETCH, FETCHING.read_text())
+            placing = asyncio.create_task(place(shop.address, ORDERS))
+            for count, number in ((15, SIGTERM), (50, SIGKILL), (85, SIGTERM)):
+                await wait(driver, "seen", count)
+                await shop.end(number)
+                await shop.start()
+            await placing
+            await wait(driver, "seen", ORDERS)
+            seen, refused = driver.execute_script("return [window.seen, window.refused]")
+    finally:
+        shop.kill()
+    assert seen == [str(number + 1) for number in range(ORDERS)]
+    assert refused == ["invalid_argument"]
