@@ -131,14 +131,19 @@ def sku_of(event: Event) -> str:
 
 @asynccontextmanager
 async def events(
-    port: int, *, last_id: str = "", headers: dict[str, str] | None = None, **query: str
+    port: int,
+    host: str = "127.0.0.1",
+    *,
+    last_id: str = "",
+    headers: dict[str, str] | None = None,
+    **query: str,
 ) -> AsyncIterator[Events]:
     """Read a stream. Raises Refused."""
     asked = {**({"Last-Event-ID": last_id} if last_id else {}), **(headers or {})}
     timeout = aiohttp.ClientTimeout(total=None)
     async with (
         aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20) as session,
-        session.get(f"http://127.0.0.1:{port}{STREAM}", params=query, headers=asked) as answer,
+        session.get(f"http://{host}:{port}{STREAM}", params=query, headers=asked) as answer,
     ):
         if answer.status != 200:
             raise Refused(answer.status, await answer.json(), dict(answer.headers))
