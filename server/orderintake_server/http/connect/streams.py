@@ -74,7 +74,9 @@ class Streams:
         encoding = request.headers.get("Connect-Content-Encoding", "")
         check_encoding(encoding)
         if self._around.method.takes_stream:
-            raise NotServed(UNIMPLEMENTED, "a stream both ways needs HTTP/2: use gRPC, or BatchPlaceOrders")
+            raise NotServed(
+                UNIMPLEMENTED, "a stream both ways needs HTTP/2: use gRPC, or BatchPlaceOrders"
+            )
         flags, message = _only(await self._bodies.read(request))
         if not flags & _COMPRESSED:
             return message
