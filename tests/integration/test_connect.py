@@ -145,6 +145,37 @@ async def test_an_empty_body_is_an_empty_message_in_binary_whatever_its_encoding
         assert (await asked(port, STATS, b"", JSON | more)).status == 400
 
 
+CONFORMANCE = {
+    "unexpected-content-type": ("POST", STATS, {"Content-Type": "image/jpeg"}, b"12345678", 415),
+    "unexpected-codec": ("POST", STATS, {"Content-Type": "application/foo"}, b"", 415),
+    "unexpected-verb": ("DELETE", STATS, PROTO, b"", 405),
+    "unexpected-uri": ("POST", "/shop.v1.UnknownService/UnknownMethod", PROTO, b"", 404),
+    "unexpected-compression": ("POST", STATS, PROTO | {"Content-Encoding": "foo"}, b"x", 501),
+    "server-stream/no-request": ("POST", STREAM, PROTO_STREAM, b"", "unimplemented"),
+    "server-stream/multiple-requests": (
+        *("POST", STREAM, PROTO_STREAM),
+        *(envelope(b"") * 2, "unimplemented"),
+    ),
+    "unexpected-compressed-message": (
+        *("POST", STREAM, PROTO_STREAM | {"Connect-Content-Encoding": "identity"}),
+        *(envelope(b"", 1), "internal"),
+    ),
+}
+"""The raw requests of the protocol's conformance suite, by their names there."""
+
+
+@pytest.mark.parametrize("name", CONFORMANCE)
+async def test_the_conformance_suites_unexpected_requests_are_answered_as_it_says(
+    port: int, name: str
+) -> None:
+    method, path, headers, body, expected = CONFORMANCE[name]
+    answer = await asked(port, path, body, headers, method=method)
+    if isinstance(expected, int):
+        assert answer.status == expected
+    else:
+        assert (answer.status, ending(answer.body)[1]["error"]["code"]) == (200, expected)
+
+
 # Compression
 
 
