@@ -12,6 +12,7 @@ from aiohttp import web
 
 from orderintake_server.access.exposure import EVERY_ADDRESS, is_loopback
 from orderintake_server.errors import StartupFailed
+from orderintake_server.http import openapi
 from orderintake_server.http.app import application
 from orderintake_server.http.connections import Connection, connecting
 from orderintake_server.http.guard import Guard
@@ -68,7 +69,9 @@ async def http_server(
     origins = Origins(settings.origins)
     methods = Methods(frame, origins, subscriber_seconds=settings.subscriber_seconds)
     pages = Pages(Exposition(Readings(observed)), readiness, guard)
-    app = application(guard, origins, (pages.add_to, methods.add_to), readiness.is_draining)
+    app = application(
+        guard, origins, (pages.add_to, methods.add_to, openapi.add_to), readiness.is_draining
+    )
     runner = web.AppRunner(app, shutdown_timeout=STOP_SECONDS, handle_signals=False)
     await runner.setup()
     try:
