@@ -91,11 +91,12 @@ def h2load(url: str, body: bytes, *options: str, headers: Iterable[str]) -> Call
     return Calls(float(done[1]), *(each / 1e3 for each in middle_and_far(times)))
 
 
-def post(url: str, count: int, connections: int) -> Calls:
-    """Post the same order as JSON, by HTTP/1.1, over so many connections."""
-    body = json.dumps(MessageToDict(REQUEST)).encode()
+def post(url: str, count: int, connections: int, *, kind: str = "json") -> Calls:
+    """Post the same order, as `json` or as `proto`, by HTTP/1.1, over so many connections."""
+    text = json.dumps(MessageToDict(REQUEST)).encode()
+    body = text if kind == "json" else REQUEST.SerializeToString()
     options = ("--h1", "--requests", str(count), "--clients", str(connections))
-    return h2load(url, body, *options, headers=("content-type: application/json",))
+    return h2load(url, body, *options, headers=(f"content-type: application/{kind}",))
 
 
 def get(url: str) -> bytes:

@@ -27,6 +27,21 @@ COSTS = {
     "batch life, 64 workers": ("whole life, in batches, 64 workers", "ours"),
     "row": ("a raw row into SQLite, 500 in a commit", "floor"),
 }
+EVENTS = (
+    ("1,000 idle readers, KiB of memory each", "idle", "kib_each"),
+    ("all of them with a heartbeat every 5 s, % of a core", "idle", "percent"),
+    ("p50 of a reader, 400 completions a second, ms", "alone", "p50_ms"),
+    ("its p99", "alone", "p99_ms"),
+    ("p50 beside the idle ones", "beside the idle ones", "p50_ms"),
+    ("p99 beside the idle ones", "beside the idle ones", "p99_ms"),
+    ("p50 beside a frozen one too", "beside the idle ones and a frozen one", "p50_ms"),
+    ("p99 beside a frozen one too", "beside the idle ones and a frozen one", "p99_ms"),
+    ("an order's whole life with its reader, µs", "alone", "cpu_us"),
+    ("the same beside all of them", "beside the idle ones and a frozen one", "cpu_us"),
+    ("memory that grew meanwhile, MiB", "alone", "grown_mib"),
+    ("the same beside all of them", "beside the idle ones and a frozen one", "grown_mib"),
+)
+"""What is told, of which case and number."""
 FLIGHTS = {"1": ", 1 in flight", "8": ", 8 in flight", "64": ""}
 
 
@@ -166,6 +181,23 @@ class Page:
             if (at := self._ends(part, case))
         ]
         return table(("subscriber", "p50, ms", "p99, ms"), rows)
+
+    def http(self) -> str:
+        """Tell what an order costs by HTTP."""
+        rows = [
+            (
+                case,
+                *self._cells("http", case, "cpu_us"),
+                *self._cells("http", case, "per_second"),
+            )
+            for case in self._cases("http")
+        ]
+        return table(("an order", "µs", "of all turns", "orders/s", "of all turns"), rows)
+
+    def events(self) -> str:
+        """Tell what readers of server-sent events cost."""
+        rows = [(told, *self._cells("events", case, number)) for told, case, number in EVENTS]
+        return table(("what", "measured", "of all turns"), rows)
 
     def postgres(self) -> str:
         """Tell what servers on one PostgreSQL do."""

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 
 from turns import Part
 
-from parts import core, growth, options, postgres, rivals, streams
+from parts import core, events, growth, http, options, postgres, rivals, streams
 from parts.waiting import waiting
 
 PARTS: Mapping[str, Part] = {
     "core": core.PART,
     "options": options.PART,
+    "http": http.PART,
     "streams": streams.PART,
+    "events": events.PART,
     "postgres": postgres.PART,
     "growth": growth.PART,
     "waiting": waiting(0, 10_000, 100_000, 1_000_000),

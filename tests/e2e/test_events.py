@@ -15,8 +15,11 @@ import pytest
 import structlog
 
 from orderintake import AsyncClient
+from support import network
 from support.coming_back import Shop, place
 from support.events import events, frozen
+from support.http_port import http_port
+from support.process import server_process
 from support.proxy import proxy
 from support.watched import queue_stats, subscribers_become
 
@@ -35,6 +38,8 @@ MOST_GROWN = 8 * 2**20
 MOST_QUEUED = 512 * 1024
 """Bytes that the system may hold for it. By itself it would hold 4 MB."""
 STOP_SECONDS = 3.0
+GONE_SECONDS = 1.0 + 30.0 + 10.0
+"""The subscriber timeout of that test, what the system waits beyond it, and some more."""
 
 
 async def follow(port: int, count: int, seen: "asyncio.Queue[int]") -> list[int]:
@@ -139,3 +144,22 @@ async def read_bulk(shop: Shop) -> None:
                 await placing.place(customer_id="ada", lines={"tea": 1}, labels=BULK)
         for _ in range(BULK_ORDERS):
             await reading.named("message")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+async def test_a_reader_that_is_gone_without_a_word_is_noticed(tmp_path: Path) -> None:
+    if reason := await asyncio.to_thread(network.obstacle):
+        pytest.skip(reason)
+    listen = ("--listen", "127.0.0.1:0", "--http", f"{network.SERVER_IP}:0", "--insecure")
+    options = ("--subscriber-timeout", "1", "--log-level", "debug")
+    with (
+        network.cable() as cable,
+        server_process(tmp_path, *listen, *options, prefix=cable.prefix) as server,
+    ):
+        at = (http_port(server), network.SERVER_IP)
+        async with events(*at, heartbeatInterval="1s") as stream:
+            await stream.heartbeat()
+            cable.pull()
+            ended = await asyncio.to_thread(server.wait_for, "call", seconds=GONE_SECONDS)
+    assert ended["code"] == "CANCELLED"

@@ -128,11 +128,12 @@ async def test_filters_and_p16_the_place_of_who_is_told_nothing_moves_on(tmp_pat
             events(served.port, customerId="eve", **quick) as eve,
             events(served.port, tier="TIER_VIP", startAt="START_AT_LATEST") as vips,
         ):
-            await eve.named("caught_up")
+            before = (await eve.named("caught_up")).last_id
             await vips.named("caught_up")
             await served.place("a", customer_id="bob")
             await served.place("b", customer_id="bob", vip=True)
-            place = await eve.moved()
+            while (place := await eve.heartbeat()) == before:
+                pass
             assert await vips.skus(1) == ["b"]
         whole = await completions(served.stub, 2)
         assert place == whole[1].cursor

@@ -4,37 +4,22 @@ import asyncio
 import re
 import select
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orderintake_server.access import Role
 from orderintake_server.access.exposure import is_loopback
-from orderintake_server.config import Settings
 from orderintake_server.errors import StartupFailed
 from orderintake_server.http import app, connections
 from orderintake_server.http.monitoring import exposition
-from orderintake_server.service import running
 from support.callers import entry, key_of, write_access
+from support.http_listener import listening
 from support.logs import capture_logs
 from support.metrics import Page, get, page, scrape
 
 ELSEWHERE = {"X-Forwarded-For": "192.0.2.1"}
 """A proxy on this machine says by it that somebody on another asks."""
-
-
-@asynccontextmanager
-async def listening(data: Path, **settings: Any) -> AsyncIterator[int]:  # noqa: ANN401 - of Settings
-    """Run a server; give the port of its HTTP listener."""
-    chosen = Settings(
-        listen=("127.0.0.1:0",), data=data, workers=0, **{"http": "127.0.0.1:0", **settings}
-    )
-    async with running(chosen) as service:
-        assert service.http_port is not None
-        yield service.http_port
 
 
 @pytest.fixture

@@ -33,12 +33,15 @@ class Parser:
         self.last_id = last_id
         self.retry: int | None = None
         self.comments: list[str] = []
+        self.is_within = False
+        """Whether a line was read of what an empty one will end."""
         self._id = last_id
         self._name = ""
         self._data: list[str] = []
 
     def line(self, line: str) -> Event | None:
         """Read a line; give the event that it ends."""
+        self.is_within = bool(line)
         if not line:
             return self._fired()
         field, _, value = line.partition(":")
@@ -110,10 +113,10 @@ class Events:
         """Read so many completions; tell what was ordered."""
         return [sku_of(await self.named("message")) for _ in range(count)]
 
-    async def moved(self) -> str:
-        """Read until the place in the log is another, be it without an event; tell it."""
-        before = self.last_id
-        while self.last_id == before:
+    async def heartbeat(self) -> str:
+        """Read until the server says that it has nothing to say; tell the place then."""
+        before = len(self.parser.comments)
+        while len(self.parser.comments) == before or self.parser.is_within:
             line = await self._content.readline()
             assert line, "the stream has ended"
             self.parser.line(line.decode().removesuffix("\n"))
@@ -128,14 +131,19 @@ def sku_of(event: Event) -> str:
 
 @asynccontextmanager
 async def events(
-    port: int, *, last_id: str = "", headers: dict[str, str] | None = None, **query: str
+    port: int,
+    host: str = "127.0.0.1",
+    *,
+    last_id: str = "",
+    headers: dict[str, str] | None = None,
+    **query: str,
 ) -> AsyncIterator[Events]:
     """Read a stream. Raises Refused."""
     asked = {**({"Last-Event-ID": last_id} if last_id else {}), **(headers or {})}
     timeout = aiohttp.ClientTimeout(total=None)
     async with (
         aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20) as session,
-        session.get(f"http://127.0.0.1:{port}{STREAM}", params=query, headers=asked) as answer,
+        session.get(f"http://{host}:{port}{STREAM}", params=query, headers=asked) as answer,
     ):
         if answer.status != 200:
             raise Refused(answer.status, await answer.json(), dict(answer.headers))

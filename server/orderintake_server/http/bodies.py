@@ -27,10 +27,10 @@ _GZIP_WINDOW = 31
 class Bodies:
     """Reads bodies."""
 
-    def __init__(self, thread: OneThread, *, seconds: float = BODY_SECONDS) -> None:
-        """Decompress large ones in `thread`; each may take so many seconds to come."""
+    def __init__(self, thread: OneThread) -> None:
+        """Decompress large ones in `thread`."""
         self._thread = thread
-        self._limit = WaitLimit(seconds)
+        self._limit = WaitLimit(BODY_SECONDS)
 
     async def read(self, request: web.Request) -> bytes:
         """Return the whole body as it came.

@@ -30,9 +30,6 @@ LINGER_SECONDS = 10.0
 """How long an answer waits for a peer that still sends its request; it would not see it else."""
 STREAM_BYTES = 64 * 1024
 """What the system keeps of a stream whose reader is slow; by itself it would keep megabytes."""
-LATE_SECONDS = 5.0
-"""So much later than we the system ends a stream whose peer takes nothing, be it gone or frozen:
-what we end is counted and logged as what it is."""
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 """For SO_LINGER: on, for no time."""
@@ -71,12 +68,14 @@ class Connection(web.RequestHandler):
     def streams(self, seconds: float) -> None:
         """Note that the running task answers by a stream: it is cancelled when its reader leaves.
 
-        The reader may take nothing for so many seconds. The system keeps little for it.
+        The reader may take nothing for so many seconds, and the system keeps little for it. It
+        gives up later than the stream does, which has a word for it.
         """
         self._stream = asyncio.current_task()
         accepted = self._accepted.get_extra_info("socket")
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
-        _bound_silence(self._accepted, seconds + LATE_SECONDS)
+        with suppress(OSError, ValueError):  # it is closed: asyncio's error, and uvloop's
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
+            _bound_silence(self._accepted, seconds + SILENT_SECONDS)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wait for nothing more."""

@@ -73,11 +73,20 @@ class Origins:
             return True
         if request.headers.get("Sec-Fetch-Site") in _OTHER_SITES:
             return False
-        return all(
-            origin.partition("://")[2] == request.headers.get("Host")
-            for origin in request.headers.getall("Origin", ())
-        )
+        own = _without_port(request.headers.get("Host", "").lower())
+        return all(_is_own(origin, own) for origin in request.headers.getall("Origin", ()))
 
     def _is_listed(self, request: web.Request) -> bool:
         found = request.headers.getall("Origin", ())
         return len(found) == 1 and found[0] in self._listed
+
+
+def _is_own(origin: str, own: str) -> bool:
+    """Tell whether a page was sent by the server that it calls; a proxy may encrypt in between."""
+    scheme, _, host = origin.partition("://")
+    return scheme in {"http", "https"} and bool(own) and _without_port(host) == own
+
+
+def _without_port(host: str) -> str:
+    """Leave out the port that needs not be said."""
+    return host.removesuffix(":80").removesuffix(":443")

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from orderintake_server.access.exposure import EVERY_ADDRESS, is_loopback
 from orderintake_server.errors import StartupFailed
+from orderintake_server.http import openapi
 from orderintake_server.http.app import application
 from orderintake_server.http.board import Board, read_files
 from orderintake_server.http.connections import Connection, connecting
@@ -70,7 +71,7 @@ async def http_server(
     methods = Methods(frame, origins, subscriber_seconds=settings.subscriber_seconds)
     pages = Pages(Exposition(Readings(observed)), readiness, guard)
     board = Board(await asyncio.to_thread(read_files), settings.callers, observed.meters.calls)
-    parts = (board.add_to, pages.add_to, methods.add_to)
+    parts = (board.add_to, pages.add_to, methods.add_to, openapi.add_to)
     app = application(guard, origins, parts, readiness.is_draining)
     runner = web.AppRunner(app, shutdown_timeout=STOP_SECONDS, handle_signals=False)
     await runner.setup()

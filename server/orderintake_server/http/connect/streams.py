@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.api.decoding import unreadable
-from orderintake_server.http.bodies import check_encoding
+from orderintake_server.http.bodies import IDENTITY, check_encoding
 from orderintake_server.http.codes import INTERNAL, UNIMPLEMENTED, NotServed
 from orderintake_server.http.connect.deadline import deadline
 from orderintake_server.http.connect.errors import error_object
@@ -74,11 +74,13 @@ class Streams:
         encoding = request.headers.get("Connect-Content-Encoding", "")
         check_encoding(encoding)
         if self._around.method.takes_stream:
-            raise NotServed(UNIMPLEMENTED, "a stream both ways needs HTTP/2: call this by gRPC")
+            raise NotServed(
+                UNIMPLEMENTED, "a stream both ways needs HTTP/2: use gRPC, or BatchPlaceOrders"
+            )
         flags, message = _only(await self._bodies.read(request))
         if not flags & _COMPRESSED:
             return message
-        if not encoding:
+        if encoding in {"", IDENTITY}:
             raise NotServed(INTERNAL, "the message is compressed, and its encoding is not named")
         return await self._bodies.opened(message, encoding)
 

@@ -102,8 +102,8 @@ class Unary:
             return
         if not self._has_key:
             raise invalid("", f"this method takes no {KEY}")
-        if message.request_id not in {"", key}:
-            raise invalid(KEY_FIELD, f"is another than {KEY}")
+        if message.request_id not in {"", key} or not key.isascii():
+            raise invalid(KEY_FIELD, f"is another than {KEY}, or that is not ASCII")
         message.request_id = key
 
     async def _packed(
@@ -134,7 +134,8 @@ def _message(said: Mapping[str, str]) -> bytes:
     message = said["message"].encode("latin-1")
     if said.get("base64", "0") != "1":
         return message
+    unpadded = message.rstrip(b"=")
     try:
-        return base64.b64decode(message.rstrip(b"=") + b"==", b"-_", validate=True)
+        return base64.b64decode(unpadded + b"=" * (-len(unpadded) % 4), b"-_", validate=True)
     except binascii.Error:
         raise unreadable("the query's message is not in base64, as URLs have it") from None

@@ -1,0 +1,130 @@
+"""The OpenAPI description: by the standard, of every method, and true of what is answered."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from openapi_schema_validator import OAS31Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from orderintake_server.api.methods import SERVICES
+from support.connect import ADMIN, INTAKE, asked
+from support.events import events
+from support.http_listener import listening
+from support.process import TESTS
+
+FILE = TESTS.parent / "server" / "orderintake_server" / "http" / "openapi.json"
+DESCRIBED: dict[str, Any] = json.loads(FILE.read_text())
+LATER = "2999-01-01T00:00:00Z"
+ORDER = {
+    "requestId": "one",
+    "customerId": "ada",
+    "tier": "TIER_VIP",
+    "lines": [{"sku": "tea", "quantity": 2}],
+    "labels": {"channel": "web"},
+    "payload": {"@type": "type.googleapis.com/google.protobuf.Duration", "value": "1s"},
+}
+FAILS = {**ORDER, "requestId": "two", "labels": {"processing_time": "bad"}}
+
+
+def of_method(method: Any) -> str:  # noqa: ANN401 - protobuf's descriptor
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+METHODS = [method for service in SERVICES for method in service.methods]
+
+
+def schema(found: dict[str, Any]) -> OAS31Validator:
+    """Give what tells whether values are as a schema of the description says."""
+    whole = {**found, "components": DESCRIBED["components"]}
+    return OAS31Validator(whole, format_checker=OAS31Validator.FORMAT_CHECKER)
+
+
+def named(name: str) -> OAS31Validator:
+    """Do the same for one of its messages."""
+    return schema({"$ref": f"#/components/schemas/{name}"})
+
+
+def test_it_is_a_description_by_the_standard() -> None:
+    assert list(OpenAPIV31SpecValidator(DESCRIBED).iter_errors()) == []
+    assert DESCRIBED["openapi"] == "3.1.0"
+
+
+def test_it_has_every_method_that_is_served_by_http() -> None:
+    served = {of_method(method) for method in METHODS if not method.client_streaming}
+    assert DESCRIBED["paths"].keys() == served
+    for path, operations in DESCRIBED["paths"].items():
+        for operation in operations.values():
+            assert operation["description"], path
+
+
+async def test_it_is_shown(tmp_path: Path) -> None:
+    async with listening(tmp_path) as port:
+        answer = await asked(port, "/openapi.json", method="GET")
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.body == FILE.read_bytes()
+
+
+async def test_each_verb_that_it_has_is_served_and_gets_are_there_for_no_other(
+    tmp_path: Path,
+) -> None:
+    query = "?encoding=json&message=%7B%22unknown%22%3A1%7D"
+    async with listening(tmp_path) as port:
+        for path, operations in DESCRIBED["paths"].items():
+            got = await asked(port, path + query, method="GET")
+            assert got.status == (400 if "get" in operations else 405), path
+            if "post" in operations:
+                assert (await asked(port, path, {"unknown": 1})).status == 400, path
+
+
+async def test_what_is_asked_and_answered_is_as_it_says(tmp_path: Path) -> None:
+    async with listening(tmp_path, workers=2, max_attempts=1) as port:
+
+        async def call(path: str, request: dict[str, Any]) -> Any:  # noqa: ANN401 - its answer
+            operation = DESCRIBED["paths"][path]["post"]
+            body = operation["requestBody"]["content"]["application/json"]["schema"]
+            schema(body).validate(request)
+            answer = await asked(port, path, request)
+            told = operation["responses"]["200" if answer.status == 200 else "default"]
+            schema(told["content"]["application/json"]["schema"]).validate(answer.json)
+            return answer.json
+
+        receipt = await call(f"{INTAKE}/PlaceOrder", ORDER)
+        batch = {"requests": [FAILS, {**ORDER, "requestId": "later", "notBefore": LATER}]}
+        _, later = (await call(f"{INTAKE}/BatchPlaceOrders", batch))["receipts"]
+        async with events(port) as stream:
+            ended = [(await stream.named("message")).json for _ in range(2)]
+        for completion in ended:
+            named("Completion").validate(completion)
+        failed, scheduled = ({"orderId": order_id(each)} for each in (ended[1], later))
+        for path, request in (
+            (f"{INTAKE}/GetOrder", failed),
+            (f"{INTAKE}/GetOrder", scheduled),
+            (f"{INTAKE}/CancelOrder", scheduled),
+            (f"{ADMIN}/RedriveOrder", failed),
+            (f"{INTAKE}/ListOrders", {"state": "STATE_FAILED"}),
+            (f"{INTAKE}/ListCompletions", {"pageSize": 2}),
+            (f"{ADMIN}/PauseTier", {"tier": "TIER_REGULAR"}),
+            (f"{ADMIN}/ResumeTier", {"tier": "TIER_REGULAR"}),
+            (f"{ADMIN}/GetQueueStats", {}),
+            (f"{ADMIN}/ListOperatorActions", {}),
+        ):
+            assert "code" not in await call(path, request), path
+        refused = await call(f"{INTAKE}/GetOrder", {"orderId": "none"})
+    assert receipt["order"]["payload"] == ORDER["payload"]
+    assert refused["code"] == "not_found"
+
+
+def order_id(found: dict[str, Any]) -> str:
+    """Tell whose it is."""
+    return str(found["order"]["orderId"])
+
+
+def test_what_the_server_refuses_does_not_fit() -> None:
+    requests = named("StreamCompletionsRequest")
+    assert requests.is_valid({"tier": "TIER_VIP", "afterCursor": "c", "heartbeatInterval": "2.5s"})
+    for bad in (
+        *({"tier": "VIP"}, {"customer": "ada"}, {"heartbeatInterval": "5"}),
+        {"startAt": "START_AT_LATEST", "afterCursor": "c"},
+    ):
+        assert not requests.is_valid(bad), bad
