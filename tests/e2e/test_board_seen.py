@@ -47,7 +47,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def page(driver: Chrome, server: ServerProcess) -> BoardPage:
-    return BoardPage(driver, http_port(server))
+    page = BoardPage(driver, http_port(server))
+    driver.get("about:blank")
+    page.console()  # what the case before left there
+    return page
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -98,6 +101,18 @@ def test_a_paused_tier_is_told_in_words_and_in_the_lane(page: BoardPage) -> None
     assert page.ask("document.querySelector('.lane.v').ariaLabel") == "VIP: 30 waiting, paused"
     page.open("#/orders/10")
     assert page.title == "Waits: an operator paused its tier"
+
+
+def test_the_servers_the_store_and_who_follows_are_told(page: BoardPage) -> None:
+    page.looks()
+    page.open()
+    page.follows()
+    page.until_text("All heard")
+    page.until_text("0 of 1\t")
+    page.until_text("SQLite")
+    page.until_text("commits ")
+    page.until("document.querySelector('tr[data-lag=\"0\"]')")
+    assert "everything" in page.text
 
 
 def test_a_failed_order_tells_why(page: BoardPage) -> None:

@@ -140,7 +140,7 @@ class BoardPage:
 
 def curl(port: int, method: str, request: dict[str, Any], *options: str) -> dict[str, Any]:
     """Call a method as anybody can, by one line of curl."""
-    service = ADMIN if method.endswith(("Stats", "Tier")) else INTAKE
+    service = ADMIN if method.endswith(("Stats", "Tier", "Servers", "Subscribers")) else INTAKE
     command = [
         CURL,
         "-sS",

@@ -66,7 +66,7 @@ export class Servers {
     this.tag = el("span.tag");
     this.body = el("tbody");
     this.store = el("p.note.below");
-    const heads = [head("Server"), head("Workers", ".n"), head("Subscribers", ".n"), head("Last heard", ".n")];
+    const heads = [head("Server"), head("Workers", ".n"), head("Subscribers", ".n.wide"), head("Last heard", ".n")];
     this.root = el("section.stale", el("div.head", el("h2.grow", "Servers"), this.tag), table(heads, this.body), this.store);
   }
 
@@ -84,9 +84,9 @@ function serverRow(server, now) {
   const silence = server.heartbeatTime ? Math.max(0, (now - Date.parse(server.heartbeatTime)) / 1000) : 0;
   return el(
     "tr",
-    el("td.id.half", server.name, server.answering ? el("span.note", " (answers this page)") : null),
+    el("td.half.any", el("span.id.any", server.name), server.answering && el("div.note", "answers this page")),
     el("td.n", `${count(server.busy ?? 0)} of ${count(server.workers ?? 0)}`),
-    el("td.n", server.subscribers === undefined ? "–" : count(server.subscribers)),
+    el("td.n.wide", server.subscribers === undefined ? "–" : count(server.subscribers)),
     el(server.alive ? "td.n" : "td.n.warn", `${span(silence)} ago`),
   );
 }
@@ -131,7 +131,7 @@ function subscriberRow(each, now) {
   const wants = [WANTS[each.tier], each.customerId && `customer ${each.customerId}`].filter(Boolean).join(", ");
   const made = el(
     "tr",
-    el("td.half", el("span.id", peer), el("div.note", each.caller)),
+    el("td.half.any", el("span.id.any", peer), el("div.note", each.caller)),
     el("td.wide", wants || "everything"),
     el("td.wide", TRANSPORTS[each.transport] ?? ""),
     el(lag >= BEHIND ? "td.n.warn" : "td.n", count(lag)),
