@@ -35,8 +35,7 @@ def shown(driver: Chrome, data: Path, *arguments: str) -> Iterator[tuple[ServerP
     """Run a server, and give the board that is to be opened on it; its console stays empty."""
     with server_process(data, *HTTP, *arguments) as server:
         page = BoardPage(driver, http_port(server))
-        page.looks()
-        page.console()
+        page.begins()
         yield server, page
         assert page.console() == []
 
@@ -83,7 +82,7 @@ def test_p14_a_kill_leaves_no_gap_on_the_page(driver: Chrome, tmp_path: Path) ->
     port = free_port()
     where = ("--http", f"127.0.0.1:{port}", "--workers", "1")
     page = BoardPage(driver, port)
-    page.looks()
+    page.begins()
     with server_process(tmp_path, *where) as server:
         page.open()
         page.follows()
@@ -106,6 +105,7 @@ def test_p14_a_kill_leaves_no_gap_on_the_page(driver: Chrome, tmp_path: Path) ->
 def test_p19_a_server_that_stops_says_so_on_the_page(driver: Chrome, tmp_path: Path) -> None:
     with server_process(tmp_path, *HTTP, "--workers", "1") as server:
         page = BoardPage(driver, http_port(server))
+        page.begins()
         page.open()
         page.follows()
         with Client(server.address) as client:
@@ -115,7 +115,6 @@ def test_p19_a_server_that_stops_says_so_on_the_page(driver: Chrome, tmp_path: P
         page.until_text("The server is stopping.")
         assert server.exit_code() == 0
         page.until("document.body.classList.contains('off')")
-    page.console()
 
 
 def test_a_hidden_tab_frees_its_stream_and_comes_back_without_a_gap(

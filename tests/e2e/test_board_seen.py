@@ -48,8 +48,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 @pytest.fixture
 def page(driver: Chrome, server: ServerProcess) -> BoardPage:
     page = BoardPage(driver, http_port(server))
-    driver.get("about:blank")
-    page.console()  # what the case before left there
+    page.begins()
     return page
 
 
@@ -95,7 +94,6 @@ def test_it_is_dark_where_the_system_is_until_the_reader_says_otherwise(page: Bo
 
 
 def test_a_paused_tier_is_told_in_words_and_in_the_lane(page: BoardPage) -> None:
-    page.looks()
     page.open()
     assert page.title == "VIP orders are paused."
     assert page.ask("document.querySelector('.lane.v').ariaLabel") == "VIP: 30 waiting, paused"
@@ -104,7 +102,6 @@ def test_a_paused_tier_is_told_in_words_and_in_the_lane(page: BoardPage) -> None
 
 
 def test_the_servers_the_store_and_who_follows_are_told(page: BoardPage) -> None:
-    page.looks()
     page.open()
     page.follows()
     page.until_text("All heard")
@@ -116,7 +113,6 @@ def test_the_servers_the_store_and_who_follows_are_told(page: BoardPage) -> None
 
 
 def test_a_failed_order_tells_why(page: BoardPage) -> None:
-    page.looks()
     page.open("#/orders/1")
     assert page.title == "Failed after 1 try"
     assert "OUT_OF_STOCK" in page.text
@@ -124,13 +120,11 @@ def test_a_failed_order_tells_why(page: BoardPage) -> None:
 
 
 def test_what_is_no_order_is_looked_for_as_a_customer(page: BoardPage) -> None:
-    page.looks()
     page.open()
     page.ask("document.getElementById('q').value = 'ken'")
     page.ask("document.getElementById('find').requestSubmit()")
     page.until_text("Orders of ken")
     page.until_text("2 tea and 1 more")
-    page.console()  # that there is no such order is an answer of 404
 
 
 def test_ten_thousand_waiting_orders_make_no_stutter(driver: Chrome, tmp_path: Path) -> None:
@@ -278,7 +272,6 @@ def test_an_observer_sees_it_without_buttons_and_a_stranger_is_asked_for_a_token
         page.until_text("Completions appear here as they happen.")
         assert page.ask("document.querySelector('.floor').checkVisibility()") is False
         page.ask("sessionStorage.clear()")
-    page.console()  # answers of 401 are told there
 
 
 def enter(page: BoardPage, token: str) -> None:

@@ -53,6 +53,12 @@ class BoardPage:
         wish = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", wish)
 
+    def begins(self) -> None:
+        """Leave the page of the case before, and forget what it said."""
+        self.driver.get("about:blank")
+        self.console()
+        self.looks()
+
     def open(self, fragment: str = "") -> None:
         """Load the page anew, and wait until it shows something."""
         self.driver.get("about:blank")

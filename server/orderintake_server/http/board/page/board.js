@@ -1,18 +1,23 @@
 // The board: reads the server while it is seen, follows completions, and shows what they tell.
 
+import { cancelWaiting, pauseOrResume } from "./actions.js";
 import { Lost, Refused, call, follow, obstacles, token, whoami } from "./calls.js";
-import { NAMES, ask, clock, count, el, orders, put, say } from "./dom.js";
-import { Failures, inBulk } from "./failures.js";
+import { count, decoded, el, put, say } from "./dom.js";
+import { Failures } from "./failures.js";
 import { Floor } from "./floor.js";
+import { Link } from "./link.js";
 import { CustomerPage, OrderPage } from "./order.js";
 import { Passing } from "./passing.js";
-import { Completions, Servers, Subscribers } from "./tables.js";
+import { Completions, Servers, Subscribers, firstOrder } from "./tables.js";
+import { theme } from "./theme.js";
 
 const POLL_MS = 2_000;
 const DRAW_MS = 250; // completions are drawn four times a second
 const SLOW_POLLS = 3; // lists are read at every third poll
 const MOST_MISSED = 1_000; // completions that are caught up with after a while out of sight
 const FIRST_PAGE = 50;
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 5_000;
 const byId = (id) => document.getElementById(id);
 
 class Board {
@@ -23,12 +28,17 @@ class Board {
   cursor = "";
   polls = 0;
   seenAt = 0;
-  trouble = null; // {title, text}: what the banner says
+  retries = 0;
   skew = Infinity; // milliseconds that this clock is ahead of the server's
 
   constructor() {
     this.passing = new Passing();
-    this.floor = new Floor({ pause: (tier) => this.pause(tier), cancel: (tier) => this.cancel(tier) });
+    this.link = new Link(() => this.again());
+    const after = (action) => async (tier) => {
+      const found = this.stats.tiers.find((each) => each.tier === tier);
+      if (await action(found, this.serverNow())) await this.poll(true);
+    };
+    this.floor = new Floor({ pause: after(pauseOrResume), cancel: after(cancelWaiting) });
     this.completions = new Completions();
     this.failures = new Failures(() => this.poll(true));
     this.servers = new Servers();
@@ -43,6 +53,7 @@ class Board {
   async start() {
     this.stop();
     this.running = new AbortController();
+    this.skew = Infinity;
     const { signal } = this.running;
     try {
       const who = await whoami();
@@ -52,14 +63,15 @@ class Board {
       return this.failed(error, signal);
     }
     byId("leave").hidden = !token.get();
-    this.route();
+    if (this.page === undefined) this.route();
     await this.poll(true);
     if (!signal.aborted) this.listen(signal);
   }
 
   /** End what goes on: nothing is read, and no stream is held, while nobody looks. */
   stop() {
-    delete document.body.dataset.stream;
+    this.link.streams(false);
+    this.isListening = false;
     this.running?.abort();
     clearTimeout(this.timer);
   }
@@ -69,7 +81,7 @@ class Board {
     clearTimeout(this.timer);
     const { signal } = this.running;
     try {
-      await this.read(isWhole || this.polls % SLOW_POLLS === 0);
+      await this.read(isWhole || this.polls % SLOW_POLLS === 1);
     } catch (error) {
       return this.failed(error, signal);
     }
@@ -88,7 +100,7 @@ class Board {
     if (this.may.has("ListOrders") && !this.seenAt) await this.prefill();
     this.seenAt = Date.now();
     if (isWhole && !this.page) await this.readLists();
-    this.linked(reasons);
+    this.link.answered(reasons);
     this.show();
   }
 
@@ -135,6 +147,7 @@ class Board {
 
   /** Follow completions from now on, or from where this page was when it was last seen. */
   listen(signal) {
+    this.isListening = true;
     if (!this.may.has("StreamCompletions")) return;
     const missed = Number(this.stats?.headSequence ?? 0) - this.sequence;
     if (this.cursor && missed > MOST_MISSED) this.begin(`${count(missed)} orders completed while nobody looked.`);
@@ -154,9 +167,9 @@ class Board {
 
   heard(event, cursor) {
     this.cursor = cursor;
-    if (event.event === "going_away") this.trouble = { title: "The server is stopping.", text: "The page comes back with the next one." };
-    else if (event.event === "started") document.body.dataset.stream = "open";
-    if (event.event || !event.data) return this.showLink();
+    if (event.event === "going_away") this.link.stopping();
+    else if (event.event === "started") this.begun(JSON.parse(event.data));
+    if (event.event || !event.data) return;
     const completion = JSON.parse(event.data);
     this.sequence = Number(completion.sequence);
     const order = { ...completion.order, sequence: completion.sequence };
@@ -164,6 +177,11 @@ class Board {
     this.passing.add(order);
     this.fresh.push(order);
     this.drawing ??= setTimeout(() => this.draw(), DRAW_MS);
+  }
+
+  begun({ headSequence }) {
+    this.link.streams(true);
+    this.sequence ||= Number(headSequence ?? 0);
   }
 
   /** Draw the completions that came since the last time. */
@@ -202,21 +220,9 @@ class Board {
     this.cards.hidden = isEmpty;
   }
 
-  /** The server answered. */
-  linked(reasons) {
-    const store = reasons.find((reason) => reason.startsWith("store_"));
-    if (reasons.includes("draining")) this.trouble = { title: "The server is stopping.", text: "It takes no new orders; the page comes back with the next one." };
-    else if (store === "store_full") this.trouble = { title: "The store's disk is full.", text: "New orders are refused until there is room." };
-    else if (store) this.trouble = { title: "The store is away.", text: "New orders are refused, and none starts, until it is back." };
-    else if (reasons.length) this.trouble = { title: "The server is starting.", text: "" };
-    else this.trouble = null;
-    this.isOff = false;
-    this.showLink();
-  }
-
   /** The stream is lost for now; whether the server is, the next poll tells. */
   unlinked() {
-    delete document.body.dataset.stream;
+    this.link.streams(false);
     this.poll();
   }
 
@@ -224,25 +230,15 @@ class Board {
     if (signal.aborted) return;
     if (error.status === 401) return this.askToken();
     if (!(error instanceof Lost) && !(error instanceof Refused)) throw error;
-    this.retries = (this.retries ?? 0) + 1;
-    const wait = Math.min(5_000, 500 * 2 ** (this.retries - 1));
-    const since = this.seenAt ? `You see how it stood at ${clock(this.seenAt)}.` : "Nothing is shown yet.";
-    this.isOff = true;
-    this.trouble = { title: error.message, text: `${since} It is tried again every few seconds.` };
-    this.showLink();
+    this.retries += 1;
+    this.link.lost(error.message, this.seenAt);
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => (this.seenAt ? this.poll(true) : this.start()), wait);
+    this.timer = setTimeout(() => this.again(), Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.retries));
   }
 
-  showLink() {
-    document.body.classList.toggle("off", this.isOff);
-    document.body.classList.toggle("waits", !this.seenAt);
-    put(byId("live"), this.isOff ? "Not connected" : this.seenAt ? "Live" : "Connecting");
-    const key = this.trouble && this.trouble.title + this.trouble.text;
-    if (key === this.banner) return;
-    this.banner = key;
-    const now = this.isOff && el("button", { type: "button", click: () => (this.seenAt ? this.poll(true) : this.start()) }, "Try now");
-    byId("banner").replaceChildren(...(this.trouble ? [el("div.banner", el("b", this.trouble.title), el("span", this.trouble.text), now)] : []));
+  /** Try once more what failed. */
+  again() {
+    return this.isListening ? this.poll(true) : this.start();
   }
 
   /** Ask for a token, in place of everything else: without one nothing is told. */
@@ -260,90 +256,22 @@ class Board {
     token.forget();
     byId("view").replaceChildren(el("section", el("h1", "Who asks?"), el("p.note.below", text), form));
     byId("view").setAttribute("aria-busy", "false");
-    put(byId("live"), "Waits for a token");
-    document.body.classList.add("waits");
+    this.link.asks();
     byId("leave").hidden = true;
     input.focus();
-  }
-
-  async pause(tier) {
-    const found = this.stats.tiers.find((each) => each.tier === tier);
-    const waiting = orders(Number(found.queued ?? 0));
-    const [title, text, yes] = found.paused
-      ? [`Let ${NAMES[tier]} orders start again?`, `${waiting} that wait go on at once.`, "Resume"]
-      : [`Pause ${NAMES[tier]} orders?`, `${waiting} that wait stay where they are; new ones are accepted, and wait too. What runs now finishes. It holds across restarts, until someone resumes.`, "Pause"];
-    if (!(await ask(title, text, yes))) return;
-    await this.act(async () => {
-      await call(found.paused ? "ResumeTier" : "PauseTier", { tier });
-      return `${NAMES[tier]} orders are ${found.paused ? "resumed" : "paused"}`;
-    });
-  }
-
-  async cancel(tier) {
-    const found = this.stats.tiers.find((each) => each.tier === tier);
-    const waiting = orders(Number(found.queued ?? 0) + Number(found.scheduled ?? 0));
-    const fields = [["customerId", "Only of this customer", ""], ["label", "Only with this label", "key=value"], ["minutes", "Only accepted more than so many minutes ago", ""]];
-    const text = `${waiting} wait or are scheduled: all of them are cancelled, or those that the fields below select. They never start. An order that has started is not touched.`;
-    const chosen = await ask(`Cancel waiting ${NAMES[tier]} orders?`, text, "Cancel them", fields);
-    if (!chosen) return;
-    await this.act(async () => {
-      const filter = waitingFilter(tier, chosen);
-      const sum = await inBulk("CancelOrders", { filter }, "cancelled", (so) => say(`${orders(so)} cancelled`));
-      return `${orders(sum)} cancelled`;
-    });
-  }
-
-  /** Do something, tell what came of it, and read anew. */
-  async act(what) {
-    try {
-      say(await what());
-    } catch (error) {
-      say(error.message);
-    }
-    await this.poll(true);
   }
 
   /** Show what the address names. */
   route() {
     const [, kind, name] = location.hash.match(/^#\/(orders|customers)\/(.+)/) ?? [];
     const Page = { orders: OrderPage, customers: CustomerPage }[kind];
-    this.page = Page ? new Page(decodeURIComponent(name)) : null;
+    this.page = Page ? new Page(decoded(name)) : null;
   }
 }
 
 function withTiers(stats) {
   const found = (tier) => (stats.tiers ?? []).find((each) => each.tier === tier) ?? { tier };
   return { ...stats, tiers: ["TIER_VIP", "TIER_REGULAR"].map(found) };
-}
-
-function waitingFilter(tier, { customerId, label, minutes }) {
-  const [key, ...value] = label.split("=");
-  if (minutes && !(Number(minutes) >= 0)) throw new Error("The minutes are not a number: nothing is cancelled.");
-  return {
-    tier,
-    ...(customerId && { customerId }),
-    ...(key && { labels: { [key]: value.join("=") } }),
-    ...(minutes && { acceptedBefore: new Date(Date.now() - 60_000 * Number(minutes)).toISOString() }),
-  };
-}
-
-function firstOrder() {
-  const where = new URL("orderintake.v1.OrderIntakeService/PlaceOrder", document.baseURI);
-  const line = `curl ${where.origin}${where.pathname} \\\n  -H 'content-type: application/json' \\\n  -d '{"customerId": "ada", "tier": "TIER_VIP", "lines": [{"sku": "tea", "quantity": 2}]}'`;
-  const made = el("section", el("h2", "No order yet"), el("div.empty", "Place the first one, and watch it here:", el("pre", { tabindex: "0" }, el("code", line))));
-  made.hidden = true;
-  return made;
-}
-
-function theme() {
-  const root = document.documentElement;
-  const kept = localStorage.getItem("orderintake-theme");
-  if (kept) root.dataset.theme = kept;
-  byId("theme").addEventListener("click", () => {
-    const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = isDark ? "light" : "dark";
-    localStorage.setItem("orderintake-theme", root.dataset.theme);
-  });
 }
 
 /** Begin at the top of what the address names, for eyes and for a screen reader. */

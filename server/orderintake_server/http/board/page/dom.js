@@ -77,6 +77,15 @@ export function orderLink(id) {
 
 export const customerLink = (id) => el("a", { href: `#/customers/${encodeURIComponent(id)}` }, id);
 
+/** A name as it stands in an address, which may be typed by hand. */
+export function decoded(name) {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}
+
 /** What an order holds, in a few words. */
 export function content(order) {
   const [first, ...more] = order.lines ?? [];

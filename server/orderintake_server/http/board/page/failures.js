@@ -66,7 +66,8 @@ export class Failures {
     this.note = el("p.note.below", "An order that is placed again leaves this list.");
     this.rows = el("tbody");
     this.more = el("button", { type: "button", click: () => this.#more() }, "More");
-    this.list = el("details", el("summary", "Order by order"), el("table", el("thead", el("tr", ...["Order", "Customer", "Reason", "Failed"].map((text, n) => el(n === 3 ? "th.n" : "th", { scope: "col" }, text)))), this.rows), this.more);
+    const columns = ["Order", "Customer", "Reason", "Failed"].map((text, n) => el(n === 3 ? "th.n" : "th", { scope: "col" }, text));
+    this.list = el("details", el("summary", "Order by order"), el("table", el("thead", el("tr", ...columns)), this.rows), this.more);
     this.root = el("section.stale", { "aria-label": "Failed orders" }, el("div.head", this.title, this.again), this.filters, this.empty, this.table, this.list, this.note);
   }
 
@@ -89,7 +90,7 @@ export class Failures {
     this.counts = page.counts ?? [];
     this.isPartial = page.countsArePartial ?? false;
     this.failures = page.failures ?? [];
-    if (!this.isReadOn) this.#listed(this.failures, page.nextPageToken);
+    if (!this.isReadOn) this.#list(page.nextPageToken);
     this.#show();
   }
 
@@ -98,29 +99,31 @@ export class Failures {
     this.refresh(this.may, Date.now()).catch((error) => say(error.message));
   }
 
-  async #more() {
-    const rest = this.listed.length > this.rows.children.length;
-    if (!rest && this.next) {
-      this.isReadOn = true;
-      const request = { filter: this.filterOfList, pageSize: LISTED, pageToken: this.next };
-      const page = await call("ListFailures", request).catch((error) => say(error.message));
-      if (page) this.#add(page.failures ?? [], page.nextPageToken);
-    }
-    this.rows.append(...this.#rows(this.listed.slice(this.rows.children.length).slice(0, SHOWN)));
-    this.#offerMore();
-  }
-
-  #listed(failures, next) {
+  /** List the newest; a link that has the focus keeps it, if its order is still there. */
+  #list(next) {
+    const held = this.rows.contains(document.activeElement) && document.activeElement.href;
     this.filterOfList = this.filter();
-    this.listed = [];
-    this.#add(failures, next);
-    this.rows.replaceChildren(...this.#rows(failures.slice(0, SHOWN)));
+    this.listed = this.failures;
+    this.next = next ?? "";
+    this.rows.replaceChildren(...this.#rows(this.listed.slice(0, SHOWN)));
+    if (held) [...this.rows.querySelectorAll("a")].find((link) => link.href === held)?.focus();
     this.#offerMore();
   }
 
-  #add(failures, next) {
-    this.listed.push(...failures);
-    this.next = next ?? "";
+  async #more() {
+    this.isReadOn = true; // until the filter changes: what was read on is not taken away
+    if (this.listed.length === this.rows.children.length) await this.#readOn();
+    const shown = this.rows.children.length;
+    this.rows.append(...this.#rows(this.listed.slice(shown, shown + SHOWN)));
+    this.#offerMore();
+  }
+
+  async #readOn() {
+    const request = { filter: this.filterOfList, pageSize: LISTED, pageToken: this.next };
+    const page = await call("ListFailures", request).catch((error) => say(error.message));
+    if (!page) return;
+    this.listed = [...this.listed, ...(page.failures ?? [])];
+    this.next = page.nextPageToken ?? "";
   }
 
   #offerMore() {
@@ -169,8 +172,12 @@ export class Failures {
     this.#offer();
   }
 
+  get #codes() {
+    return [...this.chosen].slice(0, MOST_CODES);
+  }
+
   get #sum() {
-    return this.counts.filter((each) => this.chosen.has(each.code)).reduce((all, each) => all + each.count, 0);
+    return this.counts.filter((each) => this.#codes.includes(each.code)).reduce((all, each) => all + each.count, 0);
   }
 
   #offer() {
@@ -183,10 +190,9 @@ export class Failures {
   }
 
   async #redrive() {
-    const codes = [...this.chosen].slice(0, MOST_CODES);
-    const filter = { ...this.filter(), codes };
+    const filter = { ...this.filter(), codes: this.#codes, endedBefore: justAfter(this.failures[0]) };
     const text = "Each is placed as a new order that names the one it repeats. One that was placed again before is not placed twice.";
-    if (!(await ask(`Place ${orders(this.#sum)} again?`, text, "Place again"))) return;
+    if (!(await ask(`Place ${this.isPartial ? "more than " : ""}${orders(this.#sum)} again?`, text, "Place again"))) return;
     this.isBusy = true;
     this.#offer();
     let done = 0;
@@ -201,6 +207,9 @@ export class Failures {
     this.changed();
   }
 }
+
+/** What fails from now on, copies among them, is not placed again by the same action. */
+const justAfter = (newest) => new Date(Date.parse(newest.completion.order.completeTime) + 1).toISOString();
 
 function reason(row, { code, count: number }, failures, now) {
   const found = failures.map((each) => each.completion).filter((each) => each.failure.code === code);

@@ -140,3 +140,12 @@ function subscriberRow(each, now) {
   set(made, "data-lag", String(lag));
   return made;
 }
+
+/** In place of the cards where there was no order yet: how to place one, from here. */
+export function firstOrder() {
+  const where = new URL("orderintake.v1.OrderIntakeService/PlaceOrder", document.baseURI);
+  const line = `curl ${where.origin}${where.pathname} \\\n  -H 'content-type: application/json' \\\n  -d '{"customerId": "ada", "tier": "TIER_VIP", "lines": [{"sku": "tea", "quantity": 2}]}'`;
+  const made = el("section", el("h2", "No order yet"), el("div.empty", "Place the first one, and watch it here:", el("pre", { tabindex: "0" }, el("code", line))));
+  made.hidden = true;
+  return made;
+}
