@@ -110,6 +110,8 @@ class Operator:
     """From where it called, as the transport names it."""
     own: str | None = None
     """The customer whose orders it cancels as that customer: then nothing is recorded."""
+    request_id: str = ""
+    """Of the call by which it changes many orders at once."""
 
 
 class Action(IntEnum):

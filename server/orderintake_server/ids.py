@@ -64,7 +64,7 @@ class Ids:
         sequence = int.from_bytes(_bytes(page_token)[5:13], "big")
         if page_token != self.page_token(sequence, list_name):
             raise CursorInvalid(
-                "this is not a page token of ListOrders with these filters and this newest_first"
+                "this is not a page token of this list, with these filters and in this order"
             )
         return sequence
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from orderintake_server.dispatch.customer_rate import Tokens
 from orderintake_server.dispatch.inbox import Requested
-from orderintake_server.domain import REDRIVABLE, Completion, NewOrder, Order, Receipt, Tier
-from orderintake_server.errors import Draining, OrderNotFound, OrderNotRedrivable, TooManyStreams
+from orderintake_server.domain import Completion, Order, Receipt, Tier
+from orderintake_server.errors import Draining, OrderNotFound, TooManyStreams
 from orderintake_server.metrics import Promises
+from orderintake_server.rework import Rework
 from orderintake_server.stream.subscription import subscribed
-from orderintake_server.telemetry.spans import NO_SPAN
 from orderintake_server.views import OrderStatus, StartAt, wait_reason
 
 if TYPE_CHECKING:
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.customer_rate import CustomerRate
     from orderintake_server.dispatch.estimate import ServiceTimes
     from orderintake_server.dispatch.stats import QueueStats
-    from orderintake_server.domain import Cancelled, Operator, WaitEstimate
+    from orderintake_server.domain import Cancelled, NewOrder, Operator, WaitEstimate
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
     from orderintake_server.stream.subscription import Subscription
-    from orderintake_server.telemetry.spans import Span
     from orderintake_server.views import (
         LogPage,
         OperatorAction,
@@ -67,6 +66,10 @@ class Intake:
         """What handlers do to this process."""
         self._promises = Promises() if promises is None else promises
         self.is_draining = False
+        self.rework = Rework(
+            store, committer, completions, refuse_if_draining=self._refuse_if_draining
+        )
+        """What operators do about orders that failed, or wait."""
 
     async def place(self, group: tuple[NewOrder, ...]) -> tuple[Receipt, ...]:
         """Accept a group of orders, all or none; they are durable on return.
@@ -216,39 +219,6 @@ class Intake:
         """Return what operators did, the newest first, as `Store.list_actions` does."""
         return await self._store.list_actions(accept_sequence, before=before, limit=limit)
 
-    async def redrive(
-        self,
-        accept_sequence: int,
-        *,
-        by: Operator,
-        trace: bytes | None = None,
-        span: Span = NO_SPAN,
-    ) -> Receipt:
-        """Place a copy of an order that failed, was cancelled or expired; a repeat gets that copy.
-
-        The copy is placed in this trace, whose `span` is linked to the one that placed the order.
-
-        Raises OrderNotFound, OrderNotRedrivable, and what `place` raises except CustomerQuota.
-        """
-        self._refuse_if_draining()
-        completion = self._known(await self._store.find(accept_sequence), None)
-        if not isinstance(completion, Completion) or completion.order.state not in REDRIVABLE:
-            raise OrderNotRedrivable("the order has not ended as FAILED, CANCELLED or EXPIRED")
-        original = completion.order
-        if original.trace is not None:
-            span.link(original.trace)
-        copy = NewOrder(
-            customer_id=original.customer_id,
-            request_id=f"{_OWN_PREFIX}redrive {accept_sequence}",
-            tier=original.tier,
-            content=original.content,
-            redrive_of=accept_sequence,
-            trace=trace,
-            by=by,
-        )
-        (receipt,) = await self._committer.accept((copy,))
-        return receipt
-
     async def stats(self) -> tuple[dict[Tier, TierStats], dict[Tier, int]]:
         """Return each tier's statistics, and the accept time of its oldest queued order, if any."""
         oldest = await self._store.oldest_waiting()
@@ -289,10 +259,6 @@ class Intake:
         # A broken store is a better reason than the stop that it causes; `accept` raises it.
         if self.is_draining and not self._committer.is_broken:
             raise Draining("the server is stopping; it accepts no new orders")
-
-
-_OWN_PREFIX = "\x1f"
-"""Begins the service's own request_ids: a caller's request_id has printable characters only."""
 
 
 def _not_found() -> OrderNotFound:

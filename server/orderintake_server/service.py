@@ -31,6 +31,8 @@ from orderintake_server.intake import Intake
 from orderintake_server.logger import get_logger
 from orderintake_server.metrics import Meters
 from orderintake_server.metrics.stalls import watch_stalls
+from orderintake_server.overview import Overview
+from orderintake_server.process.ending import plain_errors
 from orderintake_server.rpc.server import rpc_server
 from orderintake_server.store.measured import MeasuredCommits
 from orderintake_server.telemetry.spans import spans_of_process
@@ -91,6 +93,7 @@ class Service:
         self.committer = self._make_committer(clock)
         self.workers = self._make_workers(handler)
         self.intake = self._make_intake(handler.figures)
+        self.overview = self._make_overview(clock)
         self.files = WatchedFiles()
         self._committing: asyncio.Task[None] | None = None
         self._chores: list[asyncio.Task[None]] = []
@@ -131,6 +134,17 @@ class Service:
             figures=figures,
             promises=self.meters.promises,
             most_placing=self._settings.subscriber_limit,
+        )
+
+    def _make_overview(self, clock: Clock) -> Overview:
+        return Overview(
+            parts.server_name(self._settings),
+            self._settings.workers,
+            self._store,
+            self.completions,
+            stats=self._stats,
+            meters=self.meters,
+            clock=clock,
         )
 
     def observed(self, certificates: Certificates | None) -> Observed:
@@ -222,7 +236,7 @@ async def running(
     """
     shop = shop or handlers.shop(settings.handler, settings.lifespan)
     async with parts.store(settings, clock) as store:
-        _log_recovery(settings, store)
+        parts.log_recovery(settings, store)
         ids = Ids(store.recovery.log_id)
         telemetry.ORDER_ID.set(ids.order_id)
         policy = parts.call_policy(settings, shop)
@@ -231,7 +245,7 @@ async def running(
             service = Service(store, settings, calls, Responses(ids, judge), judge)
             async with (
                 _serving(service, settings, ids, judge) as (server, http_port),
-                _plain_errors(),
+                plain_errors(),
                 asyncio.TaskGroup() as tasks,
             ):
                 service.start(tasks)
@@ -245,18 +259,6 @@ async def running(
                     await service.drain(settings.drain_timeout)
 
 
-def _log_recovery(settings: Settings, store: Store) -> None:
-    recovery = store.recovery
-    log.info(
-        "store opened",
-        data="PostgreSQL" if settings.store else str(settings.data),
-        waiting=sum(counts.queued + counts.scheduled for counts in recovery.counts.values()),
-        recovered=recovery.recovered,
-        quarantined=recovery.quarantined,
-        head=recovery.head,
-    )
-
-
 @asynccontextmanager
 async def _serving(
     service: Service, settings: Settings, ids: Ids, clock: Clock
@@ -267,7 +269,9 @@ async def _serving(
     """
     refusals, responses = Refusals(ids), Responses(ids, clock)
     for_orders = OrderRefusals(refusals, service.meters.calls, method="PlaceOrders")
-    endpoints = Endpoints(service.intake, responses=responses, ids=ids, refusals=for_orders)
+    endpoints = Endpoints(
+        service.intake, service.overview, responses=responses, ids=ids, refusals=for_orders
+    )
     callers = await parts.callers(settings, clock, service.files)
     certificates = await parts.certificates(settings, service.files)
     readiness = Readiness(service.meters.commits, lambda: service.intake.is_draining)
@@ -287,14 +291,3 @@ async def _serving(
 def _health_reporter(server: RpcServer, tasks: asyncio.TaskGroup) -> Callable[[bool], object]:
     """Return a callback that sets health, in a task, for it may have to wait for a watcher."""
     return lambda is_there: tasks.create_task(server.report_reach(is_there=is_there), name="health")
-
-
-@asynccontextmanager
-async def _plain_errors() -> AsyncIterator[None]:
-    """Raise the error of a TaskGroup as itself, not in a group, if it is the only one."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise

@@ -10,15 +10,21 @@ from orderintake_server.domain import State, Tier
 from orderintake_server.errors import NotAllowed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orderintake_server.domain import (
         Action,
         Completion,
+        Durability,
         Operator,
         Order,
         WaitEstimate,
     )
 
 _T = TypeVar("_T")
+
+NEVER = 2**63 - 1
+"""Later than any time: a store's integers end here."""
 
 
 class WaitReason(IntEnum):
@@ -62,6 +68,55 @@ EVERY_ORDER = OrderFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Of which orders many are listed or changed at once: those that match every field that is set.
+
+    Among failures, an order's time is when it ended; among those that wait, when it was accepted.
+    """
+
+    customer_id: str | None = None
+    tier: Tier | None = None
+    since: int = 0
+    """Its time is this or later, in microseconds since 1970."""
+    until: int = NEVER
+    """And earlier than this."""
+    codes: tuple[str, ...] = ()
+    """Its failure has one of these codes; none: any."""
+    numbers: tuple[int, ...] | None = None
+    """Its accept sequence is one of these."""
+    has_labels: Callable[[bytes], bool] | None = None
+    """Tells of an order's content whether it has the wanted labels; it is called in any thread."""
+    is_redriven_too: bool = False
+    """Whether failures count that were redriven."""
+
+
+class FailedOrder(NamedTuple):
+    """How an order failed, and the accept sequence of the copy that redrove it, 0 if none did."""
+
+    completion: Completion
+    copy: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureCounts:
+    """How many failures match, by code, as far as they were counted."""
+
+    counts: dict[str, int]
+    is_partial: bool
+    """Whether there are older failures than were counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkDone:
+    """What one call did to many orders: so many, of which `last` came last."""
+
+    action: Action
+    count: int
+    last: int
+    """Its accept sequence; of a copy, that of the original."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogPage(Generic[_T]):
     """A page of the log: its completions, up to which sequence it goes, and whether more follow."""
 
@@ -88,6 +143,49 @@ class OperatorAction:
     placed; `outcome`, the CancelOutcome of a cancel."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSeen:
+    """A server that uses the store, as its store knows it. Times are microseconds since 1970."""
+
+    name: str
+    workers: int
+    busy: int
+    """How many orders it has in process."""
+    since: int
+    heard: int
+    is_alive: bool
+    is_own: bool
+    """Whether it is the server that looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCondition:
+    """How a store is doing, and the servers that share it, the oldest first."""
+
+    engine: str
+    durability: Durability
+    size_bytes: int
+    servers: tuple[ServerSeen, ...] = ()
+    """None: only one server uses it, the one that looks."""
+
+
+class Transport(IntEnum):
+    """By which protocol a call came; numbered as in the contract."""
+
+    GRPC = 1
+    CONNECT = 2
+    EVENTS = 3
+
+
+class Reader(NamedTuple):
+    """Who reads a completion stream, from where and how, since when (microseconds since 1970)."""
+
+    caller: str
+    peer: str
+    transport: Transport
+    since: int
+
+
 class StartAt(Enum):
     """A position in the completion log that has a name."""
 
@@ -107,6 +205,7 @@ class Subscribe:
     start: ReadFrom
     limit: int
     heartbeat_seconds: float
+    reader: Reader | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,14 @@ def _filtered(make: Callable[..., Message]) -> Request:
     return lambda whose: make(customer_id=whose.customer)
 
 
+def _failures(make: Callable[..., Message]) -> Request:
+    return lambda whose: make(filter=admin.FailureFilter(customer_id=whose.customer))
+
+
+def _waiting(whose: Whose) -> Message:
+    return admin.CancelOrdersRequest(filter=admin.WaitingFilter(customer_id=whose.customer))
+
+
 #                 nobody customer vip subscriber worker operator observer customer+vip
 PLACES = "          UUU    .NN    NNN    NNN      NNN     NNN     NNN       .NN"
 ONE = "             UUU    .FF    NNN    NNN      NNN     ..F     ..F       .FF"
@@ -109,6 +117,11 @@ EXPECTED = {
     f"{_ADMIN}/ResumeTier": Expected(_regular(admin.ResumeTierRequest), OPERATES),
     f"{_ADMIN}/ListOperatorActions": Expected(lambda _: admin.ListOperatorActionsRequest(), SEES),
     f"{_ADMIN}/RedriveOrder": Expected(_named(admin.RedriveOrderRequest), REDRIVES),
+    f"{_ADMIN}/ListFailures": Expected(_failures(admin.ListFailuresRequest), SEES),
+    f"{_ADMIN}/RedriveOrders": Expected(_failures(admin.RedriveOrdersRequest), OPERATES),
+    f"{_ADMIN}/CancelOrders": Expected(_waiting, OPERATES),
+    f"{_ADMIN}/ListServers": Expected(_nothing, SEES),
+    f"{_ADMIN}/ListSubscribers": Expected(_nothing, SEES),
     "/grpc.health.v1.Health/Check": Expected(_nothing, ALL),
     "/grpc.health.v1.Health/List": Expected(_nothing, ALL),
     "/grpc.health.v1.Health/Watch": Expected(_nothing, ALL),

@@ -15,7 +15,7 @@ from orderintake_server.domain import (
     Tier,
 )
 from orderintake_server.store.base import Policy
-from orderintake_server.views import CountsByTier, TierCounts
+from orderintake_server.views import CountsByTier, FailedOrder, Selection, TierCounts
 
 WAITS = (State.QUEUED, State.SCHEDULED)
 """The states in which an order waits."""
@@ -31,6 +31,7 @@ class Held:
     due: int = 0
     is_to_stop: bool = False
     is_gone: bool = False
+    copy: int = 0
 
 
 class Orders:
@@ -50,6 +51,25 @@ class Orders:
     def log(self, after: int) -> list[Completion]:
         """Tell what ended behind a place."""
         return self.ends[after:]
+
+    def failures(self, wanted: Selection) -> list[FailedOrder]:
+        """Tell what failed and matches, in that order."""
+        failed = [
+            FailedOrder(end, self.held[end.order.accept_sequence].copy)
+            for end in self.ends[self.earliest :]
+            if end.failure and end.failure.code in (wanted.codes or (end.failure.code,))
+        ]
+        return [
+            each
+            for each in failed
+            if _matches(wanted, each.completion.order, each.completion.order.complete_time)
+            and (wanted.is_redriven_too or not each.copy)
+        ]
+
+    def waiting_orders(self, wanted: Selection) -> list[int]:
+        """Tell who waits and matches, in the order of acceptance."""
+        waiting = [held.order for held in self.standing() if held.order.state in WAITS]
+        return [o.accept_sequence for o in waiting if _matches(wanted, o, o.accept_time)]
 
     def queue(self) -> list[QueueEntry]:
         """Tell who waits in the queue, by sorting them."""
@@ -114,6 +134,13 @@ class Orders:
         due = [held.due for held in waiting if held.order.state is State.SCHEDULED]
         over = [held.new.expire_time for held in waiting if held.new.expire_time]
         return min(due + over, default=None)
+
+
+def _matches(wanted: Selection, order: Order, time: int) -> bool:
+    is_named = wanted.numbers is None or order.accept_sequence in wanted.numbers
+    is_of = wanted.customer_id in (None, order.customer_id) and wanted.tier in (None, order.tier)
+    is_labelled = wanted.has_labels is None or wanted.has_labels(order.content)
+    return is_named and is_of and is_labelled and wanted.since <= time < wanted.until
 
 
 OUTCOMES = {

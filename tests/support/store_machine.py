@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from orderintake_server.errors import CursorExpired, RequestIdReused, StoreFull
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import (
     Cancel,
+    CancelWaiting,
     Capacity,
     Changes,
     ClaimNext,
@@ -33,9 +35,10 @@ from orderintake_server.store.changes import (
     Prune,
     Settlement,
 )
-from orderintake_server.views import EVERY_ORDER, OrderFilter
+from orderintake_server.views import EVERY_ORDER, FailedOrder, OrderFilter, Selection
 from support.changes import (
     AMPLE,
+    BOSS,
     FRONT,
     PLENTY,
     actions,
@@ -50,6 +53,7 @@ from support.store_model import StoreModel
 from support.stores import Home
 from support.strategies import (
     CANCELS,
+    CANCELS_WAITING,
     ENDINGS,
     FILTERS,
     GROUPS,
@@ -60,6 +64,7 @@ from support.strategies import (
     POLICIES,
     ROOMS,
     SECONDS,
+    SELECTIONS,
 )
 
 T = TypeVar("T")
@@ -127,6 +132,16 @@ class StoreMachine(RuleBasedStateMachine):
     def cancel(self, cancels: list[Cancel]) -> None:
         self.commit(Changes(cancels=cancels))
 
+    @rule(cancels=CANCELS_WAITING)
+    def cancel_many(self, cancels: list[CancelWaiting]) -> None:
+        self.commit(Changes(cancels_waiting=cancels))
+
+    @rule(wanted=SELECTIONS)
+    def cancel_all_that_wait_and_match(self, wanted: Selection) -> None:
+        numbers = self.listed_as_waiting(wanted, PLENTY)
+        by = replace(BOSS, request_id="r-3")
+        self.commit(Changes(cancels_waiting=[CancelWaiting(numbers, by)]))
+
     @rule(pauses=PAUSES)
     def pause(self, pauses: list[Pause]) -> None:
         self.commit(Changes(pauses=pauses))
@@ -150,6 +165,7 @@ class StoreMachine(RuleBasedStateMachine):
         ended=st.lists(st.tuples(leases, ENDINGS), max_size=3),
         releases=st.lists(leases, max_size=2),
         cancels=CANCELS,
+        cancels_waiting=CANCELS_WAITING,
         pauses=PAUSES,
         groups=GROUPS,
         count=st.integers(0, 3),
@@ -163,6 +179,7 @@ class StoreMachine(RuleBasedStateMachine):
         ended: list[tuple[Lease, Ending]],
         releases: list[Lease],
         cancels: list[Cancel],
+        cancels_waiting: list[CancelWaiting],
         pauses: list[Pause],
         groups: list[Any],
         count: int,
@@ -177,6 +194,7 @@ class StoreMachine(RuleBasedStateMachine):
             settles=_settles(ended),
             releases=releases,
             cancels=cancels,
+            cancels_waiting=cancels_waiting,
             pauses=pauses,
             accepts=groups,
             capacity=AMPLE,
@@ -255,6 +273,39 @@ class StoreMachine(RuleBasedStateMachine):
         of_it = [each for each in self.model.actions if each.accept_sequence == number]
         assert self.run(actions(self.store, number, limit=limit)) == of_it
 
+    @rule(wanted=SELECTIONS, limit=st.integers(1, 5), newest_first=st.booleans())
+    def list_the_failures(self, wanted: Selection, limit: int, newest_first: bool) -> None:  # noqa: FBT001
+        found: list[FailedOrder] = []
+        after: int | None = 0
+        while after is not None:
+            page, after = self.run(
+                self.store.selections.list_failures(
+                    wanted, after=after, limit=limit, max_bytes=PLENTY, newest_first=newest_first
+                )
+            )
+            assert len(page) <= limit
+            found += page
+        expected = self.model.failures(wanted)
+        assert found == (expected[::-1] if newest_first else expected)
+
+    @rule(wanted=SELECTIONS)
+    def count_the_failures(self, wanted: Selection) -> None:
+        counts = self.run(self.store.selections.count_failures(wanted))
+        failures = [each.completion.failure for each in self.model.failures(wanted)]
+        assert counts.counts == Counter(failure.code for failure in failures if failure)
+
+    @rule(wanted=SELECTIONS, limit=st.integers(1, 5))
+    def list_who_waits(self, wanted: Selection, limit: int) -> None:
+        wanted = replace(wanted, numbers=None)
+        assert self.listed_as_waiting(wanted, limit) == self.model.waiting_orders(wanted)
+
+    @rule(request_id=st.sampled_from(["r-1", "r-2", "r-3", ""]))
+    def find_what_was_done_to_many(self, request_id: str) -> None:
+        of_it = [each for each in self.model.actions if each.by.request_id == request_id != ""]
+        done = self.run(self.store.selections.find_bulk(request_id))
+        assert (done.count if done else 0) == len(of_it)
+        assert done is None or done.last == of_it[-1].accept_sequence
+
     @rule(wanted=FILTERS, limit=st.integers(1, 5))
     def search_the_log(self, wanted: OrderFilter, limit: int) -> None:
         found, after, goes_on = [], self.model.earliest, True
@@ -319,6 +370,16 @@ class StoreMachine(RuleBasedStateMachine):
         accepts = [*changes.accepts, [new(b"x" * 90_000)]]
         with self.home.full(), pytest.raises(StoreFull):
             self.run(self.store.commit(replace(changes, accepts=accepts)))
+
+    def listed_as_waiting(self, wanted: Selection, limit: int) -> list[int]:
+        found: list[int] = []
+        after: int | None = 0
+        while after is not None:
+            listing = self.store.selections.list_waiting(wanted, after=after, limit=limit)
+            page, after = self.run(listing)
+            assert len(page) <= limit
+            found += page
+        return found
 
     def started(self, changes: Changes) -> MultipleResults[Lease]:
         committed = self.commit(changes)

@@ -7,6 +7,7 @@ from itertools import takewhile
 from typing import Any
 
 from orderintake_server.domain import (
+    ENDED,
     Action,
     Cancelled,
     CancelOutcome,
@@ -25,6 +26,7 @@ from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import (
     Cancel,
+    CancelWaiting,
     Capacity,
     Changes,
     ClaimNext,
@@ -71,6 +73,7 @@ class StoreModel(Orders):
         settled = [self._settle(settlement) for settlement in changes.settles]
         released = [self._give_back(lease) for lease in changes.releases]
         cancelled = self._cancel(changes.cancels)
+        waiting = [self._cancel_waiting(asked) for asked in changes.cancels_waiting]
         for pause in changes.pauses:
             self._pause(pause)
         before, started = self._accepted, self._started
@@ -84,6 +87,7 @@ class StoreModel(Orders):
             settled=settled,
             released=released,
             cancelled=cancelled,
+            cancelled_waiting=waiting,
             accepted=accepted,
             claimed=claimed,
             claimed_next=next_ones,
@@ -213,6 +217,16 @@ class StoreModel(Orders):
             held.is_to_stop |= is_running
         return [self._cancelled(number) for number in numbers]
 
+    def _cancel_waiting(self, asked: CancelWaiting) -> dict[Tier, int]:
+        numbers = [number for number in dict.fromkeys(asked.accept_sequences) if self.find(number)]
+        meant = [self.held[number] for number in numbers]
+        waiting = [held for held in meant if held.order.state in WAITS]
+        self._end_waiting(waiting, Event.CANCEL)
+        for number in sorted(held.order.accept_sequence for held in waiting):
+            detail = '{"outcome": "CANCELLED"}'
+            self._record(Action.CANCEL_ORDER, asked.by, accept_sequence=number, detail=detail)
+        return dict(Counter(held.order.tier for held in waiting))
+
     def _record_cancel(self, held: Held, cancels: Sequence[Cancel]) -> None:
         number = held.order.accept_sequence
         by = next(cancel.by for cancel in cancels if cancel.accept_sequence == number)
@@ -301,6 +315,9 @@ class StoreModel(Orders):
             if new.not_before <= self._now:
                 self._enqueue(held)
             detail, of = f'{{"copy": {number}}}', new.redrive_of or None
+            original = self.held.get(new.redrive_of)
+            if original and original.order.state in ENDED and not original.copy:
+                original.copy = number
             self._record(Action.REDRIVE_ORDER, new.by, accept_sequence=of, detail=detail)
         self._accepted += len(fresh)
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from orderintake_server.domain import Ending, NewOrder, Operator, Ranking, State, Tier
 from orderintake_server.store.base import Policy
-from orderintake_server.store.changes import Cancel, Capacity, ClaimNext, Pause
-from orderintake_server.views import OrderFilter
+from orderintake_server.store.changes import Cancel, CancelWaiting, Capacity, ClaimNext, Pause
+from orderintake_server.views import NEVER, OrderFilter, Selection
 from support.changes import AMPLE, BOSS, DONE, FAILED, PLENTY, again, new
 from support.clocks import SECOND, Microseconds
 
@@ -62,6 +62,14 @@ ENDINGS = st.sampled_from(
 TIERS = st.sampled_from(Tier)
 PAUSES = st.lists(st.builds(Pause, TIERS, st.booleans(), OPERATORS), max_size=3)
 CANCELS = st.lists(st.builds(Cancel, NUMBERS, OPERATORS), max_size=6)
+CANCELS_WAITING = st.lists(
+    st.builds(
+        CancelWaiting,
+        st.lists(NUMBERS, max_size=9),
+        st.sampled_from([replace(BOSS, request_id=name) for name in ("r-1", "r-2")]),
+    ),
+    max_size=2,
+)
 POLICIES = st.builds(
     Policy,
     ranking=st.builds(
@@ -84,3 +92,17 @@ NEXT = st.builds(
     alone=st.integers(1, 3) | st.just(1_000_000),
 )
 """Workers that are free, and from how many crashes on an order starts alone."""
+
+_MOMENTS = [BEGIN + seconds * SECOND for seconds in (10, 30, 100)]
+SELECTIONS = st.builds(
+    Selection,
+    customer_id=st.sampled_from([None, None, "ada", "bob", "eve"]),
+    tier=st.none() | TIERS,
+    since=st.sampled_from([0, 0, *_MOMENTS]),
+    until=st.sampled_from([NEVER, NEVER, *_MOMENTS]),
+    codes=st.sampled_from([(), (), ("HANDLER_ERROR",), ("QUARANTINED", "HANDLER_ERROR"), ("?",)]),
+    numbers=st.none() | st.lists(NUMBERS, max_size=9).map(tuple),
+    has_labels=st.sampled_from([None, None, lambda content: b"tea" in content]),
+    is_redriven_too=st.booleans(),
+)
+"""Of failures, and but for codes and numbers of orders that wait."""

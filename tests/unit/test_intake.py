@@ -85,7 +85,7 @@ async def test_what_is_not_there_is_not_found(intake: Intake) -> None:
     with pytest.raises(OrderNotFound):
         await intake.cancel(4, owner=None, by=None)
     with pytest.raises(OrderNotFound):
-        await intake.redrive(4, by=BOSS)
+        await intake.rework.redrive(4, by=BOSS)
 
 
 async def test_p19_a_draining_service_takes_no_order_and_still_does_the_rest(
@@ -96,7 +96,7 @@ async def test_p19_a_draining_service_takes_no_order_and_still_does_the_rest(
     with pytest.raises(Draining):
         await intake.place((new(),))
     with pytest.raises(Draining):
-        await intake.redrive(1, by=BOSS)
+        await intake.rework.redrive(1, by=BOSS)
     assert isinstance((await intake.get(1, owner=None)).found, Completion)
     assert len((await intake.page(ANY, start=0, limit=10, owner=None)).completions) == 3
     assert (await intake.cancel(4, owner=None, by=None)).outcome is CancelOutcome.CANCELLED

@@ -15,7 +15,7 @@ from orderintake_server.errors import StartupFailed
 from orderintake_server.metrics import CALL, SUBSCRIPTION
 
 NOTHING: Any = None
-ENDPOINTS = Endpoints(NOTHING, responses=NOTHING, ids=NOTHING, refusals=NOTHING)
+ENDPOINTS = Endpoints(NOTHING, NOTHING, responses=NOTHING, ids=NOTHING, refusals=NOTHING)
 
 
 def contract_of(*methods: str) -> Any:  # noqa: ANN401 - a service's descriptor

@@ -40,7 +40,7 @@ async def endpoints(store: FaultyStore, desk: Desk) -> Endpoints:
     await complete(store, new(b""), ending=FAILED)
     await desk.place(new(b""))
     return Endpoints(
-        desk.intake, responses=Responses(IDS, desk.store.clock), ids=IDS, refusals=UNASKED
+        desk.intake, UNASKED, responses=Responses(IDS, desk.store.clock), ids=IDS, refusals=UNASKED
     )
 
 

@@ -47,7 +47,7 @@ async def ended_badly(desk: Desk) -> int:
 
 async def test_a_copy_has_the_content_and_begins_its_own_life(desk: Desk, intake: Intake) -> None:
     number = await ended_badly(desk)
-    copy = (await intake.redrive(number, by=BOSS)).order
+    copy = (await intake.rework.redrive(number, by=BOSS)).order
     assert (copy.customer_id, copy.tier, copy.content) == ("bob", Tier.VIP, b"cake")
     assert (copy.state, copy.redrive_of) == (State.QUEUED, number)
     assert (copy.not_before, copy.expire_time) == (0, 0)
@@ -55,19 +55,19 @@ async def test_a_copy_has_the_content_and_begins_its_own_life(desk: Desk, intake
 
 async def test_a_repeat_gives_the_same_copy_even_when_it_ended(desk: Desk, intake: Intake) -> None:
     number = await ended_badly(desk)
-    first = await intake.redrive(number, by=BOSS)
-    again_ = await intake.redrive(number, by=BOSS)
+    first = await intake.rework.redrive(number, by=BOSS)
+    again_ = await intake.rework.redrive(number, by=BOSS)
     await intake.cancel(first.order.accept_sequence, owner=None, by=None)
-    late = await intake.redrive(number, by=BOSS)
+    late = await intake.rework.redrive(number, by=BOSS)
     assert [receipt.replayed for receipt in (first, again_, late)] == [False, True, True]
     numbers = {receipt.order.accept_sequence for receipt in (first, again_, late)}
     assert numbers == {first.order.accept_sequence}
 
 
 async def test_a_copy_that_ended_badly_too_can_be_copied(desk: Desk, intake: Intake) -> None:
-    first = (await intake.redrive(await ended_badly(desk), by=BOSS)).order.accept_sequence
+    first = (await intake.rework.redrive(await ended_badly(desk), by=BOSS)).order.accept_sequence
     await intake.cancel(first, owner=None, by=None)
-    second = (await intake.redrive(first, by=BOSS)).order
+    second = (await intake.rework.redrive(first, by=BOSS)).order
     assert second.accept_sequence != first
     assert second.redrive_of == first
 
@@ -85,7 +85,7 @@ async def test_only_what_ended_badly_is_placed_again(desk: Desk, intake: Intake)
         order = found.order if isinstance(found, Completion) else found
         assert order.state is state
         with pytest.raises(OrderNotRedrivable):
-            await intake.redrive(number, by=BOSS)
+            await intake.rework.redrive(number, by=BOSS)
     desk.committer.settle(lease, DONE)
 
 
@@ -98,4 +98,4 @@ async def test_an_operators_copies_are_not_counted_for_the_customers_rate(
         await desk.intake.place((new(customer_id="bob"),))
         with pytest.raises(CustomerQuota):
             await desk.intake.place((new(customer_id="bob"),))
-        await desk.intake.redrive(number, by=BOSS)
+        await desk.intake.rework.redrive(number, by=BOSS)

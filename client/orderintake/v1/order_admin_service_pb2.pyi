@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from orderintake.v1 import order_intake_service_pb2 as _order_intake_service_pb2
 from orderintake.v1 import order_pb2 as _order_pb2
 import builtins as _builtins
 import sys
@@ -91,6 +92,34 @@ CREDENTIAL_JWT: Credential.ValueType  # 3
 CREDENTIAL_CERTIFICATE: Credential.ValueType  # 4
 """By the certificate of its connection."""
 Global___Credential: _TypeAlias = Credential  # noqa: Y015
+
+class _Transport:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TransportEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Transport.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRANSPORT_UNSPECIFIED: _Transport.ValueType  # 0
+    """Not used."""
+    TRANSPORT_GRPC: _Transport.ValueType  # 1
+    """By gRPC."""
+    TRANSPORT_CONNECT: _Transport.ValueType  # 2
+    """By HTTP, as a stream of the Connect protocol."""
+    TRANSPORT_EVENTS: _Transport.ValueType  # 3
+    """By HTTP, as server-sent events."""
+
+class Transport(_Transport, metaclass=_TransportEnumTypeWrapper):
+    """By which protocol a call came."""
+
+TRANSPORT_UNSPECIFIED: Transport.ValueType  # 0
+"""Not used."""
+TRANSPORT_GRPC: Transport.ValueType  # 1
+"""By gRPC."""
+TRANSPORT_CONNECT: Transport.ValueType  # 2
+"""By HTTP, as a stream of the Connect protocol."""
+TRANSPORT_EVENTS: Transport.ValueType  # 3
+"""By HTTP, as server-sent events."""
+Global___Transport: _TypeAlias = Transport  # noqa: Y015
 
 @_typing.final
 class GetQueueStatsRequest(_message.Message):
@@ -428,6 +457,7 @@ class OperatorAction(_message.Message):
     CALLER_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     PEER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The number of the action: 1 for the first one of the store, without gaps, in
     the order in which they were done.
@@ -456,6 +486,10 @@ class OperatorAction(_message.Message):
     """The address from which it called, as gRPC writes it, such as
     "ipv4:192.0.2.7:51234".
     """
+    request_id: _builtins.str
+    """The request_id of the RedriveOrders or CancelOrders call that did it; empty
+    when it had none, and for other actions.
+    """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it was done, by the clock of the server, or of the database if there is
@@ -475,11 +509,706 @@ class OperatorAction(_message.Message):
         caller: _builtins.str = ...,
         credential: Global___Credential.ValueType = ...,
         peer: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "caller", b"caller", "copy_order_id", b"copy_order_id", "credential", b"credential", "detail", b"detail", "order_id", b"order_id", "peer", b"peer", "sequence", b"sequence", "tier", b"tier", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "caller", b"caller", "copy_order_id", b"copy_order_id", "credential", b"credential", "detail", b"detail", "order_id", b"order_id", "peer", b"peer", "request_id", b"request_id", "sequence", b"sequence", "tier", b"tier", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OperatorAction: _TypeAlias = OperatorAction  # noqa: Y015
+
+@_typing.final
+class FailureFilter(_message.Message):
+    """Which failed orders are meant: those that match every field that is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CODES_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    ENDED_AFTER_FIELD_NUMBER: _builtins.int
+    ENDED_BEFORE_FIELD_NUMBER: _builtins.int
+    ORDER_IDS_FIELD_NUMBER: _builtins.int
+    tier: _order_pb2.Tier.ValueType
+    """Only orders of this tier. Unspecified: of every tier."""
+    customer_id: _builtins.str
+    """Only orders of this customer. Empty: of every customer."""
+    @_builtins.property
+    def codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only failures with one of these codes (Failure.code), at most 20. Empty: with
+        any.
+        """
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only orders that have all of these labels, with these values: at most 16."""
+
+    @_builtins.property
+    def ended_after(self) -> _timestamp_pb2.Timestamp:
+        """Only orders that ended at this time or later."""
+
+    @_builtins.property
+    def ended_before(self) -> _timestamp_pb2.Timestamp:
+        """Only orders that ended before this time."""
+
+    @_builtins.property
+    def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these orders, by order_id, at most 1000; what is not among the failures
+        is passed over. Empty: any.
+        """
+
+    def __init__(
+        self,
+        *,
+        codes: _abc.Iterable[_builtins.str] | None = ...,
+        tier: _order_pb2.Tier.ValueType = ...,
+        customer_id: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        ended_after: _timestamp_pb2.Timestamp | None = ...,
+        ended_before: _timestamp_pb2.Timestamp | None = ...,
+        order_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_after", b"ended_after", "ended_before", b"ended_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "customer_id", b"customer_id", "ended_after", b"ended_after", "ended_before", b"ended_before", "labels", b"labels", "order_ids", b"order_ids", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailureFilter: _TypeAlias = FailureFilter  # noqa: Y015
+
+@_typing.final
+class ListFailuresRequest(_message.Message):
+    """Which failures to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    INCLUDE_REDRIVEN_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    include_redriven: _builtins.bool
+    """Whether those that were redriven are listed too."""
+    page_size: _builtins.int
+    """The largest number of failures on a page: 0 means 100, more than 1000 means
+    1000. A page may hold fewer, to stay below 256 KiB or because few of many
+    failures match; even none, without being the last.
+    """
+    page_token: _builtins.str
+    """The next_page_token of the page before, used with the same filter and the same
+    include_redriven; with others it is refused with CURSOR_INVALID. Empty: the
+    first page.
+    """
+    @_builtins.property
+    def filter(self) -> Global___FailureFilter:
+        """Which failures. Unset: all of them."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___FailureFilter | None = ...,
+        include_redriven: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "include_redriven", b"include_redriven", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFailuresRequest: _TypeAlias = ListFailuresRequest  # noqa: Y015
+
+@_typing.final
+class ListFailuresResponse(_message.Message):
+    """One page of failures."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAILURES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    COUNTS_ARE_PARTIAL_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Where the next page begins; empty on the last page."""
+    counts_are_partial: _builtins.bool
+    """Whether there are older failures, or more codes, than were counted."""
+    @_builtins.property
+    def failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailedOrder]:
+        """The newest first, by the sequence of their completions."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FailureCount]:
+        """On the first page only: how many failures match, by code, the most frequent
+        first, at most 100 codes. Counted among the newest 10,000 failures, of those
+        codes that are asked for.
+        """
+
+    def __init__(
+        self,
+        *,
+        failures: _abc.Iterable[Global___FailedOrder] | None = ...,
+        next_page_token: _builtins.str = ...,
+        counts: _abc.Iterable[Global___FailureCount] | None = ...,
+        counts_are_partial: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "counts_are_partial", b"counts_are_partial", "failures", b"failures", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListFailuresResponse: _TypeAlias = ListFailuresResponse  # noqa: Y015
+
+@_typing.final
+class FailedOrder(_message.Message):
+    """An order that failed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPLETION_FIELD_NUMBER: _builtins.int
+    COPY_ORDER_ID_FIELD_NUMBER: _builtins.int
+    copy_order_id: _builtins.str
+    """The order_id of the copy that a redrive placed; empty while there is none."""
+    @_builtins.property
+    def completion(self) -> _order_pb2.Completion:
+        """How it ended: the order, its failure, and when."""
+
+    def __init__(
+        self,
+        *,
+        completion: _order_pb2.Completion | None = ...,
+        copy_order_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion", b"completion", "copy_order_id", b"copy_order_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailedOrder: _TypeAlias = FailedOrder  # noqa: Y015
+
+@_typing.final
+class FailureCount(_message.Message):
+    """How many orders failed with one code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The code, as in Failure."""
+    count: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailureCount: _TypeAlias = FailureCount  # noqa: Y015
+
+@_typing.final
+class RedriveOrdersRequest(_message.Message):
+    """Which failed orders to redrive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    MAX_ORDERS_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The caller's own id for this request: 1 to 128 printable characters. A repeat
+    of a call that changed something changes nothing, and tells what that call
+    did, also after a restart; so repeat a call whose answer was lost with the
+    same request_id. Use one for each call, of all RedriveOrders and CancelOrders
+    of the store. Empty: a repeat redrives more of what is left.
+    """
+    all: _builtins.bool
+    """Whether an empty filter means all failures, so that nobody redrives all of
+    them by a field forgotten.
+    """
+    max_orders: _builtins.int
+    """The largest number of orders to redrive: 0 and more than 1000 mean 1000. Fewer
+    are redriven where their content exceeds 3 MiB.
+    """
+    page_token: _builtins.str
+    """The next_page_token of the call before, used with the same filter. Empty: begin
+    with the oldest failure.
+    """
+    @_builtins.property
+    def filter(self) -> Global___FailureFilter:
+        """Which failures. It must not be empty unless all is set."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        filter: Global___FailureFilter | None = ...,
+        all: _builtins.bool = ...,
+        max_orders: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "filter", b"filter", "max_orders", b"max_orders", "page_token", b"page_token", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedriveOrdersRequest: _TypeAlias = RedriveOrdersRequest  # noqa: Y015
+
+@_typing.final
+class RedriveOrdersResponse(_message.Message):
+    """The copies are stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REDRIVEN_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    redriven: _builtins.int
+    """How many orders were redriven: so many copies were placed."""
+    replayed: _builtins.bool
+    """Whether an earlier call with this request_id did it, and this one nothing."""
+    next_page_token: _builtins.str
+    """Goes on with the failures after those that this call looked at, also if it
+    redrove none of them; empty when there are no more.
+    """
+    def __init__(
+        self,
+        *,
+        redriven: _builtins.int = ...,
+        replayed: _builtins.bool = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "redriven", b"redriven", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedriveOrdersResponse: _TypeAlias = RedriveOrdersResponse  # noqa: Y015
+
+@_typing.final
+class WaitingFilter(_message.Message):
+    """Which waiting orders are meant: those that match every field that is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    TIER_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    ACCEPTED_AFTER_FIELD_NUMBER: _builtins.int
+    ACCEPTED_BEFORE_FIELD_NUMBER: _builtins.int
+    tier: _order_pb2.Tier.ValueType
+    """Only orders of this tier. Unspecified: of every tier."""
+    customer_id: _builtins.str
+    """Only orders of this customer. Empty: of every customer."""
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only orders that have all of these labels, with these values: at most 16."""
+
+    @_builtins.property
+    def accepted_after(self) -> _timestamp_pb2.Timestamp:
+        """Only orders that were accepted at this time or later."""
+
+    @_builtins.property
+    def accepted_before(self) -> _timestamp_pb2.Timestamp:
+        """Only orders that were accepted before this time."""
+
+    def __init__(
+        self,
+        *,
+        tier: _order_pb2.Tier.ValueType = ...,
+        customer_id: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        accepted_after: _timestamp_pb2.Timestamp | None = ...,
+        accepted_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_after", b"accepted_after", "accepted_before", b"accepted_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_after", b"accepted_after", "accepted_before", b"accepted_before", "customer_id", b"customer_id", "labels", b"labels", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitingFilter: _TypeAlias = WaitingFilter  # noqa: Y015
+
+@_typing.final
+class CancelOrdersRequest(_message.Message):
+    """Which waiting orders to cancel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    MAX_ORDERS_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The caller's own id for this request, as in RedriveOrdersRequest."""
+    all: _builtins.bool
+    """Whether an empty filter means every waiting order, so that nobody cancels all
+    of them by a field forgotten.
+    """
+    max_orders: _builtins.int
+    """The largest number of orders to cancel: 0 and more than 1000 mean 1000."""
+    page_token: _builtins.str
+    """The next_page_token of the call before, used with the same filter. Empty: begin
+    with the order that was accepted first.
+    """
+    @_builtins.property
+    def filter(self) -> Global___WaitingFilter:
+        """Which orders. It must not be empty unless all is set."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        filter: Global___WaitingFilter | None = ...,
+        all: _builtins.bool = ...,
+        max_orders: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "filter", b"filter", "max_orders", b"max_orders", "page_token", b"page_token", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelOrdersRequest: _TypeAlias = CancelOrdersRequest  # noqa: Y015
+
+@_typing.final
+class CancelOrdersResponse(_message.Message):
+    """The orders are cancelled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    cancelled: _builtins.int
+    """How many orders were cancelled."""
+    replayed: _builtins.bool
+    """Whether an earlier call with this request_id did it, and this one nothing."""
+    next_page_token: _builtins.str
+    """Goes on with the orders after those that this call looked at, also if it
+    cancelled none of them; empty when there are no more.
+    """
+    def __init__(
+        self,
+        *,
+        cancelled: _builtins.int = ...,
+        replayed: _builtins.bool = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "next_page_token", b"next_page_token", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelOrdersResponse: _TypeAlias = CancelOrdersResponse  # noqa: Y015
+
+@_typing.final
+class ListServersRequest(_message.Message):
+    """The request has no fields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListServersRequest: _TypeAlias = ListServersRequest  # noqa: Y015
+
+@_typing.final
+class ListServersResponse(_message.Message):
+    """The servers that use the store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVERS_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Server]:
+        """The oldest first."""
+
+    @_builtins.property
+    def store(self) -> Global___StoreHealth:
+        """The store, as the server that answers finds it."""
+
+    def __init__(
+        self,
+        *,
+        servers: _abc.Iterable[Global___Server] | None = ...,
+        store: Global___StoreHealth | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["store", b"store"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["servers", b"servers", "store", b"store"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListServersResponse: _TypeAlias = ListServersResponse  # noqa: Y015
+
+@_typing.final
+class Server(_message.Message):
+    """A server that uses the store."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
+    SUBSCRIBERS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_TIME_FIELD_NUMBER: _builtins.int
+    ALIVE_FIELD_NUMBER: _builtins.int
+    ANSWERING_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name: its host and process, or what it was told to be called."""
+    workers: _builtins.int
+    """The number of its workers."""
+    busy: _builtins.int
+    """The number of orders that it has in process."""
+    subscribers: _builtins.int
+    """The number of completion streams that are open at it; unset for servers other
+    than the one that answers.
+    """
+    alive: _builtins.bool
+    """Whether it is alive: not silent for longer than its lease. What a dead one had
+    in process is taken over within seconds, and then it is not listed any more.
+    """
+    answering: _builtins.bool
+    """Whether it is the server that answers."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it has used the store without a break."""
+
+    @_builtins.property
+    def heartbeat_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was heard last: its newest heartbeat."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        workers: _builtins.int = ...,
+        busy: _builtins.int = ...,
+        subscribers: _builtins.int | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        heartbeat_time: _timestamp_pb2.Timestamp | None = ...,
+        alive: _builtins.bool = ...,
+        answering: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_subscribers", b"_subscribers", "heartbeat_time", b"heartbeat_time", "start_time", b"start_time", "subscribers", b"subscribers"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_subscribers", b"_subscribers", "alive", b"alive", "answering", b"answering", "busy", b"busy", "heartbeat_time", b"heartbeat_time", "name", b"name", "start_time", b"start_time", "subscribers", b"subscribers", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__subscribers: _TypeAlias = _typing.Literal["subscribers"]  # noqa: Y015
+    _WhichOneofArgType__subscribers: _TypeAlias = _typing.Literal["_subscribers", b"_subscribers"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__subscribers) -> _WhichOneofReturnType__subscribers | None: ...
+
+Global___Server: _TypeAlias = Server  # noqa: Y015
+
+@_typing.final
+class StoreHealth(_message.Message):
+    """How the store is doing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENGINE_FIELD_NUMBER: _builtins.int
+    DURABILITY_FIELD_NUMBER: _builtins.int
+    COMMIT_TIME_P50_FIELD_NUMBER: _builtins.int
+    COMMIT_TIME_P99_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    REACHABLE_FIELD_NUMBER: _builtins.int
+    engine: _builtins.str
+    """The engine and its version, such as "SQLite 3.45.1" or "PostgreSQL 16.2"."""
+    durability: _order_intake_service_pb2.Durability.ValueType
+    """How safely it stores orders."""
+    size_bytes: _builtins.int
+    """How many bytes it takes on disk; 0 when that could not be read."""
+    reachable: _builtins.bool
+    """Whether the server that answers can reach it."""
+    @_builtins.property
+    def commit_time_p50(self) -> _duration_pb2.Duration:
+        """Half of the newest commits of the server that answers, at most 1000, took no
+        longer than this; unset before the first.
+        """
+
+    @_builtins.property
+    def commit_time_p99(self) -> _duration_pb2.Duration:
+        """And 99 of 100 no longer than this."""
+
+    def __init__(
+        self,
+        *,
+        engine: _builtins.str = ...,
+        durability: _order_intake_service_pb2.Durability.ValueType = ...,
+        commit_time_p50: _duration_pb2.Duration | None = ...,
+        commit_time_p99: _duration_pb2.Duration | None = ...,
+        size_bytes: _builtins.int = ...,
+        reachable: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time_p50", b"commit_time_p50", "commit_time_p99", b"commit_time_p99"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_time_p50", b"commit_time_p50", "commit_time_p99", b"commit_time_p99", "durability", b"durability", "engine", b"engine", "reachable", b"reachable", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreHealth: _TypeAlias = StoreHealth  # noqa: Y015
+
+@_typing.final
+class ListSubscribersRequest(_message.Message):
+    """The request has no fields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscribersRequest: _TypeAlias = ListSubscribersRequest  # noqa: Y015
+
+@_typing.final
+class ListSubscribersResponse(_message.Message):
+    """The completion streams of one server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIBERS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many there are in all."""
+    @_builtins.property
+    def subscribers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Subscriber]:
+        """At most 500, those that are furthest behind first."""
+
+    def __init__(
+        self,
+        *,
+        subscribers: _abc.Iterable[Global___Subscriber] | None = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscribers", b"subscribers", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscribersResponse: _TypeAlias = ListSubscribersResponse  # noqa: Y015
+
+@_typing.final
+class Subscriber(_message.Message):
+    """One completion stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    TRANSPORT_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAG_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    peer: _builtins.str
+    """The address from which it was opened, as in OperatorAction."""
+    caller: _builtins.str
+    """The name of the caller who opened it; "anybody" where the server knows no
+    callers. Unprintable characters are escaped.
+    """
+    transport: Global___Transport.ValueType
+    """By which protocol it is read."""
+    customer_id: _builtins.str
+    """The filter: whose orders' completions it wants; empty for everybody's."""
+    tier: _order_pb2.Tier.ValueType
+    """The filter: of which tier; unset for both."""
+    sequence: _builtins.int
+    """Everything up to this sequence has been sent to it."""
+    lag: _builtins.int
+    """How many completions of the log it has yet to look at."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was opened."""
+
+    def __init__(
+        self,
+        *,
+        peer: _builtins.str = ...,
+        caller: _builtins.str = ...,
+        transport: Global___Transport.ValueType = ...,
+        customer_id: _builtins.str = ...,
+        tier: _order_pb2.Tier.ValueType = ...,
+        sequence: _builtins.int = ...,
+        lag: _builtins.int = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "customer_id", b"customer_id", "lag", b"lag", "peer", b"peer", "sequence", b"sequence", "start_time", b"start_time", "tier", b"tier", "transport", b"transport"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Subscriber: _TypeAlias = Subscriber  # noqa: Y015

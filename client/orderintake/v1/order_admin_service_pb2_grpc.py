@@ -60,6 +60,31 @@ class OrderAdminServiceStub(object):
                 request_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsRequest.SerializeToString,
                 response_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsResponse.FromString,
                 _registered_method=True)
+        self.ListFailures = channel.unary_unary(
+                '/orderintake.v1.OrderAdminService/ListFailures',
+                request_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListFailuresRequest.SerializeToString,
+                response_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListFailuresResponse.FromString,
+                _registered_method=True)
+        self.RedriveOrders = channel.unary_unary(
+                '/orderintake.v1.OrderAdminService/RedriveOrders',
+                request_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrdersRequest.SerializeToString,
+                response_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrdersResponse.FromString,
+                _registered_method=True)
+        self.CancelOrders = channel.unary_unary(
+                '/orderintake.v1.OrderAdminService/CancelOrders',
+                request_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.CancelOrdersRequest.SerializeToString,
+                response_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.CancelOrdersResponse.FromString,
+                _registered_method=True)
+        self.ListServers = channel.unary_unary(
+                '/orderintake.v1.OrderAdminService/ListServers',
+                request_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListServersRequest.SerializeToString,
+                response_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListServersResponse.FromString,
+                _registered_method=True)
+        self.ListSubscribers = channel.unary_unary(
+                '/orderintake.v1.OrderAdminService/ListSubscribers',
+                request_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersRequest.SerializeToString,
+                response_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersResponse.FromString,
+                _registered_method=True)
 
 
 class OrderAdminServiceServicer(object):
@@ -110,6 +135,55 @@ class OrderAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListFailures(self, request, context):
+        """Lists the orders that ended as FAILED, quarantined ones too, and that nobody
+        has redriven yet, the newest failure first. A failure that is there when the
+        first page is requested is on exactly one page, unless it is redriven or
+        pruned in the meantime; what fails later is on none. A page costs the same
+        however many orders there are, and however many of them succeeded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedriveOrders(self, request, context):
+        """Redrives up to 1000 of the orders that ListFailures lists, the oldest failure
+        first: places a copy of each, as RedriveOrder does. All copies of a call are
+        made durable together, or none is: it is refused as a whole with what
+        BatchPlaceOrders is refused with, QUEUE_FULL when there is not room for all.
+        Originals that have a copy leave the list, and no call, RedriveOrder neither,
+        ever makes a second copy of one. Each copy is an OperatorAction of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelOrders(self, request, context):
+        """Cancels up to 1000 orders that wait, QUEUED or SCHEDULED, in the order in which
+        they were accepted. An order that starts in the meantime is not touched: its
+        attempt goes on. All cancels of a call are made durable together, or none is.
+        Each is an OperatorAction of its own, and a completion as by CancelOrder.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListServers(self, request, context):
+        """Lists the servers that use the store, and tells how the store is doing at the
+        server that answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubscribers(self, request, context):
+        """Lists the completion streams that are open at the server that answers, those
+        that are furthest behind first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrderAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -137,6 +211,31 @@ def add_OrderAdminServiceServicer_to_server(servicer, server):
                     servicer.ListOperatorActions,
                     request_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsRequest.FromString,
                     response_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsResponse.SerializeToString,
+            ),
+            'ListFailures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFailures,
+                    request_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListFailuresRequest.FromString,
+                    response_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListFailuresResponse.SerializeToString,
+            ),
+            'RedriveOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedriveOrders,
+                    request_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrdersRequest.FromString,
+                    response_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrdersResponse.SerializeToString,
+            ),
+            'CancelOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOrders,
+                    request_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.CancelOrdersRequest.FromString,
+                    response_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.CancelOrdersResponse.SerializeToString,
+            ),
+            'ListServers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListServers,
+                    request_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListServersRequest.FromString,
+                    response_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListServersResponse.SerializeToString,
+            ),
+            'ListSubscribers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubscribers,
+                    request_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersRequest.FromString,
+                    response_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -275,6 +374,141 @@ class OrderAdminService(object):
             '/orderintake.v1.OrderAdminService/ListOperatorActions',
             orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsRequest.SerializeToString,
             orderintake_dot_v1_dot_order__admin__service__pb2.ListOperatorActionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFailures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orderintake.v1.OrderAdminService/ListFailures',
+            orderintake_dot_v1_dot_order__admin__service__pb2.ListFailuresRequest.SerializeToString,
+            orderintake_dot_v1_dot_order__admin__service__pb2.ListFailuresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedriveOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orderintake.v1.OrderAdminService/RedriveOrders',
+            orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrdersRequest.SerializeToString,
+            orderintake_dot_v1_dot_order__admin__service__pb2.RedriveOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orderintake.v1.OrderAdminService/CancelOrders',
+            orderintake_dot_v1_dot_order__admin__service__pb2.CancelOrdersRequest.SerializeToString,
+            orderintake_dot_v1_dot_order__admin__service__pb2.CancelOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListServers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orderintake.v1.OrderAdminService/ListServers',
+            orderintake_dot_v1_dot_order__admin__service__pb2.ListServersRequest.SerializeToString,
+            orderintake_dot_v1_dot_order__admin__service__pb2.ListServersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubscribers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orderintake.v1.OrderAdminService/ListSubscribers',
+            orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersRequest.SerializeToString,
+            orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,35 @@ class OrderAdminServiceStub:
     (a second pause, a repeated redrive, a cancel of an order that had ended) is
     not there. Nothing is ever removed, and it lasts across restarts and copies.
     """
+    ListFailures: _grpc.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListFailuresRequest, _order_admin_service_pb2.ListFailuresResponse]
+    """Lists the orders that ended as FAILED, quarantined ones too, and that nobody
+    has redriven yet, the newest failure first. A failure that is there when the
+    first page is requested is on exactly one page, unless it is redriven or
+    pruned in the meantime; what fails later is on none. A page costs the same
+    however many orders there are, and however many of them succeeded.
+    """
+    RedriveOrders: _grpc.UnaryUnaryMultiCallable[_order_admin_service_pb2.RedriveOrdersRequest, _order_admin_service_pb2.RedriveOrdersResponse]
+    """Redrives up to 1000 of the orders that ListFailures lists, the oldest failure
+    first: places a copy of each, as RedriveOrder does. All copies of a call are
+    made durable together, or none is: it is refused as a whole with what
+    BatchPlaceOrders is refused with, QUEUE_FULL when there is not room for all.
+    Originals that have a copy leave the list, and no call, RedriveOrder neither,
+    ever makes a second copy of one. Each copy is an OperatorAction of its own.
+    """
+    CancelOrders: _grpc.UnaryUnaryMultiCallable[_order_admin_service_pb2.CancelOrdersRequest, _order_admin_service_pb2.CancelOrdersResponse]
+    """Cancels up to 1000 orders that wait, QUEUED or SCHEDULED, in the order in which
+    they were accepted. An order that starts in the meantime is not touched: its
+    attempt goes on. All cancels of a call are made durable together, or none is.
+    Each is an OperatorAction of its own, and a completion as by CancelOrder.
+    """
+    ListServers: _grpc.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListServersRequest, _order_admin_service_pb2.ListServersResponse]
+    """Lists the servers that use the store, and tells how the store is doing at the
+    server that answers.
+    """
+    ListSubscribers: _grpc.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListSubscribersRequest, _order_admin_service_pb2.ListSubscribersResponse]
+    """Lists the completion streams that are open at the server that answers, those
+    that are furthest behind first.
+    """
 
 @_typing.type_check_only
 class OrderAdminServiceAsyncStub(OrderAdminServiceStub):
@@ -82,6 +111,35 @@ class OrderAdminServiceAsyncStub(OrderAdminServiceStub):
     is stored together with what it changed, or neither is. What changed nothing
     (a second pause, a repeated redrive, a cancel of an order that had ended) is
     not there. Nothing is ever removed, and it lasts across restarts and copies.
+    """
+    ListFailures: _aio.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListFailuresRequest, _order_admin_service_pb2.ListFailuresResponse]  # type: ignore[assignment]
+    """Lists the orders that ended as FAILED, quarantined ones too, and that nobody
+    has redriven yet, the newest failure first. A failure that is there when the
+    first page is requested is on exactly one page, unless it is redriven or
+    pruned in the meantime; what fails later is on none. A page costs the same
+    however many orders there are, and however many of them succeeded.
+    """
+    RedriveOrders: _aio.UnaryUnaryMultiCallable[_order_admin_service_pb2.RedriveOrdersRequest, _order_admin_service_pb2.RedriveOrdersResponse]  # type: ignore[assignment]
+    """Redrives up to 1000 of the orders that ListFailures lists, the oldest failure
+    first: places a copy of each, as RedriveOrder does. All copies of a call are
+    made durable together, or none is: it is refused as a whole with what
+    BatchPlaceOrders is refused with, QUEUE_FULL when there is not room for all.
+    Originals that have a copy leave the list, and no call, RedriveOrder neither,
+    ever makes a second copy of one. Each copy is an OperatorAction of its own.
+    """
+    CancelOrders: _aio.UnaryUnaryMultiCallable[_order_admin_service_pb2.CancelOrdersRequest, _order_admin_service_pb2.CancelOrdersResponse]  # type: ignore[assignment]
+    """Cancels up to 1000 orders that wait, QUEUED or SCHEDULED, in the order in which
+    they were accepted. An order that starts in the meantime is not touched: its
+    attempt goes on. All cancels of a call are made durable together, or none is.
+    Each is an OperatorAction of its own, and a completion as by CancelOrder.
+    """
+    ListServers: _aio.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListServersRequest, _order_admin_service_pb2.ListServersResponse]  # type: ignore[assignment]
+    """Lists the servers that use the store, and tells how the store is doing at the
+    server that answers.
+    """
+    ListSubscribers: _aio.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListSubscribersRequest, _order_admin_service_pb2.ListSubscribersResponse]  # type: ignore[assignment]
+    """Lists the completion streams that are open at the server that answers, those
+    that are furthest behind first.
     """
 
 class OrderAdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -137,6 +195,65 @@ class OrderAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         is stored together with what it changed, or neither is. What changed nothing
         (a second pause, a repeated redrive, a cancel of an order that had ended) is
         not there. Nothing is ever removed, and it lasts across restarts and copies.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFailures(
+        self,
+        request: _order_admin_service_pb2.ListFailuresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_admin_service_pb2.ListFailuresResponse, _abc.Awaitable[_order_admin_service_pb2.ListFailuresResponse]]:
+        """Lists the orders that ended as FAILED, quarantined ones too, and that nobody
+        has redriven yet, the newest failure first. A failure that is there when the
+        first page is requested is on exactly one page, unless it is redriven or
+        pruned in the meantime; what fails later is on none. A page costs the same
+        however many orders there are, and however many of them succeeded.
+        """
+
+    @_abc_1.abstractmethod
+    def RedriveOrders(
+        self,
+        request: _order_admin_service_pb2.RedriveOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_admin_service_pb2.RedriveOrdersResponse, _abc.Awaitable[_order_admin_service_pb2.RedriveOrdersResponse]]:
+        """Redrives up to 1000 of the orders that ListFailures lists, the oldest failure
+        first: places a copy of each, as RedriveOrder does. All copies of a call are
+        made durable together, or none is: it is refused as a whole with what
+        BatchPlaceOrders is refused with, QUEUE_FULL when there is not room for all.
+        Originals that have a copy leave the list, and no call, RedriveOrder neither,
+        ever makes a second copy of one. Each copy is an OperatorAction of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelOrders(
+        self,
+        request: _order_admin_service_pb2.CancelOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_admin_service_pb2.CancelOrdersResponse, _abc.Awaitable[_order_admin_service_pb2.CancelOrdersResponse]]:
+        """Cancels up to 1000 orders that wait, QUEUED or SCHEDULED, in the order in which
+        they were accepted. An order that starts in the meantime is not touched: its
+        attempt goes on. All cancels of a call are made durable together, or none is.
+        Each is an OperatorAction of its own, and a completion as by CancelOrder.
+        """
+
+    @_abc_1.abstractmethod
+    def ListServers(
+        self,
+        request: _order_admin_service_pb2.ListServersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_admin_service_pb2.ListServersResponse, _abc.Awaitable[_order_admin_service_pb2.ListServersResponse]]:
+        """Lists the servers that use the store, and tells how the store is doing at the
+        server that answers.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSubscribers(
+        self,
+        request: _order_admin_service_pb2.ListSubscribersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_admin_service_pb2.ListSubscribersResponse, _abc.Awaitable[_order_admin_service_pb2.ListSubscribersResponse]]:
+        """Lists the completion streams that are open at the server that answers, those
+        that are furthest behind first.
         """
 
 def add_OrderAdminServiceServicer_to_server(servicer: OrderAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -12,6 +12,7 @@ from orderintake_server.domain import Operator
 from orderintake_server.errors import NotAllowed
 from orderintake_server.telemetry.spans import NO_SPAN
 from orderintake_server.texts import escaped
+from orderintake_server.views import Reader, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,6 +76,7 @@ class Call:
     """Returns the caller's address, as the transport names it."""
     trace: bytes | None = None
     """The trace context in which it does what it does, see `traces`."""
+    transport: Transport = Transport.GRPC
     span: Span = NO_SPAN
     """Its span, which has that context where the process has an SDK."""
     fields: dict[str, object] = field(default_factory=dict)
@@ -84,15 +86,24 @@ class Call:
         """Add fields that tell what the call is about; one that is empty is left out."""
         self.fields.update(fields)
 
-    def operator(self) -> Operator:
-        """Return who calls, as it is recorded with what it does as an operator."""
+    def operator(self, request_id: str = "") -> Operator:
+        """Return who calls, as it is recorded with what it does as an operator.
+
+        `request_id`: of a call that changes many orders at once.
+        """
         caller = self.caller
         return Operator(
             name=escaped(caller.name)[:NAME_CHARACTERS],
             credential=caller.credential.value,
             peer=escaped(self.peer())[:NAME_CHARACTERS],
             own=caller.customer if Role.CUSTOMER in caller.roles else None,
+            request_id=request_id,
         )
+
+    def reader(self, since: int) -> Reader:
+        """Return who calls, as it is told of a completion stream that began at this time."""
+        by = self.operator()
+        return Reader(caller=by.name, peer=by.peer, transport=self.transport, since=since)
 
     def canceller(self) -> Operator | None:
         """Return who cancels as an operator; None: a customer does, or who acts for all of them."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
-from orderintake_server.api import requests
+from orderintake_server.api import requests, selections
 from orderintake_server.api.list_names import list_name
 from orderintake_server.api.placing import Placing
 from orderintake_server.domain import Action
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Operator
     from orderintake_server.ids import Ids
     from orderintake_server.intake import Intake
+    from orderintake_server.overview import Overview
 
 log = get_logger()
 
@@ -36,10 +38,17 @@ class Endpoints:
     """
 
     def __init__(
-        self, intake: Intake, *, responses: Responses, ids: Ids, refusals: OrderRefusals
+        self,
+        intake: Intake,
+        overview: Overview,
+        *,
+        responses: Responses,
+        ids: Ids,
+        refusals: OrderRefusals,
     ) -> None:
-        """Call `intake`."""
+        """Call `intake`, and `overview`."""
         self._intake = intake
+        self._overview = overview
         self._responses = responses
         self._ids = ids
         self._refusals = refusals
@@ -94,8 +103,7 @@ class Endpoints:
             limit=limit,
             newest_first=request.newest_first,
         )
-        next_token = "" if next_after is None else self._ids.page_token(next_after, name)
-        return self._responses.orders(orders, next_token)
+        return self._responses.orders(orders, self._next(next_after, name))
 
     async def cancel_order(
         self, request: api.CancelOrderRequest, call: Call
@@ -125,6 +133,7 @@ class Endpoints:
     ) -> AsyncIterator[bytes]:
         """Yield completions, each message encoded, until the caller leaves or the service stops."""
         asked = requests.subscribe(request, self._ids)
+        asked = replace(asked, reader=call.reader(self._responses.now()))
         call.about(customer_id=asked.wanted.customer_id)
         async with self._intake.subscribe(asked, owner=call.owner) as subscription:
             while True:
@@ -177,7 +186,7 @@ class Endpoints:
         number, by = requests.accept_sequence(request, self._ids), call.operator()
         call.about(accept_sequence=number)
         _log(Action.REDRIVE_ORDER, by, order_id=request.order_id)
-        receipt = await self._intake.redrive(number, by=by, trace=call.trace, span=call.span)
+        receipt = await self._intake.rework.redrive(number, by=by, trace=call.trace, span=call.span)
         call.about(customer_id=receipt.order.customer_id)
         return admin.RedriveOrderResponse(
             order=self._responses.order(receipt.order), replayed=receipt.replayed
@@ -192,6 +201,67 @@ class Endpoints:
         call.about(accept_sequence=number)
         actions, goes_on = await self._intake.list_actions(number, before=before, limit=limit)
         return self._responses.actions(actions, goes_on=goes_on)
+
+    async def list_failures(
+        self, request: admin.ListFailuresRequest, call: Call
+    ) -> admin.ListFailuresResponse:
+        """List a page of failures; with the first one, count them by code."""
+        wanted = selections.failures(request, self._ids)
+        limit, name = requests.page_size(request), list_name(request)
+        call.about(customer_id=wanted.customer_id)
+        after = self._ids.listed(request.page_token, name)
+        rework = self._intake.rework
+        failures, next_after = await rework.failures(wanted, after=after, limit=limit)
+        counts = None if request.page_token else await rework.count_failures(wanted)
+        return self._responses.failures(failures, self._next(next_after, name), counts)
+
+    async def redrive_orders(
+        self, request: admin.RedriveOrdersRequest, call: Call
+    ) -> admin.RedriveOrdersResponse:
+        """Place copies of many orders that failed."""
+        by, name = call.operator(request.request_id), list_name(request)
+        after = self._ids.listed(request.page_token, name)
+        bulk = selections.redrives(request, self._ids, by, after)
+        _log(Action.REDRIVE_ORDER, by, many=str(request.filter))
+        done = await self._intake.rework.redrive_many(bulk, trace=call.trace)
+        call.about(orders=done.orders, customer_id=bulk.wanted.customer_id)
+        return admin.RedriveOrdersResponse(
+            redriven=done.orders,
+            replayed=done.is_replayed,
+            next_page_token=self._next(done.next_after, name),
+        )
+
+    async def cancel_orders(
+        self, request: admin.CancelOrdersRequest, call: Call
+    ) -> admin.CancelOrdersResponse:
+        """Cancel many orders that wait."""
+        by, name = call.operator(request.request_id), list_name(request)
+        after = self._ids.listed(request.page_token, name)
+        bulk = selections.cancels(request, by, after)
+        _log(Action.CANCEL_ORDER, by, many=str(request.filter))
+        done = await self._intake.rework.cancel_many(bulk)
+        call.about(orders=done.orders, customer_id=bulk.wanted.customer_id)
+        return admin.CancelOrdersResponse(
+            cancelled=done.orders,
+            replayed=done.is_replayed,
+            next_page_token=self._next(done.next_after, name),
+        )
+
+    def _next(self, after: int | None, name: bytes) -> str:
+        """Return the token of the page after this place of a list, "" if there is none."""
+        return "" if after is None else self._ids.page_token(after, name)
+
+    async def list_servers(
+        self, _: admin.ListServersRequest, __: Call
+    ) -> admin.ListServersResponse:
+        """List the servers that use the store, and tell how it is doing."""
+        return self._responses.servers(await self._overview.servers())
+
+    async def list_subscribers(
+        self, _: admin.ListSubscribersRequest, __: Call
+    ) -> admin.ListSubscribersResponse:
+        """List the completion streams of this server."""
+        return self._responses.subscribers(*self._overview.subscribers())
 
 
 def _log(action: Action, by: Operator, **subject: str) -> None:

@@ -120,6 +120,31 @@ TABLE: Mapping[str, Row] = {
         rule=Rule(all=_SEE, tenant=Tenant.NONE),
         meter=CALL,
     ),
+    "orderintake.v1.OrderAdminService.ListFailures": Row(
+        endpoint=Endpoints.list_failures,
+        rule=Rule(all=_SEE, tenant=Tenant.NONE),
+        meter=CALL,
+    ),
+    "orderintake.v1.OrderAdminService.RedriveOrders": Row(
+        endpoint=Endpoints.redrive_orders,
+        rule=Rule(all=_OPERATE, tenant=Tenant.NONE),
+        meter=CALL,
+    ),
+    "orderintake.v1.OrderAdminService.CancelOrders": Row(
+        endpoint=Endpoints.cancel_orders,
+        rule=Rule(all=_OPERATE, tenant=Tenant.NONE),
+        meter=CALL,
+    ),
+    "orderintake.v1.OrderAdminService.ListServers": Row(
+        endpoint=Endpoints.list_servers,
+        rule=Rule(all=_SEE, tenant=Tenant.NONE),
+        meter=CALL,
+    ),
+    "orderintake.v1.OrderAdminService.ListSubscribers": Row(
+        endpoint=Endpoints.list_subscribers,
+        rule=Rule(all=_SEE, tenant=Tenant.NONE),
+        meter=CALL,
+    ),
 }
 
 

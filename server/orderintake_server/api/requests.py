@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake_server.api.fields import (
+    TIERS,
+    check_labels,
+    check_tier,
+    is_time,
+    microseconds,
+    wanted_tier,
+)
 from orderintake_server.api.violations import Violations, invalid, is_text
 from orderintake_server.domain import LONG_PAST, NewOrder, State, Tier
 from orderintake_server.views import OrderFilter, ReadFrom, StartAt, Subscribe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Literal
-
-    from google.protobuf.timestamp_pb2 import Timestamp
 
     from orderintake_server.ids import Ids
 
     _Time = Literal["not_before", "expire_time"]
 
 LINES = 100
-LABELS = 16
-LABEL_KEY_CHARACTERS = 63
-LABEL_VALUE_CHARACTERS = 256
 ORDER_BYTES = 64 * 1024
 BATCH_ORDERS = 1_000
 BATCH_BYTES = 3 * 1024 * 1024
@@ -33,16 +35,8 @@ BATCH_BYTES = 3 * 1024 * 1024
 
 PAGE_DEFAULT, PAGE_MOST = 100, 1_000
 HEARTBEAT_DEFAULT, HEARTBEAT_LEAST, HEARTBEAT_MOST = 5.0, 1.0, 60.0
-FIRST_SECOND, LAST_SECOND, NANOS = -62_135_596_800, 253_402_300_799, 1_000_000_000
-"""The first second of the year 1 and the last of the year 9999: the bounds of a Timestamp."""
 DURATION_SECONDS = 315_576_000_000
 """The longest Duration that protobuf allows: 10,000 years."""
-
-_TIERS = {
-    order_pb2.TIER_UNSPECIFIED: Tier.REGULAR,
-    order_pb2.TIER_REGULAR: Tier.REGULAR,
-    order_pb2.TIER_VIP: Tier.VIP,
-}
 
 
 def new_order(request: api.PlaceOrderRequest, trace: bytes | None = None) -> NewOrder:
@@ -84,9 +78,9 @@ def _check_order(request: api.PlaceOrderRequest, violations: Violations, most: i
         violations.check_text("request_id", request.request_id)
     if not is_text(request.customer_id):
         violations.check_text("customer_id", request.customer_id)
-    _check_tier(request.tier, violations)
+    check_tier(request.tier, violations)
     _check_lines(request.lines, violations)
-    _check_labels(request.labels, violations)
+    check_labels(request.labels, violations)
     if request.HasField("not_before") or request.HasField("expire_time"):
         _check_times(request, violations)
     if request.HasField("payload") and not request.payload.type_url:
@@ -105,40 +99,15 @@ def _check_lines(lines: Sequence[order_pb2.OrderLine], violations: Violations) -
             violations.add(f"lines[{index}].quantity", f"is {line.quantity}; it must be at least 1")
 
 
-def _check_labels(labels: Mapping[str, str], violations: Violations) -> None:
-    if len(labels) > LABELS:
-        violations.add("labels", f"has {len(labels)} labels; at most {LABELS} are allowed")
-    for key in islice(labels, LABELS):
-        if not is_text(key) or len(key) > LABEL_KEY_CHARACTERS:
-            violations.check_text(_label(key), key, most=LABEL_KEY_CHARACTERS)
-        if len(labels[key]) > LABEL_VALUE_CHARACTERS:
-            violations.add(
-                _label(key),
-                f"has {len(labels[key])} characters; at most {LABEL_VALUE_CHARACTERS} are allowed",
-            )
-
-
-def _label(key: str) -> str:
-    return f"labels[{key[:LABEL_KEY_CHARACTERS]!r}]"
-
-
 def _check_times(request: api.PlaceOrderRequest, violations: Violations) -> None:
     for field in ("not_before", "expire_time"):
-        if request.HasField(field) and not _is_time(getattr(request, field)):
+        if request.HasField(field) and not is_time(getattr(request, field)):
             violations.add(field, "is no time from the year 1 to 9999")
             return
     if request.HasField("expire_time"):
-        expire_time = _microseconds(request.expire_time)
-        if request.HasField("not_before") and expire_time <= _microseconds(request.not_before):
+        expire_time = microseconds(request.expire_time)
+        if request.HasField("not_before") and expire_time <= microseconds(request.not_before):
             violations.add("expire_time", "is not after not_before")
-
-
-def _is_time(timestamp: Timestamp) -> bool:
-    return FIRST_SECOND <= timestamp.seconds <= LAST_SECOND and 0 <= timestamp.nanos < NANOS
-
-
-def _microseconds(timestamp: Timestamp) -> int:
-    return timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000
 
 
 def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
@@ -147,7 +116,7 @@ def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
     Fields that this version does not know are dropped: their numbers may mean another field in
     Order.
     """
-    request_id, tier = request.request_id, _TIERS[request.tier]
+    request_id, tier = request.request_id, TIERS[request.tier]
     not_before = _taken(request, "not_before") if request.HasField("not_before") else 0
     expire_time = _taken(request, "expire_time") if request.HasField("expire_time") else 0
     request.DiscardUnknownFields()
@@ -172,11 +141,11 @@ def _taken(request: api.PlaceOrderRequest, field: _Time) -> int:
     A time at or before 1970 counts as LONG_PAST, for a store knows later ones only; the exact one
     stays in the content, for those who are shown the order.
     """
-    microseconds = _microseconds(getattr(request, field))
-    if microseconds <= LONG_PAST:
+    time = microseconds(getattr(request, field))
+    if time <= LONG_PAST:
         return LONG_PAST
     request.ClearField(field)
-    return microseconds
+    return time
 
 
 def subscribe(request: api.StreamCompletionsRequest, ids: Ids) -> Subscribe:
@@ -215,7 +184,10 @@ def read_from(cursor: str, ids: Ids) -> ReadFrom:
 
 
 def page_size(
-    request: api.ListCompletionsRequest | api.ListOrdersRequest | admin.ListOperatorActionsRequest,
+    request: api.ListCompletionsRequest
+    | api.ListOrdersRequest
+    | admin.ListOperatorActionsRequest
+    | admin.ListFailuresRequest,
 ) -> int:
     """Read the largest number of entries on a page. Raises InvalidOrder."""
     if request.page_size < 0:
@@ -251,7 +223,7 @@ def completion_filter(
     violations = Violations()
     _check_filter(request, violations)
     violations.refuse()
-    return OrderFilter(customer_id=request.customer_id or None, tier=_wanted_tier(request.tier))
+    return OrderFilter(customer_id=request.customer_id or None, tier=wanted_tier(request.tier))
 
 
 def order_filter(request: api.ListOrdersRequest) -> OrderFilter:
@@ -263,7 +235,7 @@ def order_filter(request: api.ListOrdersRequest) -> OrderFilter:
     violations.refuse()
     return OrderFilter(
         customer_id=request.customer_id or None,
-        tier=_wanted_tier(request.tier),
+        tier=wanted_tier(request.tier),
         state=State(request.state) if request.state else None,
     )
 
@@ -274,24 +246,15 @@ def _check_filter(
 ) -> None:
     """Check whose orders are wanted: for what no order can have, none is looked for."""
     violations.check_text("customer_id", request.customer_id, may_be_empty=True)
-    _check_tier(request.tier, violations)
-
-
-def _check_tier(number: int, violations: Violations) -> None:
-    if number not in _TIERS:
-        violations.add("tier", f"{number} is no tier of this version")
-
-
-def _wanted_tier(number: int) -> Tier | None:
-    return Tier(number) if number else None
+    check_tier(request.tier, violations)
 
 
 def tier(request: admin.PauseTierRequest | admin.ResumeTierRequest) -> Tier:
     """Read which tier is meant. Raises InvalidOrder."""
     violations = Violations()
-    _check_tier(request.tier, violations)
+    check_tier(request.tier, violations)
     violations.refuse()
-    wanted = _wanted_tier(request.tier)
+    wanted = wanted_tier(request.tier)
     if wanted is None:
         raise invalid("tier", "is required")
     return wanted

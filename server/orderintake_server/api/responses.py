@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from orderintake_server.ids import Ids
+    from orderintake_server.overview import Servers
     from orderintake_server.store.rows import CompletionRow
+    from orderintake_server.stream.subscription import Subscription
     from orderintake_server.views import (
         Delivery,
+        FailedOrder,
+        FailureCounts,
         LogPage,
         OperatorAction,
         OrderStatus,
+        ServerSeen,
         TierStats,
     )
 
@@ -135,9 +140,52 @@ class Responses:
             caller=by.name,
             credential=admin.Credential.Value(f"CREDENTIAL_{by.credential.upper()}"),
             peer=by.peer,
+            request_id=by.request_id,
         )
         set_time(message.time, action.time)
         return message
+
+    def failures(
+        self, failures: Iterable[FailedOrder], next_token: str, counts: FailureCounts | None
+    ) -> admin.ListFailuresResponse:
+        """Return a page of failures; with how many there are, by code, if they were counted."""
+        page = admin.ListFailuresResponse(
+            failures=map(self._failed, failures), next_page_token=next_token
+        )
+        if counts is not None:
+            page.counts_are_partial = counts.is_partial
+            for code, count in counts.counts.items():
+                page.counts.add(code=code, count=count)
+        return page
+
+    def _failed(self, failed: FailedOrder) -> admin.FailedOrder:
+        return admin.FailedOrder(
+            completion=self.completion(failed.completion),
+            copy_order_id=self._ids.order_id(failed.copy) if failed.copy else "",
+        )
+
+    def now(self) -> int:
+        """Return the time, in microseconds since 1970."""
+        return self._clock()
+
+    def servers(self, found: Servers) -> admin.ListServersResponse:
+        """Return the servers that use the store, and how it is doing."""
+        store = admin.StoreHealth(reachable=found.condition is not None)
+        if found.condition is not None:
+            store.engine, store.size_bytes = found.condition.engine, found.condition.size_bytes
+            store.durability = api.Durability.ValueType(found.condition.durability)
+        if found.commit_seconds is not None:
+            half, nearly_all = (round(seconds * 1e6) for seconds in found.commit_seconds)
+            store.commit_time_p50.FromMicroseconds(half)
+            store.commit_time_p99.FromMicroseconds(nearly_all)
+        servers = [_server(seen, found.subscribers) for seen in found.seen]
+        return admin.ListServersResponse(servers=servers, store=store)
+
+    def subscribers(
+        self, subscribers: Iterable[Subscription], total: int
+    ) -> admin.ListSubscribersResponse:
+        """Return the completion streams of this server, of which there are `total`."""
+        return admin.ListSubscribersResponse(subscribers=map(_subscriber, subscribers), total=total)
 
     def tier(self, tier: domain.Tier, stats: TierStats, *, oldest: int | None) -> admin.TierStats:
         """Return a tier's statistics; `oldest` is when its oldest queued order was accepted."""
@@ -197,3 +245,32 @@ class Responses:
     def _from_now(self, seconds: float) -> int:
         """Return the time in `seconds` from now, in microseconds since 1970."""
         return self._clock() + round(seconds * 1e6)
+
+
+def _server(seen: ServerSeen, subscribers: int) -> admin.Server:
+    message = admin.Server(
+        name=seen.name,
+        workers=seen.workers,
+        busy=seen.busy,
+        subscribers=subscribers if seen.is_own else None,
+        alive=seen.is_alive,
+        answering=seen.is_own,
+    )
+    set_time(message.start_time, seen.since)
+    set_time(message.heartbeat_time, seen.heard)
+    return message
+
+
+def _subscriber(subscription: Subscription) -> admin.Subscriber:
+    message = admin.Subscriber(
+        customer_id=subscription.wanted.customer_id or "",
+        tier=order_pb2.Tier.ValueType(subscription.wanted.tier or 0),
+        sequence=subscription.position,
+        lag=subscription.lag,
+    )
+    if subscription.reader is not None:
+        caller, peer, transport, since = subscription.reader
+        message.caller, message.peer = caller, peer
+        message.transport = admin.Transport.ValueType(transport)
+        set_time(message.start_time, since)
+    return message

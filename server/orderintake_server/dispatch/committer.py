@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.stats import QueueStats
     from orderintake_server.domain import Cancelled, Ending, Lease, NewOrder, Receipt
     from orderintake_server.store.base import Commits
-    from orderintake_server.store.changes import Committed, StoreState
+    from orderintake_server.store.changes import CancelWaiting, Committed, StoreState
     from orderintake_server.stream.log import CompletionLog
 
 _Item = TypeVar("_Item")
@@ -97,6 +97,11 @@ class Committer:
         """
         self._refuse_if_broken()
         return self._request(self._inbox.cancels, Cancel(accept_sequence, by))
+
+    def cancel_waiting(self, asked: CancelWaiting) -> Future[None]:
+        """Request that many orders be cancelled, if they wait; it may be refused as `cancel` is."""
+        self._refuse_if_broken()
+        return self._request(self._inbox.cancels_waiting, asked)
 
     def pause(self, tier: Tier, *, is_paused: bool, by: Operator | None = None) -> Future[None]:
         """Request that a tier be paused or resumed; it may be refused as `cancel` is."""
@@ -248,6 +253,8 @@ class Committer:
             if cancelled and cancelled.outcome is CancelOutcome.CANCEL_REQUESTED:
                 self._attempts.stop(cancel.item.accept_sequence)
             cancel.resolve(cancelled)
+        for cancel_waiting in inbox.cancels_waiting:
+            cancel_waiting.resolve(None)
         for pause in inbox.pauses:
             pause.resolve(None)
 

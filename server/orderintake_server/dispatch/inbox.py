@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Cancelled, Lease, NewOrder, QueueEntry, Receipt
     from orderintake_server.store.changes import (
         Cancel,
+        CancelWaiting,
         Capacity,
         ClaimNext,
         Page,
@@ -113,6 +114,7 @@ class Inbox:
     settles: list[Settlement] = field(default_factory=list)
     releases: list[Lease] = field(default_factory=list)
     cancels: list[Pending[Cancel, Cancelled | None]] = field(default_factory=list)
+    cancels_waiting: list[Pending[CancelWaiting, None]] = field(default_factory=list)
     pauses: list[Pending[Pause, None]] = field(default_factory=list)
     accepts: deque[Pending[tuple[NewOrder, ...], tuple[Receipt, ...]]] = field(
         default_factory=deque
@@ -125,7 +127,8 @@ class Inbox:
     def next_batch(self, *, orders: int) -> Inbox:
         """Move everything out and return it; of the accepts, until they hold `orders` orders."""
         batch = replace(self, accepts=deque())
-        self.settles, self.releases, self.cancels, self.pauses = [], [], [], []
+        self.settles, self.releases, self.cancels = [], [], []
+        self.cancels_waiting, self.pauses = [], []
         while self.accepts and orders > 0:
             batch.accepts.append(self.accepts.popleft())
             orders -= len(batch.accepts[-1].item)
@@ -149,7 +152,8 @@ class Inbox:
 
     def requests(self) -> tuple[MutableSequence[Any], ...]:
         """Return the requests of each kind, in the order in which they take effect."""
-        return self.settles, self.releases, self.cancels, self.pauses, self.accepts
+        callers = self.cancels, self.cancels_waiting, self.pauses, self.accepts
+        return self.settles, self.releases, *callers
 
     def halves(self) -> tuple[Inbox, Inbox]:
         """Return the first half of the requests, in the order in which they take effect; the rest.
@@ -177,12 +181,13 @@ class Inbox:
 
     def has_callers(self) -> bool:
         """Whether a caller waits for an answer."""
-        return bool(self.accepts or self.cancels or self.pauses)
+        return any(True for _ in self.callers())
 
     def callers(self) -> Iterator[Pending[Any, Any]]:
         """Yield the requests of callers."""
         yield from self.accepts
         yield from self.cancels
+        yield from self.cancels_waiting
         yield from self.pauses
 
 
@@ -217,6 +222,7 @@ class Batch:
             settles=inbox.settles,
             releases=inbox.releases,
             cancels=[pending.item for pending in inbox.cancels],
+            cancels_waiting=[pending.item for pending in inbox.cancels_waiting],
             pauses=[pending.item for pending in inbox.pauses],
             accepts=[pending.item for pending in inbox.accepts],
             capacity=capacity,

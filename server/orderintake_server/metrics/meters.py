@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from orderintake_server import errors
@@ -27,6 +27,7 @@ TIERS: Mapping[int, str] = {tier: tier.name.lower() for tier in Tier}
 ENDS: Mapping[int, str] = {state: state.name.lower() for state in sorted(ENDED)}
 OUTCOMES = ("succeeded", "retry", "failed", "timeout", "cancelled", "released", "crashed")
 _BY_CODE = {"ATTEMPT_TIMEOUT": "timeout", "CANCELLED": "cancelled"}
+RECENT_COMMITS = 1_000
 NAMED_CODES = 50
 """Codes of failures that have a series of their own: a handler may make up any number."""
 STORE_ERRORS: Mapping[type[errors.StoreError], str] = {
@@ -45,6 +46,8 @@ class Commits:
     def __init__(self) -> None:
         """Begin with a store that can be written."""
         self.seconds = Histogram(COMMIT_SECONDS)
+        self.recent: deque[float] = deque(maxlen=RECENT_COMMITS)
+        """How many seconds each of the newest commits took."""
         self.changes = Histogram(COMMIT_CHANGES)
         self.errors = counts(dict.fromkeys(STORE_ERRORS.values()))
         self.accepted: Counter[int] = Counter()
@@ -66,6 +69,7 @@ class Commits:
     def committed(self, seconds: float, changes: int) -> None:
         """Count a commit of so many changes that took so long."""
         self.seconds.add(seconds)
+        self.recent.append(seconds)
         self.changes.add(changes)
         self.obstacle = None
 

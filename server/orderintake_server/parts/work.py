@@ -20,6 +20,7 @@ from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.dispatch.workers import WorkPolicy
 from orderintake_server.domain import Ranking
 from orderintake_server.handlers import CallPolicy
+from orderintake_server.logger import get_logger
 from orderintake_server.store.base import Policy
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from orderintake_server.handlers import Shop
     from orderintake_server.store.base import Store
 from orderintake_server.parts.extras import postgres_driver
+
+log = get_logger()
 
 
 @asynccontextmanager
@@ -45,7 +48,7 @@ async def store(settings: Settings, clock: Clock | None) -> AsyncIterator[Store]
             )
         async with postgres_store(
             settings.store,
-            replica=settings.replica or f"{socket.gethostname()}:{os.getpid()}",
+            replica=server_name(settings),
             workers=settings.workers,
             lease_seconds=settings.lease,
             hints=settings.notify,
@@ -61,6 +64,24 @@ async def store(settings: Settings, clock: Clock | None) -> AsyncIterator[Store]
             settings.data, clock=clock or Clock(), policy=store_policy(settings)
         ) as own:
             yield own
+
+
+def log_recovery(settings: Settings, store: Store) -> None:
+    """Tell the log what the store held when it was opened."""
+    recovery = store.recovery
+    log.info(
+        "store opened",
+        data="PostgreSQL" if settings.store else str(settings.data),
+        waiting=sum(counts.queued + counts.scheduled for counts in recovery.counts.values()),
+        recovered=recovery.recovered,
+        quarantined=recovery.quarantined,
+        head=recovery.head,
+    )
+
+
+def server_name(settings: Settings) -> str:
+    """Return what this server is called among others."""
+    return settings.replica or f"{socket.gethostname()}:{os.getpid()}"
 
 
 def store_policy(settings: Settings) -> Policy:

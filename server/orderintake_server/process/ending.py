@@ -6,6 +6,7 @@ import atexit
 import os
 import sys
 import threading
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from orderintake.work import forks
@@ -13,6 +14,8 @@ from orderintake.work.contained import Contained
 from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from orderintake_server.telemetry import LogOutput
 
 EXIT_SECONDS = 5.0
@@ -63,3 +66,14 @@ def _threads_to_join() -> list[threading.Thread]:
     main_thread = threading.main_thread()
     threads = threading.enumerate()
     return [thread for thread in threads if thread is not main_thread and not thread.daemon]
+
+
+@asynccontextmanager
+async def plain_errors() -> AsyncIterator[None]:
+    """Raise the error of a TaskGroup as itself, not in a group, if it is the only one."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from orderintake_server.domain import Completion, Order
     from orderintake_server.store.changes import Changes, Committed, StoreState
     from orderintake_server.store.rows import ReadRow
-    from orderintake_server.views import CountsByTier, LogPage, OperatorAction, OrderFilter
+    from orderintake_server.views import (
+        BulkDone,
+        CountsByTier,
+        FailedOrder,
+        FailureCounts,
+        LogPage,
+        OperatorAction,
+        OrderFilter,
+        Selection,
+        StoreCondition,
+    )
 
 COMPLETION_BYTES = 320
 """The most that a completion takes in a message beside its order's content, result and failure."""
@@ -62,6 +72,54 @@ class Commits(Protocol):
         """Keep `Store.commit`."""
 
 
+class Selections(Protocol):
+    """Finds the orders of which many are listed or changed at once, and what was done to many.
+
+    Reads raise StoreError, as `Store.commit` does.
+    """
+
+    async def list_failures(
+        self,
+        wanted: Selection,
+        *,
+        after: int,
+        limit: int,
+        max_bytes: int,
+        newest_first: bool = True,
+    ) -> tuple[list[FailedOrder], int | None]:
+        """Return the failures before completion sequence `after`, falling, at most `limit`.
+
+        Those before 0 begin with the newest. Without `newest_first` those after it, rising. They
+        have `max_bytes` at most, counted as `read_log` does, but there is at least one if there is
+        one. Also returns the sequence after which to go on, None when there are no more. The work
+        is bounded, and no order that did not fail is looked at: a page may hold fewer than `limit`,
+        even none, and more may follow.
+        """
+
+    async def count_failures(self, wanted: Selection) -> FailureCounts:
+        """Count the failures that match, by code; of all of them, the newest SCAN_ROWS."""
+
+    async def list_waiting(
+        self, wanted: Selection, *, after: int, limit: int
+    ) -> tuple[list[int], int | None]:
+        """Return the waiting orders after accept sequence `after`, rising, at most `limit`.
+
+        Also returns the accept sequence after which to go on, None when there are no more. The work
+        is bounded, and no order is looked at that does not wait: there may be fewer, even none, and
+        more may follow.
+        """
+
+    async def find_bulk(self, request_id: str) -> BulkDone | None:
+        """Return what the call with this request_id did to many orders, None if it did nothing."""
+
+
+class Condition(Protocol):
+    """Tells how the store is doing."""
+
+    async def look(self) -> StoreCondition:
+        """Return how it is doing now, and who uses it. Raises StoreError, as `Store.commit`."""
+
+
 class Store(Protocol):
     """Keeps the orders, the queue, and the completion log.
 
@@ -83,6 +141,14 @@ class Store(Protocol):
     @property
     def is_shared(self) -> bool:
         """Whether other processes may use the store too: then orders start only by `claim_next`."""
+
+    @property
+    def selections(self) -> Selections:
+        """The reads of what is listed or changed many at once."""
+
+    @property
+    def condition(self) -> Condition:
+        """How it is doing."""
 
     async def commit(self, changes: Changes) -> Committed:
         """Make the changes durable, all together.

@@ -45,6 +45,17 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelWaiting:
+    """Asks the store to cancel those of these orders that wait, each recorded as the operator's.
+
+    Those that do not wait any more are not touched.
+    """
+
+    accept_sequences: Sequence[int]
+    by: Operator
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Asks the store to pause a tier, or to resume it. If that changes anything, it is recorded."""
 
@@ -129,6 +140,7 @@ class Changes:
     settles: Sequence[Settlement] = ()
     releases: Sequence[Lease] = ()
     cancels: Sequence[Cancel] = ()
+    cancels_waiting: Sequence[CancelWaiting] = ()
     pauses: Sequence[Pause] = ()
     accepts: Sequence[Sequence[NewOrder]] = ()
     """Groups of orders; each group is accepted as a whole or not at all."""
@@ -179,6 +191,8 @@ class Committed(StoreState):
     """As in `settled`."""
     cancelled: list[Cancelled | None] = field(default_factory=list)
     """None: there is no such order."""
+    cancelled_waiting: list[dict[Tier, int]] = field(default_factory=list)
+    """How many orders of each tier each of them cancelled."""
     accepted: list[tuple[Receipt, ...] | RequestIdReused | OverCapacity] = field(
         default_factory=list
     )

@@ -62,7 +62,7 @@ TABLES = (
         (
             *("sequence", "accept_sequence", "outcome", "attempt_count"),
             *("start_sequence", "start_time", "complete_time"),
-            *("failure_code", "failure_message", "result", "customer_id", "tier"),
+            *("failure_code", "failure_message", "result", "customer_id", "tier", "copy"),
         ),
         "sequence",
     ),

@@ -79,6 +79,10 @@ class MeasuredCommits:
             if cancelled and self._is_new(cancelled):
                 self._promises.cancelled(asked.accept_sequence)
                 self._count_end(cancelled.stands, State.CANCELLED, left)
+        for counts in committed.cancelled_waiting:
+            for tier, count in counts.items():
+                self._commits.ended(tier, State.CANCELLED, count)
+                left[tier] -= count
         self._head = committed.head
         if not self._store.is_shared:
             for tier, count in left.items():
@@ -100,4 +104,5 @@ def _size(changes: Changes) -> int:
     """Return how many orders the changes are about."""
     accepts = sum(len(group) for group in changes.accepts)
     ends = len(changes.settles) + len(changes.releases) + len(changes.cancels)
+    ends += sum(len(asked.accept_sequences) for asked in changes.cancels_waiting)
     return accepts + ends + len(changes.pauses) + len(changes.claims)

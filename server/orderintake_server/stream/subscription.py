@@ -29,7 +29,8 @@ class Subscription:
         """Begin after the sequence `after`, which is where `request.start` is now."""
         self._completions = completions
         self._ring = completions.ring
-        self._wanted = request.wanted
+        self._wanted = self.wanted = request.wanted
+        self.reader = request.reader
         self._limit = request.limit
         self._heartbeat_seconds = request.heartbeat_seconds
         self._is_at_earliest = request.start is StartAt.EARLIEST
@@ -39,6 +40,11 @@ class Subscription:
         self._sent_at = self._time()
         self._has_started = self._has_caught_up = self._is_ending = False
         self._is_waiting = False
+
+    @property
+    def position(self) -> int:
+        """Up to which sequence it was sent everything that it wants."""
+        return self._position
 
     @property
     def lag(self) -> int:

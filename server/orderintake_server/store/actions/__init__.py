@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import Action, Operator, Tier
-from orderintake_server.views import OperatorAction
+from orderintake_server.views import BulkDone, OperatorAction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("sequence", "time", "caller", "credential", "action"),
-    *("tier", "accept_sequence", "detail", "peer"),
+    *("tier", "accept_sequence", "detail", "peer", "request_id"),
 )
 """Of the table operator_actions; 0 stands for no tier, and for no order."""
 READ = ", ".join(COLUMNS)
@@ -24,16 +24,24 @@ READ = ", ".join(COLUMNS)
 
 def action_of(row: Sequence[Any]) -> OperatorAction:
     """Make an action of a row of COLUMNS."""
-    sequence, time, caller, credential, action, tier, accept_sequence, detail, peer = row
+    sequence, time, caller, credential, action, tier, accept_sequence, detail, *whence = row
+    peer, request_id = whence
     return OperatorAction(
         sequence=sequence,
         time=time,
         action=Action(action),
-        by=Operator(name=caller, credential=credential, peer=peer),
+        by=Operator(name=caller, credential=credential, peer=peer, request_id=request_id),
         tier=Tier(tier) if tier else None,
         accept_sequence=accept_sequence or None,
         detail=detail,
     )
+
+
+def bulk_of(rows: Sequence[Sequence[Any]]) -> BulkDone | None:
+    """Tell what a call did to many orders, by at most one row: action, last order, and how many."""
+    for action, last, count in rows:
+        return BulkDone(action=Action(action), count=count, last=last)
+    return None
 
 
 def detail_of_copy(accept_sequence: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orderintake_server.store.actions import READ, action_of
+from orderintake_server.store.actions import READ, action_of, bulk_of
 from orderintake_server.store.blame.postgres import talking
 from orderintake_server.store.pages import page_of_actions
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import NewOrder, Operator
     from orderintake_server.store.changes import Changes
-    from orderintake_server.views import OperatorAction
+    from orderintake_server.views import BulkDone, OperatorAction
 
     Fetch = Callable[..., Awaitable[Sequence[Sequence[Any]]]]
     """Returns the rows of a query, asked with its values."""
@@ -25,6 +25,10 @@ def asked(changes: Changes) -> dict[str, list[Any] | None]:
     return {
         "cancels": [[cancel.accept_sequence, _who(cancel.by)] for cancel in changes.cancels]
         or None,
+        "cancels_waiting": [
+            [list(asked.accept_sequences), _who(asked.by)] for asked in changes.cancels_waiting
+        ]
+        or None,
         "pauses": [[int(pause.tier), pause.is_paused, _who(pause.by)] for pause in changes.pauses]
         or None,
         "redrives": _redrives(orders) or None,
@@ -32,12 +36,16 @@ def asked(changes: Changes) -> dict[str, list[Any] | None]:
 
 
 def _redrives(orders: Sequence[NewOrder]) -> list[Any]:
-    """Return which orders operators redrive, counted from 1."""
-    return [[place, _who(order.by)] for place, order in enumerate(orders, start=1) if order.by]
+    """Return which orders are copies, counted from 1, each with the operator who redrives it."""
+    return [
+        [place, _who(order.by)]
+        for place, order in enumerate(orders, start=1)
+        if order.by or order.redrive_of
+    ]
 
 
 def _who(by: Operator | None) -> list[str] | None:
-    return None if by is None else [by.name, by.credential, by.peer]
+    return None if by is None else [by.name, by.credential, by.peer, by.request_id]
 
 
 _LISTED = f"""
@@ -58,3 +66,18 @@ async def list_actions(
         rows = await fetch(_OF_ORDER, before, limit + 1, accept_sequence)
     with talking():
         return page_of_actions([action_of(tuple(row)) for row in rows], limit)
+
+
+_BULK = """
+SELECT action, accept_sequence,
+  (SELECT count(*) FROM orderintake.operator_actions WHERE request_id = $1 AND request_id <> '')
+FROM orderintake.operator_actions WHERE request_id = $1 AND request_id <> ''
+ORDER BY sequence DESC LIMIT 1
+"""
+
+
+async def find_bulk(fetch: Fetch, request_id: str) -> BulkDone | None:
+    """Keep `Selections.find_bulk`."""
+    rows = await fetch(_BULK, request_id)
+    with talking():
+        return bulk_of([tuple(row) for row in rows])

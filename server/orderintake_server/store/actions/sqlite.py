@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import Action, CancelOutcome
-from orderintake_server.store.actions import READ, action_of, detail_of_cancel, detail_of_copy
+from orderintake_server.store.actions import (
+    READ,
+    action_of,
+    bulk_of,
+    detail_of_cancel,
+    detail_of_copy,
+)
 from orderintake_server.store.pages import page_of_actions
 
 if TYPE_CHECKING:
@@ -14,11 +20,11 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import NewOrder, Operator
     from orderintake_server.store.changes import Cancel, Pause
-    from orderintake_server.views import OperatorAction
+    from orderintake_server.views import BulkDone, OperatorAction
 
 _RECORD = """
 INSERT INTO operator_actions
-SELECT coalesce(max(sequence), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ? FROM operator_actions
+SELECT coalesce(max(sequence), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM operator_actions
 """
 
 
@@ -46,6 +52,12 @@ class Trail:
                 detail = detail_of_cancel(outcomes[number])
                 self._record(first[number].by, Action.CANCEL_ORDER, (0, number, detail))
 
+    def cancelled_waiting(self, by: Operator, numbers: Sequence[int]) -> None:
+        """Record that these orders, which waited, were cancelled together."""
+        detail = detail_of_cancel(CancelOutcome.CANCELLED)
+        for number in sorted(numbers):
+            self._record(by, Action.CANCEL_ORDER, (0, number, detail))
+
     def redriven(self, accepted: Mapping[int, NewOrder]) -> None:
         """Record the redrives among orders that were accepted just now, by number."""
         for number, new in accepted.items():
@@ -55,7 +67,7 @@ class Trail:
 
     def _record(self, by: Operator | None, action: Action, subject: tuple[int, int, str]) -> None:
         if by is not None:
-            values = (self._now, by.name, by.credential, action, *subject, by.peer)
+            values = (self._now, by.name, by.credential, action, *subject, by.peer, by.request_id)
             self._connection.execute(_RECORD, values)
 
 
@@ -76,3 +88,15 @@ def list_actions(
     else:
         rows = connection.execute(_OF_ORDER, (before, limit + 1, accept_sequence)).fetchall()
     return page_of_actions(list(map(action_of, rows)), limit)
+
+
+_BULK = """
+SELECT action, accept_sequence,
+  (SELECT count(*) FROM operator_actions WHERE request_id = ?1 AND request_id <> '')
+FROM operator_actions WHERE request_id = ?1 AND request_id <> '' ORDER BY sequence DESC LIMIT 1
+"""
+
+
+def find_bulk(connection: sqlite3.Connection, request_id: str) -> BulkDone | None:
+    """Keep `Selections.find_bulk`."""
+    return bulk_of(connection.execute(_BULK, (request_id,)).fetchall())

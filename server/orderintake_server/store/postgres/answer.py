@@ -86,6 +86,10 @@ class Answer:
             settled=attempts[:settles],
             released=attempts[settles:],
             cancelled=self._cancelled(changes.cancels),
+            cancelled_waiting=[
+                {Tier(tier): count for tier, count in enumerate(counts, start=1) if count}
+                for counts in summary.get("cancelled_waiting") or ()
+            ],
             accepted=accepted,
             claimed=_claimed(leases, changes.claims) if changes.claims else [],
             claimed_next=leases if changes.claim_next else [],

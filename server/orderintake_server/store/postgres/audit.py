@@ -241,6 +241,14 @@ RULES: dict[str, str] = {
         WHERE outcome NOT IN (state_succeeded(), state_failed(), state_cancelled(), state_expired())
           OR (outcome = state_failed()) <> (failure_code IS NOT NULL)
           OR (outcome = state_failed()) <> (failure_message IS NOT NULL)""",
+    "a redriven order tells of its copy": """
+        SELECT format('order %s, copy %s', g.accept_sequence, copy)
+        FROM log g LEFT JOIN orders o ON o.accept_sequence = copy
+        WHERE copy > 0 AND o.redrive_of IS DISTINCT FROM g.accept_sequence
+        UNION ALL
+        SELECT format('order %s, copy %s', g.accept_sequence, o.accept_sequence)
+        FROM orders o JOIN log g ON g.accept_sequence = o.redrive_of
+        WHERE copy = 0 AND o.commit_number > g.commit_number""",
     "what operators did is numbered without a hole": """
         SELECT format('action %s after %s', sequence, before) FROM (
           SELECT sequence, lag(sequence, 1, 0::bigint) OVER (ORDER BY sequence) AS before

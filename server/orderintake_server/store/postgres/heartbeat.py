@@ -102,6 +102,10 @@ class Heartbeat:
         long as an expired replica is not recovered, or this one may not recover others yet."""
         self.status = ReplicaStatus(session_id=0)
 
+    def session(self) -> int:
+        """Tell the number of this replica's session; it has another one after it expired."""
+        return self.status.session_id
+
     async def register(self, connection: Connection) -> None:
         """Register this replica, perhaps in a transaction; after that, `start`."""
         self.status = await self._look_around(connection, await self._register(connection))

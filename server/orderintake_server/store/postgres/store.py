@@ -19,6 +19,7 @@ from orderintake_server.store.actions.postgres import list_actions
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.postgres import failures, talking
 from orderintake_server.store.changes import Changes, Committed, StoreState
+from orderintake_server.store.condition.postgres import PostgresCondition
 from orderintake_server.store.postgres import reads, schema, shared_policy
 from orderintake_server.store.postgres.call import Caller, arguments
 from orderintake_server.store.postgres.connector import ISOLATION, Connector, Readers
@@ -27,6 +28,7 @@ from orderintake_server.store.postgres.known_state import KnownState, recovery_r
 from orderintake_server.store.postgres.notifier import Notifier
 from orderintake_server.store.postgres.writer import Writer
 from orderintake_server.store.rows import completion_of
+from orderintake_server.store.selections.postgres import PostgresSelections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -64,9 +66,10 @@ class PostgresStore:
         self._turn = asyncio.Lock()  # a session's commits come to the database in their order
         self._writer = Writer(heartbeat.connector, release)
         self._readers = Readers(heartbeat.connector)
+        self.selections = PostgresSelections(self._readers.fetch, policy.ranking)
+        self.condition = PostgresCondition(self._readers.fetch, release.schema, heartbeat.session)
         self._request = 0
         self._state: KnownState
-        self._cancels = 0
         self._leased: dict[int, int] = {}
         """Accept sequences of what this process has in process, by start sequence."""
         self._lost_an_answer = False
@@ -79,7 +82,7 @@ class PostgresStore:
         self.recovery = recovery_report(found, log_id)
         self._state = KnownState(found)
         self._notifier.begin(self._state.leapt)
-        self._cancels = found["cancels"]
+        self._cancels = int(found["cancels"])
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -133,8 +136,7 @@ class PostgresStore:
         return answer, committed
 
     def _keep_leases(self, changes: Changes, answer: Answer) -> None:
-        over = [*changes.releases, *(settle.lease for settle in changes.settles)]
-        for lease in over:
+        for lease in (*changes.releases, *(settle.lease for settle in changes.settles)):
             self._leased.pop(lease.order.start_sequence, None)
         for lease in answer.leases:
             self._leased[lease.order.start_sequence] = lease.order.accept_sequence
@@ -214,8 +216,7 @@ class PostgresStore:
             report = self._report()
             if self._notifier.has_chores():
                 report["next_due"] = 0
-            workers = self._heartbeat.status.workers
-            yield StoreState(**report, to_stop=to_stop, workers=workers)
+            yield StoreState(**report, to_stop=to_stop, workers=self._heartbeat.status.workers)
 
     def _reported(self) -> int:
         """Tell which is the newest commit of which nothing is left to report."""
@@ -258,8 +259,7 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     `hints`: replicas tell each other of changes by NOTIFY; without, they see them a little later.
     `is_pooled`: the address leads through a pooler in transaction mode; there are no hints then.
     `connect_seconds` is for one attempt to connect to one server, `call_seconds` for one call.
-    `clock` stands in for the database's. `version`: other steps and
-    functions than those that come with this server.
+    `clock` stands in for the database's. `version`: other steps and functions than this server's.
 
     Raises StartupFailed when the database cannot be reached, has no store of this version, or
     replicas with another policy are alive.

@@ -17,7 +17,7 @@ from orderintake_server.store.sqlite.statements import insert
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from orderintake_server.domain import Completion, NewOrder, QueueEntry
     from orderintake_server.store.changes import Capacity
@@ -139,6 +139,7 @@ class Acceptance:
         self._queued = [mover for mover in movers if mover.order.state is State.QUEUED]
         self._started, rest = self._divided(room)
         unit.enqueue(rest)
+        _mark_redriven(unit.connection, self._fresh)
         Trail(unit.connection, unit.now).redriven(self._fresh)
         return self._started
 
@@ -215,6 +216,15 @@ class Acceptance:
             tier: sum(counts[t].queued + started_of[t] for t in Tier if t >= tier) - new[tier]
             for tier in new
         }
+
+
+def _mark_redriven(connection: sqlite3.Connection, fresh: Mapping[int, NewOrder]) -> None:
+    """Let the log tell of each order that is redriven by which copy; the first one counts."""
+    copies = [(number, new.redrive_of) for number, new in fresh.items() if new.redrive_of]
+    if copies:
+        connection.executemany(
+            "UPDATE log SET copy = ? WHERE accept_sequence = ? AND copy = 0", copies
+        )
 
 
 def _is_queued(stands: Order | Completion) -> TypeGuard[Order]:

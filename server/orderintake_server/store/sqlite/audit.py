@@ -131,6 +131,14 @@ RULES: dict[str, str] = {
         SELECT 'completion ' || sequence FROM log
         WHERE outcome NOT IN ({", ".join(f"{state:d}" for state in sorted(ENDED))})
           OR (outcome = {State.FAILED:d}) <> (failure_code IS NOT NULL)""",
+    "a redriven order tells of its copy": """
+        SELECT 'order ' || g.accept_sequence, 'copy ' || g.copy FROM log g
+        LEFT JOIN orders o ON o.accept_sequence = g.copy
+        WHERE g.copy > 0 AND o.redrive_of IS NOT g.accept_sequence
+        UNION ALL
+        SELECT 'order ' || g.accept_sequence, 'copy ' || o.accept_sequence
+        FROM orders o JOIN log g ON g.accept_sequence = o.redrive_of
+        WHERE g.copy = 0 AND o.request_id = char(31) || 'redrive ' || o.redrive_of""",
     "what operators did is numbered without a hole": """
         SELECT 'action ' || sequence, 'after ' || before FROM (
           SELECT sequence, lag(sequence, 1, 0) OVER (ORDER BY sequence) AS before

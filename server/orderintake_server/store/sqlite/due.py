@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import (
@@ -20,7 +21,8 @@ from orderintake_server.store.sqlite.unit_of_work import End
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.store.changes import Cancel
+    from orderintake_server.domain import Tier
+    from orderintake_server.store.changes import Cancel, CancelWaiting
     from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 DUE_ORDERS = 1_000
@@ -115,6 +117,17 @@ def cancel(unit: UnitOfWork, cancels: Sequence[Cancel]) -> list[Cancelled | None
     }
     Trail(unit.connection, unit.now).cancelled(cancels, outcomes)
     return answers
+
+
+def cancel_waiting(unit: UnitOfWork, asked: CancelWaiting) -> dict[Tier, int]:
+    """Cancel those of the orders that wait; record each, and return how many, by tier."""
+    stands = standing(unit.connection, asked.accept_sequences).values()
+    waiting = [o for o in stands if isinstance(o, Order) and o.state is not State.PROCESSING]
+    end_waiting(unit, waiting, Event.CANCEL)
+    Trail(unit.connection, unit.now).cancelled_waiting(
+        asked.by, [order.accept_sequence for order in waiting]
+    )
+    return dict(Counter(order.tier for order in waiting))
 
 
 def _ask_to_stop(unit: UnitOfWork, numbers: Sequence[int]) -> set[int]:

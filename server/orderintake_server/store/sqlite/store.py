@@ -17,7 +17,9 @@ from orderintake_server.process.thread import WorkThread
 from orderintake_server.store.actions import sqlite as actions
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.sqlite import blamed
+from orderintake_server.store.condition.sqlite import SqliteCondition
 from orderintake_server.store.rows import completion_of
+from orderintake_server.store.selections.sqlite import SqliteSelections
 from orderintake_server.store.sqlite import database, reads, schema
 from orderintake_server.store.sqlite.files.rights import warn_of_others
 from orderintake_server.store.sqlite.files.room import or_full
@@ -62,6 +64,8 @@ class SqliteStore:
         self._broken: StoreBroken | None = None
         self._broke = asyncio.Event()
         self._written_at: float | None = time.monotonic()
+        self.selections = SqliteSelections(self._read, writer.ranking)
+        self.condition = SqliteCondition(path, self._run)
 
     def start(self) -> None:
         """Start every thread and open every file that will be needed; block until then.
@@ -194,6 +198,9 @@ class SqliteStore:
         """Run `work` in a thread that reads."""
         loop = asyncio.get_running_loop()
         return await self._judged(loop.run_in_executor(self._reading, self._with_room(work)))
+
+    async def _read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        return await self._run(lambda: read(self._reader()))
 
     def _with_room(self, work: Callable[[], _T]) -> Callable[[], _T]:
         return partial(or_full, self._path.parent, work)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.domain import TRANSITIONS, Event, Order, QueueEntry, State, Tier
+from orderintake_server.store.rows import LOG_COLUMNS
 from orderintake_server.store.sqlite.backlog import Backlog, Move
 from orderintake_server.store.sqlite.statements import as_json, insert
 
@@ -231,7 +232,6 @@ class UnitOfWork:
             rows.append(
                 (
                     self.counters.completed,
-                    order.accept_sequence,
                     TRANSITIONS[order.state, event],
                     order.attempt_count,
                     order.start_sequence,
@@ -240,11 +240,12 @@ class UnitOfWork:
                     failure and failure.code,
                     failure and failure.message,
                     result,
+                    order.accept_sequence,
                     order.customer_id,
                     order.tier,
                 )
             )
-        insert(self.connection, "log", rows)
+        insert(self.connection, _LOG, rows)
         self.completion_counts.update(end.order.tier for end in ends)
         return [row[0] for row in rows]
 
@@ -281,6 +282,7 @@ def use_rank(connection: sqlite3.Connection, ranking: Ranking) -> None:
     connection.create_function("order_rank", 3, ranking.rank, deterministic=True)
 
 
+_LOG = f"log ({', '.join(LOG_COLUMNS)}, accept_sequence, customer_id, tier)"
 _NOTE_FALL = """
 INSERT INTO clock_falls SELECT accepted, started, completed,
   (SELECT coalesce(max(rowid), 0) FROM pauses), ? FROM counters

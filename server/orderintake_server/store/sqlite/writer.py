@@ -42,6 +42,7 @@ class Writer:
         """Open for writing; orders that were in process are queued again, or have ended."""
         self._connection = connection
         self._clock = clock
+        self.ranking = policy.ranking
         self._leaps = LeapWatch()
         self._unit = UnitOfWork(connection, policy)
         self._paused = self._read_paused()
@@ -112,23 +113,24 @@ class Writer:
         settled = attempts.settle(unit, changes.settles) if changes.settles else []
         released = attempts.release(unit, changes.releases) if changes.releases else []
         cancelled = due.cancel(unit, changes.cancels) if changes.cancels else []
+        cancelled_waiting = [due.cancel_waiting(unit, asked) for asked in changes.cancels_waiting]
         self._pause(changes.pauses)
         accepted, starting = self._accept(changes) if changes.accepts else ([], [])
         if changes.claims or changes.claim_next:
             due.expire(unit)  # also what this very commit accepted or took back
         claimed = attempts.claim(unit, changes.claims) if changes.claims else []
         claimed_next = attempts.start(unit, starting) or self._claim_next(changes.claim_next)
-        pruned = prune.prune(unit, changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
             released=released,
             cancelled=cancelled,
+            cancelled_waiting=cancelled_waiting,
             accepted=accepted,
             claimed=claimed,
             claimed_next=claimed_next,
             queued=_without(unit.queued, claimed_next),
             page=self._page(changes.page) if changes.page else [],
-            pruned=pruned,
+            pruned=prune.prune(unit, changes.prune) if changes.prune else 0,
             **self._state(),
         )
 

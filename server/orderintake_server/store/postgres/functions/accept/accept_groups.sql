@@ -14,6 +14,7 @@ BEGIN
     w := apply_moves(w, store_orders(e, w.head_start, given.numbers, names, requests, tiers, contents,
       digests, not_befores, expire_times, redrives, traces));
     IF p ? 'redrives' THEN
+      PERFORM mark_redriven(redrives, given.numbers, e.accepted);
       PERFORM record_redrives(w.entry, p -> 'redrives', redrives, given.numbers, e.accepted);
     END IF;
   END IF;

@@ -6,7 +6,7 @@ DECLARE
   e commits := w.entry;
   o commits := w.previous;
 BEGIN
-  IF is_asked OR p ?| ARRAY['opens', 'held', 'cancels', 'pauses']
+  IF is_asked OR p ?| ARRAY['opens', 'held', 'cancels', 'cancels_waiting', 'pauses']
     OR (e.started, e.completed, e.queued, e.scheduled, e.next_due, e.due_low_water_mark, e.earliest,
         e.leapt)
       IS DISTINCT FROM (o.started, o.completed, o.queued, o.scheduled, o.next_due,

@@ -8,9 +8,11 @@
 --   leap, leapt        by how much the clock leapt, and had leapt in all when that was seen
 --   expected           what the clock says at the most if it did not leap
 --   opens              a replica takes stock, and recovers what expired ones had in process
---   cancels            [accept_sequence, who] each; who is an operator's [name, credential, address]
+--   cancels            [accept_sequence, who] each; who is an operator's [name, credential, address,
+--                      request_id]
+--   cancels_waiting    [accept_sequences, who] each
 --   pauses             [tier, whether to pause it, who] each
---   capacity, redrives [place in the list of new orders, who] each, of those that an operator redrives
+--   capacity, redrives [place in the list of new orders, who or null] each, of those that are copies
 --   claims (accept_sequences) or claim_next {most, alone, idle}, page, prune
 CREATE FUNCTION make_changes(p jsonb, e_order bigint[], e_start bigint[], e_how smallint[],
   e_code bytea[], e_message bytea[], e_result bytea[], e_delay bigint[],
@@ -29,6 +31,7 @@ BEGIN
       w := cancel(w, p -> 'cancels');
       RETURN QUERY SELECT * FROM standing(3::smallint, w.ids);
     END IF;
+    w := cancel_waiting(w, p -> 'cancels_waiting');
     w := set_pauses(w, p -> 'pauses');
     IF cardinality(a_group) > 0 THEN
       w := accept_groups(w, p, a_group, a_name, a_request, a_tier, a_content, a_digest,

@@ -1,0 +1,187 @@
+"""Rework: what operators do about orders that failed or wait, one by one or many at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+from orderintake_server.domain import REDRIVABLE, Action, Completion, NewOrder
+from orderintake_server.errors import OrderNotFound, OrderNotRedrivable, RequestIdReused
+from orderintake_server.store.changes import CancelWaiting
+from orderintake_server.telemetry.spans import NO_SPAN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orderintake_server.dispatch.committer import Committer
+    from orderintake_server.domain import Operator, Order, Receipt
+    from orderintake_server.store.base import Store
+    from orderintake_server.stream.log import CompletionLog
+    from orderintake_server.telemetry.spans import Span
+    from orderintake_server.views import BulkDone, FailedOrder, FailureCounts, Selection
+
+BULK_BYTES = 3 * 1024 * 1024
+"""Of content that one call redrives at the most, as much as a batch may have."""
+PAGE_BYTES = 224 * 1024
+"""Of completions on one page of failures: with its counts it stays below 256 KiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bulk:
+    """Many orders to be changed at once: the first `limit` that match, after a place."""
+
+    wanted: Selection
+    after: int
+    limit: int
+    by: Operator
+    """Its request_id tells this call from others; it may have none."""
+
+
+class BulkOutcome(NamedTuple):
+    """How many orders a call changed, and after which place there may be more, None: nowhere."""
+
+    orders: int
+    is_replayed: bool
+    next_after: int | None
+
+
+class Rework:
+    """Lists what failed, places it again, and cancels what waits."""
+
+    def __init__(
+        self,
+        store: Store,
+        committer: Committer,
+        completions: CompletionLog,
+        *,
+        refuse_if_draining: Callable[[], None],
+    ) -> None:
+        """Read from this store; change it through this committer only."""
+        self._store = store
+        self._committer = committer
+        self._completions = completions
+        self._refuse_if_draining = refuse_if_draining
+
+    async def failures(
+        self, wanted: Selection, *, after: int, limit: int
+    ) -> tuple[list[FailedOrder], int | None]:
+        """Return the newest failures as `Selections.list_failures` does."""
+        page, next_after = await self._store.selections.list_failures(
+            wanted, after=after, limit=limit, max_bytes=PAGE_BYTES
+        )
+        if page:  # the cursors of completions that are shown must be valid from now on
+            self._completions.publish(page[0].completion.sequence)
+        return page, next_after
+
+    async def count_failures(self, wanted: Selection) -> FailureCounts:
+        """Count failures as `Selections.count_failures` does."""
+        return await self._store.selections.count_failures(wanted)
+
+    async def redrive(
+        self,
+        accept_sequence: int,
+        *,
+        by: Operator,
+        trace: bytes | None = None,
+        span: Span = NO_SPAN,
+    ) -> Receipt:
+        """Place a copy of an order that failed, was cancelled or expired; a repeat gets that copy.
+
+        The copy is placed in this trace, whose `span` is linked to the one that placed the order.
+
+        Raises OrderNotFound, OrderNotRedrivable, and what `place` raises except CustomerQuota.
+        """
+        self._refuse_if_draining()
+        completion = await self._store.find(accept_sequence)
+        if completion is None:
+            raise OrderNotFound("there is no such order")
+        if not isinstance(completion, Completion) or completion.order.state not in REDRIVABLE:
+            raise OrderNotRedrivable("the order has not ended as FAILED, CANCELLED or EXPIRED")
+        if completion.order.trace is not None:
+            span.link(completion.order.trace)
+        (receipt,) = await self._committer.accept((_copy(completion.order, by, trace),))
+        return receipt
+
+    async def redrive_many(self, bulk: Bulk, *, trace: bytes | None = None) -> BulkOutcome:
+        """Place copies of many that failed, the oldest first, all or none, in this trace.
+
+        Fewer than the limit, but one, where their content exceeds BULK_BYTES. A repeat tells what
+        the first call with its request_id did, unless that did nothing.
+
+        Raises what `place` raises, and RequestIdReused when the request_id cancelled orders.
+        """
+        self._refuse_if_draining()
+        page, next_after = await self._store.selections.list_failures(
+            bulk.wanted,
+            after=bulk.after,
+            limit=bulk.limit,
+            max_bytes=BULK_BYTES,
+            newest_first=False,
+        )
+        by = _named(bulk.by)
+        done = await self._earlier(by, Action.REDRIVE_ORDER)
+        if done is not None:
+            last = await self._store.find(done.last)
+            after = last.sequence if isinstance(last, Completion) else bulk.after
+            return BulkOutcome(done.count, is_replayed=True, next_after=after)
+        if page:
+            copies = tuple(_copy(failed.completion.order, by, trace) for failed in page)
+            await self._committer.accept(copies)
+        return await self._outcome(by, next_after)
+
+    async def cancel_many(self, bulk: Bulk) -> BulkOutcome:
+        """Cancel many that wait, in the order in which they were accepted, by one commit.
+
+        What starts meanwhile goes on. A repeat tells what the first call with its request_id did,
+        unless that did nothing.
+
+        Raises StorageUnavailable, and RequestIdReused when the request_id redrove orders.
+        """
+        numbers, next_after = await self._store.selections.list_waiting(
+            bulk.wanted, after=bulk.after, limit=bulk.limit
+        )
+        by = _named(bulk.by)
+        done = await self._earlier(by, Action.CANCEL_ORDER)
+        if done is not None:
+            return BulkOutcome(done.count, is_replayed=True, next_after=done.last)
+        if numbers:
+            await self._committer.cancel_waiting(CancelWaiting(numbers, by))
+        return await self._outcome(by, next_after)
+
+    async def _earlier(self, by: Operator, action: Action) -> BulkDone | None:
+        """Return what an earlier call of this request_id did.
+
+        It is asked after the orders were read: what that call changed since then, this one cannot
+        change again, and nothing else is changed in its place.
+        """
+        done = await self._store.selections.find_bulk(by.request_id)
+        if done is not None and done.action is not action:
+            raise RequestIdReused(request_id=by.request_id, accept_sequence=done.last)
+        return done
+
+    async def _outcome(self, by: Operator, next_after: int | None) -> BulkOutcome:
+        """Tell what was done by what is recorded of it: others may have done some of it before."""
+        done = await self._store.selections.find_bulk(by.request_id)
+        return BulkOutcome(done.count if done else 0, is_replayed=False, next_after=next_after)
+
+
+def _named(by: Operator) -> Operator:
+    """Give a call a request_id that has none, to tell later what it did."""
+    return by if by.request_id else replace(by, request_id=uuid4().hex)
+
+
+def _copy(original: Order, by: Operator, trace: bytes | None) -> NewOrder:
+    return NewOrder(
+        customer_id=original.customer_id,
+        request_id=f"{_OWN_PREFIX}redrive {original.accept_sequence}",
+        tier=original.tier,
+        content=original.content,
+        redrive_of=original.accept_sequence,
+        trace=trace,
+        by=by,
+    )
+
+
+_OWN_PREFIX = "\x1f"
+"""Begins the service's own request_ids: a caller's request_id has printable characters only."""

@@ -1,0 +1,1 @@
+"""How a store is doing and who uses it: one file for each engine."""
