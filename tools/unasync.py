@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "client" / "orderintake"
-MODULES = ("client.py", "calls.py")
+MODULES = ("client.py", "calls.py", "operators.py")
 HEADER = "# Generated from orderintake/aio/{}. Do not edit: `make sync` makes it anew.\n\n"
 
 RULES = {

@@ -25,12 +25,19 @@ from orderintake.errors import (
     Unavailable,
 )
 from orderintake.requests import REGULAR, VIP, NewOrder
+from orderintake.selections import FailureFilters, WaitingFilters
 from orderintake.streams.subscription import Batch
 from orderintake.sync import Client, Completions, Placing
 from orderintake.v1.order_admin_service_pb2 import (
+    CancelOrdersResponse,
+    FailedOrder,
     GetQueueStatsResponse,
+    ListFailuresResponse,
+    ListServersResponse,
+    ListSubscribersResponse,
     OperatorAction,
     RedriveOrderResponse,
+    RedriveOrdersResponse,
     TierStats,
 )
 from orderintake.v1.order_intake_service_pb2 import (
@@ -54,6 +61,7 @@ __all__ = [
     "AsyncPlacing",
     "Batch",
     "CancelOrderResponse",
+    "CancelOrdersResponse",
     "CancelOutcome",
     "Checkpoint",
     "Client",
@@ -66,13 +74,18 @@ __all__ = [
     "CustomerQuota",
     "DeadlineExceeded",
     "Durability",
+    "FailedOrder",
     "Failure",
+    "FailureFilters",
     "FieldViolation",
     "FileCheckpoint",
     "GetOrderResponse",
     "GetQueueStatsResponse",
     "InternalError",
     "InvalidOrder",
+    "ListFailuresResponse",
+    "ListServersResponse",
+    "ListSubscribersResponse",
     "NewOrder",
     "NotAllowed",
     "OperatorAction",
@@ -85,6 +98,7 @@ __all__ = [
     "PlaceOrderResponse",
     "Placing",
     "RedriveOrderResponse",
+    "RedriveOrdersResponse",
     "RequestIdReused",
     "State",
     "SubscriberTooSlow",
@@ -94,5 +108,6 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "WaitReason",
+    "WaitingFilters",
     "__version__",
 ]

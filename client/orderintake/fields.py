@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -54,12 +55,29 @@ def inside(place: str) -> Iterator[None]:
         raise TypeError(f"{place}: {error}") from None
 
 
+def texts(name: str, values: object) -> list[str]:
+    """Return the texts of a field that has any number of them.
+
+    Raises:
+        TypeError: it is one text, or nothing that can be iterated over, or not all are texts.
+        ValueError: a text is not Unicode.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise _wrong_type(name, "several texts", values)
+    found = list(values)
+    for index, value in enumerate(found):
+        _text(f"{name}[{index}]", value)
+    return found
+
+
 def _check_text(name: str, field: FieldDescriptor, value: object) -> None:
     """Check a text, or each key and value of a field that maps texts to texts."""
     entry = field.message_type
     if entry is not None and entry.GetOptions().map_entry:
         _check_texts(name, value)
-    elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING and value is not None:
+    elif field.cpp_type == FieldDescriptor.CPPTYPE_STRING and not isinstance(
+        value, list | NoneType
+    ):
         _text(name, value)
 
 

@@ -12,15 +12,21 @@ from orderintake import (
     AsyncPlacing,
     Batch,
     CancelOrderResponse,
+    CancelOrdersResponse,
     Completion,
+    FailedOrder,
     GetOrderResponse,
     GetQueueStatsResponse,
+    ListFailuresResponse,
+    ListServersResponse,
+    ListSubscribersResponse,
     NewOrder,
     OperatorAction,
     Order,
     PlaceOrderRequest,
     PlaceOrderResponse,
     RedriveOrderResponse,
+    RedriveOrdersResponse,
     Tier,
 )
 
@@ -112,6 +118,24 @@ class BlockingClient:
 
     def operator_actions(self, **filters: Any) -> Iterator[OperatorAction]:  # noqa: ANN401 - as above
         return self._each(self._client.operator_actions(**filters))
+
+    def failures(self, **filters: Any) -> Iterator[FailedOrder]:  # noqa: ANN401 - as above
+        return self._each(self._client.failures(**filters))
+
+    def first_failures(self, **filters: Any) -> ListFailuresResponse:  # noqa: ANN401 - as above
+        return self._runner.run(self._client.first_failures(**filters))
+
+    def redrive_orders(self, **asked: Any) -> RedriveOrdersResponse:  # noqa: ANN401 - as above
+        return self._runner.run(self._client.redrive_orders(**asked))
+
+    def cancel_orders(self, **asked: Any) -> CancelOrdersResponse:  # noqa: ANN401 - as above
+        return self._runner.run(self._client.cancel_orders(**asked))
+
+    def servers(self) -> ListServersResponse:
+        return self._runner.run(self._client.servers())
+
+    def subscribers(self) -> ListSubscribersResponse:
+        return self._runner.run(self._client.subscribers())
 
     def placing(self) -> "BlockingPlacing":
         return BlockingPlacing(self._runner, self._client.placing())

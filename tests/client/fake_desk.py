@@ -4,6 +4,7 @@
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
@@ -32,6 +33,15 @@ def order(number: int) -> order_pb2.Order:
         state=order_pb2.STATE_QUEUED,
         lines=[order_pb2.OrderLine(sku="tea", quantity=number)],
     )
+
+
+def failed(number: int) -> admin.FailedOrder:
+    ended = order(number)
+    ended.state = order_pb2.STATE_FAILED
+    ended.complete_time.seconds = number
+    failure = order_pb2.Failure(code="SOLD_OUT", message="no more tea")
+    completion = order_pb2.Completion(sequence=number, order=ended, failure=failure)
+    return admin.FailedOrder(completion=completion, copy_order_id="copy-5" if number == 5 else "")
 
 
 class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminServiceServicer):
@@ -113,3 +123,74 @@ class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminService
             actions=(admin.OperatorAction(sequence=ORDERS + 1 - number) for number in numbers),
             next_page_token=token,
         )
+
+    def ListFailures(
+        self, request: admin.ListFailuresRequest, context: Context
+    ) -> admin.ListFailuresResponse:
+        self._meet(request, context)
+        numbers, token = page(request.page_token, request.page_size, ORDERS)
+        counts = [] if request.page_token else [admin.FailureCount(code="SOLD_OUT", count=ORDERS)]
+        return admin.ListFailuresResponse(
+            failures=[failed(ORDERS + 1 - number) for number in numbers],
+            next_page_token=token,
+            counts=counts,
+        )
+
+    def RedriveOrders(
+        self, request: admin.RedriveOrdersRequest, context: Context
+    ) -> admin.RedriveOrdersResponse:
+        self._meet(request, context)
+        numbers, token = page(request.page_token, request.max_orders, ORDERS)
+        return admin.RedriveOrdersResponse(
+            redriven=len(numbers), replayed=request.request_id == "known", next_page_token=token
+        )
+
+    def CancelOrders(
+        self, request: admin.CancelOrdersRequest, context: Context
+    ) -> admin.CancelOrdersResponse:
+        self._meet(request, context)
+        numbers, token = page(request.page_token, request.max_orders, ORDERS)
+        return admin.CancelOrdersResponse(
+            cancelled=len(numbers), replayed=request.request_id == "known", next_page_token=token
+        )
+
+    def ListServers(
+        self, request: admin.ListServersRequest, context: Context
+    ) -> admin.ListServersResponse:
+        self._meet(request, context)
+        own = admin.Server(
+            name="shop-1:7",
+            workers=8,
+            busy=3,
+            subscribers=2,
+            start_time=Timestamp(seconds=1),
+            heartbeat_time=Timestamp(seconds=3),
+            alive=True,
+            answering=True,
+        )
+        other = admin.Server(name="shop-2:9", workers=4, heartbeat_time=Timestamp(seconds=2))
+        store = admin.StoreHealth(
+            engine="PostgreSQL 16.2",
+            durability=api.DURABILITY_FSYNC,
+            commit_time_p50=Duration(nanos=1_500_000),
+            commit_time_p99=Duration(nanos=20_000_000),
+            size_bytes=3_000_000,
+            reachable=True,
+        )
+        return admin.ListServersResponse(servers=[own, other], store=store)
+
+    def ListSubscribers(
+        self, request: admin.ListSubscribersRequest, context: Context
+    ) -> admin.ListSubscribersResponse:
+        self._meet(request, context)
+        slow = admin.Subscriber(
+            peer="ipv4:192.0.2.7:51234",
+            caller="back-office",
+            transport=admin.TRANSPORT_GRPC,
+            customer_id="ada",
+            tier=order_pb2.TIER_VIP,
+            sequence=7,
+            lag=5,
+            start_time=Timestamp(seconds=1),
+        )
+        return admin.ListSubscribersResponse(subscribers=[slow], total=2)

@@ -1,6 +1,7 @@
 """Lists come in pages, which nobody sees; and what else both clients ask."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -165,3 +166,81 @@ def test_operators_need_an_open_client_too(server: FakeServer, connect: Connect)
         client.operator_actions()
     with client:
         assert client.queue_stats().workers == 8
+
+
+def test_failures_come_from_all_pages_with_the_same_filters(
+    server: FakeServer, connect: Connect
+) -> None:
+    hour = timedelta(hours=-1)
+    with connect(server.target) as client:
+        server.servicer.endings.append(LATER)
+        found = list(client.failures(codes=["A", "B"], labels={"for": "ada"}, ended_after=hour))
+    assert [failed.completion.sequence for failed in found] == [5, 4, 3, 2, 1]
+    asked = server.servicer.requests
+    assert [request.page_token for request in asked] == ["", "", "c2", "c4"]
+    for request in asked:
+        assert (request.filter.codes, request.filter.labels) == (["A", "B"], {"for": "ada"})
+        assert request.filter.ended_after.seconds == asked[0].filter.ended_after.seconds
+        assert not request.filter.HasField("ended_before")
+
+
+def test_the_first_failures_come_with_how_many_there_are(
+    server: FakeServer, connect: Connect
+) -> None:
+    with connect(server.target) as client:
+        page = client.first_failures(page_size=1, include_redriven=True, tier=VIP)
+    assert (len(page.failures), page.counts[0].count) == (1, 5)
+    (asked,) = server.servicer.requests
+    assert (asked.include_redriven, asked.filter.tier) == (True, VIP)
+
+
+@pytest.mark.parametrize("call", ["redrive_orders", "cancel_orders"])
+def test_a_call_for_many_orders_is_repeated_with_the_request_id_that_it_was_given(
+    server: FakeServer, connect: Connect, call: str
+) -> None:
+    with connect(server.target) as client:
+        server.servicer.endings.append(LATER)
+        done = getattr(client, call)(customer_id="ada")
+        getattr(client, call)(
+            **{"all_failures" if call == "redrive_orders" else "all_waiting": True},
+            request_id="mine",
+            max_orders=9,
+            page_token=done.next_page_token,
+        )
+    first, again, last = server.servicer.requests
+    assert first == again
+    assert len(first.request_id) == 32
+    assert (first.filter.customer_id, first.all) == ("ada", False)
+    assert (last.request_id, last.all, last.max_orders, last.page_token) == ("mine", True, 9, "c2")
+
+
+def test_who_serves_and_who_reads_is_told(server: FakeServer, connect: Connect) -> None:
+    with connect(server.target) as client:
+        assert [each.name for each in client.servers().servers] == ["shop-1:7", "shop-2:9"]
+        assert client.subscribers().total == 2
+
+
+@pytest.mark.parametrize(
+    ("filters", "error", "named"),
+    [
+        ({"codes": "SOLD_OUT"}, TypeError, "codes"),
+        ({"codes": 7}, TypeError, "codes"),
+        ({"codes": ["A", 7]}, TypeError, r"codes\[1\]"),
+        ({"order_ids": ["\ud800"]}, ValueError, r"order_ids\[0\]"),
+        ({"labels": {"a": 1}}, TypeError, "labels"),
+        ({"ended_after": "now"}, TypeError, "ended_after"),
+        ({"tier": 2**40}, ValueError, "tier"),
+    ],
+)
+def test_a_filter_that_cannot_be_sent_is_said_before_anything_is(
+    server: FakeServer,
+    connect: Connect,
+    filters: Any,  # noqa: ANN401 - whatever somebody gives
+    error: type[Exception],
+    named: str,
+) -> None:
+    with connect(server.target) as client:
+        for call in (client.failures, client.redrive_orders):
+            with pytest.raises(error, match=named):
+                call(**filters)
+    assert server.servicer.requests == []

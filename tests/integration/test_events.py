@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +18,9 @@ from orderintake_server.config import Settings
 from orderintake_server.handlers import OrderAttempt, Shop, simulate
 from orderintake_server.service import running
 from support.callers import entry, key_of, write_access
+from support.connect import ADMIN, JSON_STREAM, asked, envelope, envelopes, opened
 from support.events import STREAM, Events, Parser, Refused, all_of, events, frozen, sku_of
-from support.in_process import Stub, completions
+from support.in_process import Stub, completions, read
 from support.metrics import scrape
 from support.orders import order
 from support.watched import subscribers_become
@@ -242,6 +243,26 @@ async def test_p19_a_stop_is_told_then_the_error_and_the_stream_ends(tmp_path: P
     assert last.last_id == going_away.last_id == end.last_id
     assert end.json["code"] == "unavailable"
     assert end.json["details"][0]["debug"]["reason"] == "DRAINING"
+
+
+async def test_operators_see_who_reads_and_by_which_protocol(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served:
+        by_grpc = served.stub.StreamCompletions(api.StreamCompletionsRequest())
+        await read(by_grpc)
+        body = envelope(b'{"customerId": "ada"}')
+        async with events(served.port, tier="TIER_VIP") as by_events:
+            await by_events.named("started")
+            with ExitStack() as stack:
+                by_connect = opened(served.port, STREAM, body, JSON_STREAM)
+                response = await asyncio.to_thread(stack.enter_context, by_connect)
+                await asyncio.to_thread(next, envelopes(response))
+                listed = await asked(served.port, f"{ADMIN}/ListSubscribers", {})
+        by_grpc.cancel()
+    found = {each["transport"]: each for each in listed.json["subscribers"]}
+    assert found.keys() == {"TRANSPORT_GRPC", "TRANSPORT_CONNECT", "TRANSPORT_EVENTS"}
+    assert found["TRANSPORT_CONNECT"]["customerId"] == "ada"
+    assert found["TRANSPORT_EVENTS"]["tier"] == "TIER_VIP"
+    assert found["TRANSPORT_EVENTS"]["peer"].startswith("ipv4:127.0.0.1:")
 
 
 async def test_leaving_ends_the_stream_at_once(tmp_path: Path) -> None:

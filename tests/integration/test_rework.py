@@ -13,7 +13,7 @@ from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake_server.handlers import OrderAttempt, Reject
-from support.in_process import Stub, completions, listening
+from support.in_process import Stub, completions, listening, read
 from support.orders import order
 from support.refusals import refusal_of
 
@@ -93,8 +93,18 @@ async def test_what_failed_is_listed_redriven_by_code_and_ends_well(desk: Desk) 
     assert [end.order.redrive_of for end in ends[3:]] == bad
     assert {end.order.state for end in ends[3:]} == {order_pb2.STATE_SUCCEEDED}
 
+
+async def test_what_was_redriven_tells_of_its_copy_and_who_did_it(desk: Desk) -> None:
+    bad = [await desk.place("cake") for _ in range(2)]
+    await completions(desk.intake, 2)
+    desk.sold_out.clear()
+    for request_id in ("call-1", "call-2"):
+        await desk.admin.RedriveOrders(
+            admin.RedriveOrdersRequest(request_id=request_id, all=True, max_orders=1)
+        )
+    ends = await completions(desk.intake, 4)
     page = await desk.admin.ListFailures(admin.ListFailuresRequest(include_redriven=True))
-    copies = [end.order.order_id for end in ends[3:]]
+    copies = [end.order.order_id for end in ends[2:]]
     assert [failed.copy_order_id for failed in page.failures] == copies[::-1]
     actions = (await desk.admin.ListOperatorActions(admin.ListOperatorActionsRequest())).actions
     assert [(each.order_id, each.request_id) for each in actions] == [
@@ -190,7 +200,7 @@ async def test_subscribers_are_told_with_what_they_want_and_how_far_they_are(des
     stream = desk.intake.StreamCompletions(
         api.StreamCompletionsRequest(customer_id="ada", tier=order_pb2.TIER_VIP)
     )
-    while (message := await stream.read()).signal != api.SIGNAL_CAUGHT_UP:
+    while (message := await read(stream)).signal != api.SIGNAL_CAUGHT_UP:
         pass
     found = await desk.admin.ListSubscribers(admin.ListSubscribersRequest())
     (subscriber,) = found.subscribers

@@ -1,4 +1,4 @@
-"""Further calls of the asynchronous client: cancel, list, and those for operators."""
+"""Further calls of the asynchronous client: cancel and list; and how a call is made."""
 
 from __future__ import annotations
 
@@ -10,13 +10,6 @@ from orderintake.access.headers import headers
 from orderintake.errors import Unauthenticated, translated
 from orderintake.fields import message
 from orderintake.pages import Pages
-from orderintake.v1.order_admin_service_pb2 import (
-    GetQueueStatsRequest,
-    ListOperatorActionsRequest,
-    PauseTierRequest,
-    RedriveOrderRequest,
-    ResumeTierRequest,
-)
 from orderintake.v1.order_intake_service_pb2 import CancelOrderRequest
 
 if TYPE_CHECKING:
@@ -25,11 +18,6 @@ if TYPE_CHECKING:
     import grpc
 
     from orderintake.aio.bearer import AsyncBearer
-    from orderintake.v1.order_admin_service_pb2 import (
-        GetQueueStatsResponse,
-        OperatorAction,
-        RedriveOrderResponse,
-    )
     from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceAsyncStub
     from orderintake.v1.order_intake_service_pb2 import (
         CancelOrderResponse,
@@ -132,30 +120,6 @@ class AsyncCalls:
             for completion in page.completions:
                 yield completion
 
-    async def queue_stats(self) -> GetQueueStatsResponse:
-        """Return the state of the queue, tier by tier. For operators."""
-        return await self._ask(self._admin().GetQueueStats, GetQueueStatsRequest())
-
-    async def pause_tier(self, tier: Tier.ValueType) -> None:
-        """Let no order of a tier start, across restarts too, until it is resumed. For operators."""
-        await self._ask(self._admin().PauseTier, message(PauseTierRequest, tier=tier))
-
-    async def resume_tier(self, tier: Tier.ValueType) -> None:
-        """Let a paused tier start again. For operators."""
-        await self._ask(self._admin().ResumeTier, message(ResumeTierRequest, tier=tier))
-
-    async def redrive(self, order_id: str) -> RedriveOrderResponse:
-        """Place a copy of an order that failed, was cancelled or expired. For operators.
-
-        The original and its completion stay as they are. A repeat gives the same copy.
-
-        Raises:
-            OrderNotFound: there is no such order.
-            OrderNotRedrivable: it has not ended, or has succeeded.
-        """
-        request = message(RedriveOrderRequest, order_id=order_id)
-        return await self._ask(self._admin().RedriveOrder, request)
-
     async def _ask(
         self, method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Answer], request: _Request
     ) -> _Answer:
@@ -181,33 +145,6 @@ class AsyncCalls:
         self._opened()
         with translated():
             return await method(request, timeout=left, metadata=headers(shown))
-
-    def operator_actions(
-        self, *, order_id: str | None = None, page_size: int = 0
-    ) -> AsyncIterator[OperatorAction]:
-        """Iterate over what operators did, the newest first: all, or to an order. For operators.
-
-        Each pause, resume, redrive and cancel of another's order that changed something is there
-        exactly once, and stays. A page of up to `page_size` (0: the server's 100; at most 1000) is
-        fetched when it is needed; what is done meanwhile is not among what comes.
-
-        Raises:
-            OrderNotFound: raised by the iteration: no order of this server can have that order_id.
-            ValueError: a value does not fit its field.
-        """
-        self._opened()
-        request = message(ListOperatorActionsRequest, order_id=order_id or "", page_size=page_size)
-        return self._operator_actions(self._admin_stub, request)
-
-    async def _operator_actions(
-        self, stub: OrderAdminServiceAsyncStub, request: ListOperatorActionsRequest
-    ) -> AsyncIterator[OperatorAction]:
-        pages = Pages(request)
-        while not pages.ended:
-            page = await self._ask(stub.ListOperatorActions, pages.request)
-            pages.received(page)
-            for action in page.actions:
-                yield action
 
     def _admin(self) -> OrderAdminServiceAsyncStub:
         self._opened()

@@ -12,8 +12,8 @@ from orderintake.access.identity import Identity
 from orderintake.access.local import check_safe
 from orderintake.access.tls import tls
 from orderintake.aio.bearer import AsyncBearer
-from orderintake.aio.calls import AsyncCalls
 from orderintake.aio.completions import AsyncCompletions
+from orderintake.aio.operators import AsyncOperators
 from orderintake.aio.placing import AsyncPlacing
 from orderintake.channel import TIMEOUT_SECONDS, checked_target, further_options, options
 from orderintake.connections import Connections
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from orderintake.v1.order_pb2 import Tier
 
 
-class AsyncClient(AsyncCalls):
+class AsyncClient(AsyncOperators):
     """A connection to the service, open inside its `async with` block; tasks may share it.
 
     Where no block fits, `await client.open()` and `await client.close()` do the same.

@@ -23,6 +23,7 @@ from orderintake.cli.access.options import (
     TokenFile,
     UseTls,
 )
+from orderintake.cli.many.commands import app as many
 from orderintake.cli.operators import app as operators
 from orderintake.cli.orders import app as orders
 from orderintake.cli.place import app as place
@@ -84,7 +85,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog=EXIT_CODES,
 )
-for _commands in (place, orders, watch, operators):  # as `--help` lists them
+for _commands in (place, orders, watch, operators, many):  # as `--help` lists them
     app.add_typer(_commands)
 
 

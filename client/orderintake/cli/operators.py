@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from orderintake.cli.options import WHICH, Json, OrderId, TierArgument, TierName
+from orderintake.cli.many.moves import move
+from orderintake.cli.many.options import (
+    All,
+    Codes,
+    OneOrMany,
+    OnlyLabels,
+    Since,
+    Until,
+    one_or_many,
+)
+from orderintake.cli.many.text import redriven_many_text
+from orderintake.cli.options import (
+    WHICH,
+    Json,
+    OnlyCustomer,
+    OnlyTier,
+    TierArgument,
+    TierName,
+    key_and_value,
+)
 from orderintake.cli.screen import Screen
 from orderintake.cli.stats import follow, stats_table
 from orderintake.cli.text import action_text, redriven_text
+from orderintake.selections import FailureFilters
 from orderintake.v1.order_pb2 import Tier
 
 app = typer.Typer()
@@ -78,14 +99,40 @@ def _show_paused(screen: Screen, tier: TierName, *, is_paused: bool) -> None:
 
 
 @app.command(rich_help_panel=OPERATORS)
-def redrive(context: typer.Context, order_id: OrderId, *, as_json: Json = False) -> None:
-    """Place a copy of an order that failed, was cancelled or expired.
+def redrive(  # noqa: PLR0913 - each is given by name
+    context: typer.Context,
+    order_id: OneOrMany = None,
+    *,
+    every: All = False,
+    code: Codes = None,
+    customer: OnlyCustomer = None,
+    tier: OnlyTier = None,
+    labels: OnlyLabels = None,
+    since: Since = None,
+    until: Until = None,
+    as_json: Json = False,
+) -> None:
+    """Place a copy of an order that failed, was cancelled or expired; or of many that failed.
 
-    Repeating the command is harmless: it gives the same copy.
+    Repeating the command is harmless: no order is ever copied twice. Of many, the oldest failure
+    comes first; each line tells of up to 1000 orders, which were redriven together.
     """
+    wanted = FailureFilters(
+        codes=code or (),
+        customer_id=customer,
+        tier=tier and tier.tier,
+        labels=dict(map(key_and_value, labels or ())),
+        ended_after=since,
+        ended_before=until,
+    )
+    one_or_many(order_id, is_filtered=every or any(wanted.values()))
     screen = Screen(as_json=as_json)
     with screen.calls(context.obj) as client:
-        screen.show(client.redrive(order_id), redriven_text)
+        if order_id is not None:
+            screen.show(client.redrive(order_id), redriven_text)
+            return
+        call = partial(client.redrive_orders, all_failures=every, **wanted)
+        move(screen, call, lambda response: response.redriven, redriven_many_text)
 
 
 @app.command(rich_help_panel=OPERATORS)

@@ -45,6 +45,14 @@ class StateName(Enum):
         return State.Value(f"STATE_{self.name}")
 
 
+def key_and_value(text: str) -> tuple[str, str]:
+    """Read a label as people type it. Raises typer.BadParameter."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
+    return key, value
+
+
 def _time(text: str) -> datetime:
     try:
         return aware("it", from_text(text), now=datetime.now(UTC))
@@ -58,7 +66,6 @@ Json = Annotated[
         "--json", metavar="", help="Show JSON, one object a line.", rich_help_panel=OUTPUT
     ),
 ]
-OrderId = Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order_id of its receipt.")]
 TierArgument = Annotated[TierName, typer.Argument(help="Which tier.")]
 OnlyCustomer = Annotated[
     str | None,

@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orderintake.cli.many.moves import move
+from orderintake.cli.many.options import (
+    All,
+    OneOrMany,
+    OnlyLabels,
+    Since,
+    Until,
+    one_or_many,
+)
+from orderintake.cli.many.text import cancelled_many_text
 from orderintake.cli.options import (
     WHICH,
     Json,
@@ -15,12 +25,13 @@ from orderintake.cli.options import (
     OnlyCustomer,
     OnlyState,
     OnlyTier,
-    OrderId,
+    key_and_value,
 )
 from orderintake.cli.screen import REFUSED, Screen
 from orderintake.cli.tables import standing_table
 from orderintake.cli.text import cancel_text, listed_text
 from orderintake.errors import OrderNotFound
+from orderintake.selections import WaitingFilters
 from orderintake.v1.order_intake_service_pb2 import CANCEL_OUTCOME_TOO_LATE
 from orderintake.v1.order_pb2 import STATE_FAILED
 
@@ -69,13 +80,37 @@ def get(
 
 
 @app.command()
-def cancel(context: typer.Context, order_id: OrderId, *, as_json: Json = False) -> None:
-    """Cancel an order, and show what becomes of it.
+def cancel(  # noqa: PLR0913 - each is given by name
+    context: typer.Context,
+    order_id: OneOrMany = None,
+    *,
+    every: All = False,
+    customer: OnlyCustomer = None,
+    tier: OnlyTier = None,
+    labels: OnlyLabels = None,
+    since: Since = None,
+    until: Until = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel an order, and show what becomes of it; or, for operators, many that wait.
 
-    Exits with 1 when it is too late: the order had ended otherwise.
+    Of one, exits with 1 when it is too late: the order had ended otherwise. Of many, those that
+    are in process go on; each line tells of up to 1000 orders, which were cancelled together.
     """
+    wanted = WaitingFilters(
+        customer_id=customer,
+        tier=tier and tier.tier,
+        labels=dict(map(key_and_value, labels or ())),
+        accepted_after=since,
+        accepted_before=until,
+    )
+    one_or_many(order_id, is_filtered=every or any(wanted.values()))
     screen = Screen(as_json=as_json)
     with screen.calls(context.obj) as client:
+        if order_id is None:
+            call = partial(client.cancel_orders, all_waiting=every, **wanted)
+            move(screen, call, lambda response: response.cancelled, cancelled_many_text)
+            return
         response = client.cancel(order_id)
         screen.show(response, cancel_text)
     if response.outcome == CANCEL_OUTCOME_TOO_LATE:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import typer
 
-from orderintake.cli.options import ORDER, ExpireTime, Json, NotBefore, TierName
+from orderintake.cli.options import ORDER, ExpireTime, Json, NotBefore, TierName, key_and_value
 from orderintake.cli.place_file import place_file
 from orderintake.cli.screen import REFUSED, Screen, explained
 from orderintake.cli.text import error_text, receipt_text
@@ -133,7 +133,7 @@ def _order(
         customer_id=customer,
         lines=[_order_line(line) for line in lines],
         tier=tier,
-        labels=dict(_label(label) for label in labels or ()),
+        labels=dict(map(key_and_value, labels or ())),
         request_id=request_id,
     )
 
@@ -148,13 +148,6 @@ def _order_line(text: str) -> OrderLine:
         )
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not SKU or SKU=QTY", param_hint="--line") from None
-
-
-def _label(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--label")
-    return key, value
 
 
 def _tier(name: TierName | None, *, is_vip: bool) -> Tier.ValueType:

@@ -1,4 +1,4 @@
-"""The client for threads: `client` and `calls` are generated from `orderintake.aio`."""
+"""The client for threads: `client`, `calls` and `operators` are made from `orderintake.aio`."""
 
 from orderintake.sync.client import Client
 from orderintake.sync.completions import Completions

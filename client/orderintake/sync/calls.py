@@ -1,6 +1,6 @@
 # Generated from orderintake/aio/calls.py. Do not edit: `make sync` makes it anew.
 
-"""Further calls of the synchronous client: cancel, list, and those for operators."""
+"""Further calls of the synchronous client: cancel and list; and how a call is made."""
 
 from __future__ import annotations
 
@@ -12,13 +12,6 @@ from orderintake.access.headers import headers
 from orderintake.errors import Unauthenticated, translated
 from orderintake.fields import message
 from orderintake.pages import Pages
-from orderintake.v1.order_admin_service_pb2 import (
-    GetQueueStatsRequest,
-    ListOperatorActionsRequest,
-    PauseTierRequest,
-    RedriveOrderRequest,
-    ResumeTierRequest,
-)
 from orderintake.v1.order_intake_service_pb2 import CancelOrderRequest
 
 if TYPE_CHECKING:
@@ -27,11 +20,6 @@ if TYPE_CHECKING:
     import grpc
 
     from orderintake.sync.bearer import Bearer
-    from orderintake.v1.order_admin_service_pb2 import (
-        GetQueueStatsResponse,
-        OperatorAction,
-        RedriveOrderResponse,
-    )
     from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
     from orderintake.v1.order_intake_service_pb2 import (
         CancelOrderResponse,
@@ -130,30 +118,6 @@ class Calls:
             pages.received(page)
             yield from page.completions
 
-    def queue_stats(self) -> GetQueueStatsResponse:
-        """Return the state of the queue, tier by tier. For operators."""
-        return self._ask(self._admin().GetQueueStats, GetQueueStatsRequest())
-
-    def pause_tier(self, tier: Tier.ValueType) -> None:
-        """Let no order of a tier start, across restarts too, until it is resumed. For operators."""
-        self._ask(self._admin().PauseTier, message(PauseTierRequest, tier=tier))
-
-    def resume_tier(self, tier: Tier.ValueType) -> None:
-        """Let a paused tier start again. For operators."""
-        self._ask(self._admin().ResumeTier, message(ResumeTierRequest, tier=tier))
-
-    def redrive(self, order_id: str) -> RedriveOrderResponse:
-        """Place a copy of an order that failed, was cancelled or expired. For operators.
-
-        The original and its completion stay as they are. A repeat gives the same copy.
-
-        Raises:
-            OrderNotFound: there is no such order.
-            OrderNotRedrivable: it has not ended, or has succeeded.
-        """
-        request = message(RedriveOrderRequest, order_id=order_id)
-        return self._ask(self._admin().RedriveOrder, request)
-
     def _ask(
         self, method: grpc.UnaryUnaryMultiCallable[_Request, _Answer], request: _Request
     ) -> _Answer:
@@ -179,32 +143,6 @@ class Calls:
         self._opened()
         with translated():
             return method(request, timeout=left, metadata=headers(shown))
-
-    def operator_actions(
-        self, *, order_id: str | None = None, page_size: int = 0
-    ) -> Iterator[OperatorAction]:
-        """Iterate over what operators did, the newest first: all, or to an order. For operators.
-
-        Each pause, resume, redrive and cancel of another's order that changed something is there
-        exactly once, and stays. A page of up to `page_size` (0: the server's 100; at most 1000) is
-        fetched when it is needed; what is done meanwhile is not among what comes.
-
-        Raises:
-            OrderNotFound: raised by the iteration: no order of this server can have that order_id.
-            ValueError: a value does not fit its field.
-        """
-        self._opened()
-        request = message(ListOperatorActionsRequest, order_id=order_id or "", page_size=page_size)
-        return self._operator_actions(self._admin_stub, request)
-
-    def _operator_actions(
-        self, stub: OrderAdminServiceStub, request: ListOperatorActionsRequest
-    ) -> Iterator[OperatorAction]:
-        pages = Pages(request)
-        while not pages.ended:
-            page = self._ask(stub.ListOperatorActions, pages.request)
-            pages.received(page)
-            yield from page.actions
 
     def _admin(self) -> OrderAdminServiceStub:
         self._opened()

@@ -18,8 +18,8 @@ from orderintake.fields import message
 from orderintake.streams.outbox import Outbox
 from orderintake.streams.subscription import Subscription
 from orderintake.sync.bearer import Bearer
-from orderintake.sync.calls import Calls
 from orderintake.sync.completions import Completions
+from orderintake.sync.operators import Operators
 from orderintake.sync.placing import Placing
 from orderintake.times import seconds
 from orderintake.v1.order_admin_service_pb2_grpc import OrderAdminServiceStub
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from orderintake.v1.order_pb2 import Tier
 
 
-class Client(Calls):
+class Client(Operators):
     """A connection to the service, open inside its `with` block; threads may share it.
 
     Where no block fits, `client.open()` and `client.close()` do the same.

@@ -66,6 +66,12 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "pause_tier": lambda client: client.pause_tier(REGULAR),
     "resume_tier": lambda client: client.resume_tier(REGULAR),
     "redrive": lambda client: client.redrive("order-1"),
+    "failures": lambda client: list(client.failures(page_size=100)),
+    "first_failures": lambda client: client.first_failures(),
+    "redrive_orders": lambda client: client.redrive_orders(codes=["A"], request_id="r"),
+    "cancel_orders": lambda client: client.cancel_orders(tier=REGULAR, request_id="r"),
+    "servers": lambda client: client.servers(),
+    "subscribers": lambda client: client.subscribers(),
 }
 
 

@@ -15,6 +15,7 @@ from orderintake_server.http.connect.errors import error_object
 from orderintake_server.http.connect.headers import check_version, media_type, seconds_of
 from orderintake_server.http.connect.unary import unsupported
 from orderintake_server.http.streaming import Streaming
+from orderintake_server.views import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +56,7 @@ class Streams:
         out = Streaming(request, kind, self._writes)
 
         async def answer(call: Call) -> web.StreamResponse:
+            call.transport = Transport.CONNECT
             async with deadline(seconds_of(request.headers)):
                 message = await codec.read(await self._request(request))
                 async with aclosing(self._endpoint(message, call)) as stream:

@@ -11,6 +11,7 @@ from orderintake_server.http.connect.errors import error_answer, error_object
 from orderintake_server.http.events import texts
 from orderintake_server.http.events.query import read_query
 from orderintake_server.http.streaming import Streaming
+from orderintake_server.views import Transport
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -49,6 +50,7 @@ class EventStreams:
         out.answer.charset = "utf-8"
 
         async def answer(call: Call) -> web.StreamResponse:
+            call.transport = Transport.EVENTS
             asked = read_query(request.query, request.headers.get("Last-Event-ID"))
             async with aclosing(self._endpoint(asked, call)) as stream:
                 await out.write(_first() + await self._text(await anext(stream)))

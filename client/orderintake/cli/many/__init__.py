@@ -1,0 +1,1 @@
+"""The commands about many orders at once, and about who serves and reads."""
