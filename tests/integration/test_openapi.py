@@ -78,7 +78,7 @@ async def test_each_verb_that_it_has_is_served_and_gets_are_there_for_no_other(
 
 
 class Caller:
-    """Calls methods; fails unless what is asked and what is answered are as the description says."""
+    """Calls methods; fails unless what is asked and answered is as the description says."""
 
     def __init__(self, port: int) -> None:
         self._port = port
