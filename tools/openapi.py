@@ -133,15 +133,12 @@ class File:
     def paths(self, schemas: Mapping[str, Schema]) -> Iterator[tuple[str, Schema]]:
         """Yield each path that is served, with its operations."""
         for index, service in enumerate(self.proto.service):
-            for number, method in enumerate(service.method):
-                if not method.client_streaming:
-                    operation = {
-                        "tags": [service.name],
-                        **_about(self.said(6, index, 2, number)),
-                    }
-                    fields = schemas[_name(method.input_type)]["properties"]
-                    path = f"/{PACKAGE}.{service.name}/{method.name}"
-                    yield path, _operations(method, fields, operation)
+            served = [each for each in enumerate(service.method) if not each[1].client_streaming]
+            for number, method in served:
+                about = {"tags": [service.name], **_about(self.said(6, index, 2, number))}
+                fields = schemas[_name(method.input_type)]["properties"]
+                path = f"/{PACKAGE}.{service.name}/{method.name}"
+                yield path, _operations(method, fields, about)
 
 
 def _choices(message: descriptor_pb2.DescriptorProto) -> Iterator[Schema]:

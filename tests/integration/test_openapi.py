@@ -77,42 +77,67 @@ async def test_each_verb_that_it_has_is_served_and_gets_are_there_for_no_other(
                 assert (await asked(port, path, {"unknown": 1})).status == 400, path
 
 
+class Caller:
+    """Calls methods; fails unless what is asked and answered is as the description says."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.called: set[str] = set()
+
+    async def call(self, path: str, request: dict[str, Any]) -> Any:  # noqa: ANN401 - its answer
+        self.called.add(path)
+        operation = DESCRIBED["paths"][path]["post"]
+        schema(json_of(operation["requestBody"])).validate(request)
+        answer = await asked(self._port, path, request)
+        told = operation["responses"]["200" if answer.status == 200 else "default"]
+        schema(json_of(told)).validate(answer.json)
+        return answer.json
+
+
+def json_of(described: dict[str, Any]) -> dict[str, Any]:
+    """Give the schema of a request's body, or of an answer."""
+    found: dict[str, Any] = described["content"]["application/json"]["schema"]
+    return found
+
+
 async def test_what_is_asked_and_answered_is_as_it_says(tmp_path: Path) -> None:
     async with listening(tmp_path, workers=2, max_attempts=1) as port:
-
-        async def call(path: str, request: dict[str, Any]) -> Any:  # noqa: ANN401 - its answer
-            operation = DESCRIBED["paths"][path]["post"]
-            body = operation["requestBody"]["content"]["application/json"]["schema"]
-            schema(body).validate(request)
-            answer = await asked(port, path, request)
-            told = operation["responses"]["200" if answer.status == 200 else "default"]
-            schema(told["content"]["application/json"]["schema"]).validate(answer.json)
-            return answer.json
-
-        receipt = await call(f"{INTAKE}/PlaceOrder", ORDER)
+        caller = Caller(port)
+        receipt = await caller.call(f"{INTAKE}/PlaceOrder", ORDER)
         batch = {"requests": [FAILS, {**ORDER, "requestId": "later", "notBefore": LATER}]}
-        _, later = (await call(f"{INTAKE}/BatchPlaceOrders", batch))["receipts"]
+        _, later = (await caller.call(f"{INTAKE}/BatchPlaceOrders", batch))["receipts"]
         async with events(port) as stream:
+            await caller.call(f"{ADMIN}/ListSubscribers", {})
             ended = [(await stream.named("message")).json for _ in range(2)]
         for completion in ended:
             named("Completion").validate(completion)
-        failed, scheduled = ({"orderId": order_id(each)} for each in (ended[1], later))
-        for path, request in (
-            (f"{INTAKE}/GetOrder", failed),
-            (f"{INTAKE}/GetOrder", scheduled),
-            (f"{INTAKE}/CancelOrder", scheduled),
-            (f"{ADMIN}/RedriveOrder", failed),
-            (f"{INTAKE}/ListOrders", {"state": "STATE_FAILED"}),
-            (f"{INTAKE}/ListCompletions", {"pageSize": 2}),
-            (f"{ADMIN}/PauseTier", {"tier": "TIER_REGULAR"}),
-            (f"{ADMIN}/ResumeTier", {"tier": "TIER_REGULAR"}),
-            (f"{ADMIN}/GetQueueStats", {}),
-            (f"{ADMIN}/ListOperatorActions", {}),
-        ):
-            assert "code" not in await call(path, request), path
-        refused = await call(f"{INTAKE}/GetOrder", {"orderId": "none"})
+        for path, request in requests(failed=order_id(ended[1]), scheduled=order_id(later)):
+            assert "code" not in await caller.call(path, request), path
+        refused = await caller.call(f"{INTAKE}/GetOrder", {"orderId": "none"})
+    assert caller.called == {path for path, found in DESCRIBED["paths"].items() if "post" in found}
     assert receipt["order"]["payload"] == ORDER["payload"]
     assert refused["code"] == "not_found"
+
+
+def requests(*, failed: str, scheduled: str) -> list[tuple[str, dict[str, Any]]]:
+    """Give a request of each other method."""
+    return [
+        (f"{INTAKE}/GetOrder", {"orderId": failed}),
+        (f"{INTAKE}/GetOrder", {"orderId": scheduled}),
+        (f"{INTAKE}/CancelOrder", {"orderId": scheduled}),
+        (f"{INTAKE}/ListOrders", {"state": "STATE_FAILED"}),
+        (f"{INTAKE}/ListCompletions", {"pageSize": 2}),
+        (f"{ADMIN}/ListFailures", {"filter": {"tier": "TIER_VIP"}, "pageSize": 5}),
+        (f"{ADMIN}/RedriveOrder", {"orderId": failed}),
+        (f"{ADMIN}/ListFailures", {"includeRedriven": True}),
+        (f"{ADMIN}/RedriveOrders", {"requestId": "four", "all": True}),
+        (f"{ADMIN}/CancelOrders", {"requestId": "five", "all": True}),
+        (f"{ADMIN}/PauseTier", {"tier": "TIER_REGULAR"}),
+        (f"{ADMIN}/ResumeTier", {"tier": "TIER_REGULAR"}),
+        (f"{ADMIN}/GetQueueStats", {}),
+        (f"{ADMIN}/ListServers", {}),
+        (f"{ADMIN}/ListOperatorActions", {}),
+    ]
 
 
 def order_id(found: dict[str, Any]) -> str:
@@ -121,10 +146,12 @@ def order_id(found: dict[str, Any]) -> str:
 
 
 def test_what_the_server_refuses_does_not_fit() -> None:
-    requests = named("StreamCompletionsRequest")
-    assert requests.is_valid({"tier": "TIER_VIP", "afterCursor": "c", "heartbeatInterval": "2.5s"})
+    subscriptions = named("StreamCompletionsRequest")
+    assert subscriptions.is_valid(
+        {"tier": "TIER_VIP", "afterCursor": "c", "heartbeatInterval": "2.5s"}
+    )
     for bad in (
         *({"tier": "VIP"}, {"customer": "ada"}, {"heartbeatInterval": "5"}),
         {"startAt": "START_AT_LATEST", "afterCursor": "c"},
     ):
-        assert not requests.is_valid(bad), bad
+        assert not subscriptions.is_valid(bad), bad

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import cache
 from importlib.resources import files
 
 from aiohttp import web
 
 PATH = "/openapi.json"
-_TEXT = files(__package__).joinpath("openapi.json").read_bytes()
 
 
 def add_to(router: web.UrlDispatcher) -> None:
@@ -16,4 +17,9 @@ def add_to(router: web.UrlDispatcher) -> None:
 
 
 async def _tell(_: web.Request) -> web.StreamResponse:
-    return web.Response(body=_TEXT, content_type="application/json")
+    return web.Response(body=await asyncio.to_thread(_text), content_type="application/json")
+
+
+@cache
+def _text() -> bytes:
+    return files(__package__).joinpath("openapi.json").read_bytes()
