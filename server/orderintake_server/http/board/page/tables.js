@@ -87,7 +87,7 @@ function serverRow(server, now) {
     el("td.half.any", el("span.id.any", server.name), server.answering && el("div.note", "answers this page")),
     el("td.n", `${count(server.busy ?? 0)} of ${count(server.workers ?? 0)}`),
     el("td.n.wide", server.subscribers === undefined ? "–" : count(server.subscribers)),
-    el(server.alive ? "td.n" : "td.n.warn", `${span(silence)} ago`),
+    el(server.alive ? "td.n" : "td.n.warn", silence < 1 ? "just now" : `${span(silence)} ago`),
   );
 }
 
