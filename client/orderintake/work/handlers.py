@@ -52,6 +52,8 @@ class CallPolicy:
 class _Call:
     """One attempt under way."""
 
+    __slots__ = ("began", "is_hanging", "order", "outcome", "over", "task", "thread")
+
     def __init__(self, order: OrderAttempt, over: asyncio.Future[None]) -> None:
         self.order = order
         self.over = over
@@ -97,7 +99,10 @@ class HandlerCalls:
         self._policy = policy
         self._before = before
         self._is_async = finding.is_async(handler)
-        self._room = asyncio.Semaphore(policy.slots + policy.stuck)
+        self._run = self._in_loop if self._is_async else self._in_thread
+        self._places = policy.slots + policy.stuck
+        """How many more attempts may be under way, or left behind in threads."""
+        self._place_left = asyncio.Event()
         self._active = 0
         self._threads = HandlerThreads()
         self._under_way: dict[asyncio.Task[Any], _Call] = {}
@@ -123,12 +128,15 @@ class HandlerCalls:
 
     async def room(self) -> None:
         """Wait until one more attempt can be made: to be awaited before each call."""
-        if self._room.locked():
+        if not self._places:
             _log.error(
                 "orders wait: too many handlers do not end",
                 extra={"handler": self._policy.name, "stuck": self.figures.stuck_attempts},
             )
-        await self._room.acquire()
+        while not self._places:
+            self._place_left.clear()
+            await self._place_left.wait()
+        self._places -= 1
         self._active += 1
         while not (self._is_async or self._threads.has_room_for(self._active)):
             _log.error("orders wait: the system has no thread left")
@@ -166,9 +174,13 @@ class HandlerCalls:
         self._active -= 1
         call = self._under_way.pop(work)
         if not call.is_hanging:
-            self._room.release()
+            self._give_back()
         if not call.over.done():
             call.over.set_result(None)
+
+    def _give_back(self) -> None:
+        self._places += 1
+        self._place_left.set()
 
     async def _ends_in_time(self, work: asyncio.Task[Any], call: _Call) -> bool:
         """Wait until an attempt ends, or its time is over; False for that."""
@@ -217,7 +229,7 @@ class HandlerCalls:
                 _stop_by_signal(call)
             if self._before is not None:
                 await self._before(call.order)
-            value = await (self._in_loop(call) if self._is_async else self._in_thread(call))
+            value = await self._run(call)
         return call.outcome or self._outcome(value, calling.error)
 
     def _outcome(self, value: object, error: BaseException | None) -> Outcome:
@@ -256,7 +268,7 @@ class HandlerCalls:
 
         def back() -> None:
             self._unstuck()
-            self._room.release()
+            self._give_back()
             _log.warning("a handler's thread came back", extra=about | {"seconds": call.age()})
 
         self._threads.give_up(thread, back)

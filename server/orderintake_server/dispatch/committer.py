@@ -183,8 +183,7 @@ class Committer:
                 await self._inbox.whole_burst()
             starts = self._wanted()
             prune = None if self._is_closing else self._retention.due()
-            is_due = not self._is_closing and self._seconds_to_due() == 0
-            if self._inbox or starts or prune or is_due:
+            if self._inbox or starts or prune or self._is_due():
                 batch = self._inbox.next_batch(orders=self._policy.commit_orders)
                 self._comes_in_bursts = len(batch.accepts) > 1
                 return Batch(inbox=batch, starts=starts, prune=prune)
@@ -195,6 +194,9 @@ class Committer:
 
     def _wanted(self) -> Starts:
         return self._queue.wanted(is_closing=self._is_closing)
+
+    def _is_due(self) -> bool:
+        return not self._is_closing and self._seconds_to_due() == 0
 
     def _seconds_to_due(self) -> float:
         """Return the seconds until something is due, or it is time to look at the clock again."""

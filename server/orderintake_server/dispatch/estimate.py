@@ -33,15 +33,17 @@ class ServiceTimes:
         """Note how many workers, of all processes, start orders from the queue."""
         self.workers = workers
 
-    def add(self, began: float) -> None:
-        """Count an order that kept a worker from `began`, by this clock, until now."""
+    def add(self, began: float) -> float:
+        """Count an order that kept a worker from `began`, by this clock, until now; tell how long."""
+        seconds = self.now() - began
         self._weight = min(self._weight + 1.0, MEMORY)
         share = 1.0 / self._weight
-        distance = self.now() - began - self._mean
+        distance = seconds - self._mean
         self._mean += share * distance
         rest = distance * (1.0 - share)
         self._third += share * (rest**3 - self._third)
         self._variance = (1.0 - share) * (self._variance + share * distance * distance)
+        return seconds
 
     def wait(self, position: int) -> WaitEstimate | None:
         """Return how long the order at this position (from 1) waits; None: nothing measured yet.

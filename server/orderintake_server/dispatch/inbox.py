@@ -69,7 +69,8 @@ class Bell:
     def ring(self) -> None:
         """End the wait, now or when it begins."""
         self._has_rung = True
-        self._wake()
+        if self._wait is not None:
+            self._wake()
 
     def silence(self) -> None:
         """Forget the rings so far."""
@@ -80,17 +81,18 @@ class Bell:
         if self._has_rung:
             return
         loop = asyncio.get_running_loop()
-        self._wait = loop.create_future()
+        wait = self._wait = loop.create_future()
         timer = loop.call_later(seconds, self._wake)
         try:
-            await self._wait
+            await wait
         finally:
             timer.cancel()
             self._wait = None
 
     def _wake(self) -> None:
-        if self._wait is not None and not self._wait.done():
-            self._wait.set_result(None)
+        wait, self._wait = self._wait, None
+        if wait is not None and not wait.done():
+            wait.set_result(None)
 
 
 class Requested(NamedTuple):
@@ -120,7 +122,7 @@ class Inbox:
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return any(self.requests())
+        return bool(self.settles or self.releases or self.has_callers())
 
     def next_batch(self, *, orders: int) -> Inbox:
         """Move everything out and return it; of the accepts, until they hold `orders` orders."""
@@ -145,7 +147,8 @@ class Inbox:
 
     def __len__(self) -> int:
         """How many requests there are."""
-        return sum(len(requests) for requests in self.requests())
+        others = len(self.releases) + len(self.cancels) + len(self.pauses)
+        return len(self.accepts) + len(self.settles) + others
 
     def requests(self) -> tuple[MutableSequence[Any], ...]:
         """Return the requests of each kind, in the order in which they take effect."""
