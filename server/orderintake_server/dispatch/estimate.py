@@ -34,7 +34,10 @@ class ServiceTimes:
         self.workers = workers
 
     def add(self, began: float) -> float:
-        """Count an order that kept a worker from `began`, by this clock, until now; tell how long."""
+        """Count an order that kept a worker from `began`, by this clock, until now.
+
+        Returns how many seconds that is.
+        """
         seconds = self.now() - began
         self._weight = min(self._weight + 1.0, MEMORY)
         share = 1.0 / self._weight

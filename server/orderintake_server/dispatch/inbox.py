@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -126,7 +126,9 @@ class Inbox:
 
     def next_batch(self, *, orders: int) -> Inbox:
         """Move everything out and return it; of the accepts, until they hold `orders` orders."""
-        batch = replace(self, accepts=deque())
+        batch = Inbox(
+            settles=self.settles, releases=self.releases, cancels=self.cancels, pauses=self.pauses
+        )
         self.settles, self.releases, self.cancels, self.pauses = [], [], [], []
         while self.accepts and orders > 0:
             batch.accepts.append(self.accepts.popleft())

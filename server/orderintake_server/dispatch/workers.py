@@ -14,6 +14,8 @@ from orderintake_server.logger import get_logger
 from orderintake_server.metrics import Attempts as Meters
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from orderintake.work.outcome import Outcome
     from orderintake_server.dispatch.attempts import Attempts, StopSignal
     from orderintake_server.dispatch.committer import Committer
@@ -29,7 +31,7 @@ class Handler(Protocol):
     async def room(self) -> None:
         """Wait until one more attempt can be made."""
 
-    async def __call__(self, lease: Lease, signal: StopSignal) -> Outcome:
+    def __call__(self, lease: Lease, signal: StopSignal) -> Awaitable[Outcome]:
         """Make one attempt; give its outcome, whatever it is.
 
         Raises CancelledError when the caller was cancelled and the attempt ended by that, and at

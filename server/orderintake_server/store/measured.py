@@ -72,7 +72,7 @@ class MeasuredCommits:
 
         The last cannot be told in a store where other processes end orders too.
         """
-        left = Counter(committed.completion_counts)
+        left = dict(committed.completion_counts)
         settled = zip(changes.settles, committed.settled, strict=True)
         ended = Counter((settle.lease.order.tier, state) for settle, state in settled)
         for (tier, state), count in ended.items():
