@@ -50,7 +50,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _log_field(name: str) -> ContextVar[Any]:
-    """Give the variable in which structlog keeps a field; setting it takes a tenth of binding."""
+    """Give structlog's own variable of a field: to set it costs less than to bind the field."""
     return Context().run(structlog.contextvars.bind_contextvars, **{name: None})[name].var
 
 
