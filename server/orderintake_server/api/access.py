@@ -14,7 +14,7 @@ from orderintake_server.telemetry.spans import NO_SPAN
 from orderintake_server.texts import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from orderintake.v1 import order_intake_service_pb2 as api
     from orderintake_server.access import Caller
@@ -99,14 +99,21 @@ class Call:
         by = self.operator()
         return None if self.owner is not None or by.own == EVERYBODY else by
 
-    def check_order(self, request: api.PlaceOrderRequest) -> None:
-        """Fill in the caller's customer where the order names none.
+    def check_orders(self, requests: Iterable[api.PlaceOrderRequest]) -> None:
+        """Fill in the caller's customer where an order names none.
 
         Raises NotAllowed for another's order, and for a VIP order without the role for that.
         """
+        may_vip = Role.VIP in self.caller.roles
+        if self.owner is None and may_vip:
+            return
+        for request in requests:
+            self._fill_in_owner(request)
+            if request.tier == order_pb2.TIER_VIP and not may_vip:
+                raise NotAllowed("TIER_VIP needs the role vip", needs="vip")
+
+    def _fill_in_owner(self, request: api.PlaceOrderRequest) -> None:
         if self.owner is not None:
             request.customer_id = request.customer_id or self.owner
             if request.customer_id != self.owner:
                 raise NotAllowed("the order is another customer's", needs="customer")
-        if request.tier == order_pb2.TIER_VIP and Role.VIP not in self.caller.roles:
-            raise NotAllowed("TIER_VIP needs the role vip", needs="vip")

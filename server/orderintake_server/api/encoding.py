@@ -36,11 +36,11 @@ class Encoder:
 
     def order(self, order: Order | CompletionRow) -> bytes:
         """Return an Order: the fields that the caller set, and those that the service adds."""
-        own = order_pb2.Order(
-            order_id=self._ids.order_id(order.accept_sequence),
-            accept_sequence=order.accept_sequence,
-            start_sequence=order.start_sequence,
-        )
+        own = order_pb2.Order()
+        own.accept_sequence = order.accept_sequence
+        own.order_id = self._ids.order_id(order.accept_sequence)
+        if order.start_sequence:
+            own.start_sequence = order.start_sequence
         if not order.redrive_of:
             return order.content + self._standing(order) + own.SerializeToString()
         own.redrive_of = self._ids.order_id(order.redrive_of)

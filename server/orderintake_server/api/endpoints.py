@@ -48,7 +48,7 @@ class Endpoints:
 
     async def place_order(self, request: api.PlaceOrderRequest, call: Call) -> bytes:
         """Accept one order; return its receipt, encoded."""
-        call.check_order(request)
+        call.check_orders((request,))
         new = requests.new_order(request, call.trace)
         call.about(customer_id=new.customer_id)
         (receipt,) = await self._intake.place((new,))
@@ -57,8 +57,7 @@ class Endpoints:
 
     async def batch_place_orders(self, request: api.BatchPlaceOrdersRequest, call: Call) -> bytes:
         """Accept several orders, all or none; return their receipts, encoded."""
-        for order in request.requests:
-            call.check_order(order)
+        call.check_orders(request.requests)
         group = requests.new_orders(request, call.trace)
         customers = {new.customer_id for new in group}
         call.about(orders=len(group), customer_id=customers.pop() if len(customers) == 1 else None)

@@ -131,7 +131,7 @@ class Placing:
         try:
             if isinstance(order, InvalidOrder):
                 raise order
-            self._call.check_order(order)
+            self._call.check_orders((order,))
             new = requests.new_order(order, self._call.trace)
             requested = await self._intake.request((new,))
         except (Refusal, StoreError) as error:

@@ -47,9 +47,11 @@ _TIERS = {
 
 def new_order(request: api.PlaceOrderRequest, trace: bytes | None = None) -> NewOrder:
     """Read an order to accept, placed in this trace. Raises InvalidOrder."""
-    violations = Violations()
-    _check_order(request, violations, request.ByteSize())
-    violations.refuse()
+    size = request.ByteSize()
+    if not _is_good(request, size):
+        violations = Violations()
+        _check_order(request, violations, size)
+        violations.refuse()
     return _accepted(request, trace)
 
 
@@ -60,26 +62,59 @@ def new_orders(
 
     Raises InvalidOrder, which names the bad fields of all of them, 50 at most.
     """
-    count = len(request.requests)
-    if not 1 <= count <= BATCH_ORDERS:
-        raise invalid("requests", f"has {count} orders; 1 to {BATCH_ORDERS} are allowed")
+    orders = list(request.requests)
+    if not 1 <= len(orders) <= BATCH_ORDERS:
+        raise invalid("requests", f"has {len(orders)} orders; 1 to {BATCH_ORDERS} are allowed")
     size = request.ByteSize()
     if size > BATCH_BYTES:
         raise invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
+    if not all(_is_good(order, size) for order in orders):
+        _refuse_bad(orders, size)
+    return tuple([_accepted(order, trace) for order in orders])
+
+
+def _refuse_bad(orders: Sequence[api.PlaceOrderRequest], most: int) -> None:
+    """Raise InvalidOrder, which names the bad fields of a batch."""
     violations = Violations()
-    for index, item in enumerate(request.requests):
-        _check_order(item, violations.within(f"requests[{index}]."), size)
+    for index, order in enumerate(orders):
+        _check_order(order, violations.within(f"requests[{index}]."), most)
         if violations.is_full:
             break
     violations.refuse()
-    return tuple(_accepted(item, trace) for item in request.requests)
+
+
+def _is_good(request: api.PlaceOrderRequest, most: int) -> bool:
+    """Tell whether an order of `most` bytes at the most is good, as nearly all are.
+
+    One that seems not to be is checked by `_check_order`, which has the last word.
+    """
+    lines, labels, request_id = request.lines, request.labels, request.request_id
+    if (
+        not is_text(request.customer_id)
+        or (request_id and not is_text(request_id))
+        or request.tier not in _TIERS
+        or not 1 <= len(lines) <= LINES
+        or len(labels) > LABELS
+        or _bad_time(request)
+        or (request.HasField("payload") and not request.payload.type_url)
+        or (most > ORDER_BYTES and request.ByteSize() > ORDER_BYTES)
+    ):
+        return False
+    for line in lines:
+        if line.quantity < 1 or not is_text(line.sku):
+            return False
+    for key in labels:
+        if (
+            not is_text(key)
+            or len(key) > LABEL_KEY_CHARACTERS
+            or len(labels[key]) > LABEL_VALUE_CHARACTERS
+        ):
+            return False
+    return True
 
 
 def _check_order(request: api.PlaceOrderRequest, violations: Violations, most: int) -> None:
-    """Check an order of `most` bytes at the most; what is beyond its limits is not looked at.
-
-    Nearly all orders are good: a field is named only when it is found to be bad.
-    """
+    """Name the bad fields of an order; what is beyond its limits is not looked at."""
     if request.request_id and not is_text(request.request_id):
         violations.check_text("request_id", request.request_id)
     if not is_text(request.customer_id):
@@ -87,8 +122,8 @@ def _check_order(request: api.PlaceOrderRequest, violations: Violations, most: i
     _check_tier(request.tier, violations)
     _check_lines(request.lines, violations)
     _check_labels(request.labels, violations)
-    if request.HasField("not_before") or request.HasField("expire_time"):
-        _check_times(request, violations)
+    if bad := _bad_time(request):
+        violations.add(*bad)
     if request.HasField("payload") and not request.payload.type_url:
         violations.add("payload.type_url", "is required in a payload")
     if most > ORDER_BYTES and (size := request.ByteSize()) > ORDER_BYTES:
@@ -122,15 +157,18 @@ def _label(key: str) -> str:
     return f"labels[{key[:LABEL_KEY_CHARACTERS]!r}]"
 
 
-def _check_times(request: api.PlaceOrderRequest, violations: Violations) -> None:
-    for field in ("not_before", "expire_time"):
-        if request.HasField(field) and not _is_time(getattr(request, field)):
-            violations.add(field, "is no time from the year 1 to 9999")
-            return
-    if request.HasField("expire_time"):
-        expire_time = _microseconds(request.expire_time)
-        if request.HasField("not_before") and expire_time <= _microseconds(request.not_before):
-            violations.add("expire_time", "is not after not_before")
+def _bad_time(request: api.PlaceOrderRequest) -> tuple[str, str] | None:
+    """Return which of an order's times is bad, and why; None: neither is."""
+    if not (request.HasField("not_before") or request.HasField("expire_time")):
+        return None
+    names = ("not_before", "expire_time")
+    times = {name: getattr(request, name) for name in names if request.HasField(name)}
+    for name, time in times.items():
+        if not _is_time(time):
+            return name, "is no time from the year 1 to 9999"
+    if len(times) > 1 and _microseconds(times["expire_time"]) <= _microseconds(times["not_before"]):
+        return "expire_time", "is not after not_before"
+    return None
 
 
 def _is_time(timestamp: Timestamp) -> bool:
@@ -147,18 +185,18 @@ def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
     Fields that this version does not know are dropped: their numbers may mean another field in
     Order.
     """
-    request_id, tier = request.request_id, _TIERS[request.tier]
+    request_id, tier = request.request_id, request.tier
     not_before = _taken(request, "not_before") if request.HasField("not_before") else 0
     expire_time = _taken(request, "expire_time") if request.HasField("expire_time") else 0
     request.DiscardUnknownFields()
     if request_id:
         request.ClearField("request_id")
-    if not request.tier:
+    if not tier:
         request.tier = order_pb2.TIER_REGULAR
     return NewOrder(
         customer_id=request.customer_id,
         request_id=request_id or None,
-        tier=tier,
+        tier=_TIERS[tier],
         content=request.SerializeToString(deterministic=True),
         not_before=not_before,
         expire_time=expire_time,

@@ -72,7 +72,7 @@ class Commits:
     def took(self, receipts: Iterable[Receipt]) -> None:
         """Count the orders of a group that was accepted, or answered again."""
         for receipt in receipts:
-            (self.replayed if receipt.replayed else self.accepted)[receipt.order.tier.value] += 1
+            (self.replayed if receipt.replayed else self.accepted)[int(receipt.order.tier)] += 1
 
     def started(self, order: Order) -> None:
         """Count how long an order has waited, at its first start."""
