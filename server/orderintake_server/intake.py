@@ -86,13 +86,14 @@ class Intake:
         Raises what is known at once of what `place` raises; the answer may be the rest.
         """
         self._refuse_if_draining()
-        paid = await self._tokens.take(group)
+        paid = await self._tokens.take(group) if self._tokens.are_needed else ()
         return Requested(group, paid, self._committer.accept(group))
 
     def receipts(self, requested: Requested) -> tuple[Receipt, ...]:
         """Return the receipts of what was requested, or raise the refusal, once it is answered."""
         receipts = requested.answer.result()
-        self._tokens.give_back(requested.paid, requested.group, receipts)
+        if requested.paid:
+            self._tokens.give_back(requested.paid, requested.group, receipts)
         if self._times.is_known:
             for receipt in receipts:
                 receipt.wait = self._wait(receipt.order.accept_sequence, receipt.position)

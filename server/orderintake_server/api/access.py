@@ -47,9 +47,9 @@ class Rule:
 
         Raises NotAllowed when no role of the caller allows the method.
         """
-        if caller.roles & self.all:
+        if not caller.roles.isdisjoint(self.all):
             return None
-        if not caller.roles & self.own:
+        if caller.roles.isdisjoint(self.own):
             needed = sorted(role.value for role in self.own | self.all)
             raise NotAllowed(f"this call needs the role {' or '.join(needed)}", needs=needed[0])
         if caller.customer is None:
@@ -77,12 +77,11 @@ class Call:
     """The trace context in which it does what it does, see `traces`."""
     span: Span = NO_SPAN
     """Its span, which has that context where the process has an SDK."""
-    fields: dict[str, object] = field(default_factory=dict)
-    """What the access log, and every entry that is logged during the call, tells of it."""
+    about: dict[str, object] = field(default_factory=dict)
+    """What the access log, and every entry that is logged during the call, tells of it.
 
-    def about(self, **fields: object) -> None:
-        """Add fields that tell what the call is about; one that is empty is left out."""
-        self.fields.update(fields)
+    A field that is empty is left out.
+    """
 
     def operator(self) -> Operator:
         """Return who calls, as it is recorded with what it does as an operator."""

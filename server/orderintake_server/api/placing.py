@@ -190,7 +190,7 @@ class Placing:
         for waiting in self._waiting:
             if isinstance(waiting.asked, Requested):
                 waiting.asked.answer.cancel()
-        self._call.about(orders=self._index, refused=self._refused)
+        self._call.about.update(orders=self._index, refused=self._refused)
 
 
 def _signal(signal: api.Signal.ValueType, *, max_unacknowledged: int = 0) -> bytes:

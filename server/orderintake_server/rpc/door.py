@@ -43,7 +43,7 @@ class Door:
             peer=peer,
             trace=record.trace,
             span=record.span,
-            fields=record.about,
+            about=record.about,
         )
 
     def check(self, call: Call) -> None:
