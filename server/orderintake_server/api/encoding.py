@@ -101,12 +101,8 @@ def set_time(timestamp: Timestamp, microseconds: int) -> None:
     timestamp.nanos = rest * 1000
 
 
-def embedded(number: int, *parts: bytes) -> bytes:
-    """Return a field that holds one message, which these parts are when they are joined.
-
-    The `number` of the field is 15 at the most.
-    """
-    message = b"".join(parts)
+def embedded(number: int, message: bytes) -> bytes:
+    """Return a field that holds one message; the `number` of the field is 15 at the most."""
     return _head(number, len(message)) + message
 
 

@@ -48,9 +48,11 @@ def is_good(request: api.PlaceOrderRequest, most: int) -> bool:
         not is_text(request.customer_id)
         or (request_id and not is_text(request_id))
         or request.tier not in TIERS
-        or not 1 <= len(lines) <= LINES
-        or len(labels) > LABELS
-        or _bad_time(request)
+        or not (1 <= len(lines) <= LINES and len(labels) <= LABELS)
+        or (
+            (request.HasField("not_before") or request.HasField("expire_time"))
+            and _bad_time(request)
+        )
         or (request.HasField("payload") and not request.payload.type_url)
         or (most > ORDER_BYTES and request.ByteSize() > ORDER_BYTES)
     ):
@@ -120,8 +122,6 @@ def _label(key: str) -> str:
 
 def _bad_time(request: api.PlaceOrderRequest) -> tuple[str, str] | None:
     """Return which of an order's times is bad, and why; None: neither is."""
-    if not (request.HasField("not_before") or request.HasField("expire_time")):
-        return None
     times = {name: getattr(request, name) for name in _TIMES if request.HasField(name)}
     for name, time in times.items():
         if not _is_time(time):

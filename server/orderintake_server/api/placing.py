@@ -169,7 +169,7 @@ class Placing:
             self._in_response += 1
             self._in_response_bytes += waiting.size
             index = api.PlaceOrdersResult(index=waiting.index).SerializeToString()
-            results.append(embedded(_RESULTS, index, self._outcome(waiting)))
+            results.append(embedded(_RESULTS, index + self._outcome(waiting)))
         return b"".join(results)
 
     def _outcome(self, waiting: _Waiting) -> bytes:

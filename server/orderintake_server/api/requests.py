@@ -87,12 +87,12 @@ def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
     if not tier:
         request.tier = order_pb2.TIER_REGULAR
     return NewOrder(
-        customer_id=request.customer_id,
-        request_id=request_id or None,
-        tier=TIERS[tier],
-        content=request.SerializeToString(deterministic=True),
-        not_before=not_before,
-        expire_time=expire_time,
+        request.customer_id,
+        request_id or None,
+        TIERS[tier],
+        request.SerializeToString(deterministic=True),
+        not_before,
+        expire_time,
         trace=trace,
     )
 

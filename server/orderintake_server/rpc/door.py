@@ -37,14 +37,8 @@ class Door:
         known = Credentials(authorization, lambda: _certificate(context), peer)
         caller = self._callers.identify(known)
         record.about["caller"] = caller.name
-        return Call(
-            caller=caller,
-            owner=rule.admit(caller),
-            peer=peer,
-            trace=record.trace,
-            span=record.span,
-            about=record.about,
-        )
+        owner = rule.admit(caller)
+        return Call(caller, owner, peer, record.trace, record.span, record.about)
 
     def check(self, call: Call) -> None:
         """Raise Unauthenticated when the right of a call's caller has ended meanwhile."""
