@@ -23,6 +23,7 @@ class Tier(IntEnum):
 
     REGULAR = 1
     VIP = 2
+    __hash__ = int.__hash__  # that of an Enum is a function of Python
 
 
 class State(IntEnum):
@@ -35,6 +36,7 @@ class State(IntEnum):
     FAILED = 5
     CANCELLED = 6
     EXPIRED = 7
+    __hash__ = int.__hash__
 
 
 class Event(Enum):
@@ -50,6 +52,7 @@ class Event(Enum):
     QUARANTINE = "the process died too often during its attempts"
     CANCEL = "it was cancelled while it waited, or its handler stopped when asked to"
     EXPIRE = "its expire_time came while it waited"
+    __hash__ = object.__hash__
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -254,7 +257,7 @@ class Durability(IntEnum):
     RELAXED = 3
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class WaitEstimate:
     """In how many seconds an order will start: `mean`, and `least` to `most` in 4 cases of 5."""
 

@@ -84,8 +84,8 @@ def _gamma(mean: float, variance: float) -> WaitEstimate:
     """Return a wait that is gamma distributed, by Wilson and Hilferty's approximation."""
     if mean <= 0 or variance <= 0:
         mean = max(mean, 0.0)
-        return WaitEstimate(mean=mean, least=mean, most=mean)
+        return WaitEstimate(mean, mean, mean)
     ninth = variance / (9 * mean * mean)
     middle, tenth = 1 - ninth, TENTH * math.sqrt(ninth)
     least = mean * (middle - tenth) ** 3 if middle > tenth else 0.0
-    return WaitEstimate(mean=mean, least=least, most=mean * max(middle + tenth, 0.0) ** 3)
+    return WaitEstimate(mean, least, mean * max(middle + tenth, 0.0) ** 3)
