@@ -57,6 +57,7 @@ class Acceptance:
         self._queued: list[QueueEntry] = []
         self._started: list[QueueEntry] = []
         self._customers: Counter[str] = Counter()
+        """Whose the fresh ones are, where there is a limit for each customer."""
         self._pruned: dict[int, Pruned] = {}
         self._repeated: set[int] = set()
 
@@ -77,11 +78,13 @@ class Acceptance:
             numbers.append(last + len(fresh))
             if order.request_id:
                 named[order.customer_id, order.request_id] = _Held(numbers[-1], order.digest)
-        refusal = self._over_capacity(fresh)
+        refusal = self._over_capacity(fresh) if fresh else None
         if refusal is not None:
             return refusal
         self._fresh += fresh
         self._held |= named
+        if self._capacity.per_customer is not None:
+            self._customers.update(order.customer_id for order in fresh)
         return numbers
 
     def _holder(self, order: NewOrder, named: dict[tuple[str, str], _Held]) -> _Held | None:
@@ -97,21 +100,17 @@ class Acceptance:
         return held.accept_sequence
 
     def _over_capacity(self, fresh: Sequence[NewOrder]) -> OverCapacity | None:
-        """Tell what limit so many new orders would pass, if any; if none, count their customers."""
-        if not fresh:
-            return None
+        """Tell what limit so many new orders would pass, if any."""
         has_regular = any(order.tier is Tier.REGULAR for order in fresh)
         capacity = self._capacity.regular if has_regular else self._capacity.total
         if len(self._fresh) + len(fresh) > self._spare + capacity:
             return OverCapacity(len(fresh))
         if self._capacity.per_customer is None:
             return None
-        customers = Counter([order.customer_id for order in fresh])
-        for customer_id, count in customers.items():
+        for customer_id, count in tally([order.customer_id for order in fresh]).items():
             waiting = self._unit.backlog.waiting_of(customer_id) + self._customers[customer_id]
             if waiting + count > self._capacity.per_customer:
                 return OverCapacity(count, customer_id)
-        self._customers += customers
         return None
 
     def store(self, room: int) -> list[Lease]:

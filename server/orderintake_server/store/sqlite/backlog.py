@@ -100,11 +100,13 @@ class Backlog:
 
     def queued(self, least: Tier = Tier.REGULAR) -> int:
         """Return how many orders are in the queue, of this tier and those above."""
-        return sum([self._counts[tier][State.QUEUED] for tier in Tier if tier >= least])
+        of_tiers = self._counts.items()
+        return sum([counts[State.QUEUED] for tier, counts in of_tiers if tier >= least])
 
     def waiting(self) -> int:
         """Return how many orders wait, in the queue or until their time comes."""
-        return self.queued() + sum([self._counts[tier][State.SCHEDULED] for tier in Tier])
+        of_tiers = self._counts.values()
+        return sum([counts[State.QUEUED] + counts[State.SCHEDULED] for counts in of_tiers])
 
     def waiting_of(self, customer_id: str) -> int:
         """Return how many orders of a customer wait; 0 when customers are not counted."""

@@ -36,6 +36,8 @@ def insert(
     A column without any value stands as NULL in the statement: to bind a None takes eight times as
     long as an int, and bytes or an IntEnum do too. So rows hold plain ints, and bytearrays.
     """
+    if not rows:
+        return
     columns = list(zip(*rows, strict=True))
     is_null = [column[0] is None and column.count(None) == len(column) for column in columns]
     places = ",".join(["NULL" if null else "?" for null in is_null])
@@ -50,6 +52,6 @@ def insert(
         start = end
 
 
-@lru_cache
+@lru_cache(maxsize=256)
 def _statement(verb: str, table: str, places: str, count: int) -> str:
     return f"{verb} INTO {table} VALUES {','.join([f'({places})'] * count)}"

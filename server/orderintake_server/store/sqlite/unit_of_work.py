@@ -188,18 +188,17 @@ class UnitOfWork:
 
     def leave_queue(self, orders: Sequence[Order], entries: Sequence[QueueEntry]) -> None:
         """Remove orders from the queue; they must be in it, with these entries."""
-        for tier in Tier:
+        for tier in {entry.tier for entry in entries}:
             of_tier = [entry for entry in entries if entry.tier is tier]
-            if of_tier:
-                self.connection.execute(
-                    "DELETE FROM ready WHERE tier = ? AND rank IN (SELECT value FROM json_each(?))"
-                    " AND +accept_sequence IN (SELECT value FROM json_each(?))",
-                    (
-                        tier,
-                        as_json([entry.rank for entry in of_tier]),
-                        as_json([entry.accept_sequence for entry in of_tier]),
-                    ),
-                )
+            self.connection.execute(
+                "DELETE FROM ready WHERE tier = ? AND rank IN (SELECT value FROM json_each(?))"
+                " AND +accept_sequence IN (SELECT value FROM json_each(?))",
+                (
+                    tier,
+                    as_json([entry.rank for entry in of_tier]),
+                    as_json([entry.accept_sequence for entry in of_tier]),
+                ),
+            )
         self._count_waiting(-1, State.QUEUED, orders, entries)
 
     def leave_schedule(self, orders: Sequence[Order]) -> None:
