@@ -42,8 +42,6 @@ class State(IntEnum):
 class Event(Enum):
     """What can happen to an order."""
 
-    __hash__ = object.__hash__  # an Enum's own is not written in C
-
     FALL_DUE = "the time that it waited for has come"
     CLAIM = "a worker starts it"
     SUCCEED = "its handler returned"
