@@ -54,6 +54,8 @@ ASKED_OF_A_LOOP = {
     "call_soon_threadsafe": "wake-ups by a thread",
 }
 ROUNDS = 3
+IN_MESSAGE = 10
+"""So many orders share a message of PlaceOrders."""
 MOST_TOLD = 40
 CALLER = Call(caller=OpenDoor().identify(mock.Mock()), owner=None, peer=lambda: "")
 Counts = dict[str, float]
@@ -154,6 +156,21 @@ class Shopping:
         request = decode(batch.SerializeToString())
         _encoded(await self.answers["BatchPlaceOrders"](request, CALLER))
 
+    async def place_on_call(self, orders: int) -> None:
+        """Place orders on one PlaceOrders call, some in each message."""
+        decode, left = reader(api.PlaceOrdersRequest), orders
+        message = api.PlaceOrdersRequest(orders=[load.REQUEST] * IN_MESSAGE).SerializeToString()
+
+        async def messages() -> AsyncIterator[Any]:
+            for _ in range(orders // IN_MESSAGE):
+                yield decode(message)
+
+        async for response in self.answers["PlaceOrders"](messages(), CALLER):
+            results = api.PlaceOrdersResponse.FromString(response).results
+            left -= sum(result.HasField("receipt") for result in results)
+        if left:
+            raise RuntimeError(f"{left} of {orders} orders have no receipt")
+
     async def ended(self, completions: int) -> None:
         """Wait until there are so many completions."""
         log, published = self.service.completions, asyncio.Event()
@@ -236,6 +253,12 @@ SCENES = {
     "one order after the other, its life": Scene(place=Shopping.place_each, orders=8, workers=8),
     "500 orders in a batch, their lives, 64 workers": Scene(
         place=Shopping.place_batch, orders=500, workers=64
+    ),
+    "100 orders on a PlaceOrders call, accepted": Scene(
+        place=Shopping.place_on_call, orders=100, workers=0
+    ),
+    "100 orders on a PlaceOrders call, their lives, 64 workers": Scene(
+        place=Shopping.place_on_call, orders=100, workers=64
     ),
 }
 
