@@ -99,7 +99,7 @@ PART = Part(
     told="What callers who leave leave behind",
     servers={name: working(8) for name in CYCLES},
     cases={
-        name: Case(on=name, drive=partial(left, cycle=cycle), orders=100_000)
+        name: Case(on=name, drive=partial(left, cycle=cycle), orders=25_000)
         for name, cycle in CYCLES.items()
     },
     turns=1,

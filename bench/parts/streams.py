@@ -27,7 +27,7 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 
 IN_A_MESSAGE = 100
-STORED, LOG = 20_000, 10_000
+STORED, LOG = 30_000, 20_000
 """Completions that there are, and how many of them, the oldest, are in the log only."""
 RING = 4_000
 """Completions that are in the ring for sure: it drops the older half of 8,192 at times."""
