@@ -38,6 +38,16 @@ PROFILED = (
     "batch life, 64 workers",
 )
 THREADS = {"ours": "the event loop", "rival": "the store", "floor": "gRPC"}
+SUBSCRIBERS = (
+    ("10,000 idle subscribers, KiB of memory each", "idle", "kib_each"),
+    ("those of a bare stream", "bare, idle", "kib_each"),
+    ("a fast reader's p99 while 1,000 orders a second complete, ms", "alone", "p99_ms"),
+    ("the same beside a slow and a frozen reader", "beside", "p99_ms"),
+    ("the server's memory meanwhile, MiB more: the store's caches", "alone", "grown_mib"),
+    ("the same beside them", "beside", "grown_mib"),
+    ("the slow one, let loose behind the last order, got", "beside", "slow_got"),
+)
+"""What is told, of which case and number."""
 FLIGHTS = {"1": ", 1 in flight", "8": ", 8 in flight", "64": ""}
 
 
@@ -223,6 +233,15 @@ class Page:
             *("VIP's receipt p50, ms", "p99", "start, s", "MiB"),
         )
         return table(heads, rows)
+
+    def subscribers(self) -> str:
+        """Tell what subscribers cost that are idle, or slow."""
+        rows = [
+            (told, number(at.middle))
+            for told, case, each in SUBSCRIBERS
+            if (at := self._results.spread("subscribers", case, each))
+        ]
+        return table(("what", "measured"), rows)
 
     def leaks(self) -> str:
         """Tell what callers leave behind."""

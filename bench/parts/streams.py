@@ -150,10 +150,11 @@ def late(seconds: list[float]) -> Turn:
 
 def heard(placed_at: int, heard_at: int, orders: int) -> list[float]:
     """Place orders at a port at a steady rate; tell how late their completions came to another."""
-    return load.run(_heard(placed_at, heard_at, orders))
+    return load.run(hear(placed_at, heard_at, orders))
 
 
-async def _heard(placed_at: int, heard_at: int, orders: int) -> list[float]:
+async def hear(placed_at: int, heard_at: int, orders: int) -> list[float]:
+    """Do so in the present event loop."""
     found: list[float] = []
     async with grpc.aio.insecure_channel(f"127.0.0.1:{heard_at}") as channel:
         stub: Any = api_grpc.OrderIntakeServiceStub(channel)
