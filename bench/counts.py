@@ -92,13 +92,17 @@ class Counted:
             self.details[what, detail] += 1
 
     def profile(self, frame: FrameType, event: str, function: Any) -> None:  # noqa: ANN401
-        """Count calls of functions, in whichever thread; what counts is not counted."""
+        """Count calls of functions, in whichever thread; what counts is not counted.
+
+        One that is not Python's is counted where it is called.
+        """
         if frame.f_code.co_filename == __file__:
             return
+        module = frame.f_globals.get("__name__", "")
         if event == "call":
-            self.note(CALLS, frame.f_code.co_qualname)
+            self.note(CALLS, f"{module} {frame.f_code.co_qualname}")
         elif event == "c_call":
-            self.note(CALLS, function.__qualname__)
+            self.note(CALLS, f"{module} {function.__qualname__}")
 
     def connect(self, *given: Any, **named: Any) -> sqlite3.Connection:  # noqa: ANN401
         """Connect, and count the statements that are run there."""
@@ -282,10 +286,16 @@ def counts(look: Callable[[str, Scene, Counted], None] | None = None) -> dict[st
 def look(name: str, scene: Scene, counted: Counted) -> None:
     """Print what was run and called most often in a scene, each with its number an order."""
     print(f"\n{name}")
+    packages: Counter[str] = Counter()
+    for (what, detail), number in counted.details.items():
+        if what == CALLS:
+            packages[".".join(detail.split(" ")[0].split(".")[:2])] += number
+    told = {f"{CALLS}, by package": packages}
     for what in ("SQL statements", CALLS):
-        of_what = Counter({key[1]: n for key, n in counted.details.items() if key[0] == what})
+        told[what] = Counter({key[1]: n for key, n in counted.details.items() if key[0] == what})
+    for what, numbers in told.items():
         print(f"  {what}, an order")
-        for detail, number in of_what.most_common(MOST_TOLD):
+        for detail, number in numbers.most_common(MOST_TOLD):
             print(f"  {number / scene.orders:8.2f}  {' '.join(detail.split())[:110]}")
 
 
