@@ -69,14 +69,14 @@ async def _most_memory(server: Server, name: str) -> int:
     return most
 
 
-async def _attacked(server: Server, name: str) -> Turn:
+async def _attacked(server: Server, name: str, *, waits: bool) -> Turn:
     polite = Polite(server)
     placing = asyncio.create_task(polite.place_on())
     await asyncio.sleep(1)
     before = server.memory()
     during = await _most_memory(server, name)
     placing.cancel()
-    if server.memory() > before + 20 * MIB:
+    if waits and server.memory() > before + 20 * MIB:
         await asyncio.sleep(BACK_SECONDS)
     return {
         "wait_s": max(polite.waited),
@@ -88,9 +88,9 @@ async def _attacked(server: Server, name: str) -> Turn:
     }
 
 
-def attacked(server: Server, _: int, *, name: str) -> Turn:
-    """Attack once; tell what came of it."""
-    return load.run(_attacked(server, name))
+def attacked(server: Server, _: int, *, name: str, waits: bool) -> Turn:
+    """Attack once; tell what came of it. One who waits waits for memory to come back."""
+    return load.run(_attacked(server, name, waits=waits))
 
 
 SERVERS: dict[str, Start] = {
@@ -102,7 +102,10 @@ PART = Part(
     servers={f"{name}, {whose}": SERVERS[whose] for name in ATTACKS for whose in SERVERS},
     cases={
         f"{name}, {whose}": Case(
-            on=f"{name}, {whose}", drive=partial(attacked, name=name), orders=1, fixed=True
+            on=f"{name}, {whose}",
+            drive=partial(attacked, name=name, waits=whose == "ours"),
+            orders=1,
+            fixed=True,
         )
         for name in ATTACKS
         for whose in SERVERS
