@@ -107,16 +107,23 @@ class Page:
             Panel(title=title, x=x, lines=self._lines(("growth",), xs, suffix))
             for title, (x, xs, suffix) in steps.items()
         ]
-        drawn = [*drawn, self._waiting()] if self._results.part("waiting") else drawn
+        drawn += [panel for panel in self._waiting() if panel.lines]
         unit = "µs of the server's processor time, each order's whole life"
         return panels("How the cost grows", unit, drawn)
 
-    def _waiting(self) -> Panel:
-        lines = self._lines(("waiting", "millions"), WAITING, "waiting")
-        return Panel(title="Orders that wait meanwhile", x="waiting", lines=lines)
+    def _waiting(self) -> Iterator[Panel]:
+        titles = {
+            "": "VIP orders while others wait",
+            "accept, ": "Only accepted, behind others that wait",
+        }
+        for case, title in titles.items():
+            lines = self._lines(("waiting", "millions"), WAITING, "waiting", case)
+            yield Panel(title=title, x="waiting", lines=lines)
 
-    def _lines(self, parts: tuple[str, ...], xs: Iterable[int], suffix: str) -> list[Line]:
-        kinds = {"": ("", "ours"), "accept, ": ("accepted", "rival"), "echo, ": ("echo", "floor")}
+    def _lines(
+        self, parts: tuple[str, ...], xs: Iterable[int], suffix: str, ours: str = ""
+    ) -> list[Line]:
+        kinds = {ours: ("", "ours"), "echo, ": ("echo", "floor")}
         lines = []
         for prefix, (told, kind) in kinds.items():
             found = [(x, self._of(part, f"{prefix}{x:,} {suffix}")) for x in xs for part in parts]
