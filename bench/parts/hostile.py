@@ -6,6 +6,7 @@ long the server worked meanwhile: what others do on the same machine is not in i
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from functools import partial
@@ -56,15 +57,20 @@ class Polite:
                 await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _most_memory(server: Server, name: str) -> int:
-    """Attack once; tell how much memory the server held at the most."""
+def _attacking(server: Server, name: str) -> subprocess.Popen[bytes]:
     words = ("-m", "support.hostile_attacks", f"127.0.0.1:{server.port}", name, str(ATTACK_SECONDS))
     found_there = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    attacking = await asyncio.create_subprocess_exec(sys.executable, *words, env=found_there)
-    most = 0
-    while attacking.returncode is None:
+    return subprocess.Popen([sys.executable, *words], env=found_there)
+
+
+async def _most_memory(server: Server, name: str) -> int:
+    """Attack once; tell how much memory the server held at the most."""
+    attacking, most = _attacking(server, name), 0
+    while attacking.poll() is None:
         await asyncio.sleep(0.05)
         most = max(most, server.memory())
+    if attacking.returncode:
+        raise RuntimeError(f"the attack failed: {name}")
     await asyncio.sleep(1)
     return most
 
