@@ -48,20 +48,21 @@ class Endpoints:
 
     async def place_order(self, request: api.PlaceOrderRequest, call: Call) -> bytes:
         """Accept one order; return its receipt, encoded."""
-        call.check_order(request)
+        call.check_orders((request,))
         new = requests.new_order(request, call.trace)
-        call.about(customer_id=new.customer_id)
+        call.about["customer_id"] = new.customer_id
         (receipt,) = await self._intake.place((new,))
-        call.about(accept_sequence=receipt.order.accept_sequence)
+        call.about["accept_sequence"] = receipt.order.accept_sequence
         return self._responses.receipt(receipt)
 
     async def batch_place_orders(self, request: api.BatchPlaceOrdersRequest, call: Call) -> bytes:
         """Accept several orders, all or none; return their receipts, encoded."""
-        for order in request.requests:
-            call.check_order(order)
+        call.check_orders(request.requests)
         group = requests.new_orders(request, call.trace)
         customers = {new.customer_id for new in group}
-        call.about(orders=len(group), customer_id=customers.pop() if len(customers) == 1 else None)
+        call.about.update(
+            orders=len(group), customer_id=customers.pop() if len(customers) == 1 else None
+        )
         return self._responses.receipts(await self._intake.place(group))
 
     def place_orders(
@@ -74,9 +75,9 @@ class Endpoints:
     async def get_order(self, request: api.GetOrderRequest, call: Call) -> api.GetOrderResponse:
         """Return one order in its present state."""
         number = requests.accept_sequence(request, self._ids)
-        call.about(accept_sequence=number)
+        call.about["accept_sequence"] = number
         status = await self._intake.get(number, owner=call.owner)
-        call.about(customer_id=status.found.customer_id)
+        call.about["customer_id"] = status.found.customer_id
         return self._responses.order_status(status)
 
     async def list_orders(
@@ -84,7 +85,7 @@ class Endpoints:
     ) -> api.ListOrdersResponse:
         """List a page of orders."""
         wanted, limit = requests.order_filter(request), requests.page_size(request)
-        call.about(customer_id=wanted.customer_id)
+        call.about["customer_id"] = wanted.customer_id
         name = list_name(request)
         after = self._ids.listed(request.page_token, name)
         orders, next_after = await self._intake.list_orders(
@@ -102,12 +103,12 @@ class Endpoints:
     ) -> api.CancelOrderResponse:
         """Cancel one order."""
         number = requests.accept_sequence(request, self._ids)
-        call.about(accept_sequence=number)
+        call.about["accept_sequence"] = number
         by = call.canceller()
         if by:
             _log(Action.CANCEL_ORDER, by, order_id=request.order_id)
         cancelled = await self._intake.cancel(number, owner=call.owner, by=by)
-        call.about(customer_id=cancelled.stands.customer_id)
+        call.about["customer_id"] = cancelled.stands.customer_id
         return self._responses.cancelled(cancelled)
 
     async def list_completions(
@@ -115,7 +116,7 @@ class Endpoints:
     ) -> api.ListCompletionsResponse:
         """Read a page of the completion log."""
         wanted, limit = requests.completion_filter(request), requests.page_size(request)
-        call.about(customer_id=wanted.customer_id)
+        call.about["customer_id"] = wanted.customer_id
         start = requests.read_from(request.page_token, self._ids)
         page = await self._intake.page(wanted, owner=call.owner, start=start, limit=limit)
         return self._responses.page(page)
@@ -125,7 +126,7 @@ class Endpoints:
     ) -> AsyncIterator[bytes]:
         """Yield completions, each message encoded, until the caller leaves or the service stops."""
         asked = requests.subscribe(request, self._ids)
-        call.about(customer_id=asked.wanted.customer_id)
+        call.about["customer_id"] = asked.wanted.customer_id
         async with self._intake.subscribe(asked, owner=call.owner) as subscription:
             while True:
                 delivery = await subscription.next()
@@ -175,10 +176,10 @@ class Endpoints:
     ) -> admin.RedriveOrderResponse:
         """Place a copy of an order that failed, was cancelled or expired."""
         number, by = requests.accept_sequence(request, self._ids), call.operator()
-        call.about(accept_sequence=number)
+        call.about["accept_sequence"] = number
         _log(Action.REDRIVE_ORDER, by, order_id=request.order_id)
         receipt = await self._intake.redrive(number, by=by, trace=call.trace, span=call.span)
-        call.about(customer_id=receipt.order.customer_id)
+        call.about["customer_id"] = receipt.order.customer_id
         return admin.RedriveOrderResponse(
             order=self._responses.order(receipt.order), replayed=receipt.replayed
         )
@@ -189,7 +190,7 @@ class Endpoints:
         """List a page of what operators did."""
         limit, before = requests.page_size(request), self._ids.action_before(request.page_token)
         number = requests.accept_sequence(request, self._ids) if request.order_id else None
-        call.about(accept_sequence=number)
+        call.about["accept_sequence"] = number
         actions, goes_on = await self._intake.list_actions(number, before=before, limit=limit)
         return self._responses.actions(actions, goes_on=goes_on)
 
