@@ -88,7 +88,7 @@ def let_in(callers: Callers, clock: Clock, metadata: Metadata) -> Callable[[], o
     door, call = Door(callers, clock), Call(metadata)
     context: Any = call
     record: Any = SimpleNamespace(trace=None, span=NO_SPAN, about={})
-    return lambda: door.let_in(context, RULE, headers_of(context), record)
+    return lambda: door.let_in(context, RULE, headers_of(context)[0], record)
 
 
 def show(what: str, function: Callable[[], object], *, number: int = 50_000) -> None:

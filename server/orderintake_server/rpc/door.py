@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from orderintake_server.access import Credentials
 from orderintake_server.api.access import Call
@@ -21,14 +21,6 @@ _CERTIFICATES = ("peer_uri", "peer_spiffe_id")
 like a URI, and a certificate without names gives its subject."""
 
 
-class Headers(NamedTuple):
-    """What is read of a call's metadata."""
-
-    authorization: list[str]
-    trace: bytes | None
-    """The trace context of the caller."""
-
-
 class Door:
     """The one way into a method, before its request is read; and the watch over open streams."""
 
@@ -37,34 +29,31 @@ class Door:
         self._callers = callers
         self._clock = clock
 
-    def let_in(self, context: Context, rule: Rule, headers: Headers, record: Record) -> Call:
+    def let_in(
+        self, context: Context, rule: Rule, authorization: list[str], record: Record
+    ) -> Call:
         """Return the call. Raises Unauthenticated or NotAllowed."""
-        known = Credentials(headers.authorization, lambda: _certificate(context), context.peer)
+        peer = context.peer
+        known = Credentials(authorization, lambda: _certificate(context), peer)
         caller = self._callers.identify(known)
         record.about["caller"] = caller.name
-        return Call(
-            caller=caller,
-            owner=rule.admit(caller),
-            peer=context.peer,
-            trace=record.trace,
-            span=record.span,
-            fields=record.about,
-        )
+        owner = rule.admit(caller)
+        return Call(caller, owner, peer, record.trace, record.span, record.about)
 
     def check(self, call: Call) -> None:
         """Raise Unauthenticated when the right of a call's caller has ended meanwhile."""
         call.caller.check(self._clock())
 
 
-def headers_of(context: Context) -> Headers:
-    """Return what a call's metadata says of its caller, and of the trace that it belongs to."""
+def headers_of(context: Context) -> tuple[list[str], bytes | None]:
+    """Return a call's `authorization` headers, and its caller's trace context."""
     authorization, trace = [], None
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":
             authorization.append(str(value))
         elif key == traces.HEADER:
             trace = traces.read(str(value))  # gRPC gives one; of several the last
-    return Headers(authorization, trace)
+    return authorization, trace
 
 
 def _certificate(context: Context) -> str | None:
