@@ -399,6 +399,14 @@ BREAKS: dict[str, tuple[set[str], str]] = {
         {"the log tells whose order each completion ended"},
         "UPDATE log SET tier = 3 - tier",
     ),
+    "a failed order names a copy that is of another one": (
+        {"a redriven order tells of its copy"},
+        "UPDATE log SET copy = 9 WHERE accept_sequence = 5",
+    ),
+    "an order that was redriven is still to be redriven": (
+        {"a redriven order tells of its copy"},
+        "UPDATE orders SET redrive_of = 5 WHERE accept_sequence = 13",
+    ),
     "an operator's action is missing": (
         {"what operators did is numbered without a hole"},
         "DELETE FROM operator_actions WHERE sequence = 1",

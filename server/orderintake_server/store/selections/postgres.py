@@ -106,11 +106,10 @@ class PostgresSelections:
         newest_first: bool = True,
     ) -> tuple[list[FailedOrder], int | None]:
         """Keep `Selections.list_failures`."""
-        columns = f"{ACCEPTED}, {LOGGED}, g.copy"
-        query = _failed(wanted, columns, newest_first=newest_first, read=_CONTENT)
+        query = listing(wanted, newest_first=newest_first)
         after = list_from(after, newest_first=newest_first)
         with talking():
-            values = _failed_values(wanted, after, limit)
+            values = values_of(wanted, after, limit)
             found = await self._matching(query, values, falls=newest_first)
             page, last, is_cut = page_of(map(failed, found.rows), wanted, limit, max_bytes)
         return page, last if is_cut else found.end
@@ -121,7 +120,7 @@ class PostgresSelections:
         columns = f"convert_from(g.failure_code, 'UTF8'), {read}"
         query = _failed(wanted, columns, newest_first=True, read=read)
         with talking():
-            values = _failed_values(wanted, pages.LAST, pages.SCAN_ROWS)
+            values = values_of(wanted, pages.LAST, pages.SCAN_ROWS)
             found = await self._matching(query, values, falls=True)
             return counted(found.rows, wanted, is_cut=found.end is not None)
 
@@ -158,6 +157,12 @@ class PostgresSelections:
         return _Matching([row[5:] for row in rows if row[4] is not None], end)
 
 
+def listing(wanted: Selection, *, newest_first: bool) -> str:
+    """Return the query for a page of failures: it reads along an index, whichever way."""
+    columns = f"{ACCEPTED}, {LOGGED}, g.copy"
+    return _failed(wanted, columns, newest_first=newest_first, read=_CONTENT)
+
+
 def _failed(wanted: Selection, columns: str, *, newest_first: bool, read: str) -> str:
     """Write the query for failures that match; `read`: the content that it reads of each."""
     words = _NEWEST_FIRST if newest_first else _OLDEST_FIRST
@@ -170,7 +175,8 @@ def _failed(wanted: Selection, columns: str, *, newest_first: bool, read: str) -
     )
 
 
-def _failed_values(wanted: Selection, after: int, limit: int) -> list[Any]:
+def values_of(wanted: Selection, after: int, limit: int) -> list[Any]:
+    """Return the values of `listing` for a page after this sequence, or before it."""
     codes = [code.encode() for code in wanted.codes] or None
     numbers = None if wanted.numbers is None else list(wanted.numbers)
     return [*_values(wanted, after, limit), codes, wanted.is_redriven_too, numbers]
