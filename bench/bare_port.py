@@ -1,4 +1,4 @@
-"""The floor of bench/hostile.py: a bare grpc.aio server with the order server's bounds."""
+"""The floor of parts/hostile.py: a bare grpc.aio server with the order server's bounds."""
 
 import asyncio
 import sys

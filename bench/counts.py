@@ -54,6 +54,8 @@ ASKED_OF_A_LOOP = {
     "call_soon_threadsafe": "wake-ups by a thread",
 }
 ROUNDS = 3
+IN_MESSAGE = 10
+"""So many orders share a message of PlaceOrders."""
 MOST_TOLD = 40
 CALLER = Call(caller=OpenDoor().identify(mock.Mock()), owner=None, peer=lambda: "")
 Counts = dict[str, float]
@@ -90,13 +92,17 @@ class Counted:
             self.details[what, detail] += 1
 
     def profile(self, frame: FrameType, event: str, function: Any) -> None:  # noqa: ANN401
-        """Count calls of functions, in whichever thread; what counts is not counted."""
+        """Count calls of functions, in whichever thread; what counts is not counted.
+
+        One that is not Python's is counted where it is called.
+        """
         if frame.f_code.co_filename == __file__:
             return
+        module = frame.f_globals.get("__name__", "")
         if event == "call":
-            self.note(CALLS, frame.f_code.co_qualname)
+            self.note(CALLS, f"{module} {frame.f_code.co_qualname}")
         elif event == "c_call":
-            self.note(CALLS, function.__qualname__)
+            self.note(CALLS, f"{module} {function.__qualname__}")
 
     def connect(self, *given: Any, **named: Any) -> sqlite3.Connection:  # noqa: ANN401
         """Connect, and count the statements that are run there."""
@@ -153,6 +159,21 @@ class Shopping:
         decode = reader(api.BatchPlaceOrdersRequest)
         request = decode(batch.SerializeToString())
         _encoded(await self.answers["BatchPlaceOrders"](request, CALLER))
+
+    async def place_on_call(self, orders: int) -> None:
+        """Place orders on one PlaceOrders call, some in each message."""
+        decode, left = reader(api.PlaceOrdersRequest), orders
+        message = api.PlaceOrdersRequest(orders=[load.REQUEST] * IN_MESSAGE).SerializeToString()
+
+        async def messages() -> AsyncIterator[Any]:
+            for _ in range(orders // IN_MESSAGE):
+                yield decode(message)
+
+        async for response in self.answers["PlaceOrders"](messages(), CALLER):
+            results = api.PlaceOrdersResponse.FromString(response).results
+            left -= sum(result.HasField("receipt") for result in results)
+        if left:
+            raise RuntimeError(f"{left} of {orders} orders have no receipt")
 
     async def ended(self, completions: int) -> None:
         """Wait until there are so many completions."""
@@ -237,6 +258,12 @@ SCENES = {
     "500 orders in a batch, their lives, 64 workers": Scene(
         place=Shopping.place_batch, orders=500, workers=64
     ),
+    "100 orders on a PlaceOrders call, accepted": Scene(
+        place=Shopping.place_on_call, orders=100, workers=0
+    ),
+    "100 orders on a PlaceOrders call, their lives, 64 workers": Scene(
+        place=Shopping.place_on_call, orders=100, workers=64
+    ),
 }
 
 
@@ -259,10 +286,16 @@ def counts(look: Callable[[str, Scene, Counted], None] | None = None) -> dict[st
 def look(name: str, scene: Scene, counted: Counted) -> None:
     """Print what was run and called most often in a scene, each with its number an order."""
     print(f"\n{name}")
+    packages: Counter[str] = Counter()
+    for (what, detail), number in counted.details.items():
+        if what == CALLS:
+            packages[".".join(detail.split(" ")[0].split(".")[:2])] += number
+    told = {f"{CALLS}, by package": packages}
     for what in ("SQL statements", CALLS):
-        of_what = Counter({key[1]: n for key, n in counted.details.items() if key[0] == what})
+        told[what] = Counter({key[1]: n for key, n in counted.details.items() if key[0] == what})
+    for what, numbers in told.items():
         print(f"  {what}, an order")
-        for detail, number in of_what.most_common(MOST_TOLD):
+        for detail, number in numbers.most_common(MOST_TOLD):
             print(f"  {number / scene.orders:8.2f}  {' '.join(detail.split())[:110]}")
 
 

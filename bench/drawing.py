@@ -1,7 +1,7 @@
 """Draws plots as SVG: bars, ranges and lines, readable on a light and on a dark page."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -11,7 +11,7 @@ WIDTH, LEFT, RIGHT, TOP, ROW, BOTTOM = 860, 330, 150, 66, 30, 34
 PANEL_WIDTH, PANEL_HEIGHT, PANEL_LEFT, PANEL_RIGHT, PANEL_TOP, PANEL_BOTTOM = (
     *(430, 250, 58, 92, 52, 46),
 )
-COLUMNS = 2
+COLUMNS, KEY_WIDTH = 2, 130
 LIGHT = {
     "page": "#ffffff", "ink": "#1f2328", "soft": "#59636e", "grid": "#d8dee4",
     "ours": "#0969da", "before": "#6fa8dc", "floor": "#8b949e", "rival": "#bc4c00",
@@ -32,6 +32,14 @@ class Row:
     """Its middle is the bar, the ends are a whisker; of a range: p50 and p99 as low and high."""
     note: str = ""
     """What is written beside it, instead of the number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stack:
+    """A bar that is made of several, each of its kind, one behind the other."""
+
+    told: str
+    parts: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +75,7 @@ def bars(title: str, unit: str, rows: Sequence[Row]) -> str:
     height = TOP + ROW * len(rows) + BOTTOM
 
     def parts() -> Iterator[str]:
-        for value in steps(most):
-            x = LEFT + value * scale
-            yield path(f"M{x:.1f} {TOP - 8}V{height - BOTTOM}", "grid")
-            yield text(x, height - 12, number(value), "soft", anchor="middle")
+        yield from _grid(most, scale, height)
         for at, row in enumerate(rows):
             y = TOP + at * ROW
             yield text(LEFT - 10, y + 15, row.told, "ink", anchor="end")
@@ -82,6 +87,36 @@ def bars(title: str, unit: str, rows: Sequence[Row]) -> str:
             yield text(end, y + 15, row.note or number(row.at.middle), "ink")
 
     return picture(title, unit, WIDTH, height, parts())
+
+
+def stacks(title: str, unit: str, kinds: Mapping[str, str], rows: Sequence[Stack]) -> str:
+    """Draw horizontal bars of several parts; `kinds` tells what each kind is."""
+    most = max(sum(row.parts.values()) for row in rows)
+    scale = (WIDTH - LEFT - RIGHT) / most
+    height = TOP + ROW * (len(rows) + 1) + BOTTOM
+
+    def parts() -> Iterator[str]:
+        yield from _grid(most, scale, height)
+        for at, (kind, told) in enumerate(kinds.items()):
+            yield text(LEFT + at * KEY_WIDTH, TOP + 15, f"■ {told}", kind)
+        for at, row in enumerate(rows):
+            x, y = float(LEFT), TOP + (at + 1) * ROW
+            yield text(LEFT - 10, y + 15, row.told, "ink", anchor="end")
+            for kind, value in row.parts.items():
+                wide = max(value * scale, 0)
+                yield f'<rect class="{kind}" x="{x:.1f}" y="{y}" width="{wide:.1f}" height="20"/>'
+                x += wide
+            told = " + ".join(number(value) for value in row.parts.values())
+            yield text(x + 8, y + 15, told, "ink")
+
+    return picture(title, unit, WIDTH, height, parts())
+
+
+def _grid(most: float, scale: float, height: int) -> Iterator[str]:
+    for value in steps(most):
+        x = LEFT + value * scale
+        yield path(f"M{x:.1f} {TOP - 8}V{height - BOTTOM}", "grid")
+        yield text(x, height - 12, number(value), "soft", anchor="middle")
 
 
 def ranges(title: str, unit: str, rows: Sequence[Row]) -> str:

@@ -89,7 +89,7 @@ def let_in(callers: Callers, clock: Clock, metadata: Metadata) -> Callable[[], o
     door, call = Door(callers, clock), Call(metadata)
     context: Any = call
     record: Any = SimpleNamespace(trace=None, span=NO_SPAN, about={})
-    return lambda: door.let_in(credentials_of(context, headers_of(context)), RULE, record)
+    return lambda: door.let_in(credentials_of(context, headers_of(context)[0]), RULE, record)
 
 
 def show(what: str, function: Callable[[], object], *, number: int = 50_000) -> None:

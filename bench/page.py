@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from pathlib import Path
 
-from drawing import Line, Panel, Row, bars, number, panels, ranges
+from drawing import Line, Panel, Row, Stack, bars, number, panels, ranges, stacks
 from parts import PARTS, growth
 from parts.options import OPTIONS, PLAIN
 from ratios import RATIOS
 from results import Results, Spread
 from rivals.table import RIVALS
 
+from support.hostile_attacks import ATTACKS
+
 TEMPLATE = Path(__file__).with_name("page.md")
-WAITING = (0, 10_000, 100_000, 1_000_000)
+WAITING = (0, 10_000, 100_000, 1_000_000, 5_000_000)
 COSTS = {
     "echo": ("a bare echo, nothing stored", "floor"),
     "article": ("the article's service, in memory", "floor"),
@@ -42,6 +45,24 @@ EVENTS = (
     ("the same beside all of them", "beside the idle ones and a frozen one", "grown_mib"),
 )
 """What is told, of which case and number."""
+PROFILED = (
+    "echo",
+    "accept",
+    "life, 64 workers",
+    "placing 10, 8 calls, life",
+    "batch life, 64 workers",
+)
+THREADS = {"ours": "the event loop", "rival": "the store", "floor": "gRPC"}
+SUBSCRIBERS = (
+    ("10,000 idle subscribers, KiB of memory each", "idle", "kib_each"),
+    ("those of a bare stream", "bare, idle", "kib_each"),
+    ("a fast reader's p99 while 1,000 orders a second complete, ms", "alone", "p99_ms"),
+    ("the same beside a slow and a frozen reader", "beside", "p99_ms"),
+    ("the server's memory meanwhile, MiB more: the store's caches", "alone", "grown_mib"),
+    ("the same beside them", "beside", "grown_mib"),
+    ("the slow one, let loose behind the last order, got", "beside", "slow_got"),
+)
+"""What is told, of which case and number."""
 FLIGHTS = {"1": ", 1 in flight", "8": ", 8 in flight", "64": ""}
 
 
@@ -63,6 +84,21 @@ class Page:
                 rows.append(Row(told=name, kind="before", at=before))
         return bars("What an order costs", "µs of the server's processor time, each order", rows)
 
+    def profile(self) -> str:
+        """Draw in which threads an order's cost arises."""
+        rows = []
+        for case, when in product(PROFILED, ("now", "before")):
+            threads = dict(zip(THREADS, ("loop_us", "store_us", "grpc_us"), strict=True))
+            parts = {
+                kind: at.middle
+                for kind, thread in threads.items()
+                if (at := self._results.spread("core", case, thread, when))
+            }
+            if parts:
+                rows.append(Stack(told=COSTS[case][0] if when == "now" else when, parts=parts))
+        unit = "µs of the server's processor time, each order, by thread"
+        return stacks("Where it goes", unit, THREADS, rows) if rows else ""
+
     def latency(self) -> str:
         """Draw how long a receipt takes."""
         rows = []
@@ -83,22 +119,29 @@ class Page:
             "Calls in flight": ("in flight", growth.IN_FLIGHT, "in flight"),
         }
         drawn = [
-            Panel(title=title, x=x, lines=self._lines("growth", xs, suffix))
+            Panel(title=title, x=x, lines=self._lines(("growth",), xs, suffix))
             for title, (x, xs, suffix) in steps.items()
         ]
-        drawn = [*drawn, self._waiting()] if self._results.part("waiting") else drawn
+        drawn += [panel for panel in self._waiting() if panel.lines]
         unit = "µs of the server's processor time, each order's whole life"
         return panels("How the cost grows", unit, drawn)
 
-    def _waiting(self) -> Panel:
-        lines = self._lines("waiting", WAITING, "waiting")
-        return Panel(title="Orders that wait meanwhile", x="waiting", lines=lines)
+    def _waiting(self) -> Iterator[Panel]:
+        titles = {
+            "": "VIP orders while others wait",
+            "accept, ": "Only accepted, behind others that wait",
+        }
+        for case, title in titles.items():
+            lines = self._lines(("waiting", "millions"), WAITING, "waiting", case)
+            yield Panel(title=title, x="waiting", lines=lines)
 
-    def _lines(self, part: str, xs: Iterable[int], suffix: str) -> list[Line]:
-        kinds = {"": ("", "ours"), "echo, ": ("echo", "floor")}
+    def _lines(
+        self, parts: tuple[str, ...], xs: Iterable[int], suffix: str, ours: str = ""
+    ) -> list[Line]:
+        kinds = {ours: ("", "ours"), "echo, ": ("echo", "floor")}
         lines = []
         for prefix, (told, kind) in kinds.items():
-            found = [(x, self._of(part, f"{prefix}{x:,} {suffix}")) for x in xs]
+            found = [(x, self._of(part, f"{prefix}{x:,} {suffix}")) for x in xs for part in parts]
             if points := [(float(x), at) for x, at in found if at]:
                 lines.append(Line(told=told, kind=kind, points=points))
         return lines
@@ -218,11 +261,55 @@ class Page:
         """Tell what a long backlog costs."""
         numbers = ("cpu_us", "p50_ms", "p99_ms", "ready_s", "memory_mib")
         rows = []
-        for part in ("waiting", "millions"):
-            for case in self._cases(part):
-                spreads = [self._results.spread(part, case, each) for each in numbers]
+        for part, count in product(("waiting", "millions"), WAITING):
+            case = f"{count:,} waiting"
+            spreads = [self._results.spread(part, case, each) for each in numbers]
+            if any(spreads):
+                spreads.insert(1, self._of(part, f"accept, {case}"))
                 rows.append((case, *(number(each.middle) if each else "" for each in spreads)))
-        heads = ("orders", "µs a VIP order's life", "receipt p50, ms", "p99", "start, s", "MiB")
+        heads = (
+            *("orders", "µs a VIP order's life", "a regular one accepted"),
+            *("VIP's receipt p50, ms", "p99", "start, s", "MiB"),
+        )
+        return table(heads, rows)
+
+    def subscribers(self) -> str:
+        """Tell what subscribers cost that are idle, or slow."""
+        rows = [
+            (told, number(at.middle))
+            for told, case, each in SUBSCRIBERS
+            if (at := self._results.spread("subscribers", case, each))
+        ]
+        return table(("what", "measured"), rows)
+
+    def leaks(self) -> str:
+        """Tell what callers leave behind."""
+        numbers = ("bytes_each", "open_streams")
+        rows = [
+            (case, *(number(at.middle) if at else "" for at in spreads))
+            for case in self._cases("leaks")
+            if (spreads := [self._results.spread("leaks", case, each) for each in numbers])
+        ]
+        return table(("again and again", "bytes left by each", "streams left open"), rows)
+
+    def hostile(self) -> str:
+        """Tell what one peer takes from others."""
+        numbers = {
+            "bare": ("wait_s", "work_s"),
+            "ours": ("wait_s", "work_s", "before_mib", "during_mib", "after_mib"),
+        }
+        rows = []
+        for attack in ATTACKS:
+            found = (
+                self._results.spread("hostile", f"{attack}, {whose}", each)
+                for whose, names in numbers.items()
+                for each in names
+            )
+            rows.append((attack, *(number(at.middle) if at else "" for at in found)))
+        heads = (
+            *("attack", "bare: worst wait, s", "of it at work"),
+            *("ours: worst wait, s", "of it at work", "MiB before", "during", "after"),
+        )
         return table(heads, rows)
 
     def rivals_cost(self) -> str:
@@ -306,7 +393,7 @@ def table(heads: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 NEEDS = {
-    "cost": "core", "latency": "core", "ratios": "core", "options": "options",
+    "cost": "core", "profile": "core", "latency": "core", "ratios": "core", "options": "options",
     "streams": "streams", "live": "streams", "postgres": "postgres", "growth": "growth",
     "waiting": "waiting", "rivals_cost": "rivals", "rivals_vips": "rivals", "promises": "rivals",
 }  # fmt: skip
@@ -327,11 +414,13 @@ def write(results: Results, out: Path) -> None:
         if kind == "run":
             return page.run(part)
         made: Callable[[], str] = getattr(page, name)
+        if not (drawn := made()):
+            return f"Not measured yet: `make bench ARGS={part}`."
         if kind == "table":
-            return made()
-        (out / f"{name}.svg").write_text(made())
+            return drawn
+        (out / f"{name}.svg").write_text(drawn)
         return f"![{name}]({folder}/{name}.svg)"
 
     out.mkdir(parents=True, exist_ok=True)
     text = re.sub(r"\{(plot|table|run) (\w+)\}", block, TEMPLATE.read_text())
-    out.with_suffix(".md").write_text(text)
+    out.with_suffix(".md").write_text(re.sub(r"\n{3,}", "\n\n", text))

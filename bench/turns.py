@@ -172,8 +172,12 @@ class Run:
 
 
 def timed(server: Server, orders: int, drive: Callable[[], Turn | None]) -> Turn:
-    """Drive once; tell the rate, and the server's processor time for each order."""
-    began, worked = time.perf_counter(), server.cpu_seconds()
+    """Drive once; tell the rate, and the server's processor time for each order, by thread too."""
+    began, worked, threads = time.perf_counter(), server.cpu_seconds(), server.threads()
     more = drive() or {}
     seconds, cpu = time.perf_counter() - began, server.cpu_seconds() - worked
-    return {"per_second": orders / seconds, "cpu_us": cpu / orders * 1e6} | more
+    turn = {"per_second": orders / seconds, "cpu_us": cpu / orders * 1e6} | more
+    for (whose, thread), ran in server.threads().items():
+        spent = (ran - threads.get((whose, thread), 0.0)) / orders * 1e6
+        turn[f"{whose}_us"] = turn.get(f"{whose}_us", 0.0) + spent
+    return turn

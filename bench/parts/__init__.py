@@ -4,7 +4,19 @@ from collections.abc import Mapping
 
 from turns import Part
 
-from parts import core, events, growth, http, options, postgres, rivals, streams
+from parts import (
+    core,
+    events,
+    growth,
+    hostile,
+    http,
+    leaks,
+    options,
+    postgres,
+    rivals,
+    streams,
+    subscribers,
+)
 from parts.waiting import waiting
 
 PARTS: Mapping[str, Part] = {
@@ -18,6 +30,9 @@ PARTS: Mapping[str, Part] = {
     "waiting": waiting(0, 10_000, 100_000, 1_000_000),
     "rivals": rivals.PART,
     "millions": waiting(5_000_000),
+    "subscribers": subscribers.PART,
+    "leaks": leaks.PART,
+    "hostile": hostile.PART,
 }
-LONG = ("rivals", "millions")
+LONG = ("rivals", "millions", "subscribers", "leaks", "hostile")
 """Measured only when they are asked for: what takes many minutes."""

@@ -27,7 +27,7 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 
 IN_A_MESSAGE = 100
-STORED, LOG = 20_000, 10_000
+STORED, LOG = 30_000, 20_000
 """Completions that there are, and how many of them, the oldest, are in the log only."""
 RING = 4_000
 """Completions that are in the ring for sure: it drops the older half of 8,192 at times."""
@@ -150,10 +150,11 @@ def late(seconds: list[float]) -> Turn:
 
 def heard(placed_at: int, heard_at: int, orders: int) -> list[float]:
     """Place orders at a port at a steady rate; tell how late their completions came to another."""
-    return load.run(_heard(placed_at, heard_at, orders))
+    return load.run(hear(placed_at, heard_at, orders))
 
 
-async def _heard(placed_at: int, heard_at: int, orders: int) -> list[float]:
+async def hear(placed_at: int, heard_at: int, orders: int) -> list[float]:
+    """Do so in the present event loop."""
     found: list[float] = []
     async with grpc.aio.insecure_channel(f"127.0.0.1:{heard_at}") as channel:
         stub: Any = api_grpc.OrderIntakeServiceStub(channel)

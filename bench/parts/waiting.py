@@ -1,4 +1,4 @@
-"""What orders that wait cost the others: the lives of VIP orders while regular ones wait.
+"""What orders that wait cost the others: VIP orders' lives, and one more regular order accepted.
 
 The store is filled by its own code: of ten orders, eight just wait, one is scheduled and one will
 expire. Regular ones are paused, so that as many wait in each turn.
@@ -21,9 +21,11 @@ from orderintake_server.clock import Clock
 from orderintake_server.domain import NewOrder, Tier
 from orderintake_server.store.changes import Capacity, Changes, Pause
 from orderintake_server.store.sqlite.store import sqlite_store
-from parts.core import seen
+from parts.core import accepts, seen, unary
 
 GROUP = 5_000
+ACCEPTED = 1_000
+"""Regular orders accepted in a turn: few, for they wait with the others from then on."""
 KINDS = ("scheduled", "expiring", *["regular"] * 8)
 HOUR = 3_600_000_000
 VIP = api.PlaceOrderRequest()
@@ -89,10 +91,17 @@ def vip_lives(server: Server, orders: int) -> Turn:
 def waiting(*counts: int) -> Part:
     """Measure with so many that wait."""
     return Part(
-        told="A VIP order's whole life while regular orders wait",
+        told="A VIP order's whole life, and a regular one accepted, while regular orders wait",
         servers={f"{count:,}": Waiting(count) for count in counts},
         cases={
-            f"{count:,} waiting": Case(on=f"{count:,}", drive=vip_lives, orders=4_000)
-            for count in counts
+            **{
+                f"{count:,} waiting": Case(on=f"{count:,}", drive=vip_lives, orders=4_000)
+                for count in counts
+            },
+            **{
+                f"accept, {count:,} waiting": unary(f"{count:,}", accepts, 64, ACCEPTED)
+                for count in counts
+                if count > ACCEPTED
+            },
         },
     )

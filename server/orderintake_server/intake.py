@@ -89,14 +89,18 @@ class Intake:
         Raises what is known at once of what `place` raises; the answer may be the rest.
         """
         self._refuse_if_draining()
-        paid = await self._tokens.take(group)
+        paid = await self._tokens.take(group) if self._tokens.are_needed else ()
         return Requested(group, paid, self._committer.accept(group))
 
     def receipts(self, requested: Requested) -> tuple[Receipt, ...]:
         """Return the receipts of what was requested, or raise the refusal, once it is answered."""
         receipts = requested.answer.result()
-        self._tokens.give_back(requested.paid, requested.group, receipts)
-        return tuple(map(self._estimated, receipts))
+        if requested.paid:
+            self._tokens.give_back(requested.paid, requested.group, receipts)
+        if self._times.is_known:
+            for receipt in receipts:
+                receipt.wait = self._wait(receipt.order.accept_sequence, receipt.position)
+        return receipts
 
     @contextmanager
     def placing(self, stop: Callable[[], None]) -> Iterator[None]:
@@ -109,19 +113,6 @@ class Intake:
             yield
         finally:
             self._stops.remove(stop)
-
-    def _estimated(self, receipt: Receipt) -> Receipt:
-        wait = self._wait(receipt.order.accept_sequence, receipt.position)
-        if wait is None:
-            return receipt
-        return Receipt(
-            order=receipt.order,
-            replayed=receipt.replayed,
-            after=receipt.after,
-            position=receipt.position,
-            durability=receipt.durability,
-            wait=wait,
-        )
 
     async def cancel(
         self, accept_sequence: int, *, owner: str | None, by: Operator | None

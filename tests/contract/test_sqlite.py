@@ -13,6 +13,7 @@ from orderintake_server.domain import Ending, Event, Failure, State
 from orderintake_server.errors import StartupFailed, StoreRefused
 from orderintake_server.store.changes import Changes, Settlement
 from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
+from orderintake_server.store.sqlite.statements import insert
 from orderintake_server.views import EVERY_ORDER
 from support.changes import DONE, new, place, settle, start, waiting, whole_log
 from support.stores import SqliteHome
@@ -191,3 +192,13 @@ async def test_an_open_page_of_the_log_holds_no_snapshot(home: SqliteHome) -> No
     with closing(sqlite3.connect(home.directory / NAME)) as connection:
         busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     assert busy == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 17, 300])
+def test_rows_are_inserted_as_they_are_whatever_their_number_and_their_gaps(count: int) -> None:
+    gaps = [(None, None), (None, b""), (0, None)]
+    rows = [(number, *gaps[number % 3], None) for number in range(count)]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE kept (number, first, second, none)")
+        insert(connection, "kept", rows)
+        assert connection.execute("SELECT * FROM kept ORDER BY number").fetchall() == rows

@@ -16,7 +16,7 @@ SECONDS = 60 if os.environ.get("CI") == "true" else 15
 
 @pytest.mark.seconds
 @pytest.mark.timeout(SECONDS + 3 * SETTLE_SECONDS + 60)
-async def test_p1_p2_p6_p8_p9_p10_p13_p14_p21_chaos_loses_nothing_and_completes_each_order_once(
+async def test_p1_p2_p6_p8_p9_p10_p13_p14_p21_p23_chaos_loses_nothing_and_completes_each_order_once(
     tmp_path: Path,
 ) -> None:
     summary = await chaos(SECONDS, seed=random.randrange(1_000_000), place=tmp_path)

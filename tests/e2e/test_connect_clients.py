@@ -53,6 +53,16 @@ def test_curl_places_reads_and_follows(url: str) -> None:
     assert refused["code"] == "invalid_argument"
 
 
+@pytest.mark.skipif(CURL is None, reason="there is no curl")
+def test_the_lines_of_the_page_run_as_they_stand_there(url: str) -> None:
+    page = (ROOT / "docs" / "http.md").read_text()
+    lines = page.partition("```sh\n")[2].partition("```")[0]
+    script = lines.replace("http://127.0.0.1:8080", url).replace("curl ", "curl -fsSw '\\n' ")
+    placed, found = map(json.loads, run("bash", "-ec", script).stdout.splitlines())
+    assert placed["order"]["tier"] == "TIER_VIP"
+    assert found["order"] == placed["order"]
+
+
 def test_buf_curl_speaks_its_default_protocol(url: str) -> None:
     def buf(method: str, request: str) -> subprocess.CompletedProcess[str]:
         return run(

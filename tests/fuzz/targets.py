@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fuzz import client, credentials, requests
+from fuzz import client, credentials, http, requests
 
 MOST_BYTES = 64 * 1024
 """Of one input."""
@@ -35,6 +35,10 @@ TARGETS = {
     "tokens": Target(check=credentials.token, seeds=credentials.token_seeds),
     "keys": Target(check=credentials.keys, seeds=credentials.keys_seeds),
     "access": Target(check=credentials.access_file, seeds=credentials.access_seeds),
+    "json": Target(check=http.from_json, seeds=http.json_seeds),
+    "shown": Target(check=http.shown, seeds=http.shown_seeds),
+    "queries": Target(check=http.queried, seeds=http.query_seeds),
+    "envelopes": Target(check=http.enveloped, seeds=http.envelope_seeds),
     "details": Target(check=client.details, seeds=client.details_seeds),
     "stream": Target(check=client.stream, seeds=client.stream_seeds),
     "results": Target(check=client.results, seeds=client.results_seeds),

@@ -358,6 +358,7 @@ async def streamed(
         (BEGINNING * 2, {}, "unimplemented"),
         (BEGINNING[:3], {}, "invalid_argument"),
         (BEGINNING[:-1], {}, "invalid_argument"),
+        (envelope(b"{}", 2), {}, "invalid_argument"),
         (envelope(b"nothing"), {}, "invalid_argument"),
         (envelope(b'{"colour": 1}'), {}, "invalid_argument"),
         (envelope(gzip.compress(b"{}"), 1), {}, "internal"),

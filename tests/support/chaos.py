@@ -49,6 +49,8 @@ class Summary:
 
     seed: int
     orders: int
+    on_calls: int
+    """Of these, those that PlaceOrders calls acknowledged."""
     misdeeds: Counter[str]
     """How often a handler did each of its misdeeds, counted by orders."""
     quarantined: int
@@ -62,6 +64,7 @@ class Summary:
     cancelled: int
     """Calls that ended CANCELLED, though nobody cancelled them: P19 allows a few at a stop."""
     replays: int
+    replays_on_calls: int
     moves: int
     settle_seconds: float
 
@@ -70,10 +73,12 @@ class Summary:
         ends = ", ".join(f"{count} {state}" for state, count in self.ends.most_common())
         faults = ", ".join(f"{fault}: {self.faults[fault]}" for fault in FAULTS)
         return (
-            f"seed {self.seed}: {self.orders} orders, {self.ends.total()} completions ({ends}), "
+            f"seed {self.seed}: {self.orders} orders, {self.on_calls} on PlaceOrders calls, "
+            f"{self.ends.total()} completions ({ends}), "
             f"{self.starts} starts; {faults}; {self.restarts} restarts, {self.deaths} times taken "
             f"for dead, {self.refusals} refusals, {self.cancelled} unasked CANCELLED, "
-            f"{self.replays} replays, {self.moves} moves; {self.misdeeds.total()} orders whose "
+            f"{self.replays} replays ({self.replays_on_calls} on PlaceOrders calls), "
+            f"{self.moves} moves; {self.misdeeds.total()} orders whose "
             f"handler did one of {len(self.misdeeds)} misdeeds; 0 lost, 0 twice, 0 innocent ones "
             f"failed, {self.quarantined} quarantined by the kills of this run, 0 servers "
             "ended by anything else; "
@@ -177,6 +182,7 @@ class _Run:
         return Summary(
             seed=self._seed,
             orders=len(self._placed),
+            on_calls=self._placers.on_calls,
             misdeeds=self._misdeeds(whole_log),
             quarantined=self._quarantined(whole_log),
             ends=Counter(map(_end, whole_log)),
@@ -187,6 +193,7 @@ class _Run:
             refusals=self._placers.refusals.total(),
             cancelled=self._placers.refusals["CANCELLED"],
             replays=self._placers.replays,
+            replays_on_calls=self._placers.replays_on_calls,
             moves=self._mover.moves,
             settle_seconds=self._settle_seconds,
         )

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import TypeVar
 
 import grpc
@@ -31,6 +32,13 @@ ANSWER_SECONDS = 120.0
 SILENCE_SECONDS = 1.2
 """With nothing new for so long, a subscriber tries another replica."""
 MOST_IN_BATCH = 12
+PLACERS_ON_CALLS = 3
+"""Of the placers, those who place on PlaceOrders calls, without waiting for one order's receipt."""
+MOST_ON_A_CALL = 30
+PAUSES_ON_A_CALL = 0.2
+"""Behind one order in five there is a pause, five times as long as the others'."""
+TWICE = 0.05
+"""How likely two callers at once place the same."""
 
 _T = TypeVar("_T")
 
@@ -42,7 +50,9 @@ class Placers:
         """Place by any of the clients; what is placed depends on the seed."""
         self.placed: dict[str, Placed] = {}
         """What was acknowledged, by request_id."""
-        self.replays = 0
+        self.on_calls = 0
+        """How many receipts PlaceOrders calls gave; next, how many of these and of all repeat."""
+        self.replays_on_calls = self.replays = 0
         self.refusals: Counter[str] = Counter()
         self.is_over = False
         self._clients = clients
@@ -52,7 +62,8 @@ class Placers:
         """Place orders until it is over; all are acknowledged on return."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(PLACERS):
-                tasks.create_task(self._place_on(number), name=f"placer-{number}")
+                place = self._place_on_calls if number < PLACERS_ON_CALLS else self._place_on
+                tasks.create_task(place(number), name=f"placer-{number}")
 
     async def _place_on(self, placer: int) -> None:
         chance = random.Random(f"{self._seed} placer {placer}")
@@ -75,19 +86,43 @@ class Placers:
 
     async def _place_one(self, order: Placed, chance: random.Random) -> None:
         """Place an order, now and then by two callers at once; perhaps cancel it."""
-        callers = 2 if chance.random() < 0.05 else 1
-        receipts = await asyncio.gather(
-            *(
-                self._insist(lambda client: client.place(**order.wanted), chance)
-                for _ in range(callers)
-            )
-        )
+        receipts = await self._by_some(lambda client: client.place(**order.wanted), chance)
         for receipt in receipts:
             self._acknowledge(order, receipt)
         if chance.random() < 0.08:
             await asyncio.sleep(chance.choice([0, 0, 0.05, 0.5]))
             answer = await self._insist(lambda client: client.cancel(order.order_id), chance)
             order.cancelled = answer
+
+    async def _place_on_calls(self, placer: int) -> None:
+        """Place orders on one block after the other; what has no receipt goes to the next one."""
+        chance = random.Random(f"{self._seed} placer {placer}")
+        number = 0
+        while not self.is_over:
+            count = chance.randint(1, MOST_ON_A_CALL)
+            orders = [make(chance, f"{placer}-{number + more}") for more in range(count)]
+            number += count
+            await self._by_some(partial(self._place_all, orders, chance), chance)
+
+    async def _place_all(
+        self, orders: list[Placed], chance: random.Random, client: AsyncClient
+    ) -> None:
+        """Place those that have no receipt yet. Raises what kept any of them from having one."""
+        asked: list[tuple[Placed, asyncio.Future[PlaceOrderResponse]]] = []
+        try:
+            async with client.placing() as placing:
+                for order in [each for each in orders if not each.order_id]:
+                    asked.append((order, await placing.place(**order.wanted)))
+                    if chance.random() < PAUSES_ON_A_CALL:
+                        await asyncio.sleep(chance.expovariate(PAUSES_ON_A_CALL / PAUSE_SECONDS))
+        finally:
+            for order, placed in asked:
+                if placed.done() and not placed.exception():
+                    self._acknowledge(order, placed.result())
+                    self.on_calls += 1
+                    self.replays_on_calls += placed.result().replayed
+        for _, placed in asked:
+            placed.result()
 
     def _acknowledge(self, order: Placed, receipt: PlaceOrderResponse) -> None:
         """Check P2: one request_id is one order, for ever."""
@@ -96,6 +131,13 @@ class Placers:
         order.order_id = receipt.order.order_id
         self.placed[request_id] = order
         self.replays += receipt.replayed
+
+    async def _by_some(
+        self, call: Callable[[AsyncClient], Awaitable[_T]], chance: random.Random
+    ) -> list[_T]:
+        """Let a caller insist, now and then two at once."""
+        callers = 2 if chance.random() < TWICE else 1
+        return await asyncio.gather(*(self._insist(call, chance) for _ in range(callers)))
 
     async def _insist(
         self, call: Callable[[AsyncClient], Awaitable[_T]], chance: random.Random

@@ -1,6 +1,7 @@
 """The authorization header: one, of one form; whatever else comes is refused in order."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,7 +114,7 @@ def test_no_certificate_is_looked_at_where_none_is_known() -> None:
         raise AssertionError
 
     with pytest.raises(Unauthenticated) as refused:
-        callers.identify(presented()._replace(certificate=certificate))
+        callers.identify(replace(presented(), certificate=certificate))
     assert refused.value.problem is Problem.MISSING
 
 

@@ -9,7 +9,8 @@ from google.protobuf.message_factory import GetMessageClass
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api import decoding
 from orderintake_server.api.methods import SERVICES
-from orderintake_server.api.requests import BATCH_BYTES, BATCH_ORDERS, ORDER_BYTES
+from orderintake_server.api.order_checks import ORDER_BYTES
+from orderintake_server.api.requests import BATCH_BYTES, BATCH_ORDERS
 from orderintake_server.errors import InvalidOrder
 from support.orders import order
 

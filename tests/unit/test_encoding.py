@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.api import fields, requests
+from orderintake_server.api import order_checks, requests
 from orderintake_server.api.encoding import Encoder
 from orderintake_server.api.responses import Responses
 from orderintake_server.domain import ENDED, LONG_PAST, Completion, Failure, NewOrder, State, Tier
@@ -70,8 +70,8 @@ NUMBERS = st.integers(1, 2**47)
 TIMES = st.integers(1, 2**56)
 STAMPS = st.builds(
     Timestamp,
-    seconds=st.integers(fields.FIRST_SECOND, fields.LAST_SECOND),
-    nanos=st.integers(0, fields.NANOS - 1),
+    seconds=st.integers(order_checks.FIRST_SECOND, order_checks.LAST_SECOND),
+    nanos=st.integers(0, order_checks.NANOS - 1),
 )
 PAYLOADS = st.builds(any_pb2.Any, type_url=TEXTS, value=st.binary(max_size=300))
 REQUESTS = st.builds(

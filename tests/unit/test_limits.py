@@ -86,3 +86,11 @@ def test_too_few_files_are_told_at_the_start(files: Files) -> None:
     files.both = (127, 127)
     with pytest.raises(StartupFailed, match="ulimit -n"):
         limits.most_connections(8)
+
+
+@pytest.mark.parametrize(("soft", "most"), [(65_536, 1_000), (1_024, 256), (UNLIMITED, 1_000)])
+def test_another_listener_has_a_quarter_of_the_files_at_the_most(
+    files: Files, soft: int, most: int
+) -> None:
+    files.both = (soft, soft)
+    assert limits.share_of_files(1_000) == most

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.api import requests
+from orderintake_server.api import order_checks, requests
 from orderintake_server.api.violations import Violations, is_text
 from orderintake_server.domain import NewOrder, Tier
 from orderintake_server.errors import InvalidOrder
@@ -181,6 +181,7 @@ def test_what_is_just_within_a_limit_is_taken(
     make: Callable[[int], api.PlaceOrderRequest], size: int
 ) -> None:
     assert _bad_fields(make(size)) == []
+    assert order_checks.is_good(make(size), requests.BATCH_BYTES)
 
 
 @pytest.mark.parametrize(("make", "size", "field"), BAD)
@@ -188,6 +189,7 @@ def test_what_is_just_beyond_a_limit_is_refused_by_its_name(
     make: Callable[[int], api.PlaceOrderRequest], size: int, field: str
 ) -> None:
     assert _bad_fields(make(size)) == [field]
+    assert not order_checks.is_good(make(size), requests.BATCH_BYTES)
 
 
 def test_what_is_bad_in_a_batch_is_named_by_its_place_in_it() -> None:

@@ -235,5 +235,5 @@ async def test_the_call_tells_how_many_orders_it_had_and_how_many_were_refused(d
     line.send(order(), order(customer_id=""), order())
     line.end()
     await line.results()
-    assert line.call.fields == {"orders": 3, "refused": 1}
+    assert line.call.about == {"orders": 3, "refused": 1}
     assert desk.meters.calls.refusals[("INVALID_ORDER",)] == 1

@@ -102,7 +102,7 @@ def attempt_of(rest: Callable[[], Mapping[str, Any]], **known: Any) -> OrderAtte
     """
     attempt = OrderAttempt.__new__(OrderAttempt)
     _set(attempt, known)
-    _set(attempt, {"_rest": rest})
+    _set_field(attempt, "_rest", rest)
     return attempt
 
 
@@ -112,9 +112,13 @@ def begin(attempt: OrderAttempt, seconds: float) -> None:
     _set(attempt, {"deadline": deadline, "ends": time.monotonic() + seconds})
 
 
+_set_field = object.__setattr__
+"""An attempt is frozen for handlers."""
+
+
 def _set(attempt: OrderAttempt, fields: Mapping[str, object]) -> None:
     for name, value in fields.items():
-        object.__setattr__(attempt, name, value)  # it is frozen for handlers
+        _set_field(attempt, name, value)
 
 
 class Reject(Exception):

@@ -25,6 +25,8 @@ class Contained:
     A child that user code forked never comes out of the block: beyond it is the work of its parent.
     """
 
+    __slots__ = ("_pid", "error")
+
     def __init__(self) -> None:
         """Begin with nothing raised."""
         self.error: BaseException | None = None

@@ -52,6 +52,8 @@ class CallPolicy:
 class _Call:
     """One attempt under way."""
 
+    __slots__ = ("began", "is_hanging", "is_late", "order", "outcome", "over", "task", "thread")
+
     def __init__(self, order: OrderAttempt, over: asyncio.Future[None]) -> None:
         self.order = order
         self.over = over
@@ -62,6 +64,7 @@ class _Call:
         self.thread: HandlerThread | None = None
         self.outcome: Outcome | None = None
         self.is_hanging = False
+        self.is_late = False
 
     def begin(self, seconds: float | None) -> OrderAttempt:
         """Note that the handler is called now; give it the order, and how long it may take."""
@@ -97,7 +100,11 @@ class HandlerCalls:
         self._policy = policy
         self._before = before
         self._is_async = finding.is_async(handler)
-        self._room = asyncio.Semaphore(policy.slots + policy.stuck)
+        self._outcome = partial(outcome_of, tells_text=policy.tells_text)
+        self._run = self._in_loop if self._is_async else self._in_thread
+        self._places = policy.slots + policy.stuck
+        """How many more attempts may be under way, or left behind in threads."""
+        self._place_left = asyncio.Event()
         self._active = 0
         self._threads = HandlerThreads()
         self._under_way: dict[asyncio.Task[Any], _Call] = {}
@@ -123,12 +130,15 @@ class HandlerCalls:
 
     async def room(self) -> None:
         """Wait until one more attempt can be made: to be awaited before each call."""
-        if self._room.locked():
+        if not self._places:
             _log.error(
                 "orders wait: too many handlers do not end",
                 extra={"handler": self._policy.name, "stuck": self.figures.stuck_attempts},
             )
-        await self._room.acquire()
+        while not self._places:
+            self._place_left.clear()
+            await self._place_left.wait()
+        self._places -= 1
         self._active += 1
         while not (self._is_async or self._threads.has_room_for(self._active)):
             _log.error("orders wait: the system has no thread left")
@@ -147,15 +157,14 @@ class HandlerCalls:
         work = loop.create_task(self._work(call), name=f"attempt {order.order_id}")
         call.task, self._under_way[work] = work, call
         work.add_done_callback(self._over)
+        seconds = self._policy.attempt_seconds
         try:
-            if is_late := not await self._ends_in_time(work, call):
-                work.cancel()
-                await asyncio.wait({work}, timeout=self._policy.grace_seconds)
+            await (call.over if seconds is None else self._limit(work, call, seconds))
         except asyncio.CancelledError:
             if not await self._ends_when_cancelled(work):
                 raise
             return _result(work)
-        return self._late(work) if is_late else _heeded(_result(work), order)
+        return self._late(work) if call.is_late else _heeded(_result(work), order)
 
     def _order_of(self, task: asyncio.Task[Any]) -> OrderAttempt | None:
         call = self._under_way.get(task)
@@ -166,19 +175,22 @@ class HandlerCalls:
         self._active -= 1
         call = self._under_way.pop(work)
         if not call.is_hanging:
-            self._room.release()
+            self._give_back()
         if not call.over.done():
             call.over.set_result(None)
 
-    async def _ends_in_time(self, work: asyncio.Task[Any], call: _Call) -> bool:
-        """Wait until an attempt ends, or its time is over; False for that."""
-        seconds = self._policy.attempt_seconds
-        if seconds is None:
-            await call.over
-            return True
+    def _give_back(self) -> None:
+        self._places += 1
+        self._place_left.set()
+
+    async def _limit(self, work: asyncio.Task[Any], call: _Call, seconds: float) -> None:
+        """Wait until an attempt ends; when its time is over, cancel it."""
         while not work.done() and (left := call.seconds_left(seconds)):
             await asyncio.wait({work}, timeout=left)
-        return work.done()
+        if not work.done():
+            call.is_late = True
+            work.cancel()
+            await asyncio.wait({work}, timeout=self._policy.grace_seconds)
 
     async def _ends_when_cancelled(self, work: asyncio.Task[Outcome]) -> bool:
         """Cancel an attempt; False when it ended by that, or not until we were cancelled again."""
@@ -217,11 +229,8 @@ class HandlerCalls:
                 _stop_by_signal(call)
             if self._before is not None:
                 await self._before(call.order)
-            value = await (self._in_loop(call) if self._is_async else self._in_thread(call))
+            value = await self._run(call)
         return call.outcome or self._outcome(value, calling.error)
-
-    def _outcome(self, value: object, error: BaseException | None) -> Outcome:
-        return outcome_of(value, error, tells_text=self._policy.tells_text)
 
     async def _in_loop(self, call: _Call) -> object:
         value = await self._handler(call.begin(self._policy.attempt_seconds))
@@ -256,7 +265,7 @@ class HandlerCalls:
 
         def back() -> None:
             self._unstuck()
-            self._room.release()
+            self._give_back()
             _log.warning("a handler's thread came back", extra=about | {"seconds": call.age()})
 
         self._threads.give_up(thread, back)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from orderintake_server.access.caller import EVERYBODY, Caller, Credential, Role
 
@@ -10,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-class Credentials(NamedTuple):
+@dataclass(slots=True)
+class Credentials:
     """What a call says of its caller."""
 
     authorization: Sequence[str]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from orderintake.v1 import order_intake_service_pb2 as api
-from orderintake_server.api.requests import BATCH_BYTES, BATCH_ORDERS, ORDER_BYTES
+from orderintake_server.api.order_checks import ORDER_BYTES
+from orderintake_server.api.requests import BATCH_BYTES, BATCH_ORDERS
 from orderintake_server.api.violations import Violations, invalid
 from orderintake_server.errors import FieldViolation, InvalidOrder
 

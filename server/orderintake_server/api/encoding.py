@@ -36,11 +36,11 @@ class Encoder:
 
     def order(self, order: Order | CompletionRow) -> bytes:
         """Return an Order: the fields that the caller set, and those that the service adds."""
-        own = order_pb2.Order(
-            order_id=self._ids.order_id(order.accept_sequence),
-            accept_sequence=order.accept_sequence,
-            start_sequence=order.start_sequence,
-        )
+        own = order_pb2.Order()
+        own.accept_sequence = order.accept_sequence
+        own.order_id = self._ids.order_id(order.accept_sequence)
+        if order.start_sequence:
+            own.start_sequence = order.start_sequence
         if not order.redrive_of:
             return order.content + self._standing(order) + own.SerializeToString()
         own.redrive_of = self._ids.order_id(order.redrive_of)
@@ -101,12 +101,8 @@ def set_time(timestamp: Timestamp, microseconds: int) -> None:
     timestamp.nanos = rest * 1000
 
 
-def embedded(number: int, *parts: bytes) -> bytes:
-    """Return a field that holds one message, which these parts are when they are joined.
-
-    The `number` of the field is 15 at the most.
-    """
-    message = b"".join(parts)
+def embedded(number: int, message: bytes) -> bytes:
+    """Return a field that holds one message; the `number` of the field is 15 at the most."""
     return _head(number, len(message)) + message
 
 

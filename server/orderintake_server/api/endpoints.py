@@ -57,20 +57,21 @@ class Endpoints:
 
     async def place_order(self, request: api.PlaceOrderRequest, call: Call) -> bytes:
         """Accept one order; return its receipt, encoded."""
-        call.check_order(request)
+        call.check_orders((request,))
         new = requests.new_order(request, call.trace)
-        call.about(customer_id=new.customer_id)
+        call.about["customer_id"] = new.customer_id
         (receipt,) = await self._intake.place((new,))
-        call.about(accept_sequence=receipt.order.accept_sequence)
+        call.about["accept_sequence"] = receipt.order.accept_sequence
         return self._responses.receipt(receipt)
 
     async def batch_place_orders(self, request: api.BatchPlaceOrdersRequest, call: Call) -> bytes:
         """Accept several orders, all or none; return their receipts, encoded."""
-        for order in request.requests:
-            call.check_order(order)
+        call.check_orders(request.requests)
         group = requests.new_orders(request, call.trace)
         customers = {new.customer_id for new in group}
-        call.about(orders=len(group), customer_id=customers.pop() if len(customers) == 1 else None)
+        call.about.update(
+            orders=len(group), customer_id=customers.pop() if len(customers) == 1 else None
+        )
         return self._responses.receipts(await self._intake.place(group))
 
     def place_orders(
@@ -83,9 +84,9 @@ class Endpoints:
     async def get_order(self, request: api.GetOrderRequest, call: Call) -> api.GetOrderResponse:
         """Return one order in its present state."""
         number = requests.accept_sequence(request, self._ids)
-        call.about(accept_sequence=number)
+        call.about["accept_sequence"] = number
         status = await self._intake.get(number, owner=call.owner)
-        call.about(customer_id=status.found.customer_id)
+        call.about["customer_id"] = status.found.customer_id
         return self._responses.order_status(status)
 
     async def list_orders(
@@ -93,7 +94,7 @@ class Endpoints:
     ) -> api.ListOrdersResponse:
         """List a page of orders."""
         wanted, limit = requests.order_filter(request), requests.page_size(request)
-        call.about(customer_id=wanted.customer_id)
+        call.about["customer_id"] = wanted.customer_id
         name = list_name(request)
         after = self._ids.listed(request.page_token, name)
         orders, next_after = await self._intake.list_orders(
@@ -110,12 +111,12 @@ class Endpoints:
     ) -> api.CancelOrderResponse:
         """Cancel one order."""
         number = requests.accept_sequence(request, self._ids)
-        call.about(accept_sequence=number)
+        call.about["accept_sequence"] = number
         by = call.canceller()
         if by:
             _log(Action.CANCEL_ORDER, by, order_id=request.order_id)
         cancelled = await self._intake.cancel(number, owner=call.owner, by=by)
-        call.about(customer_id=cancelled.stands.customer_id)
+        call.about["customer_id"] = cancelled.stands.customer_id
         return self._responses.cancelled(cancelled)
 
     async def list_completions(
@@ -123,7 +124,7 @@ class Endpoints:
     ) -> api.ListCompletionsResponse:
         """Read a page of the completion log."""
         wanted, limit = requests.completion_filter(request), requests.page_size(request)
-        call.about(customer_id=wanted.customer_id)
+        call.about["customer_id"] = wanted.customer_id
         start = requests.read_from(request.page_token, self._ids)
         page = await self._intake.page(wanted, owner=call.owner, start=start, limit=limit)
         return self._responses.page(page)
@@ -134,7 +135,7 @@ class Endpoints:
         """Yield completions, each message encoded, until the caller leaves or the service stops."""
         asked = requests.subscribe(request, self._ids)
         asked = replace(asked, reader=call.reader(self._responses.now()))
-        call.about(customer_id=asked.wanted.customer_id)
+        call.about["customer_id"] = asked.wanted.customer_id
         async with self._intake.subscribe(asked, owner=call.owner) as subscription:
             while True:
                 delivery = await subscription.next()
@@ -184,10 +185,10 @@ class Endpoints:
     ) -> admin.RedriveOrderResponse:
         """Place a copy of an order that failed, was cancelled or expired."""
         number, by = requests.accept_sequence(request, self._ids), call.operator()
-        call.about(accept_sequence=number)
+        call.about["accept_sequence"] = number
         _log(Action.REDRIVE_ORDER, by, order_id=request.order_id)
         receipt = await self._intake.rework.redrive(number, by=by, trace=call.trace, span=call.span)
-        call.about(customer_id=receipt.order.customer_id)
+        call.about["customer_id"] = receipt.order.customer_id
         return admin.RedriveOrderResponse(
             order=self._responses.order(receipt.order), replayed=receipt.replayed
         )
@@ -198,7 +199,7 @@ class Endpoints:
         """List a page of what operators did."""
         limit, before = requests.page_size(request), self._ids.action_before(request.page_token)
         number = requests.accept_sequence(request, self._ids) if request.order_id else None
-        call.about(accept_sequence=number)
+        call.about["accept_sequence"] = number
         actions, goes_on = await self._intake.list_actions(number, before=before, limit=limit)
         return self._responses.actions(actions, goes_on=goes_on)
 
@@ -208,7 +209,7 @@ class Endpoints:
         """List a page of failures; with the first one, count them by code."""
         wanted = selections.failures(request, self._ids)
         limit, name = requests.page_size(request), list_name(request)
-        call.about(customer_id=wanted.customer_id)
+        call.about["customer_id"] = wanted.customer_id
         after = self._ids.listed(request.page_token, name)
         rework = self._intake.rework
         failures, next_after = await rework.failures(wanted, after=after, limit=limit)
@@ -224,7 +225,7 @@ class Endpoints:
         bulk = selections.redrives(request, self._ids, by, after)
         _log(Action.REDRIVE_ORDER, by, many=str(request.filter))
         done = await self._intake.rework.redrive_many(bulk, trace=call.trace)
-        call.about(orders=done.orders, customer_id=bulk.wanted.customer_id)
+        call.about.update(orders=done.orders, customer_id=bulk.wanted.customer_id)
         return admin.RedriveOrdersResponse(
             redriven=done.orders,
             replayed=done.is_replayed,
@@ -240,7 +241,7 @@ class Endpoints:
         bulk = selections.cancels(request, by, after)
         _log(Action.CANCEL_ORDER, by, many=str(request.filter))
         done = await self._intake.rework.cancel_many(bulk)
-        call.about(orders=done.orders, customer_id=bulk.wanted.customer_id)
+        call.about.update(orders=done.orders, customer_id=bulk.wanted.customer_id)
         return admin.CancelOrdersResponse(
             cancelled=done.orders,
             replayed=done.is_replayed,

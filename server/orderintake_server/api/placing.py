@@ -131,7 +131,7 @@ class Placing:
         try:
             if isinstance(order, InvalidOrder):
                 raise order
-            self._call.check_order(order)
+            self._call.check_orders((order,))
             new = requests.new_order(order, self._call.trace)
             requested = await self._intake.request((new,))
         except (Refusal, StoreError) as error:
@@ -169,7 +169,7 @@ class Placing:
             self._in_response += 1
             self._in_response_bytes += waiting.size
             index = api.PlaceOrdersResult(index=waiting.index).SerializeToString()
-            results.append(embedded(_RESULTS, index, self._outcome(waiting)))
+            results.append(embedded(_RESULTS, index + self._outcome(waiting)))
         return b"".join(results)
 
     def _outcome(self, waiting: _Waiting) -> bytes:
@@ -190,7 +190,7 @@ class Placing:
         for waiting in self._waiting:
             if isinstance(waiting.asked, Requested):
                 waiting.asked.answer.cancel()
-        self._call.about(orders=self._index, refused=self._refused)
+        self._call.about.update(orders=self._index, refused=self._refused)
 
 
 def _signal(signal: api.Signal.ValueType, *, max_unacknowledged: int = 0) -> bytes:

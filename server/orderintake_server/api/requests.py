@@ -7,31 +7,27 @@ from typing import TYPE_CHECKING
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.api.fields import (
+from orderintake_server.api.order_checks import (
     TIERS,
-    check_labels,
+    check_order,
     check_tier,
-    is_time,
+    is_good,
     microseconds,
     wanted_tier,
 )
-from orderintake_server.api.violations import Violations, invalid, is_text
+from orderintake_server.api.violations import Violations, invalid
 from orderintake_server.domain import LONG_PAST, NewOrder, State, Tier
 from orderintake_server.views import OrderFilter, ReadFrom, StartAt, Subscribe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Literal
 
+    from orderintake_server.api.order_checks import TimeField
     from orderintake_server.ids import Ids
 
-    _Time = Literal["not_before", "expire_time"]
-
-LINES = 100
-ORDER_BYTES = 64 * 1024
 BATCH_ORDERS = 1_000
 BATCH_BYTES = 3 * 1024 * 1024
-"""All limits are the contract's; the messages' comments state them."""
+"""Both limits are the contract's; the messages' comments state them."""
 
 PAGE_DEFAULT, PAGE_MOST = 100, 1_000
 HEARTBEAT_DEFAULT, HEARTBEAT_LEAST, HEARTBEAT_MOST = 5.0, 1.0, 60.0
@@ -41,9 +37,11 @@ DURATION_SECONDS = 315_576_000_000
 
 def new_order(request: api.PlaceOrderRequest, trace: bytes | None = None) -> NewOrder:
     """Read an order to accept, placed in this trace. Raises InvalidOrder."""
-    violations = Violations()
-    _check_order(request, violations, request.ByteSize())
-    violations.refuse()
+    size = request.ByteSize()
+    if not is_good(request, size):
+        violations = Violations()
+        check_order(request, violations, size)
+        violations.refuse()
     return _accepted(request, trace)
 
 
@@ -54,60 +52,25 @@ def new_orders(
 
     Raises InvalidOrder, which names the bad fields of all of them, 50 at most.
     """
-    count = len(request.requests)
-    if not 1 <= count <= BATCH_ORDERS:
-        raise invalid("requests", f"has {count} orders; 1 to {BATCH_ORDERS} are allowed")
+    orders = list(request.requests)
+    if not 1 <= len(orders) <= BATCH_ORDERS:
+        raise invalid("requests", f"has {len(orders)} orders; 1 to {BATCH_ORDERS} are allowed")
     size = request.ByteSize()
     if size > BATCH_BYTES:
         raise invalid("requests", f"are larger than {BATCH_BYTES} bytes in all")
+    if not all(is_good(order, size) for order in orders):
+        _refuse_bad(orders, size)
+    return tuple([_accepted(order, trace) for order in orders])
+
+
+def _refuse_bad(orders: Sequence[api.PlaceOrderRequest], most: int) -> None:
+    """Raise InvalidOrder, which names the bad fields of a batch."""
     violations = Violations()
-    for index, item in enumerate(request.requests):
-        _check_order(item, violations.within(f"requests[{index}]."), size)
+    for index, order in enumerate(orders):
+        check_order(order, violations.within(f"requests[{index}]."), most)
         if violations.is_full:
             break
     violations.refuse()
-    return tuple(_accepted(item, trace) for item in request.requests)
-
-
-def _check_order(request: api.PlaceOrderRequest, violations: Violations, most: int) -> None:
-    """Check an order of `most` bytes at the most; what is beyond its limits is not looked at.
-
-    Nearly all orders are good: a field is named only when it is found to be bad.
-    """
-    if request.request_id and not is_text(request.request_id):
-        violations.check_text("request_id", request.request_id)
-    if not is_text(request.customer_id):
-        violations.check_text("customer_id", request.customer_id)
-    check_tier(request.tier, violations)
-    _check_lines(request.lines, violations)
-    check_labels(request.labels, violations)
-    if request.HasField("not_before") or request.HasField("expire_time"):
-        _check_times(request, violations)
-    if request.HasField("payload") and not request.payload.type_url:
-        violations.add("payload.type_url", "is required in a payload")
-    if most > ORDER_BYTES and (size := request.ByteSize()) > ORDER_BYTES:
-        violations.add("", f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
-
-
-def _check_lines(lines: Sequence[order_pb2.OrderLine], violations: Violations) -> None:
-    if not 1 <= len(lines) <= LINES:
-        violations.add("lines", f"has {len(lines)} lines; 1 to {LINES} are allowed")
-    for index, line in enumerate(lines[:LINES]):
-        if not is_text(line.sku):
-            violations.check_text(f"lines[{index}].sku", line.sku)
-        if line.quantity < 1:
-            violations.add(f"lines[{index}].quantity", f"is {line.quantity}; it must be at least 1")
-
-
-def _check_times(request: api.PlaceOrderRequest, violations: Violations) -> None:
-    for field in ("not_before", "expire_time"):
-        if request.HasField(field) and not is_time(getattr(request, field)):
-            violations.add(field, "is no time from the year 1 to 9999")
-            return
-    if request.HasField("expire_time"):
-        expire_time = microseconds(request.expire_time)
-        if request.HasField("not_before") and expire_time <= microseconds(request.not_before):
-            violations.add("expire_time", "is not after not_before")
 
 
 def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
@@ -116,26 +79,26 @@ def _accepted(request: api.PlaceOrderRequest, trace: bytes | None) -> NewOrder:
     Fields that this version does not know are dropped: their numbers may mean another field in
     Order.
     """
-    request_id, tier = request.request_id, TIERS[request.tier]
+    request_id, tier = request.request_id, request.tier
     not_before = _taken(request, "not_before") if request.HasField("not_before") else 0
     expire_time = _taken(request, "expire_time") if request.HasField("expire_time") else 0
     request.DiscardUnknownFields()
     if request_id:
         request.ClearField("request_id")
-    if not request.tier:
+    if not tier:
         request.tier = order_pb2.TIER_REGULAR
     return NewOrder(
-        customer_id=request.customer_id,
-        request_id=request_id or None,
-        tier=tier,
-        content=request.SerializeToString(deterministic=True),
-        not_before=not_before,
-        expire_time=expire_time,
+        request.customer_id,
+        request_id or None,
+        TIERS[tier],
+        request.SerializeToString(deterministic=True),
+        not_before,
+        expire_time,
         trace=trace,
     )
 
 
-def _taken(request: api.PlaceOrderRequest, field: _Time) -> int:
+def _taken(request: api.PlaceOrderRequest, field: TimeField) -> int:
     """Take a time out of a request that has it, in microseconds since 1970.
 
     A time at or before 1970 counts as LONG_PAST, for a store knows later ones only; the exact one

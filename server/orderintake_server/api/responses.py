@@ -64,13 +64,8 @@ class Responses:
             own.position = receipt.position
         if receipt.wait is not None:
             set_time(own.estimated_start_time, self._from_now(receipt.wait.mean))
-        return b"".join(
-            (
-                self._head(receipt),
-                own.SerializeToString(),
-                embedded(_ORDER, self._encoder.order(receipt.order)),
-            )
-        )
+        order = embedded(_ORDER, self._encoder.order(receipt.order))
+        return self._head(receipt) + own.SerializeToString() + order
 
     def receipts(self, receipts: Iterable[domain.Receipt]) -> bytes:
         """Return the receipts of a batch encoded as a BatchPlaceOrdersResponse."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_pb2
-from orderintake_server.api.fields import (
+from orderintake_server.api.order_checks import (
     check_labels,
     check_tier,
     is_time,

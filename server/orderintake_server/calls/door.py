@@ -26,14 +26,8 @@ class Door:
         """Return the call of who says this of itself. Raises Unauthenticated or NotAllowed."""
         caller = self._callers.identify(known)
         record.about["caller"] = caller.name
-        return Call(
-            caller=caller,
-            owner=rule.admit(caller),
-            peer=known.peer,
-            trace=record.trace,
-            span=record.span,
-            fields=record.about,
-        )
+        owner = rule.admit(caller)
+        return Call(caller, owner, known.peer, record.trace, record.span, record.about)
 
     def check(self, call: Call) -> None:
         """Raise Unauthenticated when the right of a call's caller has ended meanwhile."""

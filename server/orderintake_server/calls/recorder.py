@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orderintake_server.logger import get_logger, writes
@@ -44,10 +45,8 @@ class MethodRecorder:
         self.method = method
         self.counts = counts
         self.spans = spans
-
-    def begin(self, parent: bytes | None) -> Record:
-        """Record a call that begins in its caller's trace context."""
-        return Record(self, parent)
+        self.begin = partial(Record, self)
+        """Records a call that begins in its caller's trace context, or in none."""
 
 
 class Record:

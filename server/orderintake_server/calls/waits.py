@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable
 
 
 class WaitLimit:
@@ -18,26 +18,29 @@ class WaitLimit:
     timer, set to when that is, will do.
     """
 
-    def __init__(self, seconds: float) -> None:
-        """Begin without a wait."""
+    def __init__(self, seconds: float, late: Callable[[float], Exception] = TimeoutError) -> None:
+        """Begin without a wait; `late` makes what is raised of a wait that takes longer."""
         self.seconds = seconds
+        self._late = late
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The loop of the waits: to ask again which it is takes a system call."""
         self._due: dict[asyncio.Task[Any], float] = {}
         """When the wait of each task is over, by `time.monotonic()`; the oldest first."""
         self._over: set[asyncio.Task[Any]] = set()
         self._is_set = False
 
-    async def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401 - what it gives
-        """Await a coroutine. Raises TimeoutError, after cancelling it, when it takes longer."""
-        task: Any = asyncio.current_task()
-        cancelled_before = task.cancelling()
-        self._due[task] = time.monotonic() + self.seconds
+    async def wait(self, awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it gives
+        """Await something. Raises what is `late`, after cancelling it, when it takes longer."""
         if not self._is_set:
             self._set(self.seconds)
+        task: Any = asyncio.current_task(self._loop)
+        cancelled_before = task.cancelling()
+        self._due[task] = time.monotonic() + self.seconds
         try:
-            return await coroutine
+            return await awaitable
         except asyncio.CancelledError:
             if task in self._over and task.cancelling() - 1 <= cancelled_before:
-                raise TimeoutError from None
+                raise self._late(self.seconds) from None
             raise
         finally:
             del self._due[task]
@@ -47,7 +50,8 @@ class WaitLimit:
 
     def _set(self, seconds: float) -> None:
         self._is_set = True
-        asyncio.get_running_loop().call_later(seconds, self._look)
+        self._loop = asyncio.get_running_loop()
+        self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         """Cancel the waits that are over; set the timer for the next."""

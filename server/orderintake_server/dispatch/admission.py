@@ -56,7 +56,8 @@ class Admission:
     def count(self, counts: CountsByTier, *, started: int) -> None:
         """Note the orders that wait after a commit, in which `started` orders started."""
         self._waiting = sum(counts.queued + counts.scheduled for counts in counts.values())
-        self._drain.add(started)
+        if started:
+            self._drain.add(started)
 
     def refusal(
         self, over_capacity: OverCapacity, group: Sequence[NewOrder] = ()

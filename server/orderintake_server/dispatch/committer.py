@@ -188,15 +188,16 @@ class Committer:
                 await self._inbox.whole_burst()
             starts = self._wanted()
             prune = None if self._is_closing else self._retention.due()
-            is_due = not self._is_closing and self._seconds_to_due() == 0
-            if self._inbox or starts or prune or is_due:
+            has_work = self._inbox or starts or prune
+            if self._is_closing and not has_work:
+                return None
+            seconds = 0 if has_work else self._seconds_to_due()
+            if not seconds:
                 batch = self._inbox.next_batch(orders=self._policy.commit_orders)
                 self._comes_in_bursts = len(batch.accepts) > 1
                 return Batch(inbox=batch, starts=starts, prune=prune)
-            if self._is_closing:
-                return None
             self._bell.silence()
-            await self._bell.wait(self._seconds_to_due())
+            await self._bell.wait(seconds)
 
     def _wanted(self) -> Starts:
         return self._queue.wanted(is_closing=self._is_closing)

@@ -85,6 +85,8 @@ class Tokens:
         """Take them from the buckets of `rate`; `store` knows what is stored."""
         self._rate = rate
         self._store = store
+        self.are_needed = rate.is_limited
+        """Whether any is taken."""
 
     async def take(self, group: Sequence[NewOrder]) -> Sequence[NewOrder]:
         """Take a token for each order; return those that took one.
@@ -92,8 +94,6 @@ class Tokens:
         Only when there are not enough tokens the store is asked which of the orders it has.
         Raises CustomerQuota when there are not enough for the others.
         """
-        if not self._rate.is_limited:
-            return ()
         try:
             self._rate.consume(_by_customer(group))
         except CustomerQuota:
@@ -110,8 +110,6 @@ class Tokens:
         self, paid: Sequence[NewOrder], group: Sequence[NewOrder], receipts: Sequence[Receipt]
     ) -> None:
         """Give back what the orders of the group have `paid` that turn out to be repeats."""
-        if not paid:
-            return
         replays = {
             id(new) for new, receipt in zip(group, receipts, strict=True) if receipt.replayed
         }

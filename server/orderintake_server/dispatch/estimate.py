@@ -10,6 +10,8 @@ from orderintake_server.domain import WaitEstimate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_Shape = tuple[float, float, float, float]
+"""The mean wait for each position; a wait's variance, as a polynomial of the position."""
 MEMORY = 256
 """After so many more attempts, one counts 1/e: many for a steady variance, few enough to adapt."""
 TENTH = 1.2815515655446004
@@ -28,20 +30,33 @@ class ServiceTimes:
         self._mean = 0.0
         self._variance = 0.0
         self._third = 0.0
+        self._shape: _Shape | None = None
 
     def share(self, workers: int) -> None:
         """Note how many workers, of all processes, start orders from the queue."""
         self.workers = workers
+        self._shape = None
 
-    def add(self, began: float) -> None:
-        """Count an order that kept a worker from `began`, by this clock, until now."""
+    def add(self, began: float) -> float:
+        """Count an order that kept a worker from `began`, by this clock, until now.
+
+        Returns how many seconds that is.
+        """
+        seconds = self.now() - began
         self._weight = min(self._weight + 1.0, MEMORY)
         share = 1.0 / self._weight
-        distance = self.now() - began - self._mean
+        distance = seconds - self._mean
         self._mean += share * distance
         rest = distance * (1.0 - share)
         self._third += share * (rest**3 - self._third)
         self._variance = (1.0 - share) * (self._variance + share * distance * distance)
+        self._shape = None
+        return seconds
+
+    @property
+    def is_known(self) -> bool:
+        """Whether anything has been measured, and somebody starts orders."""
+        return bool(self._weight and self.workers)
 
     def wait(self, position: int) -> WaitEstimate | None:
         """Return how long the order at this position (from 1) waits; None: nothing measured yet.
@@ -53,25 +68,29 @@ class ServiceTimes:
         1962, 4.5). The time until the last of them is assumed to be gamma distributed, with the
         mean and variance that follow from this, plus the variance of the measured mean itself.
         """
-        if not self._weight or not self.workers:
+        if not self.is_known:
             return None
+        if self._shape is None:  # it is the same for all orders of a commit
+            self._shape = self._shaped()
+        mean, fixed, linear, square = self._shape
+        return _gamma(position * mean, fixed + position * (linear + position * square))
+
+    def _shaped(self) -> _Shape:
         workers, mean = self.workers, self._mean
         if mean <= 0:
-            return WaitEstimate(mean=0.0, least=0.0, most=0.0)
-        squared = self._variance / mean**2
+            return 0.0, 0.0, 0.0, 0.0
+        squared, step = self._variance / mean**2, mean / workers
         offset = max(1 / 6 + squared**2 / 2 - self._third / mean**3 / 3, 0.0)
-        counted = position * squared + workers * offset
-        measured = position**2 * squared / (2 * self._weight)
-        expected = position * mean / workers
-        return _gamma(expected, (counted + measured) * (mean / workers) ** 2)
+        linear = squared * step**2
+        return step, workers * offset * step**2, linear, linear / (2 * self._weight)
 
 
 def _gamma(mean: float, variance: float) -> WaitEstimate:
     """Return a wait that is gamma distributed, by Wilson and Hilferty's approximation."""
     if mean <= 0 or variance <= 0:
         mean = max(mean, 0.0)
-        return WaitEstimate(mean=mean, least=mean, most=mean)
+        return WaitEstimate(mean, mean, mean)
     ninth = variance / (9 * mean * mean)
     middle, tenth = 1 - ninth, TENTH * math.sqrt(ninth)
     least = mean * (middle - tenth) ** 3 if middle > tenth else 0.0
-    return WaitEstimate(mean=mean, least=least, most=mean * max(middle + tenth, 0.0) ** 3)
+    return WaitEstimate(mean, least, mean * max(middle + tenth, 0.0) ** 3)

@@ -38,16 +38,18 @@ class FreeWorkers:
         """Remove the most urgent orders from `ready`; return them, each with a free worker."""
         self._free = [worker for worker in self._free if not worker.answer.done()]
         matched: list[tuple[QueueEntry, FreeWorker]] = []
-        while self._free and self._may_start(self._ready.first()):
-            matched.append((self._ready.pop(), self._free.pop(0)))
+        ready, waiting = self._ready, iter(self._free)
+        while len(matched) < len(self._free) and self._may_start(ready.first()):
+            matched.append((ready.pop(), next(waiting)))
             self._busy += 1
+        self._free = list(waiting)
         return matched
 
     def _may_start(self, first: QueueEntry | None) -> bool:
         """Whether the most urgent order may start; a suspect starts only when no worker is busy."""
         if first is None or self._is_alone:
             return False
-        if not self._is_suspect(first):
+        if first.crash_count < self._alone:
             return True
         self._is_alone = not self._busy
         return self._is_alone
@@ -69,6 +71,3 @@ class FreeWorkers:
         """Note that `orders` attempts have ended, so that their workers are no longer busy."""
         self._busy -= orders
         self._is_alone = self._is_alone and self._busy > 0
-
-    def _is_suspect(self, entry: QueueEntry) -> bool:
-        return entry.crash_count >= self._alone

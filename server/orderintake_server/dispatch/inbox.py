@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -70,7 +70,8 @@ class Bell:
     def ring(self) -> None:
         """End the wait, now or when it begins."""
         self._has_rung = True
-        self._wake()
+        if self._wait is not None:
+            self._wake()
 
     def silence(self) -> None:
         """Forget the rings so far."""
@@ -81,17 +82,18 @@ class Bell:
         if self._has_rung:
             return
         loop = asyncio.get_running_loop()
-        self._wait = loop.create_future()
+        wait = self._wait = loop.create_future()
         timer = loop.call_later(seconds, self._wake)
         try:
-            await self._wait
+            await wait
         finally:
             timer.cancel()
             self._wait = None
 
     def _wake(self) -> None:
-        if self._wait is not None and not self._wait.done():
-            self._wait.set_result(None)
+        wait, self._wait = self._wait, None
+        if wait is not None and not wait.done():
+            wait.set_result(None)
 
 
 class Requested(NamedTuple):
@@ -122,11 +124,17 @@ class Inbox:
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return any(self.requests())
+        return bool(self.settles or self.releases or self.has_callers())
 
     def next_batch(self, *, orders: int) -> Inbox:
         """Move everything out and return it; of the accepts, until they hold `orders` orders."""
-        batch = replace(self, accepts=deque())
+        batch = Inbox(
+            settles=self.settles,
+            releases=self.releases,
+            cancels=self.cancels,
+            cancels_waiting=self.cancels_waiting,
+            pauses=self.pauses,
+        )
         self.settles, self.releases, self.cancels = [], [], []
         self.cancels_waiting, self.pauses = [], []
         while self.accepts and orders > 0:
@@ -148,7 +156,8 @@ class Inbox:
 
     def __len__(self) -> int:
         """How many requests there are."""
-        return sum(len(requests) for requests in self.requests())
+        others = len(self.releases) + len(self.cancels) + len(self.pauses)
+        return len(self.accepts) + len(self.settles) + others
 
     def requests(self) -> tuple[MutableSequence[Any], ...]:
         """Return the requests of each kind, in the order in which they take effect."""

@@ -38,7 +38,7 @@ class ReadyQueue:
 
     def first(self) -> QueueEntry | None:
         """Return the most urgent entry, if there is one."""
-        return None if self._queue.empty() else self._queue.first()
+        return self._queue.first()
 
     def pop(self) -> QueueEntry:
         """Remove and return the most urgent entry; there must be one."""
@@ -51,7 +51,8 @@ class ReadyQueue:
         if self._horizon is not None and entry[:2] > self._horizon[:2]:
             return  # only rank and sequence count: a released entry may have another crash count
         self._queue.put_nowait(entry)
-        self._bound()
+        if self._queue.qsize() > 2 * self._window:
+            self._bound()
 
     def pause(self, tiers: frozenset[Tier]) -> None:
         """Pause exactly these tiers; if that is a change, read the entries from the store anew."""
@@ -73,13 +74,13 @@ class ReadyQueue:
         for entry in entries:
             self._queue.put_nowait(entry)
         self._horizon = entries[-1] if len(entries) == page.limit else None
-        self._bound()
+        if self._queue.qsize() > 2 * self._window:
+            self._bound()
 
     def _bound(self) -> None:
-        """Drop the least urgent entries when there are too many: they are in the store."""
-        if len(self) > 2 * self._window:
-            self._queue.cut(self._window)
-            self._horizon = self._queue.last()
+        """Drop the least urgent entries of too many: they are in the store."""
+        self._queue.cut(self._window)
+        self._horizon = self._queue.last()
 
 
 class _Heap(asyncio.PriorityQueue[QueueEntry]):
@@ -88,9 +89,9 @@ class _Heap(asyncio.PriorityQueue[QueueEntry]):
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - a hook of asyncio.Queue
         self._queue: list[QueueEntry] = []
 
-    def first(self) -> QueueEntry:
-        """Return the most urgent entry; there must be one."""
-        return self._queue[0]
+    def first(self) -> QueueEntry | None:
+        """Return the most urgent entry, if there is one."""
+        return self._queue[0] if self._queue else None
 
     def cut(self, keep: int) -> None:
         """Drop all entries but the `keep` most urgent."""

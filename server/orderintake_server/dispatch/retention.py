@@ -58,9 +58,9 @@ class Retention:
 
     def due(self) -> Prune | None:
         """Return what to prune now; None when it is not yet time."""
-        moment = self._clock.moment()
         if self._seconds is None or self.next_time is None:
             return None
+        moment = self._clock.moment()
         if self._leaps.leap(moment):
             self.next_time = moment.steady + round(LEAP_SECONDS * 1e6)
         self._leaps.keep(moment)

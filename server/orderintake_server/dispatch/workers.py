@@ -14,6 +14,8 @@ from orderintake_server.logger import get_logger
 from orderintake_server.metrics import Attempts as Meters
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from orderintake.work.outcome import Outcome
     from orderintake_server.dispatch.attempts import Attempts, StopSignal
     from orderintake_server.dispatch.committer import Committer
@@ -29,7 +31,7 @@ class Handler(Protocol):
     async def room(self) -> None:
         """Wait until one more attempt can be made."""
 
-    async def __call__(self, lease: Lease, signal: StopSignal) -> Outcome:
+    def __call__(self, lease: Lease, signal: StopSignal) -> Awaitable[Outcome]:
         """Make one attempt; give its outcome, whatever it is.
 
         Raises CancelledError when the caller was cancelled and the attempt ended by that, and at
@@ -109,7 +111,7 @@ class Workers:
             if self._is_draining:
                 self._committer.release(lease)
                 return
-            ending = await self._timed_attempt(lease)
+            ending = await self._attempt(lease)
             # Not awaited: the next order starts in the same commit, so both need only one flush.
             self._committer.settle(lease, ending)
 
@@ -130,30 +132,23 @@ class Workers:
         finally:
             self._idle.remove(task)
 
-    async def _timed_attempt(self, lease: Lease) -> Ending:
-        began = self._times.now()
-        self.busy += 1
-        try:
-            ending = await self._attempt(lease)
-        finally:
-            self.busy -= 1
-        self._times.add(began)
-        self._meters.seconds[lease.order.tier].add(self._times.now() - began)
-        return ending
-
     async def _attempt(self, lease: Lease) -> Ending:
         """Make one attempt; an order whose worker is being stopped waits again."""
-        signal = self._attempts.begin(lease.order)
+        began, tier = self._times.now(), lease.order.tier
+        self.busy += 1
         try:
-            outcome = await self._handler(lease, signal)
+            outcome = await self._handler(lease, self._attempts.begin(lease.order))
         except asyncio.CancelledError:
             self._committer.release(lease)
-            self._meters.end(lease.order.tier, "released")
+            self._meters.end(tier, "released")
             raise
-        if outcome.kind is Kind.SUCCEEDED:
-            self._meters.end(lease.order.tier, "succeeded")
-            return Ending(result=outcome.result)
-        return self._failed(lease, outcome)
+        finally:
+            self.busy -= 1
+        self._meters.seconds[tier].add(self._times.add(began))
+        if outcome.kind is not Kind.SUCCEEDED:
+            return self._failed(lease, outcome)
+        self._meters.end(tier, "succeeded")
+        return Ending(result=outcome.result)
 
     def _failed(self, lease: Lease, outcome: Outcome) -> Ending:
         """Tell what a failed attempt means: another one later, or the end."""

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import ClientPayloadError, web
 
 from orderintake_server.api.decoding import unreadable
-from orderintake_server.calls.waits import WaitLimit
-from orderintake_server.errors import RequestTooSlow
+from orderintake_server.calls.limits import request_limit
 from orderintake_server.http.codes import RESOURCE_EXHAUSTED, UNIMPLEMENTED, Left, NotServed
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ class Bodies:
     def __init__(self, thread: OneThread) -> None:
         """Decompress large ones in `thread`."""
         self._thread = thread
-        self._limit = WaitLimit(BODY_SECONDS)
+        self._limit = request_limit(BODY_SECONDS)
 
     async def read(self, request: web.Request) -> bytes:
         """Return the whole body as it came.
@@ -41,9 +40,6 @@ class Bodies:
             raise _too_large()
         try:
             body: bytes = await self._limit.wait(_all(request))
-        except TimeoutError:
-            seconds = self._limit.seconds
-            raise RequestTooSlow(f"the request did not arrive within {seconds:g} s") from None
         except ConnectionError:
             raise Left from None
         except (web.RequestPayloadError, ClientPayloadError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orderintake_server.calls.waits import WaitLimit
+from orderintake_server.calls.limits import write_limit
 from orderintake_server.http.around import Around
 from orderintake_server.http.bodies import Bodies
 from orderintake_server.http.connect.codecs import Json, Proto
@@ -35,7 +35,7 @@ class Methods:
         self._origins = origins
         self._thread = OneThread()
         self._bodies = Bodies(self._thread)
-        self._writes = WaitLimit(subscriber_seconds)
+        self._writes = write_limit(subscriber_seconds)
         self._texts = EventTexts()
 
     def add_to(self, router: web.UrlDispatcher) -> None:

@@ -45,12 +45,9 @@ class Streaming:
         """
         try:
             await self._limit.wait(self._write(data))
-        except TimeoutError:
+        except SubscriberTooSlow:
             self._is_stuck = True
-            raise SubscriberTooSlow(
-                f"nothing was read from this stream for {self._limit.seconds:g} s; "
-                "resume from the last cursor"
-            ) from None
+            raise
         except ConnectionError:
             raise Left from None
 

@@ -76,13 +76,13 @@ class Commits:
     def took(self, receipts: Iterable[Receipt]) -> None:
         """Count the orders of a group that was accepted, or answered again."""
         for receipt in receipts:
-            (self.replayed if receipt.replayed else self.accepted)[receipt.order.tier.value] += 1
+            (self.replayed if receipt.replayed else self.accepted)[receipt.order.tier] += 1
 
     def started(self, order: Order) -> None:
         """Count how long an order has waited, at its first start."""
         if order.attempt_count == 1:
             since = max(order.accept_time, order.not_before)
-            self.waits[order.tier.value].add(max(order.start_time - since, 0) / 1e6)
+            self.waits[order.tier].add(max(order.start_time - since, 0) / 1e6)
 
     def ended(self, tier: Tier, state: State, count: int = 1) -> None:
         """Count orders that ended in this state."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orderintake_server.access.exposure import Exposure
 from orderintake_server.calls.recorder import Recorder
 from orderintake_server.http.monitoring.readings import Facts
-from orderintake_server.rpc.port.limits import most_connections
+from orderintake_server.rpc.port.limits import most_connections, share_of_files
 from orderintake_server.rpc.server import RpcSettings
 from orderintake_server.stream.log import CompletionLog
 
@@ -46,7 +46,7 @@ def rpc_settings(settings: Settings, certificates: Certificates | None) -> RpcSe
         connection_seconds=settings.max_connection_age or None,
         idle_seconds=settings.idle_timeout or None,
         most_connections=most_connections(
-            settings.workers + (settings.http_connections if settings.http else 0),
+            settings.workers + (share_of_files(settings.http_connections) if settings.http else 0),
             settings.max_connections or None,
         ),
         most_streams=settings.max_streams,
@@ -87,7 +87,7 @@ async def http_server(
         exposure=exposure,
         hosts=settings.http_hosts,
         origins=settings.http_origins,
-        most_connections=settings.http_connections,
+        most_connections=share_of_files(settings.http_connections),
         subscriber_seconds=settings.subscriber_timeout,
     )
     async with server.http_server(chosen, frame, observed, readiness) as port:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from orderintake_server.api.decoding import reader
+from orderintake_server.calls.limits import write_limit
 from orderintake_server.calls.recorder import Recorder
 from orderintake_server.calls.telling import told
-from orderintake_server.calls.waits import WaitLimit
 from orderintake_server.errors import MethodUnknown, Refusal
 from orderintake_server.metrics import CALL, WATCH
 from orderintake_server.rpc.headers import credentials_of, headers_of
-from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, drop, write
+from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, drop
 from orderintake_server.rpc.starts import Starts
 from orderintake_server.rpc.status import code_of, refuse
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from orderintake_server.calls.gate import ShutdownGate
     from orderintake_server.calls.recorder import Record
     from orderintake_server.metrics import Meter
-    from orderintake_server.rpc.headers import Headers
     from orderintake_server.rpc.messages import Context, Decode
 
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -95,7 +94,7 @@ class Binder:
         self._gate = gate
         self._door = door
         self._starts = Starts()
-        self._writes = WaitLimit(write_seconds)
+        self._writes = write_limit(write_seconds)
         self._request_seconds = request_seconds
         self._recorder = recorder or Recorder()
 
@@ -120,17 +119,19 @@ class Binder:
     def method(self, method: Method) -> Handler:
         """Bind a row of the table."""
         endpoint: Any = method.endpoint
+        requests = self._requests(reader(method.request), is_stream=method.takes_stream, ours=True)
 
-        def answer(request: Any, _: Context, call: Call | None) -> Any:  # noqa: ANN401
+        async def unary(context: Context, call: Call | None) -> bytes:
+            return _encoded(await endpoint(await requests.of(context, call), call))
+
+        def messages(request: Any, _: Context, call: Call | None) -> Any:  # noqa: ANN401
             return endpoint(request, call)
 
-        requests = self._requests(reader(method.request), is_stream=method.takes_stream, ours=True)
-        if method.gives_stream:
-            behaviour = self._streaming(requests, answer)
-            guarded = self._guarded(method.path, method.rule, behaviour, method.meter)
-            return _stream(guarded, _encoded)
-        behaviour = _answering(requests, answer, _encoded)
-        return _unary(self._guarded(method.path, method.rule, behaviour, method.meter))
+        if not method.gives_stream:
+            return _unary(self._guarded(method.path, method.rule, unary, method.meter))
+        streaming = self._streaming(requests, messages)
+        guarded = self._guarded(method.path, method.rule, streaming, method.meter)
+        return _stream(guarded, _encoded)
 
     def handler(self, path: str, handler: Handler, rule: Rule | None) -> Handler:
         """Bind a handler that was made elsewhere, of any shape, for callers that the rule admits.
@@ -168,37 +169,44 @@ class Binder:
     def _guarded(
         self, path: str, rule: Rule | None, behaviour: Behaviour, meter: Meter
     ) -> Callable[[object, Context], Any]:
-        recorder = self._recorder.of(path[1:] or UNKNOWN, meter, is_traced=bool(rule or not path))
+        gate, let_in = self._gate, self._door.let_in
+        is_traced = bool(rule or not path)
+        begin = self._recorder.of(path[1:] or UNKNOWN, meter, is_traced=is_traced).begin
 
         async def guarded(_: object, context: Context) -> Any:  # noqa: ANN401
-            headers = headers_of(context)
-            record = recorder.begin(headers.trace)
-            self._gate.calls += 1
+            said, trace = headers_of(context)
+            record = begin(trace)
+            gate.calls += 1
             try:
-                if self._gate.is_closed:
-                    await self._gate.wait()
-                call = await self._let_in(context, rule, headers, record) if rule else None
+                if gate.is_closed:
+                    await gate.wait()
+                try:
+                    call = let_in(credentials_of(context, said), rule, record) if rule else None
+                except Refusal:
+                    await drop(context)
+                    raise
                 return await behaviour(context, call)
             except (Exception, asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:
-                record.failed(error)
-                if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
-                    record.code = _code_of_others(context, error)
+                if not await self._tell(context, record, path, error):
                     raise
-                reply = told(self._refusals, error, method=path)
-                record.refused(reply, code_of(reply).name, error)
-                await refuse(context, reply)
             finally:
-                self._gate.calls -= 1
+                gate.calls -= 1
                 record.end()
 
         return guarded
 
-    async def _let_in(self, context: Context, rule: Rule, headers: Headers, record: Record) -> Call:
-        try:
-            return self._door.let_in(credentials_of(context, headers), rule, record)
-        except Refusal:
-            await drop(context)
-            raise
+    async def _tell(
+        self, context: Context, record: Record, path: str, error: BaseException
+    ) -> bool:
+        """Tell a caller why its call ends. False: it has been told, or has left."""
+        record.failed(error)
+        if isinstance(error, grpc.aio.AbortError) or _is_clients_own(error):
+            record.code = _code_of_others(context, error)
+            return False
+        reply = told(self._refusals, error, method=path)
+        record.refused(reply, code_of(reply).name, error)
+        await refuse(context, reply)
+        return True
 
     def _streaming(
         self, requests: Requests, messages: Callable[..., AsyncIterator[Any]]
@@ -218,7 +226,7 @@ class Binder:
                 async for message in stream:
                     if call is not None and not requests.is_stream:
                         self._door.check(call)
-                    await write(context, message, limit=self._writes)
+                    await self._writes.wait(context.write(message))
 
         return behaviour
 
@@ -229,7 +237,7 @@ class Binder:
         except Refusal:
             await drop(context)
             raise
-        await write(context, message, limit=self._writes)
+        await self._writes.wait(context.write(message))
 
 
 def _unary(guarded: Callable[[object, Context], Any]) -> Handler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from orderintake_server.access import Credentials
 from orderintake_server.telemetry import traces
@@ -15,28 +15,20 @@ _CERTIFICATES = ("peer_uri", "peer_spiffe_id")
 like a URI, and a certificate without names gives its subject."""
 
 
-class Headers(NamedTuple):
-    """What is read of a call's metadata."""
-
-    authorization: list[str]
-    trace: bytes | None
-    """The trace context of the caller."""
-
-
-def headers_of(context: Context) -> Headers:
-    """Return what a call's metadata says of its caller, and of the trace that it belongs to."""
+def headers_of(context: Context) -> tuple[list[str], bytes | None]:
+    """Return a call's `authorization` headers, and its caller's trace context."""
     authorization, trace = [], None
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":
             authorization.append(str(value))
         elif key == traces.HEADER:
             trace = traces.read(str(value))  # gRPC gives one; of several the last
-    return Headers(authorization, trace)
+    return authorization, trace
 
 
-def credentials_of(context: Context, headers: Headers) -> Credentials:
-    """Return what a call says of its caller."""
-    return Credentials(headers.authorization, lambda: _certificate(context), context.peer)
+def credentials_of(context: Context, authorization: list[str]) -> Credentials:
+    """Return what a call with these headers says of its caller."""
+    return Credentials(authorization, lambda: _certificate(context), context.peer)
 
 
 def _certificate(context: Context) -> str | None:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from orderintake_server.api.decoding import decoded, unreadable
-from orderintake_server.calls.waits import WaitLimit
-from orderintake_server.errors import RequestTooSlow, SubscriberTooSlow
+from orderintake_server.calls.limits import request_limit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from orderintake_server.api.access import Call
 
@@ -48,7 +47,7 @@ class Requests:
         self._decode = decode
         self._check = check
         self.is_stream = is_stream
-        self._limit = None if seconds is None else WaitLimit(seconds)
+        self._limit = None if seconds is None else request_limit(seconds)
 
     @property
     def is_patient(self) -> bool:
@@ -75,15 +74,10 @@ class Requests:
                 self._check(call)
             yield decoded(message, self._decode)
 
-    async def _next(self, context: Context) -> Any:  # noqa: ANN401
+    def _next(self, context: Context) -> Awaitable[Any]:
         """Wait for the next message: its bytes, or EOF."""
-        if self._limit is None:
-            return await context.read()
-        try:
-            return await self._limit.wait(context.read())
-        except TimeoutError:
-            seconds = self._limit.seconds
-            raise RequestTooSlow(f"the request did not arrive within {seconds:g} s") from None
+        read = context.read()
+        return read if self._limit is None else self._limit.wait(read)
 
 
 async def drop(context: Context) -> None:
@@ -95,15 +89,3 @@ async def drop(context: Context) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(DROP_SECONDS):
             await context.read()
-
-
-async def write(context: Context, message: Any, *, limit: WaitLimit) -> None:  # noqa: ANN401
-    """Write one message of a stream. Raises SubscriberTooSlow when its reader takes longer."""
-    try:
-        await limit.wait(context.write(message))
-    except TimeoutError:
-        raise SubscriberTooSlow(
-            f"nothing was read from this stream for {limit.seconds:g} s; "
-            "resume from the last cursor,"
-            " or repeat what has no result"
-        ) from None

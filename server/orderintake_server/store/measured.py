@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import ENDED, CancelOutcome, Completion, State
 from orderintake_server.errors import StoreError
 
 if TYPE_CHECKING:
-    from orderintake_server.domain import Cancelled, Lease, Order, Tier
+    from orderintake_server.domain import Cancelled, Lease
     from orderintake_server.metrics import Meters
     from orderintake_server.store.base import Store
     from orderintake_server.store.changes import Changes, Committed
@@ -72,13 +73,17 @@ class MeasuredCommits:
         The last cannot be told in a store where other processes end orders too.
         """
         left = dict(committed.completion_counts)
-        for settlement, state in zip(changes.settles, committed.settled, strict=True):
-            if state is not None and state in ENDED:
-                self._count_end(settlement.lease.order, state, left)
+        settled = zip(changes.settles, committed.settled, strict=True)
+        ended = Counter((settle.lease.order.tier, state) for settle, state in settled)
+        for (tier, state), count in ended.items():
+            if state in ENDED:
+                self._commits.ended(tier, state, count)
+                left[tier] -= count
         for asked, cancelled in zip(changes.cancels, committed.cancelled, strict=True):
-            if cancelled and self._is_new(cancelled):
+            if end := self._new_end(cancelled):
                 self._promises.cancelled(asked.accept_sequence)
-                self._count_end(cancelled.stands, State.CANCELLED, left)
+                self._commits.ended(end.order.tier, State.CANCELLED)
+                left[end.order.tier] -= 1
         for counts in committed.cancelled_waiting:
             for tier, count in counts.items():
                 self._commits.ended(tier, State.CANCELLED, count)
@@ -88,16 +93,12 @@ class MeasuredCommits:
             for tier, count in left.items():
                 self._commits.ended(tier, State.EXPIRED, count)
 
-    def _count_end(self, found: Order | Completion, state: State, left: dict[Tier, int]) -> None:
-        tier = found.order.tier if isinstance(found, Completion) else found.tier
-        self._commits.ended(tier, state)
-        left[tier] -= 1
-
-    def _is_new(self, cancelled: Cancelled) -> bool:
-        """Tell whether this commit cancelled the order, and none before it."""
-        is_cancelled = cancelled.outcome is CancelOutcome.CANCELLED
-        stands = cancelled.stands
-        return is_cancelled and isinstance(stands, Completion) and stands.sequence > self._head
+    def _new_end(self, cancelled: Cancelled | None) -> Completion | None:
+        """Return the end of an order that this commit cancelled, and none before it."""
+        if cancelled is None or cancelled.outcome is not CancelOutcome.CANCELLED:
+            return None
+        end = cancelled.stands
+        return end if isinstance(end, Completion) and end.sequence > self._head else None
 
 
 def _size(changes: Changes) -> int:

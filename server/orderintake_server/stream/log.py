@@ -93,7 +93,8 @@ class CompletionLog:
         """Note that the log is durable up to sequence `head`."""
         if head > self.head:
             self.head = head
-            self._changed.set()
+            if self.subscribers:
+                self._changed.set()
 
     def note_pruned(self, earliest: int) -> None:
         """Note that completions up to sequence `earliest` were pruned."""

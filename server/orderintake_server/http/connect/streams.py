@@ -79,7 +79,7 @@ class Streams:
             raise NotServed(
                 UNIMPLEMENTED, "a stream both ways needs HTTP/2: use gRPC, or BatchPlaceOrders"
             )
-        flags, message = _only(await self._bodies.read(request))
+        flags, message = only(await self._bodies.read(request))
         if not flags & _COMPRESSED:
             return message
         if encoding in {"", IDENTITY}:
@@ -87,16 +87,19 @@ class Streams:
         return await self._bodies.opened(message, encoding)
 
 
-def _only(body: bytes) -> tuple[int, bytes]:
-    """Return the flags and the content of the one envelope of a body."""
+def only(body: bytes) -> tuple[int, bytes]:
+    """Return the flags and the content of the one envelope of a body.
+
+    Raises InvalidOrder when it is cut or has other flags, NotServed when there is not exactly one.
+    """
     if not body:
         raise NotServed(UNIMPLEMENTED, "the request has no message")
     if len(body) < _HEAD.size:
         raise unreadable("the request is cut")
     flags, size = _HEAD.unpack_from(body)
     message = body[_HEAD.size : _HEAD.size + size]
-    if len(message) < size:
-        raise unreadable("the request is cut")
+    if len(message) < size or flags & ~_COMPRESSED:
+        raise unreadable("the request is cut, or no message in an envelope")
     if len(body) > _HEAD.size + size:
         raise NotServed(UNIMPLEMENTED, "the request has more than one message")
     return flags, message

@@ -61,16 +61,21 @@ def held(message: Message) -> Iterator[Held]:
 
 def _held(message: Any, fields: tuple[Place, ...], path: tuple[str | int, ...]) -> Iterator[Held]:  # noqa: ANN401
     for field in fields:
-        value, at = getattr(message, field.name), (*path, field.json_name)
-        if field.is_repeated:
-            each = [(item, (*at, index)) for index, item in enumerate(value)]
-        else:
-            each = [(value, at)] if message.HasField(field.name) else []
-        for item, where in each:
-            if field.is_any:
-                yield Held(item, where)
-            else:
-                yield from _held(item, field.within, where)
+        for item, where in _items(message, field, (*path, field.json_name)):
+            found = [Held(item, where)] if field.is_any else _held(item, field.within, where)
+            yield from found
+
+
+def _items(
+    message: Any,  # noqa: ANN401
+    field: Place,
+    path: tuple[str | int, ...],
+) -> list[tuple[Any, tuple[str | int, ...]]]:
+    """Return what a field has, each with its path; nothing, if it is not set."""
+    value = getattr(message, field.name)
+    if field.is_repeated:
+        return [(item, (*path, index)) for index, item in enumerate(value)]
+    return [(value, path)] if message.HasField(field.name) else []
 
 
 def as_bytes(content: any_pb2.Any) -> dict[str, str]:

@@ -97,18 +97,15 @@ def _check_spellings(value: object, kind: Any) -> None:  # noqa: ANN401 - a desc
     """Raise ParseError where a field is there by both of its names."""
     if not isinstance(value, dict):
         return
-    fields = kind.fields_by_name
-    for name in value.keys() & fields.keys():
-        if (other := fields[name].json_name) != name and other in value:
-            raise json_format.ParseError(
-                f"Failed to parse {name} field: it is there as {other} too"
-            )
+    for field in kind.fields:
+        if field.name != field.json_name and field.name in value and field.json_name in value:
+            said = f"Failed to parse {field.name} field: it is there as {field.json_name} too"
+            raise json_format.ParseError(said)
     for field in kind.fields:
         inner = field.message_type
-        found = value.get(field.json_name, value.get(field.name))
-        if inner is not None and not inner.GetOptions().map_entry:
-            for each in found if isinstance(found, list) else [found]:
-                _check_spellings(each, inner)
+        is_message = inner is not None and not inner.GetOptions().map_entry
+        for each in _each(value, field) if is_message else ():
+            _check_spellings(each, inner)
 
 
 def _taken(
@@ -118,15 +115,21 @@ def _taken(
     if not isinstance(value, dict):
         return
     for field in fields:
-        found = value.get(field.json_name, value.get(field.name))
-        each = found if field.is_repeated and isinstance(found, list) else [found]
-        for index, item in enumerate(each):
+        for index, item in enumerate(_each(value, field)):
             where = (*path, field.name, index) if field.is_repeated else (*path, field.name)
-            if not field.is_any:
-                yield from _taken(item, field.within, where)
-            elif isinstance(item, dict) and BYTES in item:
-                yield where, from_bytes(item)
-                item.clear()
+            yield from _unopened(item, where) if field.is_any else _taken(item, field.within, where)
+
+
+def _unopened(item: object, where: _Path) -> Iterator[tuple[_Path, any_pb2.Any]]:
+    if isinstance(item, dict) and BYTES in item:
+        yield where, from_bytes(item)
+        item.clear()
+
+
+def _each(value: dict[str, Any], field: Any) -> list[Any]:  # noqa: ANN401 - a field's descriptor
+    """Return what a field has in an object: the items of a list, or the one value."""
+    found = value.get(field.json_name, value.get(field.name))
+    return found if isinstance(found, list) else [found]
 
 
 def _at(message: Any, path: _Path) -> Any:  # noqa: ANN401 - a part of the message

@@ -44,6 +44,11 @@ def most_connections(workers: int, wanted: int | None = None) -> int:
     return wanted or most
 
 
+def share_of_files(wanted: int) -> int:
+    """Tell how many connections another listener may have: `wanted`, or a quarter of the files."""
+    return min(wanted, _files() // 4)
+
+
 def _files() -> int:
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     files = MOST_FILES if soft == resource.RLIM_INFINITY else soft

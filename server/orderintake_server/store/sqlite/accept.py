@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-from orderintake_server.domain import Order, State, Tier
+from orderintake_server.domain import Lease, Order, State, Tier
 from orderintake_server.errors import RequestIdReused
 from orderintake_server.store.actions.sqlite import Trail
 from orderintake_server.store.changes import OverCapacity
-from orderintake_server.store.receipts import Pruned, Receipts, accepted_order
+from orderintake_server.store.receipts import Pruned, Receipts, accepted_order, started_order
+from orderintake_server.store.sqlite import attempts
+from orderintake_server.store.sqlite.backlog import tally
 from orderintake_server.store.sqlite.reads import standing
 from orderintake_server.store.sqlite.statements import insert
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from orderintake_server.domain import Completion, NewOrder, QueueEntry
     from orderintake_server.store.changes import Capacity
     from orderintake_server.store.receipts import Decision, Outcome
-    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork, WaitingOrder
+    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 
 class _Held(NamedTuple):
@@ -46,52 +47,50 @@ class Acceptance:
         """Look up which request_ids of the groups are taken."""
         self._unit = unit
         self._capacity = capacity
-        waiting = sum(t.queued + t.scheduled for t in unit.backlog.counts().values())
-        self._spare = capacity.spare(waiting)
+        self._spare = capacity.spare(unit.backlog.waiting())
         self._held = _held(unit.connection, groups)
-        self._fresh: dict[int, NewOrder] = {}
-        self._orders: dict[int, Order] = {}
+        self._before = unit.counters.accepted
+        """The last number given before: the fresh orders have those after it."""
+        self._fresh: list[NewOrder] = []
+        self._orders: list[Order] = []
         """The fresh ones, once they are stored."""
-        self._queued: list[WaitingOrder] = []
-        self._started: list[WaitingOrder] = []
+        self._queued: list[QueueEntry] = []
+        self._started: list[QueueEntry] = []
         self._customers: Counter[str] = Counter()
+        """Whose the fresh ones are, where there is a limit for each customer."""
         self._pruned: dict[int, Pruned] = {}
         self._repeated: set[int] = set()
 
     def decide(self, group: Sequence[NewOrder]) -> Decision:
         """Give each order of the group its number, new or held; or refuse it, changing nothing."""
         numbers: list[int] = []
-        fresh: dict[int, NewOrder] = {}
+        fresh: list[NewOrder] = []
         named: dict[tuple[str, str], _Held] = {}
+        last = self._before + len(self._fresh)
         for order in group:
-            held = self._holder(order, named)
+            held = self._holder(order, named) if order.request_id else None
             if held and held.digest != order.digest:
                 return _reused(order, held)
-            numbers.append(self._again(held) if held else self._new(order, fresh, named))
-        refusal = self._over_capacity(fresh.values())
+            if held:
+                numbers.append(self._again(held))
+                continue
+            fresh.append(order)
+            numbers.append(last + len(fresh))
+            if order.request_id:
+                named[order.customer_id, order.request_id] = _Held(numbers[-1], order.digest)
+        refusal = self._over_capacity(fresh) if fresh else None
         if refusal is not None:
             return refusal
-        self._fresh |= fresh
+        self._fresh += fresh
         self._held |= named
-        self._customers.update(order.customer_id for order in fresh.values())
+        if self._capacity.per_customer is not None:
+            self._customers.update(order.customer_id for order in fresh)
         return numbers
 
     def _holder(self, order: NewOrder, named: dict[tuple[str, str], _Held]) -> _Held | None:
         """Return the order that this one's request_id names already; None: it is new itself."""
-        if not order.request_id:
-            return None
-        key = (order.customer_id, order.request_id)
+        key = (order.customer_id, order.request_id or "")
         return self._held.get(key) or named.get(key)
-
-    def _new(
-        self, order: NewOrder, fresh: dict[int, NewOrder], named: dict[tuple[str, str], _Held]
-    ) -> int:
-        """Give a new order the next number."""
-        number = self._next_number(len(fresh))
-        fresh[number] = order
-        if order.request_id:
-            named[order.customer_id, order.request_id] = _Held(number, order.digest)
-        return number
 
     def _again(self, held: _Held) -> int:
         """Note that an order is placed again; return its number."""
@@ -100,80 +99,94 @@ class Acceptance:
         self._repeated.add(held.accept_sequence)
         return held.accept_sequence
 
-    def _next_number(self, ahead: int) -> int:
-        return self._unit.counters.accepted + len(self._fresh) + ahead + 1
-
-    def _over_capacity(self, fresh: Iterable[NewOrder]) -> OverCapacity | None:
+    def _over_capacity(self, fresh: Sequence[NewOrder]) -> OverCapacity | None:
         """Tell what limit so many new orders would pass, if any."""
-        orders = list(fresh)
-        total = len(self._fresh) + len(orders)
-        has_regular = any(order.tier is Tier.REGULAR for order in orders)
-        capacity = self._spare + (self._capacity.regular if has_regular else self._capacity.total)
-        if orders and total > capacity:
-            return OverCapacity(len(orders))
+        has_regular = any(order.tier is Tier.REGULAR for order in fresh)
+        capacity = self._capacity.regular if has_regular else self._capacity.total
+        if len(self._fresh) + len(fresh) > self._spare + capacity:
+            return OverCapacity(len(fresh))
         if self._capacity.per_customer is None:
             return None
-        for customer_id, count in Counter(order.customer_id for order in orders).items():
+        for customer_id, count in tally([order.customer_id for order in fresh]).items():
             waiting = self._unit.backlog.waiting_of(customer_id) + self._customers[customer_id]
             if waiting + count > self._capacity.per_customer:
                 return OverCapacity(count, customer_id)
         return None
 
-    def store(self, room: int) -> list[WaitingOrder]:
+    def store(self, room: int) -> list[Lease]:
         """Insert what is new, in a few statements; record what operators redrive.
 
-        Returns the orders that may start at once, the `room` most urgent ones: they wait nowhere.
+        Starts the orders that may at once, the `room` most urgent ones: they wait nowhere. Returns
+        their leases.
         """
-        unit = self._unit
-        counters = unit.counters
+        unit, counters = self._unit, self._unit.counters
+        if not self._fresh:
+            return []
         counters.accepted += len(self._fresh)
-        if self._fresh:
-            counters.accept_time = max(unit.now, counters.accept_time)
-        movers = [unit.waiting(self._order(*item)) for item in self._fresh.items()]
-        insert(unit.connection, "orders", list(map(self._row, movers)))
+        counters.accept_time = max(unit.now, counters.accept_time)
+        self._orders = [
+            accepted_order(number, new, accept_time=counters.accept_time, now=unit.now)
+            for number, new in enumerate(self._fresh, self._before + 1)
+        ]
+        entries = list(map(unit.entry, self._orders))
+        insert(unit.connection, "orders", list(map(_row, self._fresh, self._orders, entries)))
         insert(unit.connection, "requests", self._requests())
-        unit.accept_counts.update(entry.tier for _, entry in movers)
-        later = [mover for mover in movers if mover.order.state is State.SCHEDULED]
-        if later:
-            unit.schedule(later, [mover.order.not_before for mover in later])
-        self._queued = [mover for mover in movers if mover.order.state is State.QUEUED]
+        unit.accept_counts.update([order.tier for order in self._orders])
+        self._schedule()
+        self._queued = [
+            entry
+            for entry, order in zip(entries, self._orders, strict=True)
+            if order.state is State.QUEUED
+        ]
         self._started, rest = self._divided(room)
-        unit.enqueue(rest)
-        _mark_redriven(unit.connection, self._fresh)
-        Trail(unit.connection, unit.now).redriven(self._fresh)
-        return self._started
+        unit.enqueue(list(map(self._order, rest)), rest)
+        copies = self._redrives()
+        _mark_redriven(unit.connection, copies)
+        Trail(unit.connection, unit.now).redriven(copies)
+        return self._start()
 
-    def _divided(self, room: int) -> tuple[list[WaitingOrder], list[WaitingOrder]]:
+    def _order(self, entry: QueueEntry) -> Order:
+        return self._orders[entry.accept_sequence - self._before - 1]
+
+    def _schedule(self) -> None:
+        """Let those wait whose time has not come."""
+        later = [order for order in self._orders if order.state is State.SCHEDULED]
+        if later:
+            self._unit.schedule(later, [0] * len(later), [order.not_before for order in later])
+
+    def _divided(self, room: int) -> tuple[list[QueueEntry], list[QueueEntry]]:
         """Divide the most urgent orders from those that wait: all do when one is over already."""
         now = self._unit.now
-        if not room or any(0 < order.expire_time <= now for order, _ in self._queued):
+        if not room or any(0 < self._order(entry).expire_time <= now for entry in self._queued):
             return [], self._queued
-        by_urgency = sorted(self._queued, key=attrgetter("entry"))
+        by_urgency = sorted(self._queued)
         return by_urgency[:room], by_urgency[room:]
 
-    def _order(self, number: int, new: NewOrder) -> Order:
-        """Make an order, and remember it for its receipt."""
-        accept_time, now = self._unit.counters.accept_time, self._unit.now
-        order = accepted_order(number, new, accept_time=accept_time, now=now)
-        self._orders[number] = order
-        return order
-
-    def _row(self, mover: WaitingOrder) -> tuple[Any, ...]:
-        order, (rank, number, tier, _) = mover
-        request_id = self._fresh[number].request_id
-        return (
-            *(number, order.customer_id, tier, rank, order.accept_time),
-            memoryview(order.content),  # SQLite would keep a text as one
-            *(request_id, order.not_before, order.expire_time, order.redrive_of, order.trace),
-        )
+    def _start(self) -> list[Lease]:
+        """Start the orders that do at once."""
+        unit = self._unit
+        leases = [
+            Lease(
+                order=started_order(self._order(entry), start_sequence=number, start_time=unit.now),
+                crash_count=0,
+            )
+            for number, entry in enumerate(self._started, unit.counters.started + 1)
+        ]
+        attempts.start(unit, leases)
+        return leases
 
     def _requests(self) -> list[tuple[Any, ...]]:
         """Return the rows of the request_ids that the new orders bring."""
         return [
-            (new.customer_id, new.request_id, number, new.digest, 0, 0, 0)
-            for number, new in self._fresh.items()
+            (new.customer_id, new.request_id, number, bytearray(new.digest), 0, 0, 0)
+            for number, new in enumerate(self._fresh, self._before + 1)
             if new.request_id
         ]
+
+    def _redrives(self) -> dict[int, NewOrder]:
+        """Return the new orders that are copies, by number."""
+        fresh = enumerate(self._fresh, self._before + 1)
+        return {number: new for number, new in fresh if new.redrive_of or new.by}
 
     def receipts(
         self,
@@ -186,19 +199,19 @@ class Acceptance:
         `before` counts the orders ahead of a place in the queue.
         """
         counters = self._unit.counters
-        old = self._repeated - self._fresh.keys()
+        old = {number for number in self._repeated if number <= self._before}
         stands = standing(self._unit.connection, old) if old else {}
         queued = {n: order for n, order in stands.items() if _is_queued(order)}
         return Receipts(
-            accepted_before=counters.accepted - len(self._fresh),
+            accepted_before=self._before,
             accept_time=counters.accept_time,
             now=self._unit.now,
             head=counters.completed,
             ahead=self._ahead(before),
             stands=stands,
-            positions={n: before(self._unit.waiting(o).entry) + 1 for n, o in queued.items()},
+            positions={n: before(self._unit.entry(o)) + 1 for n, o in queued.items()},
             pruned=self._pruned,
-            fresh=self._orders,
+            fresh=dict(enumerate(self._orders, self._before + 1)),
         ).of(groups, decisions)
 
     def _ahead(self, before: Callable[[QueueEntry], int]) -> dict[Tier, int]:
@@ -206,25 +219,32 @@ class Acceptance:
 
         Those that started at once stood there too.
         """
-        new = Counter(entry.tier for _, entry in self._queued)
         if not self._unit.policy.ranking.is_strict:
-            firsts = {entry.tier: entry for _, entry in reversed(self._queued)}
-            started = [entry for _, entry in self._started]
-            return {t: before(e) + sum(s < e for s in started) for t, e in firsts.items()}
-        counts, started_of = self._unit.backlog.counts(), Counter(e.tier for _, e in self._started)
+            firsts = {entry.tier: entry for entry in reversed(self._queued)}
+            return {t: before(e) + sum(s < e for s in self._started) for t, e in firsts.items()}
+        new = tally([entry.tier for entry in self._queued])
+        started = [entry.tier for entry in self._started]
         return {
-            tier: sum(counts[t].queued + started_of[t] for t in Tier if t >= tier) - new[tier]
-            for tier in new
+            tier: self._unit.backlog.queued(tier) + sum(t >= tier for t in started) - count
+            for tier, count in new.items()
         }
 
 
-def _mark_redriven(connection: sqlite3.Connection, fresh: Mapping[int, NewOrder]) -> None:
+def _mark_redriven(connection: sqlite3.Connection, copies: Mapping[int, NewOrder]) -> None:
     """Let the log tell of each order that is redriven by which copy; the first one counts."""
-    copies = [(number, new.redrive_of) for number, new in fresh.items() if new.redrive_of]
     if copies:
         connection.executemany(
-            "UPDATE log SET copy = ? WHERE accept_sequence = ? AND copy = 0", copies
+            "UPDATE log SET copy = ? WHERE accept_sequence = ? AND copy = 0",
+            [(number, copy.redrive_of) for number, copy in copies.items()],
         )
+
+
+def _row(new: NewOrder, order: Order, entry: QueueEntry) -> tuple[Any, ...]:
+    return (
+        *(order.accept_sequence, order.customer_id, int(order.tier), entry.rank),
+        *(order.accept_time, bytearray(order.content), new.request_id),
+        *(order.not_before, order.expire_time, order.redrive_of, order.trace),
+    )
 
 
 def _is_queued(stands: Order | Completion) -> TypeGuard[Order]:

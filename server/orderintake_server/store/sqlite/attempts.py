@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from orderintake_server.domain import TRANSITIONS, Event, Failure, Lease, State
-from orderintake_server.store.receipts import started_order
-from orderintake_server.store.rows import ACCEPTED, order_of
+from orderintake_server.domain import TRANSITIONS, Ending, Event, Failure, Lease, QueueEntry, State
+from orderintake_server.store.rows import ACCEPTED, ORDER_COLUMNS, order_of
 from orderintake_server.store.sqlite.due import end_waiting
 from orderintake_server.store.sqlite.statements import as_json, insert
-from orderintake_server.store.sqlite.unit_of_work import End
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.domain import Order, QueueEntry
+    from orderintake_server.domain import Order
     from orderintake_server.store.changes import Settlement
-    from orderintake_server.store.sqlite.unit_of_work import UnitOfWork, WaitingOrder
+    from orderintake_server.store.sqlite.unit_of_work import End, UnitOfWork
 
 
 def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
@@ -25,67 +24,60 @@ def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
 
     An order whose expire_time has come ends here as EXPIRED: more may be over than were swept.
     """
-    queued = _expire(unit, _queued(unit, claims))
-    found = [queued.pop(entry.accept_sequence, None) for entry in claims]
-    starting = [waiting_order for waiting_order in found if waiting_order]
-    unit.leave_queue(starting)
-    leases = iter(start(unit, starting))
-    return [waiting_order and next(leases) for waiting_order in found]
-
-
-def start(unit: UnitOfWork, waiting_orders: Sequence[WaitingOrder]) -> list[Lease]:
-    """Start orders, in this order, that have left where they waited."""
-    leases = [_lease(unit, order, entry.crash_count) for order, entry in waiting_orders]
-    rows = [(lease.order, lease.crash_count - unit.forgiven) for lease in leases]
-    insert(
-        unit.connection,
-        "leases",
-        [
-            (o.accept_sequence, o.attempt_count, o.start_sequence, o.start_time, crashes, 0)
-            for o, crashes in rows
-        ],
-    )
-    insert(
-        unit.connection,
-        "starts",
-        [(o.accept_sequence, o.start_sequence, o.start_time) for o, _ in rows],
-    )
-    unit.count_processing(+1, [order for order, _ in rows])
+    queued = _queued(unit, claims)
+    leases: list[Lease | None] = []
+    started: list[Lease] = []
+    entries: list[QueueEntry] = []
+    for accept_sequence in [entry.accept_sequence for entry in claims]:
+        found = queued.pop(accept_sequence, None)
+        if found is None:
+            leases.append(None)
+            continue
+        *accepted, rank, attempt_count, crash_count = found
+        number = unit.counters.started + len(started) + 1
+        order = order_of(accepted, _STARTED, (attempt_count + 1, number, unit.now))
+        started.append(Lease(order=order, crash_count=crash_count))
+        entries.append(QueueEntry(rank, accept_sequence, order.tier, crash_count))
+        leases.append(started[-1])
+    unit.leave_queue([lease.order for lease in started], entries)
+    start(unit, started)
     return leases
 
 
-def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, WaitingOrder]:
-    """Return those of the claimed orders that are queued, by accept sequence."""
+def start(unit: UnitOfWork, leases: Sequence[Lease]) -> None:
+    """Let the attempts begin that these leases number; their orders have left the queue."""
+    orders = [lease.order for lease in leases]
+    unit.counters.started += len(orders)
+    unit.start_count += len(orders)
+    attempts = [
+        (o.accept_sequence, o.attempt_count, o.start_sequence, o.start_time) for o in orders
+    ]
+    crashes = [lease.crash_count - unit.forgiven for lease in leases]
+    rows = [(*attempt, count, 0) for attempt, count in zip(attempts, crashes, strict=True)]
+    insert(unit.connection, "leases", rows)
+    insert(unit.connection, "starts", [(o, s, t) for o, _, s, t in attempts])
+    unit.count_processing(+1, orders)
+
+
+def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, tuple[Any, ...]]:
+    """Read those of the claimed orders that are queued, by accept sequence; end what is over."""
     rows = unit.connection.execute(
-        f"SELECT {ACCEPTED}, r.attempt_count, r.crash_count"
+        f"SELECT {ACCEPTED}, r.rank, r.attempt_count, r.crash_count"
         " FROM json_each(?) k CROSS JOIN orders o ON o.accept_sequence = k.value"
         " CROSS JOIN ready r ON r.tier = o.tier AND r.rank = o.rank"
         " AND r.accept_sequence = o.accept_sequence",
-        (as_json(entry.accept_sequence for entry in claims),),
-    )
-    return {
-        row[0]: unit.waiting(order_of(row, State.QUEUED, (attempt_count, 0, 0)), crash_count)
-        for *row, attempt_count, crash_count in rows
-    }
-
-
-def _expire(unit: UnitOfWork, queued: dict[int, WaitingOrder]) -> dict[int, WaitingOrder]:
-    """End those of the orders whose expire_time has come; return the others."""
-    over = [order for order, _ in queued.values() if 0 < order.expire_time <= unit.now]
-    if not over:
-        return queued
-    end_waiting(unit, over, Event.EXPIRE)
-    ended = {order.accept_sequence for order in over}
-    return {number: order for number, order in queued.items() if number not in ended}
-
-
-def _lease(unit: UnitOfWork, order: Order, crash_count: int) -> Lease:
-    """Number the start of an order that was queued, and return its lease."""
-    unit.counters.started += 1
-    unit.start_count += 1
-    number = unit.counters.started
-    started = started_order(order, start_sequence=number, start_time=unit.now)
-    return Lease(order=started, crash_count=crash_count)
+        (as_json([entry.accept_sequence for entry in claims]),),
+    ).fetchall()
+    queued = {row[0]: row for row in rows}
+    if over := [row for row in queued.values() if 0 < row[_EXPIRE_TIME] <= unit.now]:
+        orders = [
+            order_of(accepted, State.QUEUED, (attempt_count, 0, 0))
+            for *accepted, _, attempt_count, _ in over
+        ]
+        end_waiting(unit, orders, Event.EXPIRE)
+        for order in orders:
+            del queued[order.accept_sequence]
+    return queued
 
 
 def settle(unit: UnitOfWork, settles: Sequence[Settlement]) -> list[State | None]:
@@ -93,29 +85,29 @@ def settle(unit: UnitOfWork, settles: Sequence[Settlement]) -> list[State | None
 
     Returns each order's state; None where the lease was not valid.
     """
-    valid = _end_leases(unit, [settle.lease for settle in settles])
+    valid, cancelled = _end_leases(unit, [settle.lease for settle in settles])
     states: list[State | None] = []
     ends: list[End] = []
-    retries: list[tuple[WaitingOrder, int]] = []
-    for lease, ending in ((settle.lease, settle.ending) for settle in settles):
-        order = lease.order
-        is_cancelled = valid.pop(order.start_sequence, None)
-        if is_cancelled is None:
+    retries: list[tuple[Lease, int]] = []
+    for settlement in settles:
+        lease, ending, order = settlement.lease, settlement.ending, settlement.lease.order
+        if order.start_sequence not in valid:
             states.append(None)
             continue
-        has_stopped = is_cancelled and ending.event is not Event.SUCCEED
-        event = Event.CANCEL if has_stopped else ending.event
-        states.append(TRANSITIONS[order.state, event])
-        if event is Event.RETRY:
-            again = unit.waiting(order, lease.crash_count)
-            retries.append((again, unit.now + ending.retry_after))
-        elif event is Event.CANCEL:
-            ends.append(End(order, event))
+        valid.remove(order.start_sequence)
+        if order.start_sequence in cancelled and ending.event is not Event.SUCCEED:
+            ending = _STOPPED
+        state = TRANSITIONS[order.state, ending.event]
+        states.append(state)
+        if ending.event is Event.RETRY:
+            retries.append((lease, unit.now + ending.retry_after))
         else:
-            ends.append(End(order, event, ending.failure, ending.result))
+            ends.append((order, state, ending.failure, ending.result))
     unit.end(ends)
     if retries:
-        unit.schedule([order for order, _ in retries], [due for _, due in retries])
+        leases, due_times = zip(*retries, strict=True)
+        crash_counts = [lease.crash_count for lease in leases]
+        unit.schedule([lease.order for lease in leases], crash_counts, due_times)
     return states
 
 
@@ -124,43 +116,44 @@ def release(unit: UnitOfWork, leases: Sequence[Lease]) -> list[State | None]:
 
     Returns each order's state; None where the lease was not valid.
     """
-    valid = _end_leases(unit, leases)
+    valid, cancelled = _end_leases(unit, leases)
     states: list[State | None] = []
     for lease in leases:
         order = lease.order
-        is_cancelled = valid.pop(order.start_sequence, None)
-        if is_cancelled is None:
+        if order.start_sequence not in valid:
             states.append(None)
             continue
-        event = Event.CANCEL if is_cancelled else Event.RELEASE
-        states.append(TRANSITIONS[order.state, event])
+        valid.remove(order.start_sequence)
+        is_cancelled = order.start_sequence in cancelled
+        state = TRANSITIONS[order.state, Event.CANCEL if is_cancelled else Event.RELEASE]
+        states.append(state)
         if is_cancelled:
-            unit.end([End(order, event)])
+            unit.end([(order, state, None, None)])
         else:
             uncounted = replace(order, attempt_count=order.attempt_count - 1)
-            unit.enqueue([unit.waiting(uncounted, lease.crash_count)])
+            unit.enqueue([uncounted], [unit.entry(uncounted, lease.crash_count)])
     return states
 
 
-def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> dict[int, bool]:
+def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> tuple[set[int], set[int]]:
     """Delete the leases that are still valid.
 
-    Returns, by start sequence, whether the order was cancelled meanwhile. A start sequence belongs
-    to one attempt only, so the lease of an older attempt matches no row.
+    Returns their start sequences, and those of them whose order was cancelled meanwhile. A start
+    sequence belongs to one attempt only, so the lease of an older attempt is not among them. All
+    come as one row: for each row of an answer, Python's lock is given away.
     """
-    rows = unit.connection.execute(
-        "DELETE FROM leases WHERE accept_sequence IN (SELECT value FROM json_each(?))"
-        " AND +start_sequence IN (SELECT value FROM json_each(?))"
-        " RETURNING start_sequence, cancel_requested",
-        (
-            as_json(lease.order.accept_sequence for lease in leases),
-            as_json(lease.order.start_sequence for lease in leases),
-        ),
-    ).fetchall()
-    valid = {start: bool(is_cancelled) for start, is_cancelled in rows}
     orders = {lease.order.start_sequence: lease.order for lease in leases}
-    unit.count_processing(-1, [orders[start] for start in valid])
-    return valid
+    found = unit.connection.execute(
+        _STANDING_LEASES, (as_json({order.accept_sequence for order in orders.values()}),)
+    ).fetchone()
+    standing, cancelled = map(json.loads, found)
+    ended = [orders[number] for number in standing if number in orders]
+    unit.connection.execute(
+        "DELETE FROM leases WHERE accept_sequence IN (SELECT value FROM json_each(?))",
+        (as_json([order.accept_sequence for order in ended]),),
+    )
+    unit.count_processing(-1, ended)
+    return {order.start_sequence for order in ended}, set(cancelled)
 
 
 def forgive(unit: UnitOfWork) -> None:
@@ -181,23 +174,36 @@ def recover(unit: UnitOfWork, max_crashes: int) -> tuple[int, int]:
         " l.cancel_requested FROM leases l JOIN orders o ON o.accept_sequence = l.accept_sequence"
     ).fetchall()
     unit.connection.execute("DELETE FROM leases")
-    requeued: list[WaitingOrder] = []
+    requeued: list[Order] = []
+    entries: list[QueueEntry] = []
     ends: list[End] = []
     for *accepted, attempts, start_sequence, start_time, crashes, is_cancelled in rows:
         order = order_of(accepted, State.PROCESSING, (attempts, start_sequence, start_time))
         if is_cancelled:
-            ends.append(End(order, Event.CANCEL))
+            ends.append((order, TRANSITIONS[order.state, Event.CANCEL], None, None))
         elif crashes + 1 >= max_crashes:
-            ends.append(End(order, Event.QUARANTINE, _quarantined(crashes + 1)))
+            state = TRANSITIONS[order.state, Event.QUARANTINE]
+            ends.append((order, state, _quarantined(crashes + 1), None))
         else:
-            requeued.append(unit.waiting(order, crashes + 1))
-    unit.count_processing(-1, [order for order, _ in requeued] + [end.order for end in ends])
-    unit.enqueue(requeued)
+            requeued.append(order)
+            entries.append(unit.entry(order, crashes + 1))
+    unit.count_processing(-1, requeued + [order for order, *_ in ends])
+    unit.enqueue(requeued, entries)
     unit.end(ends)
-    return len(requeued), sum(end.event is Event.QUARANTINE for end in ends)
+    return len(requeued), sum(failure is not None for _, _, failure, _ in ends)
 
 
 def _quarantined(crashes: int) -> Failure:
     return Failure(
         code="QUARANTINED", message=f"the process died during {crashes} attempts of this order"
     )
+
+
+_STOPPED = Ending(event=Event.CANCEL)
+_STARTED = TRANSITIONS[State.QUEUED, Event.CLAIM]
+_EXPIRE_TIME = ORDER_COLUMNS.index("expire_time")
+_STANDING_LEASES = """
+SELECT json_group_array(l.start_sequence),
+  json_group_array(l.start_sequence) FILTER (WHERE l.cancel_requested)
+FROM json_each(?) k CROSS JOIN leases l ON l.accept_sequence = k.value
+"""

@@ -16,7 +16,6 @@ from orderintake_server.store.actions.sqlite import Trail
 from orderintake_server.store.rows import ACCEPTED, cancelled_of, order_of
 from orderintake_server.store.sqlite.reads import standing
 from orderintake_server.store.sqlite.statements import as_json
-from orderintake_server.store.sqlite.unit_of_work import End
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,16 +67,11 @@ def _fall_due(unit: UnitOfWork) -> None:
         " WHERE s.accept_sequence IN (SELECT value FROM json_each(?))",
         (as_json(numbers),),
     ).fetchall()
-    due = [
-        unit.waiting(
-            order_of(accepted, TRANSITIONS[State.SCHEDULED, Event.FALL_DUE], (attempts, 0, 0)),
-            crashes,
-        )
-        for *accepted, attempts, crashes in rows
-    ]
+    state = TRANSITIONS[State.SCHEDULED, Event.FALL_DUE]
+    due = [order_of(accepted, state, (attempts, 0, 0)) for *accepted, attempts, _ in rows]
     if due:
         unit.leave_schedule(due)
-        unit.enqueue(due)
+        unit.enqueue(due, list(map(unit.entry, due, [crashes for *_, crashes in rows])))
 
 
 def _reached(unit: UnitOfWork, query: str) -> list[int]:
@@ -91,10 +85,11 @@ def end_waiting(unit: UnitOfWork, orders: Sequence[Order], event: Event) -> list
     queued = [order for order in orders if order.state is State.QUEUED]
     scheduled = [order for order in orders if order.state is State.SCHEDULED]
     if queued:
-        unit.leave_queue(list(map(unit.waiting, queued)))
+        unit.leave_queue(queued, list(map(unit.entry, queued)))
     if scheduled:
-        unit.leave_schedule(list(map(unit.waiting, scheduled)))
-    return unit.end([End(order, event) for order in queued + scheduled])
+        unit.leave_schedule(scheduled)
+    ended = queued + scheduled
+    return unit.end([(order, TRANSITIONS[order.state, event], None, None) for order in ended])
 
 
 def cancel(unit: UnitOfWork, cancels: Sequence[Cancel]) -> list[Cancelled | None]:

@@ -93,10 +93,13 @@ class SqliteStore:
         return await self._write(partial(self._commit, changes))
 
     def _commit(self, changes: Changes) -> Committed:
-        """Commit in the writer's thread; nothing is acknowledged into files that are gone."""
+        """Commit in the writer's thread; nothing is acknowledged into files that are gone.
+
+        A look after the commit tells, also of files that went before it: SQLite wrote into those
+        that it has open, which nobody will read, and the store is broken from then on.
+        """
         if self._files is None:
             return self._writer.commit(changes)
-        self._files.check()
         committed = self._writer.commit(changes)
         self._files.note_commit()
         self._files.check()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from orderintake_server.domain import TRANSITIONS, Event, Order, QueueEntry, State, Tier
+from orderintake_server.domain import Failure, Order, QueueEntry, State, Tier
 from orderintake_server.store.rows import LOG_COLUMNS
-from orderintake_server.store.sqlite.backlog import Backlog, Move
+from orderintake_server.store.sqlite.backlog import Backlog, Move, tally
 from orderintake_server.store.sqlite.statements import as_json, insert
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from orderintake_server.domain import Failure, Ranking
+    from orderintake_server.domain import Ranking
     from orderintake_server.store.base import Policy
 
 
@@ -33,20 +33,8 @@ class Counters:
     accept_time: int
 
 
-class WaitingOrder(NamedTuple):
-    """An order that waits or is about to, and its entry in the queue."""
-
-    order: Order
-    entry: QueueEntry
-
-
-class End(NamedTuple):
-    """How an order ends: by which event, with which failure or result."""
-
-    order: Order
-    event: Event
-    failure: Failure | None = None
-    result: bytes | None = None
+End = tuple[Order, State, Failure | None, bytes | None]
+"""An order that ends: in which state, with which failure or result."""
 
 
 class UnitOfWork:
@@ -163,95 +151,95 @@ class UnitOfWork:
 
     # The moves of orders: an order leaves its old table before it enters another
 
-    def waiting(self, order: Order, crash_count: int = 0) -> WaitingOrder:
-        """Return an order with its entry: the process died `crash_count` times in its attempts."""
+    def entry(self, order: Order, crash_count: int = 0) -> QueueEntry:
+        """Return an order's entry: the process died `crash_count` times in its attempts."""
         number = order.accept_sequence
         rank = self._rank(order.tier, number, order.accept_time)
-        return WaitingOrder(order, QueueEntry(rank, number, order.tier, crash_count))
+        return QueueEntry(rank, number, order.tier, crash_count)
 
-    def enqueue(self, waiting_orders: Sequence[WaitingOrder]) -> None:
-        """Add orders to the queue."""
+    def enqueue(self, orders: Sequence[Order], entries: Sequence[QueueEntry]) -> None:
+        """Add orders to the queue, each with its entry."""
         insert(
             self.connection,
             "ready",
             [
-                (tier, rank, number, order.attempt_count, crashes)
-                for order, (rank, number, tier, crashes) in waiting_orders
+                (int(tier), rank, number, order.attempt_count, crashes)
+                for order, (rank, number, tier, crashes) in zip(orders, entries, strict=True)
             ],
         )
-        self._watch_expiry(waiting_orders)
-        self._count(+1, State.QUEUED, waiting_orders)
-        self.queued += [entry for _, entry in waiting_orders]
+        self._watch_expiry(orders)
+        self._count_waiting(+1, State.QUEUED, orders, entries)
+        self.queued += entries
 
-    def schedule(self, waiting_orders: Sequence[WaitingOrder], due_times: Sequence[int]) -> None:
+    def schedule(
+        self, orders: Sequence[Order], crash_counts: Sequence[int], due_times: Sequence[int]
+    ) -> None:
         """Let orders wait until their due times."""
         insert(
             self.connection,
             "scheduled",
             [
-                (order.accept_sequence, due, order.attempt_count, entry.crash_count)
-                for (order, entry), due in zip(waiting_orders, due_times, strict=True)
+                (order.accept_sequence, due, order.attempt_count, crashes)
+                for order, crashes, due in zip(orders, crash_counts, due_times, strict=True)
             ],
         )
-        self._watch_expiry(waiting_orders)
-        self._count(+1, State.SCHEDULED, waiting_orders)
+        self._watch_expiry(orders)
+        self._count_waiting(+1, State.SCHEDULED, orders)
         self._expect_due(due_times)
 
-    def leave_queue(self, waiting_orders: Sequence[WaitingOrder]) -> None:
-        """Remove orders from the queue; they must be in it."""
-        for tier, entries in _by_tier(waiting_orders).items():
+    def leave_queue(self, orders: Sequence[Order], entries: Sequence[QueueEntry]) -> None:
+        """Remove orders from the queue; they must be in it, with these entries."""
+        for tier in {entry.tier for entry in entries}:
+            of_tier = [entry for entry in entries if entry.tier is tier]
             self.connection.execute(
                 "DELETE FROM ready WHERE tier = ? AND rank IN (SELECT value FROM json_each(?))"
                 " AND +accept_sequence IN (SELECT value FROM json_each(?))",
                 (
                     tier,
-                    as_json(entry.rank for _, entry in entries),
-                    as_json(entry.accept_sequence for _, entry in entries),
+                    as_json([entry.rank for entry in of_tier]),
+                    as_json([entry.accept_sequence for entry in of_tier]),
                 ),
             )
-        self._count(-1, State.QUEUED, waiting_orders)
+        self._count_waiting(-1, State.QUEUED, orders, entries)
 
-    def leave_schedule(self, waiting_orders: Sequence[WaitingOrder]) -> None:
+    def leave_schedule(self, orders: Sequence[Order]) -> None:
         """Remove orders from the schedule; they must be in it."""
         self.connection.execute(
             "DELETE FROM scheduled WHERE accept_sequence IN (SELECT value FROM json_each(?))",
-            (as_json(order.accept_sequence for order, _ in waiting_orders),),
+            (as_json([order.accept_sequence for order in orders]),),
         )
-        self._count(-1, State.SCHEDULED, waiting_orders)
+        self._count_waiting(-1, State.SCHEDULED, orders)
 
     def count_processing(self, sign: int, orders: Iterable[Order]) -> None:
         """Count orders that start (+1) or whose attempt ends (-1)."""
-        for tier, count in Counter(order.tier for order in orders).items():
-            self.backlog.apply(Move(sign, State.PROCESSING, tier, count))
+        tiers = tally([order.tier for order in orders])
+        self.backlog.apply(Move(sign, State.PROCESSING, tiers))
 
     def end(self, ends: Sequence[End]) -> list[int]:
         """Append ends to the completion log; return their sequences."""
-        rows = []
-        for order, event, failure, result in ends:
-            self.counters.completed += 1
-            rows.append(
+        before = self.counters.completed
+        self.counters.completed += len(ends)
+        sequences = range(before + 1, self.counters.completed + 1)
+        insert(
+            self.connection,
+            _LOG,
+            [
                 (
-                    self.counters.completed,
-                    TRANSITIONS[order.state, event],
-                    order.attempt_count,
-                    order.start_sequence,
-                    order.start_time,
-                    self.now,
-                    failure and failure.code,
-                    failure and failure.message,
-                    result,
-                    order.accept_sequence,
-                    order.customer_id,
-                    order.tier,
+                    *(sequence, int(state)),
+                    *(order.attempt_count, order.start_sequence, order.start_time, self.now),
+                    *((failure.code, failure.message) if failure else (None, None)),
+                    result and bytearray(result),
+                    *(order.accept_sequence, order.customer_id, int(order.tier)),
                 )
-            )
-        insert(self.connection, _LOG, rows)
-        self.completion_counts.update(end.order.tier for end in ends)
-        return [row[0] for row in rows]
+                for sequence, (order, state, failure, result) in zip(sequences, ends, strict=True)
+            ],
+        )
+        self.completion_counts.update([order.tier for order, *_ in ends])
+        return list(sequences)
 
-    def _watch_expiry(self, waiting_orders: Sequence[WaitingOrder]) -> None:
+    def _watch_expiry(self, orders: Sequence[Order]) -> None:
         """Note the orders' expire_times; an order that does not wait by then does not expire."""
-        rows = [(o.expire_time, o.accept_sequence) for o, _ in waiting_orders if o.expire_time]
+        rows = [(o.expire_time, o.accept_sequence) for o in orders if o.expire_time]
         if rows:
             insert(self.connection, "expiries", rows, verb="INSERT OR IGNORE")
             self._expect_due([row[0] for row in rows])
@@ -262,19 +250,15 @@ class UnitOfWork:
             soonest = min(times)
             self.next_due = soonest if self.next_due is None else min(self.next_due, soonest)
 
-    def _count(self, sign: int, state: State, waiting_orders: Sequence[WaitingOrder]) -> None:
-        """Count orders that enter or leave the queue or the schedule."""
-        for tier, those in _by_tier(waiting_orders).items():
-            customer_ids = [order.customer_id for order, _ in those]
-            ranks = [entry.rank for _, entry in those] if state is State.QUEUED else ()
-            self.backlog.apply(Move(sign, state, tier, len(those), customer_ids, ranks))
-
-
-def _by_tier(waiting_orders: Sequence[WaitingOrder]) -> dict[Tier, list[WaitingOrder]]:
-    tiers: dict[Tier, list[WaitingOrder]] = {}
-    for waiting_order in waiting_orders:
-        tiers.setdefault(waiting_order.entry.tier, []).append(waiting_order)
-    return tiers
+    def _count_waiting(
+        self, sign: int, state: State, orders: Sequence[Order], entries: Sequence[QueueEntry] = ()
+    ) -> None:
+        """Count orders that enter or leave the queue, with their entries, or the schedule."""
+        backlog = self.backlog
+        counts_customers, bits = backlog.counts_customers, backlog.blocks.bits
+        customers = tally([order.customer_id for order in orders]) if counts_customers else {}
+        blocks = tally([entry.rank >> bits for entry in entries])
+        backlog.apply(Move(sign, state, tally([o.tier for o in orders]), customers, blocks))
 
 
 def use_rank(connection: sqlite3.Connection, ranking: Ranking) -> None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from orderintake_server.store.base import Policy
     from orderintake_server.store.changes import Changes, ClaimNext, Pause
     from orderintake_server.store.receipts import Outcome
-    from orderintake_server.store.sqlite.unit_of_work import WaitingOrder
 
 _T = TypeVar("_T")
 
@@ -66,7 +65,7 @@ class Writer:
         order = find(self._connection, accept_sequence)
         if not isinstance(order, Order) or order.state is not State.QUEUED:
             return None if order is None else Located(order)
-        position = self._before(self._unit.waiting(order).entry) + 1
+        position = self._before(self._unit.entry(order)) + 1
         return Located(order, position, is_paused=order.tier in self._paused)
 
     def _transact(self, work: Callable[[], _T]) -> _T:
@@ -115,11 +114,11 @@ class Writer:
         cancelled = due.cancel(unit, changes.cancels) if changes.cancels else []
         cancelled_waiting = [due.cancel_waiting(unit, asked) for asked in changes.cancels_waiting]
         self._pause(changes.pauses)
-        accepted, starting = self._accept(changes) if changes.accepts else ([], [])
+        accepted, started = self._accept(changes) if changes.accepts else ([], [])
         if changes.claims or changes.claim_next:
             due.expire(unit)  # also what this very commit accepted or took back
         claimed = attempts.claim(unit, changes.claims) if changes.claims else []
-        claimed_next = attempts.start(unit, starting) or self._claim_next(changes.claim_next)
+        claimed_next = started or self._claim_next(changes.claim_next)
         return Committed(
             settled=settled,
             released=released,
@@ -148,12 +147,12 @@ class Writer:
             "earliest": unit.earliest,
         }
 
-    def _accept(self, changes: Changes) -> tuple[list[Outcome], list[WaitingOrder]]:
-        """Accept orders; return each group's outcome, and the orders that start at once."""
+    def _accept(self, changes: Changes) -> tuple[list[Outcome], list[Lease]]:
+        """Accept orders; return each group's outcome, and what started at once."""
         acceptance = Acceptance(self._unit, changes.accepts, changes.capacity)
         decisions = [acceptance.decide(group) for group in changes.accepts]
-        starting = acceptance.store(self._room(changes))
-        return acceptance.receipts(changes.accepts, decisions, self._before), starting
+        started = acceptance.store(self._room(changes))
+        return acceptance.receipts(changes.accepts, decisions, self._before), started
 
     def _room(self, changes: Changes) -> int:
         """Tell how many new orders may start without a look at the queue: it is empty."""

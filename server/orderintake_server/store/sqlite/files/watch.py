@@ -62,7 +62,7 @@ class FileWatch:
 
 def _identity(path: Path) -> _Identity | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - a few microseconds less, twice for each commit
+        found = os.stat(path)  # noqa: PTH116 - a few microseconds less, for each commit
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -4,23 +4,22 @@ Memory is sampled along the way; the slope, by least squares behind a warm-up, i
 Beside the orders given up stand as many that were waited for: the caches of a store grow with it.
 """
 
-import argparse
 import asyncio
 import statistics
-import tempfile
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import grpc
 import load
-import uvloop
-from servers import Server, order_server
+from servers import Server
+from turns import Case, Part, Turn
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
+from parts.core import working
 
 AT_ONCE = 64
 SAMPLES = 50
@@ -85,29 +84,24 @@ async def subscribers(server: Server) -> int:
         return left
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cycles", type=int, default=20_000, help="of each kind")
-    arguments = parser.parse_args()
-    kinds = {
-        "subscribe and leave": subscribe_and_leave,
-        "place and leave": place_and_leave,
-        "place and wait": place_and_wait,
-    }
-    for name, cycle in kinds.items():
-        with (
-            tempfile.TemporaryDirectory(dir=Path.cwd()) as folder,
-            order_server(folder, "--handler", "instant:handle", "--workers", "8") as server,
-        ):
-            samples = uvloop.run(repeat(server, cycle, arguments.cycles))
-            left = uvloop.run(subscribers(server))
-            first, last = (samples[int(len(samples) * WARM_UP)][1] / 2**20, samples[-1][1] / 2**20)
-            print(
-                f"{name:20} {arguments.cycles:,} times: {slope(samples):+7.1f} bytes each,"
-                f" {first:.1f} to {last:.1f} MiB, {left} streams left open"
-            )
+def left(server: Server, cycles: int, *, cycle: Cycle) -> Turn:
+    """Go through so many cycles; tell how many bytes each leaves, and how many streams are open."""
+    samples = load.run(repeat(server, cycle, cycles))
+    return {"bytes_each": slope(samples), "open_streams": load.run(subscribers(server))}
 
 
-if __name__ == "__main__":
-    main()
+CYCLES: dict[str, Cycle] = {
+    "subscribe and leave": subscribe_and_leave,
+    "place and leave": place_and_leave,
+    "place and wait": place_and_wait,
+}
+PART = Part(
+    told="What callers who leave leave behind",
+    servers={name: working(8) for name in CYCLES},
+    cases={
+        name: Case(on=name, drive=partial(left, cycle=cycle), orders=25_000)
+        for name, cycle in CYCLES.items()
+    },
+    turns=1,
+    warm_up=0,
+)
