@@ -76,7 +76,6 @@ class Call:
     """Returns the caller's address, as the transport names it."""
     trace: bytes | None = None
     """The trace context in which it does what it does, see `traces`."""
-    transport: Transport = Transport.GRPC
     span: Span = NO_SPAN
     """Its span, which has that context where the process has an SDK."""
     about: dict[str, object] = field(default_factory=dict)
@@ -84,6 +83,7 @@ class Call:
 
     A field that is empty is left out.
     """
+    transport: Transport = Transport.GRPC
 
     def operator(self, request_id: str = "") -> Operator:
         """Return who calls, as it is recorded with what it does as an operator.
