@@ -1,8 +1,9 @@
 """The board in Chromium: VIP passes, a kill leaves no gap, and what can be done on it is done."""
 
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
@@ -10,7 +11,7 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.keys import Keys
 
-from orderintake import REGULAR, VIP, Client
+from orderintake import REGULAR, VIP, Client, OrderIntakeError
 from orderintake.v1 import order_pb2
 from support.board_page import BoardPage, board_browser, curl, picture, told
 from support.http_port import http_port
@@ -115,6 +116,19 @@ def test_p19_a_server_that_stops_says_so_on_the_page(driver: Chrome, tmp_path: P
         page.until_text("The server is stopping.")
         assert server.exit_code() == 0
         page.until("document.body.classList.contains('off')")
+
+
+def test_a_store_that_is_away_is_told_until_it_is_back(driver: Chrome, tmp_path: Path) -> None:
+    with shown(driver, tmp_path) as (server, page):
+        page.open()
+        with closing(sqlite3.connect(tmp_path / "orders.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with Client(server.address, timeout=3) as client, pytest.raises(OrderIntakeError):
+                client.place(customer_id="ada", lines={"tea": 1})
+            page.until_text("The store is away.")
+            other.execute("ROLLBACK")
+        page.until("!document.body.innerText.includes('The store is away.')")
+        page.console()  # answers of 503 are told there
 
 
 def test_a_hidden_tab_frees_its_stream_and_comes_back_without_a_gap(

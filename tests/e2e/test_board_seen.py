@@ -172,6 +172,16 @@ def test_what_callers_write_is_text_and_nothing_else(
     assert page.console() == []
 
 
+def test_a_script_that_is_not_the_pages_own_does_not_run(page: BoardPage) -> None:
+    page.open()
+    page.driver.execute_script(
+        "const script = document.createElement('script');"
+        "script.textContent = 'window.hasRun = true'; document.body.append(script)"
+    )
+    assert page.ask("window.hasRun ?? false") is False
+    assert any("Content Security Policy" in said for said in page.console())
+
+
 EVENTS = (
     "retry: 1500\n\n"
     'event: started\nid: c0\ndata: {"headSequence":"7"}\n\n'
