@@ -83,6 +83,7 @@ async def server(data: str, *more: str, cwd: Path | None = None) -> AsyncIterato
         *("--workers", str(WORKERS), "--log-format", "json", *more),
         stderr=asyncio.subprocess.PIPE,
         cwd=cwd,
+        start_new_session=True,  # Ctrl-C is for us
     )
     assert process.stderr is not None
     told: dict[str, str] = {}

@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
@@ -22,6 +23,12 @@ pytestmark = [pytest.mark.seconds, pytest.mark.timeout(120)]
 
 HTTP = ("--http", "127.0.0.1:0")
 TAKES = {"processing_time": "0.3s"}
+OVERHEAR = (
+    "window.redrives = []; const fetched = window.fetch; window.fetch = (where, options) => {"
+    " if (where.endsWith('/RedriveOrders')) redrives.push(JSON.parse(options.body).filter);"
+    " return fetched(where, options) }"
+)
+"""Keeps what the page asks to be placed again."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -201,6 +208,9 @@ def test_failed_orders_are_placed_again_by_reason(driver: Chrome, tmp_path: Path
         page.until_text("5 orders failed for good")
         assert "Place again" in page.buttons()
         page.until("document.querySelector('tr[data-code=CARD_DECLINED] input')").click()
+        with Client(server.address) as client:
+            last = max(each.complete_time.ToDatetime(UTC) for each in client.orders())
+        driver.execute_script(OVERHEAR)
         page.click("Place 2 again")
         page.until_text("Place 2 orders again?")
         page.click("Place again")
@@ -209,6 +219,9 @@ def test_failed_orders_are_placed_again_by_reason(driver: Chrome, tmp_path: Path
             page.until("document.querySelector('tr[data-sequence=\"7\"]')")
             copies = [each for each in client.orders(customer_id="ken") if each.redrive_of]
         assert len(copies) == 2
+        (asked,) = page.ask("window.redrives")  # what fails from now on is not asked for again
+        assert asked["codes"] == ["CARD_DECLINED"]
+        assert datetime.fromisoformat(asked["endedBefore"]) <= last + timedelta(milliseconds=1)
         page.until("document.querySelector('input[aria-label=Customer]').checkVisibility()")
         driver.execute_script(
             "const i = document.querySelector('input[aria-label=Customer]');"
