@@ -1,7 +1,7 @@
 """What an order is, its states, and every change of state that is allowed.
 
-What is made for each order is not frozen, for that takes three times as long to make; all the same
-nobody changes it. It is made by position there, for by name that takes twice as long.
+What is made for each order is not frozen, which takes three times as long to make; yet nobody
+changes it. It is made by position there, for by name that takes twice as long.
 """
 
 from __future__ import annotations
@@ -108,8 +108,7 @@ class Operator:
     """The caller's name, of printable characters only."""
     credential: str
     """By what it was identified: a Credential, by its value."""
-    peer: str
-    """From where it called, as the transport names it."""
+    peer: str  # from where it called, as the transport names it
     own: str | None = None
     """The customer whose orders it cancels as that customer: then nothing is recorded."""
     request_id: str = ""

@@ -73,9 +73,15 @@ class RequestIdReused(Refusal):
 
     reason = Reason.REQUEST_ID_REUSED
 
-    def __init__(self, *, request_id: str, accept_sequence: int) -> None:
-        """Refuse, and name the order that has the request_id."""
-        super().__init__(f"request_id {request_id!r} was used for an order with other content")
+    def __init__(
+        self,
+        *,
+        request_id: str,
+        accept_sequence: int,
+        used_for: str = "an order with other content",
+    ) -> None:
+        """Refuse, and name the order that has the request_id, or that was changed by its call."""
+        super().__init__(f"request_id {request_id!r} was used for {used_for}")
         self.accept_sequence = accept_sequence
 
 

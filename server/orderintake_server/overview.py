@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orderintake_server.stream.subscription import Subscription
 
 SHOWN_SUBSCRIBERS = 500
-"""So many fit in a message: 256 KiB with the longest names."""
+"""So many take some 75 KiB of a message, and with the longest of names less than a MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

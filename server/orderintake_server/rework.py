@@ -157,7 +157,11 @@ class Rework:
         """
         done = await self._store.selections.find_bulk(by.request_id)
         if done is not None and done.action is not action:
-            raise RequestIdReused(request_id=by.request_id, accept_sequence=done.last)
+            raise RequestIdReused(
+                request_id=by.request_id,
+                accept_sequence=done.last,
+                used_for=f"another call: {done.action.name}",
+            )
         return done
 
     async def _outcome(self, by: Operator, next_after: int | None) -> BulkOutcome:

@@ -33,6 +33,11 @@ def test_every_unary_method_is_retried_when_the_server_is_unavailable_and_no_str
         "ResumeTier",
         "RedriveOrder",
         "ListOperatorActions",
+        "ListFailures",
+        "RedriveOrders",
+        "CancelOrders",
+        "ListServers",
+        "ListSubscribers",
     }
     assert {name["service"] for name in config["name"]} == {
         "orderintake.v1.OrderIntakeService",

@@ -10,11 +10,11 @@ from google.protobuf.message_factory import GetMessageClass
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.api import requests
+from orderintake_server.api import requests, selections
 from orderintake_server.api.decoding import decoded, reader
 from orderintake_server.api.list_names import list_name
 from orderintake_server.api.methods import SERVICES
-from orderintake_server.domain import NewOrder
+from orderintake_server.domain import NewOrder, Operator
 from orderintake_server.errors import (
     CursorInvalid,
     CursorOtherLog,
@@ -23,6 +23,7 @@ from orderintake_server.errors import (
     Refusal,
 )
 from orderintake_server.ids import NEWEST, Ids
+from orderintake_server.rework import Bulk
 from orderintake_server.telemetry import traces
 
 IDS = Ids("0a1b2c3d")
@@ -31,6 +32,7 @@ KINDS: list[type[Message]] = [
 ]
 """What each method takes; the first byte of an input chooses among them."""
 LIST_NAME = b"list"
+WHO = Operator(name="boss", credential="key", peer="unix:")
 
 
 def request(data: bytes) -> None:
@@ -112,6 +114,31 @@ def _actions(message: admin.ListOperatorActionsRequest) -> None:
         requests.accept_sequence(message, IDS)
 
 
+def _failures(message: admin.ListFailuresRequest) -> None:
+    requests.page_size(message)
+    selections.failures(message, IDS)
+    IDS.listed(message.page_token, list_name(message))
+
+
+def _redrives(message: admin.RedriveOrdersRequest) -> None:
+    IDS.listed(message.page_token, list_name(message))
+    _check_bulk(selections.redrives(message, IDS, WHO, 0))
+
+
+def _cancels(message: admin.CancelOrdersRequest) -> None:
+    IDS.listed(message.page_token, list_name(message))
+    _check_bulk(selections.cancels(message, WHO, 0))
+
+
+def _check_bulk(bulk: Bulk) -> None:
+    """Check what may be changed: no more than one call may, and what SQLite's integers hold."""
+    assert 1 <= bulk.limit <= selections.BULK_ORDERS
+    assert -(2**63) <= bulk.wanted.since < 2**63
+    assert -(2**63) <= bulk.wanted.until < 2**63
+    if bulk.wanted.has_labels:
+        bulk.wanted.has_labels(b"")
+
+
 def _named(message: Any) -> None:  # noqa: ANN401 - any request that names an order
     assert requests.accept_sequence(message, IDS) >= 0
 
@@ -130,6 +157,11 @@ READERS: dict[type[Message], Callable[[Any], object]] = {
     admin.ResumeTierRequest: requests.tier,
     admin.RedriveOrderRequest: _named,
     admin.ListOperatorActionsRequest: _actions,
+    admin.ListFailuresRequest: _failures,
+    admin.RedriveOrdersRequest: _redrives,
+    admin.CancelOrdersRequest: _cancels,
+    admin.ListServersRequest: lambda _: None,
+    admin.ListSubscribersRequest: lambda _: None,
 }
 """What each method asks of its message, as its endpoint does."""
 
@@ -181,6 +213,8 @@ def request_seeds() -> list[bytes]:
     order.labels["table"] = "7"
     order.payload.type_url, order.payload.value = "type.googleapis.com/x", b"\x01"
     order.not_before.seconds, order.expire_time.seconds = 1_800_000_000, 1_900_000_000
+    failures = admin.FailureFilter(codes=["A"], customer_id="ada", order_ids=[IDS.order_id(7)])
+    failures.ended_after.seconds, failures.ended_before.seconds = 1_800_000_000, 1_900_000_000
     messages: list[Message] = [
         order,
         api.BatchPlaceOrdersRequest(requests=[order, order]),
@@ -198,6 +232,12 @@ def request_seeds() -> list[bytes]:
         admin.ResumeTierRequest(tier=order_pb2.TIER_REGULAR),
         admin.RedriveOrderRequest(order_id=IDS.order_id(7)),
         admin.ListOperatorActionsRequest(page_token=IDS.action_token(7), page_size=10),
+        admin.ListFailuresRequest(filter=failures, page_size=10),
+        admin.RedriveOrdersRequest(request_id="r", filter=failures, max_orders=10),
+        admin.RedriveOrdersRequest(all=True),
+        admin.CancelOrdersRequest(
+            filter=admin.WaitingFilter(tier=order_pb2.TIER_VIP, labels={"table": "7"})
+        ),
     ]
     return [
         bytes([KINDS.index(type(message))]) + message.SerializeToString() for message in messages

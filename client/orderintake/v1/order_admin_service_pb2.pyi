@@ -752,7 +752,8 @@ class RedriveOrdersRequest(_message.Message):
     of a call that changed something changes nothing, and tells what that call
     did, also after a restart; so repeat a call whose answer was lost with the
     same request_id. Use one for each call, of all RedriveOrders and CancelOrders
-    of the store. Empty: a repeat redrives more of what is left.
+    of the store; one by which orders were cancelled is refused here with
+    REQUEST_ID_REUSED. Empty: a repeat redrives more of what is left.
     """
     all: _builtins.bool
     """Whether an empty filter means all failures, so that nobody redrives all of

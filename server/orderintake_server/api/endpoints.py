@@ -18,6 +18,8 @@ from orderintake_server.views import Signal
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from google.protobuf.message import Message
+
     from orderintake_server.api.access import Call
     from orderintake_server.api.decoding import ReadOrder
     from orderintake_server.api.refusals import OrderRefusals
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from orderintake_server.overview import Overview
 
 log = get_logger()
+
+TOLD_CHARACTERS = 500
+"""Of a filter, which may hold a thousand order_ids, so many are told the log."""
 
 
 class Endpoints:
@@ -223,7 +228,7 @@ class Endpoints:
         by, name = call.operator(request.request_id), list_name(request)
         after = self._ids.listed(request.page_token, name)
         bulk = selections.redrives(request, self._ids, by, after)
-        _log(Action.REDRIVE_ORDER, by, many=str(request.filter))
+        _log(Action.REDRIVE_ORDER, by, many=_told(request.filter))
         done = await self._intake.rework.redrive_many(bulk, trace=call.trace)
         call.about.update(orders=done.orders, customer_id=bulk.wanted.customer_id)
         return admin.RedriveOrdersResponse(
@@ -239,7 +244,7 @@ class Endpoints:
         by, name = call.operator(request.request_id), list_name(request)
         after = self._ids.listed(request.page_token, name)
         bulk = selections.cancels(request, by, after)
-        _log(Action.CANCEL_ORDER, by, many=str(request.filter))
+        _log(Action.CANCEL_ORDER, by, many=_told(request.filter))
         done = await self._intake.rework.cancel_many(bulk)
         call.about.update(orders=done.orders, customer_id=bulk.wanted.customer_id)
         return admin.CancelOrdersResponse(
@@ -271,3 +276,8 @@ def _log(action: Action, by: Operator, **subject: str) -> None:
         "an operator asks", action=action.name, **subject,
         caller=by.name, credential=by.credential, peer=by.peer,
     )  # fmt: skip
+
+
+def _told(wanted: Message) -> str:
+    """Return a filter as one line for the log, as far as that is short."""
+    return " ".join(str(wanted).split())[:TOLD_CHARACTERS] or "all"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orderintake_server.clock import Alarm
 from orderintake_server.dispatch.failures.parts import Parts, settle_otherwise
@@ -254,10 +254,9 @@ class Committer:
             if cancelled and cancelled.outcome is CancelOutcome.CANCEL_REQUESTED:
                 self._attempts.stop(cancel.item.accept_sequence)
             cancel.resolve(cancelled)
-        for cancel_waiting in inbox.cancels_waiting:
-            cancel_waiting.resolve(None)
-        for pause in inbox.pauses:
-            pause.resolve(None)
+        done: list[Pending[Any, None]] = [*inbox.cancels_waiting, *inbox.pauses]
+        for asked in done:
+            asked.resolve(None)
 
     # After a commit that failed
 

@@ -36,6 +36,11 @@ COMMANDS = {
     "resume": ("resume", "vip"),
     "redrive": ("redrive", "order-1"),
     "actions": ("actions",),
+    "failures": ("failures",),
+    "redrive many": ("redrive", "--all"),
+    "cancel many": ("cancel", "--all"),
+    "servers": ("servers",),
+    "subscribers": ("subscribers",),
 }
 ENDS = [
     (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141),
