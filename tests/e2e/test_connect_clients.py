@@ -53,6 +53,7 @@ def test_curl_places_reads_and_follows(url: str) -> None:
     assert refused["code"] == "invalid_argument"
 
 
+@pytest.mark.seconds
 @pytest.mark.skipif(CURL is None, reason="there is no curl")
 def test_p2_a_webhook_that_repeats_over_a_kill_places_one_order(tmp_path: Path) -> None:
     def webhook(server: ServerProcess) -> Any:  # noqa: ANN401 - JSON
