@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.seconds, pytest.mark.timeout(120)]
 
 MANY = 10_000
 MOST_NODES = 2_000
-STUTTER_MS = 250
-"""No frame waits longer for the page's own work, on a machine that does much else."""
+MOST_WORK_SECONDS = 1.5
+"""Of processor time, while 200 completions are shown; it is a quarter of that."""
 VIEWS = ["", "#/orders/1", "#/orders/3", "#/customers/ada", "#/customers/nobody"]
 HANDLER = ("--handler", "support.handlers:by_code", "--max-attempts", "1", "--workers", "1")
 
@@ -138,16 +138,12 @@ def test_ten_thousand_waiting_orders_make_no_stutter(driver: Chrome, tmp_path: P
         page.looks(size=WIDE)
         page.open()
         page.follows()
-        driver.execute_script(
-            "window.worst = 0; let last = performance.now();"
-            "const look = now => { worst = Math.max(worst, now - last); last = now;"
-            " requestAnimationFrame(look) }; requestAnimationFrame(look)"
-        )
         seen = page.ask("Number(document.querySelector('[data-sequence]')?.dataset.sequence ?? 0)")
+        before = work(driver)
         page.until(
             f"Number(document.querySelector('[data-sequence]')?.dataset.sequence) > {seen + 200}"
         )
-        assert page.ask("window.worst") < STUTTER_MS
+        assert work(driver) - before < MOST_WORK_SECONDS
         assert page.ask("document.querySelectorAll('*').length") < MOST_NODES
         assert "more behind" in page.text
 
@@ -234,6 +230,13 @@ def test_a_vip_order_went_ahead_when_an_earlier_regular_one_started_later(
         [completed("TIER_VIP", 2, 5), completed("TIER_REGULAR", *regular)],
     )
     assert told == count
+
+
+def work(driver: Chrome) -> float:
+    """Return the seconds of processor time that the page has taken, however busy others are."""
+    driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    told = driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return float(sum(each["value"] for each in told if each["name"] == "TaskDuration"))
 
 
 # Who looks
