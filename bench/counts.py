@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from orderintake_server import service
 from orderintake_server.access import OpenDoor
 from orderintake_server.api.access import Call
 from orderintake_server.api.decoding import reader
-from orderintake_server.api.methods import Method
+from orderintake_server.calls.frame import Frame
 from orderintake_server.config import Settings
 from orderintake_server.handlers import OrderAttempt, Shop
 from orderintake_server.service import Service
@@ -206,8 +206,8 @@ async def shopping(data: Path, workers: int) -> AsyncIterator[Shopping]:
             made.append(self)
 
     @asynccontextmanager
-    async def no_rpc(methods: Iterable[Method], *_: object) -> AsyncIterator[mock.Mock]:
-        answers.update({method.path.rpartition("/")[2]: method.endpoint for method in methods})
+    async def no_rpc(frame: Frame, *_: object) -> AsyncIterator[mock.Mock]:
+        answers.update({each.path.rpartition("/")[2]: each.endpoint for each in frame.methods})
         yield mock.Mock(addresses=(), listens=(), announce_stop=mock.AsyncMock())
 
     async def handler(_: OrderAttempt) -> None:

@@ -19,7 +19,7 @@ from orderintake_server.access.tokens import TokenRules, Tokens
 from orderintake_server.api.methods import TABLE
 from orderintake_server.calls.door import Door
 from orderintake_server.clock import Clock
-from orderintake_server.rpc.headers import credentials_of, headers_of
+from orderintake_server.rpc.headers import headers_of
 from orderintake_server.telemetry.spans import NO_SPAN
 from support.callers import bearing, entry, key_of
 from support.issuer import ISSUER, Key, claims, jwks
@@ -89,7 +89,7 @@ def let_in(callers: Callers, clock: Clock, metadata: Metadata) -> Callable[[], o
     door, call = Door(callers, clock), Call(metadata)
     context: Any = call
     record: Any = SimpleNamespace(trace=None, span=NO_SPAN, about={})
-    return lambda: door.let_in(credentials_of(context, headers_of(context)[0]), RULE, record)
+    return lambda: door.let_in(headers_of(context)[0], RULE, record)
 
 
 def show(what: str, function: Callable[[], object], *, number: int = 50_000) -> None:

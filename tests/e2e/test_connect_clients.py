@@ -13,7 +13,7 @@ import pytest
 
 from support.callers import entry, key_of, write_access
 from support.http_port import http_port
-from support.process import server_process
+from support.process import ServerProcess, server_process
 
 ROOT = Path(__file__).parents[2]
 BUF = str(Path(sys.executable).parent / "buf")
@@ -51,6 +51,24 @@ def test_curl_places_reads_and_follows(url: str) -> None:
     refused = curl(*form, "--data", "{}", f"{url}/{INTAKE}/PlaceOrder")
     assert found["order"] == placed["order"]
     assert refused["code"] == "invalid_argument"
+
+
+@pytest.mark.seconds
+@pytest.mark.skipif(CURL is None, reason="there is no curl")
+def test_p2_a_webhook_that_repeats_over_a_kill_places_one_order(tmp_path: Path) -> None:
+    def webhook(server: ServerProcess) -> Any:  # noqa: ANN401 - JSON
+        headers = ("-H", "Content-Type: application/json", "-H", "Idempotency-Key: evt-1")
+        target = f"http://127.0.0.1:{http_port(server)}/{INTAKE}/PlaceOrder"
+        return json.loads(run(str(CURL), "-s", *headers, "-d", ORDER, target).stdout)
+
+    with server_process(tmp_path, *HTTP) as server:
+        first = webhook(server)
+        server.kill()
+    with server_process(tmp_path, *HTTP) as server:
+        again = webhook(server)
+    assert "replayed" not in first
+    assert again["replayed"] is True
+    assert again["order"] == first["order"]
 
 
 @pytest.mark.skipif(CURL is None, reason="there is no curl")

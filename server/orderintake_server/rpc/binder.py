@@ -15,7 +15,7 @@ from orderintake_server.calls.recorder import Recorder
 from orderintake_server.calls.telling import told
 from orderintake_server.errors import MethodUnknown, Refusal
 from orderintake_server.metrics import CALL, WATCH
-from orderintake_server.rpc.headers import credentials_of, headers_of
+from orderintake_server.rpc.headers import headers_of
 from orderintake_server.rpc.messages import REQUEST_SECONDS, Requests, drop
 from orderintake_server.rpc.starts import Starts
 from orderintake_server.rpc.status import code_of, refuse
@@ -174,14 +174,14 @@ class Binder:
         begin = self._recorder.of(path[1:] or UNKNOWN, meter, is_traced=is_traced).begin
 
         async def guarded(_: object, context: Context) -> Any:  # noqa: ANN401
-            said, trace = headers_of(context)
+            shown, trace = headers_of(context)
             record = begin(trace)
             gate.calls += 1
             try:
                 if gate.is_closed:
                     await gate.wait()
                 try:
-                    call = let_in(credentials_of(context, said), rule, record) if rule else None
+                    call = let_in(shown, rule, record) if rule else None
                 except Refusal:
                     await drop(context)
                     raise

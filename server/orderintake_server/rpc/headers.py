@@ -15,20 +15,15 @@ _CERTIFICATES = ("peer_uri", "peer_spiffe_id")
 like a URI, and a certificate without names gives its subject."""
 
 
-def headers_of(context: Context) -> tuple[list[str], bytes | None]:
-    """Return a call's `authorization` headers, and its caller's trace context."""
+def headers_of(context: Context) -> tuple[Credentials, bytes | None]:
+    """Return what a call says of its caller, and that one's trace context."""
     authorization, trace = [], None
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":
             authorization.append(str(value))
         elif key == traces.HEADER:
             trace = traces.read(str(value))  # gRPC gives one; of several the last
-    return authorization, trace
-
-
-def credentials_of(context: Context, authorization: list[str]) -> Credentials:
-    """Return what a call with these headers says of its caller."""
-    return Credentials(authorization, lambda: _certificate(context), context.peer)
+    return Credentials(authorization, lambda: _certificate(context), context.peer), trace
 
 
 def _certificate(context: Context) -> str | None:
