@@ -230,6 +230,30 @@ def test_failed_orders_are_placed_again_by_reason(driver: Chrome, tmp_path: Path
         page.until_text("3 orders failed for good")
 
 
+def test_failed_orders_are_read_on_order_by_order(driver: Chrome, tmp_path: Path) -> None:
+    handler = ("--handler", "support.handlers:by_code", "--max-attempts", "1")
+    rows = "[...document.querySelectorAll('details tbody a.id')].map(link => link.href)"
+    with shown(driver, tmp_path, *handler) as (server, page):
+        with Client(server.address) as client:
+            with client.placing() as placing:
+                for _ in range(130):
+                    placing.place(customer_id="ada", lines={"OUT_OF_STOCK": 1})
+            with client.completions() as completions:
+                assert [next(completions).sequence for _ in range(130)][-1] == 130
+        page.open()
+        page.until_text("130 orders failed for good")
+        driver.execute_script(
+            "const since = document.querySelector('[aria-label=\"When they failed\"]');"
+            "since.value = 3600; since.dispatchEvent(new Event('change'));"
+            "document.querySelector('details').open = true"
+        )
+        for count in (20, 40, 60, 80, 100, 120):
+            page.until(f"{rows}.length === {count}")
+            page.click("More")
+        page.until(f"new Set({rows}).size === 130")
+        assert "More" not in page.buttons()
+
+
 def test_waiting_orders_are_cancelled_together(driver: Chrome, tmp_path: Path) -> None:
     with shown(driver, tmp_path, "--workers", "0") as (server, page):
         place(server, 3, customer="ken")

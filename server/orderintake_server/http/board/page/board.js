@@ -105,11 +105,13 @@ class Board {
   }
 
   async readPage() {
+    const { page } = this;
+    if (page.isFinal) return; // what has ended never changes
     try {
-      await this.page.refresh(this.may);
+      page.isFinal = !(await page.refresh(this.may));
     } catch (error) {
       if (!(error instanceof Refused) || error.isForNow || error.status === 401) throw error;
-      if (this.page instanceof OrderPage) location.replace(location.hash.replace("#/orders/", "#/customers/"));
+      if (page instanceof OrderPage) location.replace(location.hash.replace("#/orders/", "#/customers/"));
     }
   }
 

@@ -84,13 +84,16 @@ export class Failures {
 
   /** Read the newest failures, and show them. Raises Refused or Lost. */
   async refresh(may, now) {
+    const filter = this.filter();
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const page = await call("ListFailures", { filter, pageSize: LISTED });
+    if (turn !== this.turn) return; // the filter has changed meanwhile
     this.may = may;
     this.now = now;
-    const page = await call("ListFailures", { filter: this.filter(), pageSize: LISTED });
     this.counts = page.counts ?? [];
     this.isPartial = page.countsArePartial ?? false;
     this.failures = page.failures ?? [];
-    if (!this.isReadOn) this.#list(page.nextPageToken);
+    if (!this.isReadOn) this.#list(filter, page.nextPageToken);
     this.#show();
   }
 
@@ -100,9 +103,9 @@ export class Failures {
   }
 
   /** List the newest; a link that has the focus keeps it, if its order is still there. */
-  #list(next) {
+  #list(filter, next) {
     const held = this.rows.contains(document.activeElement) && document.activeElement.href;
-    this.filterOfList = this.filter();
+    this.filterOfList = filter;
     this.listed = this.failures;
     this.next = next ?? "";
     this.rows.replaceChildren(...this.#rows(this.listed.slice(0, SHOWN)));
@@ -189,8 +192,14 @@ export class Failures {
     this.table.querySelector("th").hidden = !this.may.has("RedriveOrders");
   }
 
+  /** Just after the newest failure that is shown: copies that fail are not placed again by the same action. */
+  #seen() {
+    const [newest] = this.failures;
+    return new Date(newest ? Date.parse(newest.completion.order.completeTime) + 1 : this.now).toISOString();
+  }
+
   async #redrive() {
-    const filter = { ...this.filter(), codes: this.#codes, endedBefore: justAfter(this.failures[0]) };
+    const filter = { ...this.filter(), codes: this.#codes, endedBefore: this.#seen() };
     const text = "Each is placed as a new order that names the one it repeats. One that was placed again before is not placed twice.";
     if (!(await ask(`Place ${this.isPartial ? "more than " : ""}${orders(this.#sum)} again?`, text, "Place again"))) return;
     this.isBusy = true;
@@ -207,9 +216,6 @@ export class Failures {
     this.changed();
   }
 }
-
-/** What fails from now on, copies among them, is not placed again by the same action. */
-const justAfter = (newest) => new Date(Date.parse(newest.completion.order.completeTime) + 1).toISOString();
 
 function reason(row, { code, count: number }, failures, now) {
   const found = failures.map((each) => each.completion).filter((each) => each.failure.code === code);

@@ -178,10 +178,9 @@ export class CustomerPage {
     this.root = el("div", back(), el("section.stale", el("div.head", el("h1", `Orders of ${name}`)), this.empty, table, this.more));
   }
 
-  /** Read the first page once; what changes is on each order's own page. */
+  /** Read the first page, once: what changes is on each order's own page. Raises Refused or Lost. */
   async refresh() {
-    if (!this.isRead) await this.#read();
-    this.isRead = true;
+    await this.#read();
     return false;
   }
 
