@@ -39,10 +39,15 @@ class Shop:
         self.server.kill()
 
 
-async def place(address: str, count: int, capacity: asyncio.Semaphore | None = None) -> None:
-    """Place orders one after the other, where there is room, each until it is known as stored."""
+async def place(
+    address: str, count: int, capacity: asyncio.Semaphore | None = None, *, first: int = 0
+) -> None:
+    """Place orders one after the other, where there is room, each until it is known as stored.
+
+    The first of them has this number.
+    """
     async with AsyncClient(address, timeout=60) as client:
-        for number in range(count):
+        for number in range(first, first + count):
             if capacity is not None:
                 await capacity.acquire()
             while True:

@@ -248,7 +248,7 @@ RULES: dict[str, str] = {
         UNION ALL
         SELECT format('order %s, copy %s', g.accept_sequence, o.accept_sequence)
         FROM orders o JOIN log g ON g.accept_sequence = o.redrive_of
-        WHERE copy = 0 AND o.commit_number > g.commit_number""",
+        WHERE o.redrive_of > 0 AND copy = 0 AND o.commit_number > g.commit_number""",
     "what operators did is numbered without a hole": """
         SELECT format('action %s after %s', sequence, before) FROM (
           SELECT sequence, lag(sequence, 1, 0::bigint) OVER (ORDER BY sequence) AS before

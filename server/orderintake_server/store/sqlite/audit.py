@@ -138,7 +138,8 @@ RULES: dict[str, str] = {
         UNION ALL
         SELECT 'order ' || g.accept_sequence, 'copy ' || o.accept_sequence
         FROM orders o JOIN log g ON g.accept_sequence = o.redrive_of
-        WHERE g.copy = 0 AND o.request_id = char(31) || 'redrive ' || o.redrive_of""",
+        WHERE o.redrive_of > 0 AND g.copy = 0
+          AND o.request_id = char(31) || 'redrive ' || o.redrive_of""",
     "what operators did is numbered without a hole": """
         SELECT 'action ' || sequence, 'after ' || before FROM (
           SELECT sequence, lag(sequence, 1, 0) OVER (ORDER BY sequence) AS before
