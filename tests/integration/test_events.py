@@ -20,6 +20,8 @@ from orderintake_server.service import running
 from support.callers import entry, key_of, write_access
 from support.connect import ADMIN, JSON_STREAM, asked, envelope, envelopes, opened
 from support.events import STREAM, Events, Parser, Refused, all_of, events, frozen, sku_of
+from support.gate import Gate
+from support.http_port import until_reasons
 from support.in_process import Stub, completions, read
 from support.metrics import scrape
 from support.orders import order
@@ -243,6 +245,25 @@ async def test_p19_a_stop_is_told_then_the_error_and_the_stream_ends(tmp_path: P
     assert last.last_id == going_away.last_id == end.last_id
     assert end.json["code"] == "unavailable"
     assert end.json["details"][0]["debug"]["reason"] == "DRAINING"
+
+
+async def test_who_comes_while_the_server_drains_is_told_what_ends_meanwhile(
+    tmp_path: Path,
+) -> None:
+    """A browser's EventSource would be closed for good by any refusal."""
+    gate = Gate()
+    async with AsyncExitStack() as server:
+        served = await server.enter_async_context(serving(tmp_path, handler=gate))
+        await served.place("running")
+        await gate.starts(1)
+        stopping = asyncio.create_task(server.aclose())
+        await until_reasons(served.port, ["draining"])
+        async with events(served.port) as stream:
+            await stream.named("caught_up")
+            gate.open()
+            last, going_away, end = await all_of(stream)
+        await stopping
+    assert (sku_of(last), going_away.name, end.name) == ("running", "going_away", "end")
 
 
 async def test_operators_see_who_reads_and_by_which_protocol(tmp_path: Path) -> None:
