@@ -19,7 +19,9 @@ from orderintake_server.intake import Intake
 from orderintake_server.logger import get_logger
 from orderintake_server.metrics import CALL
 from orderintake_server.telemetry import configure_log
+from support import http_listener
 from support.callers import bearing, entry, key_of, write_access
+from support.connect import JSON, asked
 from support.in_process import Stub, completions, listening, serving
 from support.orders import order
 
@@ -64,6 +66,28 @@ async def test_a_placed_order_is_one_line(tmp_path: Path) -> None:
         "order_id": receipt.order.order_id,
         "trace_id": TRACE,
     }
+
+
+async def test_p26_a_call_by_http_has_the_same_line(tmp_path: Path) -> None:
+    with logged() as entries:
+        async with http_listener.listening(tmp_path) as port:
+            body = {"customerId": "ada", "lines": [{"sku": "tea", "quantity": 1}]}
+            answer = await asked(port, f"/{SERVICE}PlaceOrder", body, JSON | dict(IN_TRACE))
+            await asked(port, f"/{SERVICE}PlaceOrder", {})
+        placed, refused = entries("call")
+    assert placed.pop("milliseconds") > 0
+    assert without(placed, "timestamp") == {
+        "event": "call",
+        "level": "debug",
+        "method": SERVICE + "PlaceOrder",
+        "code": "OK",
+        "caller": "anybody",
+        "customer_id": "ada",
+        "accept_sequence": 1,
+        "order_id": answer.json["order"]["orderId"],
+        "trace_id": TRACE,
+    }
+    assert (refused["code"], refused["reason"]) == ("INVALID_ARGUMENT", "INVALID_ORDER")
 
 
 async def every_method(stub: Stub, operator: Any) -> str:  # noqa: ANN401

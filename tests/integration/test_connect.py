@@ -436,3 +436,14 @@ async def test_orders_in_binary_are_placed(port: int) -> None:
     assert answer.headers["Content-Type"] == "application/proto"
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{12}", receipt.order.order_id)
     assert receipt.durability == api.DURABILITY_FSYNC
+
+
+async def test_an_order_goes_on_in_its_callers_trace(tmp_path: Path) -> None:
+    trace = f"00-{'ab' * 16}-{'cd' * 8}-01"
+    async with listening(tmp_path, workers=1) as port:
+        await place(port, traceparent=trace)
+        completions: list[Any] = []
+        while not completions:
+            page = await asked(port, f"{INTAKE}/ListCompletions", {})
+            completions = page.json.get("completions", [])
+    assert completions[0]["traceparent"] == trace

@@ -301,27 +301,39 @@ async def test_a_target_with_another_host_is_served_by_the_host_header(port: int
 # What takes long
 
 
-@pytest.mark.seconds
-async def test_hostile_json_does_not_stop_the_event_loop(port: int) -> None:
-    lags = [0.0]
+@asynccontextmanager
+async def lag() -> AsyncIterator[list[float]]:
+    """Give how late the event loop was each time while inside, in seconds."""
+    late = [0.0]
 
     async def look() -> None:
         while True:
             began = time.perf_counter()
             await asyncio.sleep(0.005)
-            lags.append(time.perf_counter() - began - 0.005)
+            late.append(time.perf_counter() - began - 0.005)
 
     looking = asyncio.create_task(look())
+    try:
+        yield late
+    finally:
+        looking.cancel()
+
+
+@pytest.mark.seconds
+async def test_hostile_json_does_not_stop_the_event_loop(port: int) -> None:
     struct = '{"@type":"type.googleapis.com/google.protobuf.Struct","value":{"a":[%s{}]}}'
     hostile = [
         "{}," * (4 * 1024 * 1024 // 3 - 100),
         "[" * 4_000_000,
         f'{{"requests":[{{"payload":{struct % ("{}," * (MOST_OBJECTS - 10))}}}]}}',
     ]
-    answers = [await asked(port, BATCH, each.encode()) for each in hostile]
-    looking.cancel()
-    assert {each.status for each in answers} == {400}
-    assert max(lags) < 0.25
+    worst = []
+    for _ in range(3):  # others on this machine may hold us up now and then, the texts always
+        async with lag() as late:
+            answers = [await asked(port, BATCH, each.encode()) for each in hostile]
+        assert {each.status for each in answers} == {400}
+        worst.append(max(late))
+    assert min(worst) < 0.1
 
 
 # Streams
