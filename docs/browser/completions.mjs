@@ -15,7 +15,7 @@ export async function* completions(address, { cursor = "", token = "" } = {}) {
     try {
       const headers = { "Last-Event-ID": cursor, ...(token && { Authorization: `Bearer ${token}` }) };
       const answer = await soon(fetch(address, { headers, signal: left.signal }), left);
-      if (answer.status >= 400 && answer.status < 500 && answer.status !== 429) throw await answer.json();
+      if (answer.status >= 400 && answer.status < 500 && answer.status !== 429) throw await told(answer);
       if (!answer.ok) throw new TypeError(`HTTP ${answer.status}`);
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       for (let text = "", part; !(part = await soon(reader.read(), left)).done; ) {
@@ -41,4 +41,5 @@ function soon(promise, left) {
   return promise.finally(() => clearTimeout(timer));
 }
 
+const told = (answer) => answer.json().catch(() => ({ code: "unknown", message: `HTTP ${answer.status}` }));
 const fields = (event) => Object.fromEntries(event.split("\n").map((line) => line.split(/: (.*)/s)));

@@ -57,6 +57,11 @@ def test_it_carries_its_licence(wheel: Path, about: Message) -> None:
     assert "Apache License" in _read(wheel, "licenses/LICENSE")
 
 
+def test_it_carries_the_description_that_it_shows(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as files:
+        assert "orderintake_server/http/openapi.json" in files.namelist()
+
+
 def test_it_claims_no_system_that_it_is_not_for_and_names_no_address(about: Message) -> None:
     systems = [each for each in about.get_all("Classifier", []) if "Operating System" in each]
     assert systems == ["Operating System :: MacOS", "Operating System :: POSIX"]
