@@ -119,4 +119,4 @@ def test_without_the_setting_nothing_is_served_nor_needed(tmp_path: Path) -> Non
     (tmp_path / "sitecustomize.py").write_text(hidden)
     env = {"PYTHONPATH": f"{tmp_path}"}
     with server_process(tmp_path / "data", env=env) as server:
-        assert "metrics and health are served" not in server.events()
+        assert "serving HTTP" not in server.events()

@@ -8,7 +8,7 @@ from support.process import ServerProcess
 
 def http_port(server: ServerProcess) -> int:
     """Tell where it is scraped."""
-    (entry,) = [each for each in server.log if each["event"] == "metrics and health are served"]
+    (entry,) = [each for each in server.log if each["event"] == "serving HTTP"]
     return int(str(entry["url"]).split(":")[2].partition("/")[0])
 
 

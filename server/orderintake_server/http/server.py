@@ -82,7 +82,7 @@ async def http_server(
             await listener.start_serving()
             port = int(listener.sockets[0].getsockname()[1])
             url = _url(settings.listen, port)
-            log.info("metrics and health are served", board=f"{url}/", url=f"{url}/metrics")
+            log.info("serving HTTP", board=f"{url}/", url=f"{url}/metrics")
             yield port
         finally:
             listener.close()
