@@ -18,6 +18,8 @@ _PAGE_VERSION = 0x81
 """Of page tokens, which are no cursors."""
 _ACTION = "@"
 """Begins a page token of operators' actions, which thus is no order_id."""
+_END = b" end"
+"""Ends the name of a list in the token that says where to end."""
 NEWEST = 1 << 62
 """More than any sequence: before it comes the newest of all."""
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -67,6 +69,19 @@ class Ids:
                 "this is not a page token of this list, with these filters and in this order"
             )
         return sequence
+
+    def section_token(self, after: int, until: int, list_name: bytes) -> str:
+        """Return the token that goes on after one place of a list, and ends with another."""
+        return self.page_token(after, list_name) + self.page_token(until, list_name + _END)
+
+    def section(self, token: str, list_name: bytes) -> tuple[int, int]:
+        """Return after which place to go on, and with which to end; two 0 for the empty token.
+
+        Raises CursorInvalid for a text that is not such a token of this list in this store.
+        """
+        half = len(token) // 2
+        after, until = token[:half], token[half:]
+        return self.listed(after, list_name), self.listed(until, list_name + _END)
 
     def action_token(self, sequence: int) -> str:
         """Return the page token after this operator's action, which leads to older ones."""

@@ -10,6 +10,7 @@ from orderintake_server.domain import REDRIVABLE, Action, Completion, NewOrder
 from orderintake_server.errors import OrderNotFound, OrderNotRedrivable, RequestIdReused
 from orderintake_server.store.changes import CancelWaiting
 from orderintake_server.telemetry.spans import NO_SPAN
+from orderintake_server.views import EVERY_ORDER, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
     from orderintake_server.telemetry.spans import Span
-    from orderintake_server.views import BulkDone, FailedOrder, FailureCounts, Selection
+    from orderintake_server.views import BulkDone, FailedOrder, FailureCounts
 
 BULK_BYTES = 3 * 1024 * 1024
 """Of content that one call redrives at the most, as much as a batch may have."""
@@ -27,23 +28,35 @@ PAGE_BYTES = 224 * 1024
 """Of completions on one page of failures: with its counts it stays below 256 KiB."""
 
 
+class Section(NamedTuple):
+    """Where a call looks for orders: after one place of the list, up to another.
+
+    The end is that of the first call: copies that fail at once, and orders that keep coming, are
+    not looked at by the calls that go on after it, or those would never end.
+    """
+
+    after: int = 0
+    until: int = 0
+    """0: as far as the list goes at this moment."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bulk:
-    """Many orders to be changed at once: the first `limit` that match, after a place."""
+    """Many orders to be changed at once: the first `limit` that match in a section."""
 
     wanted: Selection
-    after: int
+    section: Section
     limit: int
     by: Operator
     """Its request_id tells this call from others; it may have none."""
 
 
 class BulkOutcome(NamedTuple):
-    """How many orders a call changed, and after which place there may be more, None: nowhere."""
+    """How many orders a call changed, and where there may be more, None: nowhere."""
 
     orders: int
     is_replayed: bool
-    next_after: int | None
+    rest: Section | None
 
 
 class Rework:
@@ -112,23 +125,21 @@ class Rework:
         Raises what `place` raises, and RequestIdReused when the request_id cancelled orders.
         """
         self._refuse_if_draining()
-        page, next_after = await self._store.selections.list_failures(
-            bulk.wanted,
-            after=bulk.after,
-            limit=bulk.limit,
-            max_bytes=BULK_BYTES,
-            newest_first=False,
+        after, until = bulk.section.after, bulk.section.until or await self._newest_failure()
+        found, next_after = await self._store.selections.list_failures(
+            bulk.wanted, after=after, limit=bulk.limit, max_bytes=BULK_BYTES, newest_first=False
         )
+        page = [failed for failed in found if failed.completion.sequence <= until]
         by = _named(bulk.by)
         done = await self._earlier(by, Action.REDRIVE_ORDER)
         if done is not None:
             last = await self._store.find(done.last)
-            after = last.sequence if isinstance(last, Completion) else bulk.after
-            return BulkOutcome(done.count, is_replayed=True, next_after=after)
+            after = last.sequence if isinstance(last, Completion) else after
+            return BulkOutcome(done.count, is_replayed=True, rest=_rest(after, until))
         if page:
             copies = tuple(_copy(failed.completion.order, by, trace) for failed in page)
             await self._committer.accept(copies)
-        return await self._outcome(by, next_after)
+        return await self._outcome(by, _rest(next_after, until))
 
     async def cancel_many(self, bulk: Bulk) -> BulkOutcome:
         """Cancel many that wait, in the order in which they were accepted, by one commit.
@@ -138,16 +149,30 @@ class Rework:
 
         Raises StorageUnavailable, and RequestIdReused when the request_id redrove orders.
         """
-        numbers, next_after = await self._store.selections.list_waiting(
-            bulk.wanted, after=bulk.after, limit=bulk.limit
+        until = bulk.section.until or await self._newest_order()
+        found, next_after = await self._store.selections.list_waiting(
+            bulk.wanted, after=bulk.section.after, limit=bulk.limit
         )
+        numbers = [number for number in found if number <= until]
         by = _named(bulk.by)
         done = await self._earlier(by, Action.CANCEL_ORDER)
         if done is not None:
-            return BulkOutcome(done.count, is_replayed=True, next_after=done.last)
+            return BulkOutcome(done.count, is_replayed=True, rest=_rest(done.last, until))
         if numbers:
             await self._committer.cancel_waiting(CancelWaiting(numbers, by))
-        return await self._outcome(by, next_after)
+        return await self._outcome(by, _rest(next_after, until))
+
+    async def _newest_failure(self) -> int:
+        """Return the sequence of the newest failure, 0 if there is none."""
+        found, _ = await self._store.selections.list_failures(
+            Selection(is_redriven_too=True), after=0, limit=1, max_bytes=PAGE_BYTES
+        )
+        return found[0].completion.sequence if found else 0
+
+    async def _newest_order(self) -> int:
+        """Return the accept sequence of the newest order, 0 if there is none."""
+        found, _ = await self._store.list_orders(EVERY_ORDER, after=0, limit=1, newest_first=True)
+        return found[0].accept_sequence if found else 0
 
     async def _earlier(self, by: Operator, action: Action) -> BulkDone | None:
         """Return what an earlier call of this request_id did.
@@ -164,10 +189,15 @@ class Rework:
             )
         return done
 
-    async def _outcome(self, by: Operator, next_after: int | None) -> BulkOutcome:
+    async def _outcome(self, by: Operator, rest: Section | None) -> BulkOutcome:
         """Tell what was done by what is recorded of it: others may have done some of it before."""
         done = await self._store.selections.find_bulk(by.request_id)
-        return BulkOutcome(done.count if done else 0, is_replayed=False, next_after=next_after)
+        return BulkOutcome(done.count if done else 0, is_replayed=False, rest=rest)
+
+
+def _rest(after: int | None, until: int) -> Section | None:
+    """Return where there may be more, if anywhere."""
+    return None if after is None or after >= until else Section(after, until)
 
 
 def _named(by: Operator) -> Operator:

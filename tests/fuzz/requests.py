@@ -23,7 +23,7 @@ from orderintake_server.errors import (
     Refusal,
 )
 from orderintake_server.ids import NEWEST, Ids
-from orderintake_server.rework import Bulk
+from orderintake_server.rework import Bulk, Section
 from orderintake_server.telemetry import traces
 
 IDS = Ids("0a1b2c3d")
@@ -121,13 +121,13 @@ def _failures(message: admin.ListFailuresRequest) -> None:
 
 
 def _redrives(message: admin.RedriveOrdersRequest) -> None:
-    IDS.listed(message.page_token, list_name(message))
-    _check_bulk(selections.redrives(message, IDS, WHO, 0))
+    section = Section(*IDS.section(message.page_token, list_name(message)))
+    _check_bulk(selections.redrives(message, IDS, WHO, section))
 
 
 def _cancels(message: admin.CancelOrdersRequest) -> None:
-    IDS.listed(message.page_token, list_name(message))
-    _check_bulk(selections.cancels(message, WHO, 0))
+    section = Section(*IDS.section(message.page_token, list_name(message)))
+    _check_bulk(selections.cancels(message, WHO, section))
 
 
 def _check_bulk(bulk: Bulk) -> None:

@@ -99,7 +99,12 @@ async def test_a_content_type_may_be_written_in_any_way(port: int, kind: str) ->
 
 
 async def test_an_unknown_path_is_404_without_a_body(port: int) -> None:
-    for path in ("/nothing", "/orderintake.v1.OrderIntakeService/Nothing", f"{PLACE}/", f"/x{PLACE}"):
+    for path in (
+        "/nothing",
+        "/orderintake.v1.OrderIntakeService/Nothing",
+        f"{PLACE}/",
+        f"/x{PLACE}",
+    ):
         answer = await asked(port, path, ORDER)
         assert (answer.status, answer.body) == (404, b"")
 

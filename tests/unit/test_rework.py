@@ -11,13 +11,13 @@ from orderintake_server import rework
 from orderintake_server.dispatch.admission import Limits
 from orderintake_server.domain import State
 from orderintake_server.errors import Draining, QueueFull, RequestIdReused, StorageUnavailable
-from orderintake_server.rework import Bulk, BulkOutcome
+from orderintake_server.rework import Bulk, BulkOutcome, Section
 from orderintake_server.views import Selection
 from support.changes import BOSS, FAILED, actions, complete, log_of, new, queue, state, told
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 
-ALL = Selection()
+ALL, WHOLE = Selection(), Section()
 HOUR = 3600
 
 
@@ -31,10 +31,12 @@ async def desk(store: FaultyStore) -> AsyncIterator[Desk]:
         yield desk
 
 
-def bulk(request_id: str = "", *, wanted: Selection = ALL, after: int = 0, limit: int = 9) -> Bulk:
+def bulk(
+    request_id: str = "", *, wanted: Selection = ALL, section: Section = WHOLE, limit: int = 9
+) -> Bulk:
     """Ask for many orders to be changed."""
     by = replace(BOSS, request_id=request_id)
-    return Bulk(wanted=wanted, after=after, limit=limit, by=by)
+    return Bulk(wanted=wanted, section=section, limit=limit, by=by)
 
 
 async def left(desk: Desk, wanted: Selection = ALL) -> list[int]:
@@ -45,7 +47,7 @@ async def left(desk: Desk, wanted: Selection = ALL) -> list[int]:
 
 async def test_the_oldest_failures_are_redriven_first_and_leave_the_list(desk: Desk) -> None:
     done = await desk.intake.rework.redrive_many(bulk("r", limit=3), trace=b"t" * 25)
-    assert done == BulkOutcome(3, is_replayed=False, next_after=3)
+    assert done == BulkOutcome(3, is_replayed=False, rest=Section(3, 5))
     assert await left(desk) == [5, 4]
     for number, original in ((6, 1), (7, 2), (8, 3)):
         order = (await desk.intake.get(number, owner=None)).found
@@ -58,20 +60,42 @@ async def test_the_oldest_failures_are_redriven_first_and_leave_the_list(desk: D
 
 async def test_calls_go_on_where_the_one_before_ended(desk: Desk) -> None:
     counts: list[int] = []
-    after: int | None = 0
-    while after is not None:
-        done = await desk.intake.rework.redrive_many(bulk(after=after, limit=2))
+    rest: Section | None = WHOLE
+    while rest is not None:
+        done = await desk.intake.rework.redrive_many(bulk(section=rest, limit=2))
         counts.append(done.orders)
-        after = done.next_after
+        rest = done.rest
     assert (counts, await left(desk)) == ([2, 2, 1], [])
+
+
+async def test_calls_that_go_on_leave_the_copies_that_failed_meanwhile(desk: Desk) -> None:
+    rework, counts = desk.intake.rework, []
+    rest: Section | None = WHOLE
+    while rest is not None:
+        done = await rework.redrive_many(bulk(section=rest, limit=2))
+        counts.append(done.orders)
+        for _ in range(done.orders):
+            desk.committer.settle(await desk.start(), FAILED)
+        await desk.completions.head_beyond(4 + sum(counts))
+        rest = done.rest
+    assert (counts, await left(desk)) == ([2, 2, 1], [10, 9, 8, 7, 6])
+
+
+async def test_a_cancel_that_goes_on_leaves_what_was_accepted_meanwhile(desk: Desk) -> None:
+    await desk.place(new(), new(), new())
+    first = await desk.intake.rework.cancel_many(bulk(limit=2))
+    await desk.place(new())
+    assert (first.orders, first.rest) == (2, Section(7, 8))
+    then = await desk.intake.rework.cancel_many(bulk(section=Section(7, 8)))
+    assert (then.orders, then.rest, await queue(desk.store)) == (1, None, [9])
 
 
 async def test_a_repeat_of_a_redrive_tells_what_the_first_one_did(desk: Desk) -> None:
     asked = bulk("r", limit=2)
     first = await desk.intake.rework.redrive_many(asked)
     again = await desk.intake.rework.redrive_many(asked)
-    assert first == BulkOutcome(2, is_replayed=False, next_after=2)
-    assert again == BulkOutcome(2, is_replayed=True, next_after=2)
+    assert first == BulkOutcome(2, is_replayed=False, rest=Section(2, 5))
+    assert again == BulkOutcome(2, is_replayed=True, rest=Section(2, 5))
     assert await left(desk) == [5, 4, 3]
 
 
@@ -164,7 +188,7 @@ async def test_a_call_redrives_no_more_content_than_a_batch_has(
     monkeypatch.setattr(rework, "BULK_BYTES", 1_000)
     done = await desk.intake.rework.redrive_many(bulk())
     assert 0 < done.orders < 5
-    assert done.next_after == done.orders
+    assert done.rest == Section(done.orders, 5)
 
 
 async def test_p13_many_that_wait_are_cancelled_and_what_runs_goes_on(desk: Desk) -> None:
@@ -172,12 +196,12 @@ async def test_p13_many_that_wait_are_cancelled_and_what_runs_goes_on(desk: Desk
     await desk.place(new(vip=True), new(), new(not_before=later), new(customer_id="bob"))
     lease = await desk.start()
     done = await desk.intake.rework.cancel_many(bulk("r", wanted=Selection(customer_id="ada")))
-    assert done == BulkOutcome(2, is_replayed=False, next_after=None)
+    assert done == BulkOutcome(2, is_replayed=False, rest=None)
     assert (await log_of(desk.store))[5:] == [(7, State.CANCELLED), (8, State.CANCELLED)]
     assert (lease.order.accept_sequence, await queue(desk.store)) == (6, [9])
     assert not desk.attempts.begin(lease.order).is_requested
     again = await desk.intake.rework.cancel_many(bulk("r"))
-    assert again == BulkOutcome(2, is_replayed=True, next_after=8)
+    assert again == BulkOutcome(2, is_replayed=True, rest=Section(8, 9))
     assert await state(desk.store, 9) is State.QUEUED
 
 

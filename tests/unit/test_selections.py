@@ -14,10 +14,12 @@ from orderintake_server.api.selections import Labelled
 from orderintake_server.domain import Tier
 from orderintake_server.errors import InvalidOrder
 from orderintake_server.ids import Ids
+from orderintake_server.rework import Section
 from orderintake_server.views import NEVER, Selection
 from support.changes import BOSS
 
 IDS = Ids("0badcafe")
+WHOLE = Section()
 LATE = Timestamp(seconds=2**40)
 FIELD = b"\x9a\x06\x01x"
 """A text of field 99, which no filter has."""
@@ -25,14 +27,14 @@ FIELD = b"\x9a\x06\x01x"
 
 READERS: dict[type[Any], Callable[[Any], object]] = {
     admin.ListFailuresRequest: lambda request: selections.failures(request, IDS),
-    admin.RedriveOrdersRequest: lambda request: selections.redrives(request, IDS, BOSS, 0),
-    admin.CancelOrdersRequest: lambda request: selections.cancels(request, BOSS, 0),
+    admin.RedriveOrdersRequest: lambda request: selections.redrives(request, IDS, BOSS, WHOLE),
+    admin.CancelOrdersRequest: lambda request: selections.cancels(request, BOSS, WHOLE),
 }
 
 
 def redriving(**filters: Any) -> Selection:  # noqa: ANN401 - as the filter's
     request = admin.RedriveOrdersRequest(filter=admin.FailureFilter(**filters))
-    return selections.redrives(request, IDS, BOSS, 0).wanted
+    return selections.redrives(request, IDS, BOSS, WHOLE).wanted
 
 
 def bad(request: Any) -> list[str]:  # noqa: ANN401 - any of three requests
@@ -46,9 +48,12 @@ def test_an_empty_filter_lists_everything_and_changes_nothing() -> None:
     assert selections.failures(admin.ListFailuresRequest(), IDS) == Selection()
     assert bad(admin.RedriveOrdersRequest()) == ["filter"]
     assert bad(admin.CancelOrdersRequest(filter=admin.WaitingFilter())) == ["filter"]
-    bulk = selections.redrives(admin.RedriveOrdersRequest(all=True), IDS, BOSS, 7)
-    assert (bulk.wanted, bulk.after, bulk.limit, bulk.by) == (Selection(), 7, 1000, BOSS)
-    assert selections.cancels(admin.CancelOrdersRequest(all=True), BOSS, 0).wanted == Selection()
+    bulk = selections.redrives(admin.RedriveOrdersRequest(all=True), IDS, BOSS, Section(7, 9))
+    assert (bulk.wanted, bulk.section, bulk.limit) == (Selection(), Section(7, 9), 1000)
+    assert bulk.by == BOSS
+    assert (
+        selections.cancels(admin.CancelOrdersRequest(all=True), BOSS, WHOLE).wanted == Selection()
+    )
 
 
 def test_every_field_of_a_filter_is_read() -> None:
@@ -71,7 +76,7 @@ def test_every_field_of_a_filter_is_read() -> None:
     request = admin.CancelOrdersRequest(
         filter=admin.WaitingFilter(accepted_after=Timestamp(seconds=2)), max_orders=5
     )
-    bulk = selections.cancels(request, BOSS, 0)
+    bulk = selections.cancels(request, BOSS, WHOLE)
     assert (bulk.wanted, bulk.limit) == (Selection(since=2_000_000, until=NEVER), 5)
 
 

@@ -803,7 +803,9 @@ class RedriveOrdersResponse(_message.Message):
     """Whether an earlier call with this request_id did it, and this one nothing."""
     next_page_token: _builtins.str
     """Goes on with the failures after those that this call looked at, also if it
-    redrove none of them; empty when there are no more.
+    redrove none of them; empty when there are no more. Calls that go on so end
+    with the newest failure that there was at the first of them: copies that fail
+    at once are not copied again.
     """
     def __init__(
         self,
@@ -943,7 +945,8 @@ class CancelOrdersResponse(_message.Message):
     """Whether an earlier call with this request_id did it, and this one nothing."""
     next_page_token: _builtins.str
     """Goes on with the orders after those that this call looked at, also if it
-    cancelled none of them; empty when there are no more.
+    cancelled none of them; empty when there are no more. Calls that go on so end
+    with the newest order that there was at the first of them.
     """
     def __init__(
         self,

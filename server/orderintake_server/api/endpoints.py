@@ -13,6 +13,7 @@ from orderintake_server.api.placing import Placing
 from orderintake_server.domain import Action
 from orderintake_server.errors import Draining
 from orderintake_server.logger import get_logger
+from orderintake_server.rework import Section
 from orderintake_server.views import Signal
 
 if TYPE_CHECKING:
@@ -226,15 +227,15 @@ class Endpoints:
     ) -> admin.RedriveOrdersResponse:
         """Place copies of many orders that failed."""
         by, name = call.operator(request.request_id), list_name(request)
-        after = self._ids.listed(request.page_token, name)
-        bulk = selections.redrives(request, self._ids, by, after)
+        section = Section(*self._ids.section(request.page_token, name))
+        bulk = selections.redrives(request, self._ids, by, section)
         _log(Action.REDRIVE_ORDER, by, many=_told(request.filter))
         done = await self._intake.rework.redrive_many(bulk, trace=call.trace)
         call.about.update(orders=done.orders, customer_id=bulk.wanted.customer_id)
         return admin.RedriveOrdersResponse(
             redriven=done.orders,
             replayed=done.is_replayed,
-            next_page_token=self._next(done.next_after, name),
+            next_page_token=self._rest(done.rest, name),
         )
 
     async def cancel_orders(
@@ -242,20 +243,24 @@ class Endpoints:
     ) -> admin.CancelOrdersResponse:
         """Cancel many orders that wait."""
         by, name = call.operator(request.request_id), list_name(request)
-        after = self._ids.listed(request.page_token, name)
-        bulk = selections.cancels(request, by, after)
+        section = Section(*self._ids.section(request.page_token, name))
+        bulk = selections.cancels(request, by, section)
         _log(Action.CANCEL_ORDER, by, many=_told(request.filter))
         done = await self._intake.rework.cancel_many(bulk)
         call.about.update(orders=done.orders, customer_id=bulk.wanted.customer_id)
         return admin.CancelOrdersResponse(
             cancelled=done.orders,
             replayed=done.is_replayed,
-            next_page_token=self._next(done.next_after, name),
+            next_page_token=self._rest(done.rest, name),
         )
 
     def _next(self, after: int | None, name: bytes) -> str:
         """Return the token of the page after this place of a list, "" if there is none."""
         return "" if after is None else self._ids.page_token(after, name)
+
+    def _rest(self, rest: Section | None, name: bytes) -> str:
+        """Return the token of the rest of a list, "" if there is none."""
+        return "" if rest is None else self._ids.section_token(*rest, name)
 
     async def list_servers(
         self, _: admin.ListServersRequest, __: Call

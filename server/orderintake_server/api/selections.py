@@ -15,7 +15,7 @@ from orderintake_server.api.order_checks import (
 )
 from orderintake_server.api.violations import Violations
 from orderintake_server.errors import OrderNotFound
-from orderintake_server.rework import Bulk
+from orderintake_server.rework import Bulk, Section
 from orderintake_server.views import NEVER, Selection
 
 if TYPE_CHECKING:
@@ -46,19 +46,18 @@ def failures(request: admin.ListFailuresRequest, ids: Ids) -> Selection:
     return _failed(request.filter, ids, is_redriven_too=request.include_redriven)
 
 
-def redrives(request: admin.RedriveOrdersRequest, ids: Ids, by: Operator, after: int) -> Bulk:
-    """Read which failures to redrive, beginning after a place of the list. Raises InvalidOrder."""
+def redrives(request: admin.RedriveOrdersRequest, ids: Ids, by: Operator, section: Section) -> Bulk:
+    """Read which failures to redrive, within a section of their list. Raises InvalidOrder."""
     _check_bulk(request)
-    return Bulk(
-        wanted=_failed(request.filter, ids), after=after, limit=_limit(request.max_orders), by=by
-    )
+    wanted = _failed(request.filter, ids)
+    return Bulk(wanted=wanted, section=section, limit=_limit(request.max_orders), by=by)
 
 
-def cancels(request: admin.CancelOrdersRequest, by: Operator, after: int) -> Bulk:
-    """Read which waiting orders to cancel, beginning after one of them. Raises InvalidOrder."""
+def cancels(request: admin.CancelOrdersRequest, by: Operator, section: Section) -> Bulk:
+    """Read which waiting orders to cancel, within a section of their list. Raises InvalidOrder."""
     _check_bulk(request)
     wanted = _selection(request.filter)
-    return Bulk(wanted=wanted, after=after, limit=_limit(request.max_orders), by=by)
+    return Bulk(wanted=wanted, section=section, limit=_limit(request.max_orders), by=by)
 
 
 def _limit(max_orders: int) -> int:
