@@ -222,6 +222,17 @@ async def test_an_order_that_starts_meanwhile_is_neither_cancelled_nor_told(
     assert told(await actions(store)) == [("CANCEL_ORDER", "boss", 7)]
 
 
+async def test_what_was_cancelled_does_not_hold_up_what_comes_later(
+    desk: Desk, store: FaultyStore
+) -> None:
+    await desk.place(*[new() for _ in range(99)])
+    await desk.intake.rework.cancel_many(bulk(limit=99))
+    await desk.place(new())
+    before = store.begun.qsize()
+    assert (await desk.start()).order.accept_sequence == 105
+    assert store.begun.qsize() - before < 5
+
+
 async def test_what_was_cancelled_is_counted_by_tier(desk: Desk) -> None:
     await desk.place(new(vip=True), new(), new())
     await desk.intake.rework.cancel_many(bulk())
