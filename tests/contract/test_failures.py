@@ -151,8 +151,8 @@ async def test_the_work_for_a_page_is_bounded(
 
 
 async def test_a_page_is_bounded_by_bytes_and_has_one_at_least(store: FoundStore) -> None:
-    await fail(store, *[new(b"x" * 1000) for _ in range(4)], code="C")
-    each = COMPLETION_BYTES + 1000
+    await fail(store, *[new(b"x" * 1000) for _ in range(4)], code="é" * 64)
+    each = COMPLETION_BYTES + 1000 + 128
     for room, count in ((1, 1), (2 * each - 1, 1), (2 * each, 2), (PLENTY, 4)):
         page, _ = await store.selections.list_failures(ALL, after=0, limit=9, max_bytes=room)
         assert len(page) == count
