@@ -99,6 +99,21 @@ async def test_a_repeat_of_a_redrive_tells_what_the_first_one_did(desk: Desk) ->
     assert await left(desk) == [5, 4, 3]
 
 
+async def test_a_repeat_goes_on_no_further_than_the_first_call_would_have(desk: Desk) -> None:
+    rework = desk.intake.rework
+    for redriven in (bulk("r", limit=2), bulk("s")):
+        first = await rework.redrive_many(redriven)
+        desk.committer.settle(await desk.start(), FAILED)
+        await desk.completions.head_beyond((await desk.store.bounds())[1])
+        again = await rework.redrive_many(redriven)
+        assert again == first._replace(is_replayed=True)
+    await desk.place(new(), new(), new())
+    for cancelled in (bulk("t", limit=2), bulk("u")):
+        first_cancel = await rework.cancel_many(cancelled)
+        await desk.place(new())
+        assert await rework.cancel_many(cancelled) == first_cancel._replace(is_replayed=True)
+
+
 async def test_without_a_request_id_a_repeat_goes_on(desk: Desk) -> None:
     for remaining in ([5, 4, 3], [5], []):
         assert (await desk.intake.rework.redrive_many(bulk(limit=2))).orders > 0
