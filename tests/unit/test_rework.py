@@ -9,7 +9,7 @@ import pytest
 
 from orderintake_server import rework
 from orderintake_server.dispatch.admission import Limits
-from orderintake_server.domain import State
+from orderintake_server.domain import State, WaitEstimate
 from orderintake_server.errors import Draining, QueueFull, RequestIdReused, StorageUnavailable
 from orderintake_server.rework import Bulk, BulkOutcome, Section
 from orderintake_server.views import Selection
@@ -246,6 +246,14 @@ async def test_what_was_cancelled_does_not_hold_up_what_comes_later(
     before = store.begun.qsize()
     assert (await desk.start()).order.accept_sequence == 105
     assert store.begun.qsize() - before < 5
+
+
+async def test_what_was_promised_to_those_that_are_cancelled_is_forgotten(desk: Desk) -> None:
+    await desk.place(new(), new())
+    for number in (6, 7):
+        desk.meters.promises.note(number, WaitEstimate(1.0, 0.5, 2.0))
+    await desk.intake.rework.cancel_many(bulk())
+    assert len(desk.meters.promises) == 0
 
 
 async def test_what_was_cancelled_is_counted_by_tier(desk: Desk) -> None:
