@@ -22,7 +22,9 @@ class FailureFilters(TypedDict, total=False):
 
     `codes`: the failure has one of these. `labels`: the order has all of these, with these values.
     `ended_after` and `ended_before`: when it ended, a datetime with a time zone, or a timedelta
-    from now, which is negative for a time in the past. `order_ids`: it is one of these.
+    from now, which is negative for a time in the past; calls that go on with a `page_token` need a
+    datetime, for a timedelta is another time in each. `order_ids`: it is one of these, of which
+    there is one at least.
     """
 
     codes: Iterable[str]
@@ -38,8 +40,7 @@ class WaitingFilters(TypedDict, total=False):
     """Which waiting orders are meant, as keywords: those that match every one that is given.
 
     `labels`: the order has all of these, with these values. `accepted_after`, `accepted_before`:
-    when it was accepted, a datetime with a time zone, or a timedelta from now, which is negative
-    for a time in the past.
+    when it was accepted, a datetime with a time zone, or a timedelta from now, as for failures.
     """
 
     tier: "Tier.ValueType | None"
@@ -113,7 +114,9 @@ def cancel_orders(
 
 
 def _failures(**filters: Unpack[FailureFilters]) -> FailureFilter:
-    now = datetime.now(UTC)
+    now, order_ids = datetime.now(UTC), texts("order_ids", filters.get("order_ids", ()))
+    if "order_ids" in filters and not order_ids:  # to the server, none means any
+        raise ValueError("order_ids: names no order; leave it out to mean any")
     return message(
         FailureFilter,
         codes=texts("codes", filters.get("codes", ())),
@@ -122,7 +125,7 @@ def _failures(**filters: Unpack[FailureFilters]) -> FailureFilter:
         labels=filters.get("labels"),
         ended_after=timestamp("ended_after", filters.get("ended_after"), now=now),
         ended_before=timestamp("ended_before", filters.get("ended_before"), now=now),
-        order_ids=texts("order_ids", filters.get("order_ids", ())),
+        order_ids=order_ids,
     )
 
 

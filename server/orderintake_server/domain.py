@@ -111,8 +111,8 @@ class Operator:
     peer: str  # from where it called, as the transport names it
     own: str | None = None
     """The customer whose orders it cancels as that customer: then nothing is recorded."""
-    request_id: str = ""
-    """Of the call by which it changes many orders at once."""
+    request_id: str = ""  # of the call by which it changes many orders at once
+    until: int = 0  # where that call's list ends: a repeat of it goes on no further
 
 
 class Action(IntEnum):

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import Tier
 from orderintake_server.errors import StoreObstacle, StoreRefused
 from orderintake_server.views import ServerSeen, StoreCondition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from orderintake_server.dispatch.stats import QueueStats
     from orderintake_server.metrics import Meters
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
@@ -46,16 +44,19 @@ class Overview:
         store: Store,
         completions: CompletionLog,
         *,
-        stats: QueueStats,
+        busy: Callable[[], int],
         meters: Meters,
         clock: Callable[[], int],
     ) -> None:
-        """Be the server of this name; `clock` returns microseconds since 1970."""
+        """Be the server of this name, of whose workers so many are `busy`.
+
+        `clock` returns microseconds since 1970.
+        """
         self._name = name
         self._workers = workers
         self._store = store
         self._completions = completions
-        self._stats = stats
+        self._busy = busy
         self._commits = meters.commits
         self._clock = clock
         self._since = clock()
@@ -86,7 +87,7 @@ class Overview:
         return ServerSeen(
             name=self._name,
             workers=self._workers,
-            busy=sum(self._stats.of(tier).counts.processing for tier in Tier),
+            busy=self._busy(),
             since=self._since,
             heard=self._clock(),
             is_alive=True,

@@ -130,12 +130,12 @@ class Rework:
             bulk.wanted, after=after, limit=bulk.limit, max_bytes=BULK_BYTES, newest_first=False
         )
         page = [failed for failed in found if failed.completion.sequence <= until]
-        by = _named(bulk.by)
+        by = _named(bulk.by, until)
         done = await self._earlier(by, Action.REDRIVE_ORDER)
         if done is not None:
             last = await self._store.find(done.last)
             after = last.sequence if isinstance(last, Completion) else after
-            return BulkOutcome(done.count, is_replayed=True, rest=_rest(after, until))
+            return BulkOutcome(done.count, is_replayed=True, rest=_rest(after, done.until))
         if page:
             copies = tuple(_copy(failed.completion.order, by, trace) for failed in page)
             await self._committer.accept(copies)
@@ -154,10 +154,10 @@ class Rework:
             bulk.wanted, after=bulk.section.after, limit=bulk.limit
         )
         numbers = [number for number in found if number <= until]
-        by = _named(bulk.by)
+        by = _named(bulk.by, until)
         done = await self._earlier(by, Action.CANCEL_ORDER)
         if done is not None:
-            return BulkOutcome(done.count, is_replayed=True, rest=_rest(done.last, until))
+            return BulkOutcome(done.count, is_replayed=True, rest=_rest(done.last, done.until))
         if numbers:
             await self._committer.cancel_waiting(CancelWaiting(numbers, by))
         return await self._outcome(by, _rest(next_after, until))
@@ -200,9 +200,9 @@ def _rest(after: int | None, until: int) -> Section | None:
     return None if after is None or after >= until else Section(after, until)
 
 
-def _named(by: Operator) -> Operator:
-    """Give a call a request_id that has none, to tell later what it did."""
-    return by if by.request_id else replace(by, request_id=uuid4().hex)
+def _named(by: Operator, until: int) -> Operator:
+    """Note where a call's list ends; give it a request_id that has none, to tell what it did."""
+    return replace(by, request_id=by.request_id or uuid4().hex, until=until)
 
 
 def _copy(original: Order, by: Operator, trace: bytes | None) -> NewOrder:

@@ -142,7 +142,7 @@ class Service:
             self._settings.workers,
             self._store,
             self.completions,
-            stats=self._stats,
+            busy=lambda: self.workers.busy,
             meters=self.meters,
             clock=clock,
         )

@@ -114,6 +114,8 @@ class BulkDone:
     count: int
     last: int
     """Its accept sequence; of a copy, that of the original."""
+    until: int
+    """Where the call's list ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -227,6 +227,7 @@ def test_who_serves_and_who_reads_is_told(server: FakeServer, connect: Connect) 
         ({"codes": 7}, TypeError, "codes"),
         ({"codes": ["A", 7]}, TypeError, r"codes\[1\]"),
         ({"order_ids": ["\ud800"]}, ValueError, r"order_ids\[0\]"),
+        ({"order_ids": ()}, ValueError, "order_ids"),
         ({"labels": {"a": 1}}, TypeError, "labels"),
         ({"ended_after": "now"}, TypeError, "ended_after"),
         ({"tier": 2**40}, ValueError, "tier"),

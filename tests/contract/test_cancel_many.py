@@ -32,7 +32,7 @@ from support.clocks import SECOND
 from support.stores import FoundStore, Home
 
 ALL = Selection()
-CALL = replace(BOSS, request_id="r-1")
+CALL = replace(BOSS, request_id="r-1", until=9)
 LATER = 2**60
 
 
@@ -147,7 +147,7 @@ async def test_each_is_recorded_and_the_call_is_found_by_its_request_id(
         (Action.CANCEL_ORDER, 3, CALL),
     ]
     assert {each.detail for each in found} == {'{"outcome": "CANCELLED"}'}
-    done = BulkDone(action=Action.CANCEL_ORDER, count=2, last=3)
+    done = BulkDone(action=Action.CANCEL_ORDER, count=2, last=3, until=9)
     assert await store.selections.find_bulk("r-1") == done
 
 

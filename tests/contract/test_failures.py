@@ -37,7 +37,7 @@ def failing(code: str, message: str = "") -> Ending:
 
 def copy(number: int, request_id: str = "") -> NewOrder:
     """Make the copy that redrives an order, for a call with this request_id."""
-    by = replace(BOSS, request_id=request_id)
+    by = replace(BOSS, request_id=request_id, until=9)
     return new(request_id=f"redrive {number}", redrive_of=number, by=by)
 
 
@@ -151,8 +151,8 @@ async def test_the_work_for_a_page_is_bounded(
 
 
 async def test_a_page_is_bounded_by_bytes_and_has_one_at_least(store: FoundStore) -> None:
-    await fail(store, *[new(b"x" * 1000) for _ in range(4)], code="C")
-    each = COMPLETION_BYTES + 1000
+    await fail(store, *[new(b"x" * 1000) for _ in range(4)], code="é" * 64)
+    each = COMPLETION_BYTES + 1000 + 128
     for room, count in ((1, 1), (2 * each - 1, 1), (2 * each, 2), (PLENTY, 4)):
         page, _ = await store.selections.list_failures(ALL, after=0, limit=9, max_bytes=room)
         assert len(page) == count
@@ -262,7 +262,7 @@ async def test_it_is_found_what_one_call_did_to_many(home: Home, store: FoundSto
     await cancel(store, 4, by=BOSS)
     for crashes in (False, True):
         store = await home.crash() if crashes else store
-        done = BulkDone(action=Action.REDRIVE_ORDER, count=2, last=1)
+        done = BulkDone(action=Action.REDRIVE_ORDER, count=2, last=1, until=9)
         assert await store.selections.find_bulk("r-1") == done
         assert await store.selections.find_bulk("r-2") == replace(done, count=1, last=2)
         assert await store.selections.find_bulk("") is None

@@ -102,7 +102,10 @@ async def test_a_limit_of_none_reads_none(store: FoundStore, log: list[Completio
 PARTS = {
     "the content": (b"x" * 1000, Ending()),
     "the result": (b"", Ending(result=b"x" * 1000)),
-    "the failure": (b"", Ending(event=Event.FAIL, failure=Failure(code="E", message="é" * 500))),
+    "the failure": (
+        b"",
+        Ending(event=Event.FAIL, failure=Failure(code="é" * 64, message="é" * 436)),
+    ),
 }
 
 

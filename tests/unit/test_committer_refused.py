@@ -10,8 +10,8 @@ import pytest
 from orderintake_server.dispatch.inbox import CommitPolicy
 from orderintake_server.domain import CancelOutcome, Ending, State, Tier
 from orderintake_server.errors import StorageUnavailable, StoreBroken, StoreFull, StoreRefused
-from orderintake_server.store.changes import Changes, Committed
-from support.changes import DONE, new, state, whole_log
+from orderintake_server.store.changes import CancelWaiting, Changes, Committed
+from support.changes import BOSS, DONE, new, state, whole_log
 from support.desk import Desk, working
 from support.faulty import FaultyStore
 
@@ -81,6 +81,21 @@ async def test_everything_else_of_a_refused_commit_is_done(store: FaultyStore, d
     await pause
     assert desk.stats.of(Tier.VIP).is_paused
     assert (await claim).order.accept_sequence in {2, 3}
+    assert await state(store, 1) is State.SUCCEEDED
+
+
+async def test_a_cancel_of_many_that_is_refused_refuses_nothing_else(
+    store: FaultyStore, desk: Desk
+) -> None:
+    await desk.place(new(), new(customer_id="eve"))
+    lease = await desk.start()
+    store.hold()
+    desk.committer.settle(lease, DONE)
+    bad = desk.committer.cancel_waiting(CancelWaiting([2], BOSS))
+    store.let_go()
+    with pytest.raises(StoreRefused):
+        await bad
+    await desk.completions.head_beyond(0)
     assert await state(store, 1) is State.SUCCEEDED
 
 

@@ -317,14 +317,15 @@ LARGEST = Order(
 
 @pytest.mark.parametrize("size", [0, 1, 100, 1_000, 10_000, 60_000])
 def test_a_page_within_its_bytes_fits_in_a_message_of_256_kib(size: int) -> None:
-    failure = Failure(code="RESULT_INVALID", message="é" * (size // 4))
+    failure = Failure(code="\U0001f6d2" * 64, message="é" * (size // 4))
     content = order_pb2.Order(customer_id="x" * (size // 2)).SerializeToString()
     completion = Completion(
         sequence=2**48 - 1,
         order=replace(LARGEST, content=content),
         failure=failure,
     )
-    counted = len(content) + len(failure.message.encode()) + COMPLETION_BYTES
+    texts = failure.code + failure.message
+    counted = len(content) + len(texts.encode()) + COMPLETION_BYTES
     page = [completion] * min(MESSAGE_BYTES // counted, 1000)
     encoded = b"".join(map(RESPONSES.delivered, map(row_of, page)))
     delivery = Delivery(Signal.UNSPECIFIED, 2**48, 2**48, encoded)

@@ -9,7 +9,7 @@ import pytest
 
 from orderintake_server import rework
 from orderintake_server.dispatch.admission import Limits
-from orderintake_server.domain import State
+from orderintake_server.domain import State, WaitEstimate
 from orderintake_server.errors import Draining, QueueFull, RequestIdReused, StorageUnavailable
 from orderintake_server.rework import Bulk, BulkOutcome, Section
 from orderintake_server.views import Selection
@@ -97,6 +97,21 @@ async def test_a_repeat_of_a_redrive_tells_what_the_first_one_did(desk: Desk) ->
     assert first == BulkOutcome(2, is_replayed=False, rest=Section(2, 5))
     assert again == BulkOutcome(2, is_replayed=True, rest=Section(2, 5))
     assert await left(desk) == [5, 4, 3]
+
+
+async def test_a_repeat_goes_on_no_further_than_the_first_call_would_have(desk: Desk) -> None:
+    rework = desk.intake.rework
+    for redriven in (bulk("r", limit=2), bulk("s")):
+        first = await rework.redrive_many(redriven)
+        desk.committer.settle(await desk.start(), FAILED)
+        await desk.completions.head_beyond((await desk.store.bounds())[1])
+        again = await rework.redrive_many(redriven)
+        assert again == first._replace(is_replayed=True)
+    await desk.place(new(), new(), new())
+    for cancelled in (bulk("t", limit=2), bulk("u")):
+        first_cancel = await rework.cancel_many(cancelled)
+        await desk.place(new())
+        assert await rework.cancel_many(cancelled) == first_cancel._replace(is_replayed=True)
 
 
 async def test_without_a_request_id_a_repeat_goes_on(desk: Desk) -> None:
@@ -220,6 +235,25 @@ async def test_an_order_that_starts_meanwhile_is_neither_cancelled_nor_told(
     assert (await desk.intake.rework.cancel_many(bulk("r"))).orders == 1
     assert await state(store, 6) is State.PROCESSING
     assert told(await actions(store)) == [("CANCEL_ORDER", "boss", 7)]
+
+
+async def test_what_was_cancelled_does_not_hold_up_what_comes_later(
+    desk: Desk, store: FaultyStore
+) -> None:
+    await desk.place(*[new() for _ in range(99)])
+    await desk.intake.rework.cancel_many(bulk(limit=99))
+    await desk.place(new())
+    before = store.begun.qsize()
+    assert (await desk.start()).order.accept_sequence == 105
+    assert store.begun.qsize() - before < 5
+
+
+async def test_what_was_promised_to_those_that_are_cancelled_is_forgotten(desk: Desk) -> None:
+    await desk.place(new(), new())
+    for number in (6, 7):
+        desk.meters.promises.note(number, WaitEstimate(1.0, 0.5, 2.0))
+    await desk.intake.rework.cancel_many(bulk())
+    assert len(desk.meters.promises) == 0
 
 
 async def test_what_was_cancelled_is_counted_by_tier(desk: Desk) -> None:

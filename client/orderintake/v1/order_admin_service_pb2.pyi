@@ -487,8 +487,8 @@ class OperatorAction(_message.Message):
     "ipv4:192.0.2.7:51234".
     """
     request_id: _builtins.str
-    """The request_id of the RedriveOrders or CancelOrders call that did it; empty
-    when it had none, and for other actions.
+    """The request_id of the RedriveOrders or CancelOrders call that did it, one that
+    the server made where the call had none; empty for other actions.
     """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:

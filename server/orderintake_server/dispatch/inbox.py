@@ -156,7 +156,8 @@ class Inbox:
 
     def __len__(self) -> int:
         """How many requests there are."""
-        others = len(self.releases) + len(self.cancels) + len(self.pauses)
+        cancels = len(self.cancels) + len(self.cancels_waiting)
+        others = len(self.releases) + cancels + len(self.pauses)
         return len(self.accepts) + len(self.settles) + others
 
     def requests(self) -> tuple[MutableSequence[Any], ...]:

@@ -65,6 +65,8 @@ class OwnQueue:
     ) -> list[tuple[FreeWorker, Lease]]:
         """Keep `Queue.apply_commit`; a worker whose order no longer waited is free again."""
         self._ready.pause(committed.paused)
+        if any(committed.cancelled_waiting):
+            self._ready.forget()  # or each entry would cost a claim, before any later order
         for entry in committed.queued:
             self._ready.push(entry)
         if wanted.page:

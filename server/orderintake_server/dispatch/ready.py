@@ -58,8 +58,12 @@ class ReadyQueue:
         """Pause exactly these tiers; if that is a change, read the entries from the store anew."""
         if tiers != self._paused:
             self._paused = tiers
-            self._queue.cut(0)
-            self._horizon = _BEFORE_ALL
+            self.forget()
+
+    def forget(self) -> None:
+        """Read the entries from the store anew: many of them may not wait any more."""
+        self._queue.cut(0)
+        self._horizon = _BEFORE_ALL
 
     def missing(self) -> Page | None:
         """Return which page of the store's queue to read now, if any."""

@@ -43,6 +43,9 @@ class MeasuredCommits:
         self._commits.committed(time.perf_counter() - began, _size(changes))
         self._count_orders(committed)
         self._count_ends(changes, committed)
+        for asked in changes.cancels_waiting:  # those that started are not remembered any more
+            for accept_sequence in asked.accept_sequences:
+                self._promises.cancelled(accept_sequence)
         return committed
 
     def _count_orders(self, committed: Committed) -> None:

@@ -73,7 +73,7 @@ def page_of_actions(
     page: list[OperatorAction] = []
     left = PAGE_BYTES
     for action in actions[:limit]:
-        texts = action.by.name + action.by.peer + action.detail
+        texts = action.by.name + action.by.peer + action.by.request_id + action.detail
         left -= len(texts.encode()) + ACTION_BYTES
         if left < 0 and page:
             break

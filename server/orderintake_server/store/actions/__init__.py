@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("sequence", "time", "caller", "credential", "action"),
-    *("tier", "accept_sequence", "detail", "peer", "request_id"),
+    *("tier", "accept_sequence", "detail", "peer", "request_id", "until"),
 )
 """Of the table operator_actions; 0 stands for no tier, and for no order."""
 READ = ", ".join(COLUMNS)
@@ -25,12 +25,14 @@ READ = ", ".join(COLUMNS)
 def action_of(row: Sequence[Any]) -> OperatorAction:
     """Make an action of a row of COLUMNS."""
     sequence, time, caller, credential, action, tier, accept_sequence, detail, *whence = row
-    peer, request_id = whence
+    peer, request_id, until = whence
     return OperatorAction(
         sequence=sequence,
         time=time,
         action=Action(action),
-        by=Operator(name=caller, credential=credential, peer=peer, request_id=request_id),
+        by=Operator(
+            name=caller, credential=credential, peer=peer, request_id=request_id, until=until
+        ),
         tier=Tier(tier) if tier else None,
         accept_sequence=accept_sequence or None,
         detail=detail,
@@ -38,9 +40,9 @@ def action_of(row: Sequence[Any]) -> OperatorAction:
 
 
 def bulk_of(rows: Sequence[Sequence[Any]]) -> BulkDone | None:
-    """Tell what a call did to many orders, by at most one row: action, last order, and how many."""
-    for action, last, count in rows:
-        return BulkDone(action=Action(action), count=count, last=last)
+    """Tell what a call did to many orders, by a row: action, last order, end, and how many."""
+    for action, last, until, count in rows:
+        return BulkDone(action=Action(action), count=count, last=last, until=until)
     return None
 
 

@@ -44,8 +44,8 @@ def _redrives(orders: Sequence[NewOrder]) -> list[Any]:
     ]
 
 
-def _who(by: Operator | None) -> list[str] | None:
-    return None if by is None else [by.name, by.credential, by.peer, by.request_id]
+def _who(by: Operator | None) -> list[str | int] | None:
+    return None if by is None else [by.name, by.credential, by.peer, by.request_id, by.until]
 
 
 _LISTED = f"""
@@ -69,7 +69,7 @@ async def list_actions(
 
 
 _BULK = """
-SELECT action, accept_sequence,
+SELECT action, accept_sequence, until,
   (SELECT count(*) FROM orderintake.operator_actions WHERE request_id = $1 AND request_id <> '')
 FROM orderintake.operator_actions WHERE request_id = $1 AND request_id <> ''
 ORDER BY sequence DESC LIMIT 1

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _RECORD = """
 INSERT INTO operator_actions
-SELECT coalesce(max(sequence), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM operator_actions
+SELECT coalesce(max(sequence), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM operator_actions
 """
 
 
@@ -67,7 +67,8 @@ class Trail:
 
     def _record(self, by: Operator | None, action: Action, subject: tuple[int, int, str]) -> None:
         if by is not None:
-            values = (self._now, by.name, by.credential, action, *subject, by.peer, by.request_id)
+            call = (by.peer, by.request_id, by.until)
+            values = (self._now, by.name, by.credential, action, *subject, *call)
             self._connection.execute(_RECORD, values)
 
 
@@ -91,7 +92,7 @@ def list_actions(
 
 
 _BULK = """
-SELECT action, accept_sequence,
+SELECT action, accept_sequence, until,
   (SELECT count(*) FROM operator_actions WHERE request_id = ?1 AND request_id <> '')
 FROM operator_actions WHERE request_id = ?1 AND request_id <> '' ORDER BY sequence DESC LIMIT 1
 """

@@ -32,7 +32,7 @@ class SqliteCondition:
     def _looked(self) -> StoreCondition:
         size = 0
         for suffix in ("", "-wal"):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # a look is no reason to hold the store to be broken
                 size += self._path.with_name(self._path.name + suffix).stat().st_size
         return StoreCondition(
             engine=f"SQLite {sqlite3.sqlite_version}",

@@ -187,7 +187,8 @@ scanned AS MATERIALIZED (
 found AS MATERIALIZED (
   SELECT {ACCEPTED}, {LOGGED},
     sum({COMPLETION_BYTES} + length(o.content) + coalesce(length(g.result), 0)
-      + coalesce(length(g.failure_message), 0)) OVER (ORDER BY g.sequence) AS bytes,
+      + coalesce(length(g.failure_code) + length(g.failure_message), 0))
+      OVER (ORDER BY g.sequence) AS bytes,
     row_number() OVER (ORDER BY g.sequence) AS number
   FROM scanned g JOIN orderintake.orders o ON o.accept_sequence = g.accept_sequence
   WHERE ($2::smallint IS NULL OR g.tier = $2) AND ($3::smallint IS NULL OR g.outcome = $3)

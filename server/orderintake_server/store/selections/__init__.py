@@ -63,8 +63,8 @@ def failed(row: Sequence[Any]) -> Found[FailedOrder]:
     *columns, copy = row
     logged = CompletionRow._make(columns)
     completion = completion_of(logged)
-    message = completion.failure.message if completion.failure else ""
-    size = COMPLETION_BYTES + len(logged.content) + len(message.encode())
+    texts = completion.failure.code + completion.failure.message if completion.failure else ""
+    size = COMPLETION_BYTES + len(logged.content) + len(texts.encode())
     return Found(logged.sequence, logged.content, size, FailedOrder(completion, copy))
 
 

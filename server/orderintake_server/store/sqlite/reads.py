@@ -188,7 +188,7 @@ def _within(
         for row in map(CompletionRow._make, rows):
             max_bytes -= COMPLETION_BYTES + len(row.content) + len(row.result or b"")
             if row.failure_code is not None and (failure := row.failure):
-                max_bytes -= len(failure.message.encode())
+                max_bytes -= len((failure.code + failure.message).encode())
             if max_bytes < 0 and found:
                 return found, last, True
             found.append(read(row))

@@ -12,7 +12,8 @@ CREATE INDEX log_to_redrive_by_code ON log (failure_code, sequence)
 CREATE INDEX log_to_redrive_of_customer ON log (customer_id, sequence)
   WHERE failure_code IS NOT NULL AND copy = 0;
 
--- By which call many orders were changed at once.
+-- By which call many orders were changed at once, and where its list ends.
 ALTER TABLE operator_actions ADD COLUMN request_id text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE operator_actions ADD COLUMN until bigint NOT NULL DEFAULT 0;
 CREATE INDEX operator_actions_of_request ON operator_actions (request_id, sequence)
   WHERE request_id <> '';

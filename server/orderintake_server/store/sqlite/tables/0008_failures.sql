@@ -9,6 +9,7 @@ CREATE INDEX log_to_redrive ON log (copy) WHERE failure_code IS NOT NULL AND cop
 CREATE INDEX log_to_redrive_by_code ON log (failure_code) WHERE failure_code IS NOT NULL AND copy = 0;
 CREATE INDEX log_to_redrive_of_customer ON log (customer_id) WHERE failure_code IS NOT NULL AND copy = 0;
 
--- By which call many orders were changed at once.
+-- By which call many orders were changed at once, and where its list ends.
 ALTER TABLE operator_actions ADD COLUMN request_id TEXT NOT NULL DEFAULT '';
+ALTER TABLE operator_actions ADD COLUMN until INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX operator_actions_of_request ON operator_actions (request_id) WHERE request_id <> '';

@@ -9,7 +9,7 @@
 --   expected           what the clock says at the most if it did not leap
 --   opens              a replica takes stock, and recovers what expired ones had in process
 --   cancels            [accept_sequence, who] each; who is an operator's [name, credential, address,
---                      request_id]
+--                      request_id, until]
 --   cancels_waiting    [accept_sequences, who] each
 --   pauses             [tier, whether to pause it, who] each
 --   capacity, redrives [place in the list of new orders, who or null] each, of those that are copies
