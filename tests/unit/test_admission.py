@@ -98,6 +98,12 @@ def test_a_batch_that_is_over_a_limit_by_itself_is_refused_for_good(
     assert f"({limit})" in refusal.text
 
 
+def test_orders_redriven_together_that_are_over_a_limit_name_how_many_they_may_be() -> None:
+    refusal = capacity(Limits(queue=10)).refusal(OverCapacity(11), [new(redrive_of=7)] * 11)
+    assert isinstance(refusal, InvalidOrder)
+    assert [violation.field for violation in refusal.violations] == ["max_orders"]
+
+
 @pytest.mark.parametrize(
     ("over", "group"),
     [

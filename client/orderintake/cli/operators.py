@@ -12,6 +12,7 @@ from rich.text import Text
 from orderintake.cli.many.moves import move
 from orderintake.cli.many.options import (
     All,
+    AtOnce,
     Codes,
     OneOrMany,
     OnlyLabels,
@@ -110,12 +111,13 @@ def redrive(  # noqa: PLR0913 - each is given by name
     labels: OnlyLabels = None,
     since: Since = None,
     until: Until = None,
+    at_once: AtOnce = 1000,
     as_json: Json = False,
 ) -> None:
     """Place a copy of an order that failed, was cancelled or expired; or of many that failed.
 
     Repeating the command is harmless: no order is ever copied twice. Of many, the oldest failure
-    comes first; each line tells of up to 1000 orders, which were redriven together.
+    comes first; each line tells of orders that were redriven together.
     """
     wanted = FailureFilters(
         codes=code or (),
@@ -131,7 +133,7 @@ def redrive(  # noqa: PLR0913 - each is given by name
         if order_id is not None:
             screen.show(client.redrive(order_id), redriven_text)
             return
-        call = partial(client.redrive_orders, all_failures=every, **wanted)
+        call = partial(client.redrive_orders, all_failures=every, max_orders=at_once, **wanted)
         move(screen, call, lambda response: response.redriven, redriven_many_text)
 
 

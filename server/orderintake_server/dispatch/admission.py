@@ -68,7 +68,8 @@ class Admission:
         """
         limit = self._exceeded(over_capacity, group)
         if limit is not None and len(group) > 1:
-            return InvalidOrder((FieldViolation(field="requests", description=limit),))
+            field = "max_orders" if group[0].redrive_of else "requests"
+            return InvalidOrder((FieldViolation(field=field, description=limit),))
         return self._refusal_for_now(over_capacity)
 
     def _exceeded(self, over_capacity: OverCapacity, group: Sequence[NewOrder]) -> str | None:

@@ -31,6 +31,16 @@ OnlyLabels = Annotated[
         "--label", metavar="KEY=VALUE", help="Only with this label.", rich_help_panel=WHICH
     ),
 ]
+AtOnce = Annotated[
+    int,
+    typer.Option(
+        "--at-once",
+        min=1,
+        max=1000,
+        metavar="ORDERS",
+        help="So many by one commit, all or none: fewer where limits of the queue refuse more.",
+    ),
+]
 Since = Annotated[
     datetime | None,
     typer.Option(
