@@ -14,6 +14,7 @@ from orderintake_server.http.connect.deadline import deadline
 from orderintake_server.http.connect.errors import error_object
 from orderintake_server.http.connect.headers import check_version, media_type, seconds_of
 from orderintake_server.http.connect.unary import unsupported
+from orderintake_server.http.connections import connection_of
 from orderintake_server.http.streaming import Streaming
 from orderintake_server.views import Transport
 
@@ -58,7 +59,8 @@ class Streams:
         async def answer(call: Call) -> web.StreamResponse:
             call.transport = Transport.CONNECT
             async with deadline(seconds_of(request.headers)):
-                message = await codec.read(await self._request(request))
+                with connection_of(request).reading():
+                    message = await codec.read(await self._request(request))
                 async with aclosing(self._endpoint(message, call)) as stream:
                     async for told in stream:
                         self._around.check(call)

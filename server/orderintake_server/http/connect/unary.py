@@ -20,6 +20,7 @@ from orderintake_server.http.connect.headers import (
     seconds_of,
     takes_gzip,
 )
+from orderintake_server.http.connections import connection_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -88,7 +89,8 @@ class Unary:
     async def _answered(self, request: web.Request, codec: Codec, read: Read) -> web.StreamResponse:
         async def answer(call: Call) -> web.StreamResponse:
             async with deadline(seconds_of(request.headers)):
-                message = await read()
+                with connection_of(request).reading():
+                    message = await read()
                 self._set_key(request, message)
                 written = await codec.write(await self._endpoint(message, call))
             return await self._packed(request, codec, written)
