@@ -1,4 +1,4 @@
-"""Callers by HTTP who leave before their requests are read."""
+"""Requests by HTTP that wait to be read: how many, and of whom."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orderintake_server.http import bodies
 from orderintake_server.http.connect import codecs
 from orderintake_server.http.json import read_json
 from support.connect import INTAKE, asked
@@ -16,26 +17,33 @@ from support.http_listener import listening
 from support.metrics import scrape
 
 BATCH = f"{INTAKE}/BatchPlaceOrders"
+ORDERS = 1_000
 METHOD = BATCH.removeprefix("/")
 
 
 def batch(customer: str) -> dict[str, Any]:
     order = {"customerId": customer, "lines": [{"sku": "tea" * 20, "quantity": 1}]}
-    return {"requests": [order] * 500}
+    return {"requests": [order] * ORDERS}
+
+
+class Reading:
+    """The reading of large bodies: it waits until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def read(self, *args: Any) -> Any:  # noqa: ANN401 - as `read_json` does
+        self.begun.set()
+        self.may_go_on.wait(30)
+        return read_json(*args)
 
 
 @pytest.fixture
-def reading(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Let no body be read until this is set."""
-    may_read = threading.Event()
-
-    def patient(*args: Any) -> Any:  # noqa: ANN401
-        may_read.wait(30)
-        return read_json(*args)
-
-    monkeypatch.setattr(codecs, "read_json", patient)
-    yield may_read
-    may_read.set()
+def reading(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reading]:
+    found = Reading()
+    monkeypatch.setattr(codecs, "read_json", found.read)
+    yield found
+    found.may_go_on.set()
 
 
 async def until_in_flight(port: int, count: int) -> None:
@@ -45,7 +53,7 @@ async def until_in_flight(port: int, count: int) -> None:
 
 
 async def test_nothing_is_kept_of_a_request_that_waits_for_its_reading_when_its_sender_leaves(
-    tmp_path: Path, reading: threading.Event
+    tmp_path: Path, reading: Reading
 ) -> None:
     body = json.dumps(batch("leaves")).encode()
     head = f"POST {BATCH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -58,6 +66,23 @@ async def test_nothing_is_kept_of_a_request_that_waits_for_its_reading_when_its_
         await until_in_flight(port, 2)
         writer.transport.abort()
         await until_in_flight(port, 1)
-        reading.set()
+        reading.may_go_on.set()
         assert (await stays).status == 200
-        assert (await scrape(port)).value("orders_accepted_total") == 500
+        assert (await scrape(port)).value("orders_accepted_total") == ORDERS
+
+
+async def test_large_requests_have_bounded_room_and_small_ones_are_let_in(
+    tmp_path: Path, reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = json.dumps(batch("ada")).encode()
+    monkeypatch.setattr(bodies, "ALL_BYTES", len(large) * 3 // 2)
+    async with listening(tmp_path) as port:
+        waits = asyncio.create_task(asked(port, BATCH, batch("waits")))
+        await asyncio.to_thread(reading.begun.wait, 30)
+        refused = await asked(port, BATCH, large)
+        reading.may_go_on.set()
+        small = await asked(port, BATCH, {"requests": batch("bob")["requests"][:1]})
+        assert (await waits).status == 200
+        again = await asked(port, BATCH, large)
+    assert (refused.status, refused.json["code"]) == (503, "unavailable")
+    assert (small.status, again.status) == (200, 200)
