@@ -1,6 +1,8 @@
-"""Bodies by HTTP: what they may hold together."""
+"""Bodies by HTTP: where they are inflated, and what they may hold together."""
 
 import gzip
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -8,12 +10,35 @@ from orderintake_server.http import bodies
 from orderintake_server.http.bodies import GZIP, Bodies
 from orderintake_server.http.codes import NotServed
 from orderintake_server.http.json import OneThread
+from orderintake_server.http.json.threads import LOOP_BYTES
+
+
+class Noted(OneThread):
+    """A thread that notes how large its works are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def run(self, size: int, function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
+        self.sizes.append(size)
+        return await super().run(size, function, *args)
 
 
 async def opened(body: bytes, thread: OneThread) -> int:
     read = Bodies(thread)
     with read.room() as take:
         return len(await read.opened(body, GZIP, take))
+
+
+@pytest.mark.parametrize(("size", "is_large"), [(100, False), (1_000_000, True)])
+async def test_what_is_small_as_long_as_it_is_packed_goes_to_the_thread(
+    size: int, *, is_large: bool
+) -> None:
+    thread, packed = Noted(), gzip.compress(bytes(size))
+    assert len(packed) < LOOP_BYTES
+    assert await opened(packed, thread) == size
+    assert [each > LOOP_BYTES for each in thread.sizes] == [is_large]
 
 
 async def test_what_is_inflated_needs_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from aiohttp import ClientPayloadError, web
@@ -89,7 +89,7 @@ class Bodies:
         if encoding in {"", IDENTITY} or not body:
             return body
         check_encoding(encoding)
-        opened: bytes = await self._thread.run(len(body), _inflated, body)
+        opened: bytes = await self._thread.run(_size(body), _inflated, body)
         take(len(opened))
         return opened
 
@@ -109,6 +109,13 @@ async def _all(request: web.Request, take: Take) -> bytes:
         take(len(part))
         parts.append(part)
     return b"".join(parts)
+
+
+def _size(body: bytes) -> int:
+    """Return how large a body is, compressed or not; of megabytes only that it is large."""
+    with suppress(zlib.error):
+        return max(len(body), len(zlib.decompressobj(_GZIP_WINDOW).decompress(body, SMALL_BYTES)))
+    return len(body)
 
 
 def _inflated(body: bytes) -> bytes:
