@@ -12,6 +12,7 @@ import pytest
 from orderintake_server.http import bodies
 from orderintake_server.http.connect import codecs
 from orderintake_server.http.json import read_json
+from orderintake_server.http.json.threads import LOOP_BYTES
 from support.connect import INTAKE, asked
 from support.http_listener import listening
 from support.metrics import scrape
@@ -32,10 +33,11 @@ class Reading:
     def __init__(self) -> None:
         self.begun, self.may_go_on = threading.Event(), threading.Event()
 
-    def read(self, *args: Any) -> Any:  # noqa: ANN401 - as `read_json` does
-        self.begun.set()
-        self.may_go_on.wait(30)
-        return read_json(*args)
+    def read(self, kind: Any, text: bytes) -> Any:  # noqa: ANN401 - as `read_json` does
+        if len(text) > LOOP_BYTES:
+            self.begun.set()
+            self.may_go_on.wait(30)
+        return read_json(kind, text)
 
 
 @pytest.fixture
@@ -86,3 +88,20 @@ async def test_large_requests_have_bounded_room_and_small_ones_are_let_in(
         again = await asked(port, BATCH, large)
     assert (refused.status, refused.json["code"]) == (503, "unavailable")
     assert (small.status, again.status) == (200, 200)
+
+
+async def test_a_large_answer_waits_for_nobodys_large_request(
+    tmp_path: Path, reading: Reading
+) -> None:
+    async with listening(tmp_path) as port:
+        reading.may_go_on.set()
+        assert (await asked(port, BATCH, batch("ada"))).status == 200
+        reading.may_go_on.clear()
+        reading.begun.clear()
+        waits = asyncio.create_task(asked(port, BATCH, batch("waits")))
+        await asyncio.to_thread(reading.begun.wait, 30)
+        async with asyncio.timeout(10):
+            listed = await asked(port, f"{INTAKE}/ListOrders", {"pageSize": 600})
+        assert len(listed.body) > LOOP_BYTES
+        reading.may_go_on.set()
+        assert (await waits).status == 200
