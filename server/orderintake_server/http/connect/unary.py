@@ -99,7 +99,10 @@ class Unary:
 
     def _set_key(self, request: web.Request, message: Any) -> None:  # noqa: ANN401
         """Let the header be the request_id. Raises InvalidOrder where the two differ."""
-        key = request.headers.get(KEY, "").strip().removeprefix('"').removesuffix('"')
+        said = request.headers.getall(KEY, [""])
+        key = said[0].strip().removeprefix('"').removesuffix('"')
+        if len(said) > 1:
+            raise invalid("", f"there is more than one {KEY}")
         if not key:
             return
         if not self._has_key:
