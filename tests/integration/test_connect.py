@@ -291,6 +291,11 @@ async def test_a_key_that_is_not_the_orders_is_refused(port: int, key: str) -> N
     assert code(answer) == (400, "invalid_argument")
 
 
+async def test_two_keys_are_refused(port: int) -> None:
+    answer = await place(port, **{"Idempotency-Key": "evt-1", "idempotency-key": "evt-2"})
+    assert code(answer) == (400, "invalid_argument")
+
+
 async def test_a_key_where_there_is_no_place_for_one_is_refused(port: int) -> None:
     for path, body in ((BATCH, {"requests": [ORDER]}), (STATS, {})):
         answer = await asked(port, path, body, JSON | {"Idempotency-Key": "evt-1"})

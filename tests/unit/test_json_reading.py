@@ -142,6 +142,29 @@ def test_what_would_take_seconds_is_refused_unread(text: bytes) -> None:
     assert time.process_time() - began < 0.1
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["_" * 500_000, "_a" * 250_000, '_"' * 250_000, '_"' + " " * 500_000, "_ " * 250_000],
+    ids=["underlines", "names", "ends", "spaces", "words"],
+)
+def test_a_text_takes_no_longer_for_what_is_in_it(value: str) -> None:
+    began = time.process_time()
+    assert read({"requestId": value}).request_id == value
+    assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize(
+    "said",
+    [' has no field named "x" at "' + "y" * 100, " at a.", "." * 100],
+)
+def test_a_refusal_takes_no_longer_for_what_it_tells(said: str) -> None:
+    began = time.process_time()
+    field, description = refused({"tier": said * (500_000 // len(said))})
+    assert time.process_time() - began < 0.5
+    assert field == "tier"
+    assert description.startswith("Invalid enum value")
+
+
 def test_a_full_batch_is_read() -> None:
     order = {"customerId": "ada", "lines": [{"sku": "tea", "quantity": 1}] * 10}
     batch = json.dumps({"requests": [order] * 1_000}).encode()

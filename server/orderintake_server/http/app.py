@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from orderintake_server.http.codes import Left
-from orderintake_server.http.connections import NAME, Connection
+from orderintake_server.http.connections import NAME, connection_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from orderintake_server.http.connections import Connection
     from orderintake_server.http.guard import Guard
     from orderintake_server.http.origins import Origins
 
@@ -49,8 +50,7 @@ class _Around:
     @web.middleware
     async def answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer a request within a bounded time."""
-        connection = request.protocol
-        assert isinstance(connection, Connection)  # noqa: S101 - the listener makes no other
+        connection = connection_of(request)
         connection.heard()
         answer = await self._answer(request, handler, connection)
         if self._is_stopping():

@@ -37,8 +37,8 @@ CODES = {
 }
 """By their numbers."""
 
-DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL = (
-    CODES[number] for number in (4, 8, 12, 13)
+DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE = (
+    CODES[number] for number in (4, 8, 12, 13, 14)
 )
 
 

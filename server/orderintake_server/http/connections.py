@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 
 from orderintake_server.http.bodies import BODY_BYTES
+from orderintake_server.http.codes import Left
 from orderintake_server.logger import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 NAME = "orderintake"
 """What answers call the server: which software and version it is, is nobody's business."""
@@ -40,14 +41,15 @@ log = get_logger()
 class Connection(web.RequestHandler):
     """A connection whose peer may send so much, and for so long, as a request needs."""
 
-    __slots__ = ("_accepted", "_first_timer", "_stream", "_unanswered")
+    __slots__ = ("_accepted", "_first_timer", "_leaver", "_unanswered")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait a bounded time for the first request."""
         super().connection_made(transport)
         self._accepted = cast("asyncio.Transport", transport)
         self._unanswered = 0
-        self._stream: asyncio.Task[Any] | None = None
+        self._leaver: asyncio.Task[Any] | None = None
+        """What is cancelled when the peer leaves."""
         _bound_silence(self._accepted)
         self._first_timer = self._loop.call_later(REQUEST_SECONDS, self.abort)
 
@@ -63,7 +65,22 @@ class Connection(web.RequestHandler):
         """Note that a request has come, whole."""
         self._first_timer.cancel()
         self._unanswered = 0
-        self._stream = None
+        self._leaver = None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Cancel the running task when the peer leaves while inside: nothing was begun for it yet.
+
+        Requests that wait to be read would be kept else, also of those who left: any number.
+        Raises Left when it is gone already.
+        """
+        if self.transport is None:
+            raise Left
+        self._leaver = asyncio.current_task()
+        try:
+            yield
+        finally:
+            self._leaver = None
 
     def streams(self, seconds: float) -> None:
         """Note that the running task answers by a stream: it is cancelled when its reader leaves.
@@ -71,7 +88,7 @@ class Connection(web.RequestHandler):
         The reader may take nothing for so many seconds, and the system keeps little for it. It
         gives up later than the stream does, which has a word for it.
         """
-        self._stream = asyncio.current_task()
+        self._leaver = asyncio.current_task()
         accepted = self._accepted.get_extra_info("socket")
         with suppress(OSError, ValueError):  # it is closed: asyncio's error, and uvloop's
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BYTES)
@@ -80,8 +97,8 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Wait for nothing more."""
         self._first_timer.cancel()
-        if self._stream is not None:
-            self._stream.cancel()
+        if self._leaver is not None:
+            self._leaver.cancel()
         super().connection_lost(exc)
 
     def abort(self) -> None:
@@ -107,6 +124,13 @@ class Connection(web.RequestHandler):
         answer = web.Response(status=status, headers={"Server": NAME})
         answer.force_close()
         return answer
+
+
+def connection_of(request: web.BaseRequest) -> Connection:
+    """Return the connection on which a request came."""
+    connection = request.protocol
+    assert isinstance(connection, Connection)  # noqa: S101 - the listener makes no other
+    return connection
 
 
 def _bound_silence(transport: asyncio.BaseTransport, seconds: float = SILENT_SECONDS) -> None:

@@ -33,8 +33,8 @@ class Methods:
         """
         self._frame = frame
         self._origins = origins
-        self._thread = OneThread()
-        self._bodies = Bodies(self._thread)
+        self._reading, self._writing = OneThread(), OneThread()  # no request holds up an answer
+        self._bodies = Bodies(self._reading)
         self._writes = write_limit(subscriber_seconds)
         self._texts = EventTexts()
 
@@ -47,7 +47,7 @@ class Methods:
 
     def _add_unary(self, router: web.UrlDispatcher, around: Around) -> None:
         method, checked = around.method, self._origins.checked
-        unary = Unary(around, self._codecs(method), self._bodies, self._thread)
+        unary = Unary(around, self._codecs(method), self._bodies, self._writing)
         router.add_post(method.path, checked(unary.post))
         if method.is_safe:
             router.add_get(method.path, checked(unary.get), allow_head=False)
@@ -57,9 +57,12 @@ class Methods:
         streams = Streams(around, self._codecs(method), self._bodies, self._writes)
         router.add_post(method.path, checked(streams.post))
         if not method.takes_stream:
-            events = EventStreams(around, self._texts, self._thread, self._writes)
+            events = EventStreams(around, self._texts, self._writing, self._writes)
             router.add_get(method.path, checked(events.get), allow_head=False)
 
     def _codecs(self, method: Method) -> dict[str, Codec]:
-        found: tuple[Codec, ...] = (Json(method, self._thread), Proto(method))
+        found: tuple[Codec, ...] = (
+            Json(method, self._reading, self._writing),
+            Proto(method),
+        )
         return {codec.name: codec for codec in found}

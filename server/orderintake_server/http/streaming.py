@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from orderintake_server.errors import SubscriberTooSlow
 from orderintake_server.http.codes import Left
-from orderintake_server.http.connections import Connection
+from orderintake_server.http.connections import connection_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,20 +54,15 @@ class Streaming:
 
     async def end(self, data: bytes) -> web.StreamResponse:
         """Write the last of it, unless nobody reads: then the connection is closed at once."""
+        if not self._is_stuck:
+            with suppress(SubscriberTooSlow):
+                await self.write(data)
         if self._is_stuck:
-            self._connection.abort()
-        else:
-            await self.write(data)
+            connection_of(self._request).abort()
         return self.answer
 
     async def _write(self, data: bytes) -> None:
         if not self.answer.prepared:
-            self._connection.streams(self._limit.seconds)
+            connection_of(self._request).streams(self._limit.seconds)
             await self.answer.prepare(self._request)
         await self.answer.write(data)
-
-    @property
-    def _connection(self) -> Connection:
-        connection = self._request.protocol
-        assert isinstance(connection, Connection)  # noqa: S101 - the listener makes no other
-        return connection

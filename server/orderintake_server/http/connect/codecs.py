@@ -29,11 +29,11 @@ class Json:
 
     name = "json"
 
-    def __init__(self, method: Method, thread: OneThread) -> None:
-        """Read and write the messages of a method; large ones in `thread`."""
+    def __init__(self, method: Method, reading: OneThread, writing: OneThread) -> None:
+        """Read and write the messages of a method; large ones in these threads."""
         self._request = method.request
         self._response = method.response
-        self._thread = thread
+        self._reading, self._writing = reading, writing
         self._is_single = not holds_orders(method.request)
         self._last: tuple[bytes, bytes] = b"", b"{}"
 
@@ -41,7 +41,7 @@ class Json:
         """Return a request's message. Raises InvalidOrder."""
         if self._is_single and len(body) > JSON_BYTES:
             raise unreadable(f"the request has {len(body)} bytes; at most {JSON_BYTES} are allowed")
-        message = await self._thread.run(len(body), read_json, self._request, body)
+        message = await self._reading.run(len(body), read_json, self._request, body)
         if self._is_single:
             check_single(message.ByteSize())
         return message
@@ -57,7 +57,7 @@ class Json:
         return written
 
     async def _write(self, message: Any) -> bytes:  # noqa: ANN401 - a message
-        written: bytes = await self._thread.run(message.ByteSize(), write_json, message)
+        written: bytes = await self._writing.run(message.ByteSize(), write_json, message)
         return written
 
 

@@ -14,6 +14,7 @@ from orderintake_server.http.connect.deadline import deadline
 from orderintake_server.http.connect.errors import error_object
 from orderintake_server.http.connect.headers import check_version, media_type, seconds_of
 from orderintake_server.http.connect.unary import unsupported
+from orderintake_server.http.connections import connection_of
 from orderintake_server.http.streaming import Streaming
 from orderintake_server.views import Transport
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from orderintake_server.api.access import Call
     from orderintake_server.calls.waits import WaitLimit
     from orderintake_server.http.around import Around
-    from orderintake_server.http.bodies import Bodies
+    from orderintake_server.http.bodies import Bodies, Take
     from orderintake_server.http.codes import Told
     from orderintake_server.http.connect.codecs import Codec
 
@@ -58,7 +59,8 @@ class Streams:
         async def answer(call: Call) -> web.StreamResponse:
             call.transport = Transport.CONNECT
             async with deadline(seconds_of(request.headers)):
-                message = await codec.read(await self._request(request))
+                with connection_of(request).reading(), self._bodies.room() as take:
+                    message = await codec.read(await self._request(request, take))
                 async with aclosing(self._endpoint(message, call)) as stream:
                     async for told in stream:
                         self._around.check(call)
@@ -70,7 +72,7 @@ class Streams:
 
         return await self._around.serve(request, answer, refuse)
 
-    async def _request(self, request: web.Request) -> bytes:
+    async def _request(self, request: web.Request, take: Take) -> bytes:
         """Return the one message of the request."""
         check_version(request.headers.get("Connect-Protocol-Version"))
         encoding = request.headers.get("Connect-Content-Encoding", "")
@@ -79,12 +81,12 @@ class Streams:
             raise NotServed(
                 UNIMPLEMENTED, "a stream both ways needs HTTP/2: use gRPC, or BatchPlaceOrders"
             )
-        flags, message = only(await self._bodies.read(request))
+        flags, message = only(await self._bodies.read(request, take))
         if not flags & _COMPRESSED:
             return message
         if encoding in {"", IDENTITY}:
             raise NotServed(INTERNAL, "the message is compressed, and its encoding is not named")
-        return await self._bodies.opened(message, encoding)
+        return await self._bodies.opened(message, encoding, take)
 
 
 def only(body: bytes) -> tuple[int, bytes]:

@@ -20,19 +20,20 @@ from orderintake_server.http.connect.headers import (
     seconds_of,
     takes_gzip,
 )
+from orderintake_server.http.connections import connection_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from orderintake_server.api.access import Call
     from orderintake_server.http.around import Around
-    from orderintake_server.http.bodies import Bodies
+    from orderintake_server.http.bodies import Bodies, Take
     from orderintake_server.http.codes import Told
     from orderintake_server.http.connect.codecs import Codec
     from orderintake_server.http.json import OneThread
 
-    Read = Callable[[], Awaitable[Any]]
-    """Reads a request's message."""
+    Read = Callable[[Take], Awaitable[Any]]
+    """Reads a request's message, and counts what it holds."""
 
 GZIP_BYTES = 1024
 """A smaller answer is sent as it is: it would hardly shrink."""
@@ -61,11 +62,11 @@ class Unary:
         if codec is None:
             return unsupported(self._by_type)
 
-        async def read() -> Any:  # noqa: ANN401 - the method's message
+        async def read(take: Take) -> Any:  # noqa: ANN401 - the method's message
             check_version(request.headers.get("Connect-Protocol-Version"))
-            body = await self._bodies.read(request)
+            body = await self._bodies.read(request, take)
             encoding = request.headers.get("Content-Encoding", "")
-            return await codec.read(await self._bodies.opened(body, encoding))
+            return await codec.read(await self._bodies.opened(body, encoding, take))
 
         return await self._answered(request, codec, read)
 
@@ -77,10 +78,10 @@ class Unary:
         if codec is None:
             return unsupported(self._by_type)
 
-        async def read() -> Any:  # noqa: ANN401 - the method's message
+        async def read(take: Take) -> Any:  # noqa: ANN401 - the method's message
             version = said.get("connect", "v1")
             check_version(version.removeprefix("v") if version.startswith("v") else "")
-            opened = await self._bodies.opened(_message(said), said.get("compression", ""))
+            opened = await self._bodies.opened(_message(said), said.get("compression", ""), take)
             return await codec.read(opened)
 
         return await self._answered(request, codec, read)
@@ -88,7 +89,8 @@ class Unary:
     async def _answered(self, request: web.Request, codec: Codec, read: Read) -> web.StreamResponse:
         async def answer(call: Call) -> web.StreamResponse:
             async with deadline(seconds_of(request.headers)):
-                message = await read()
+                with connection_of(request).reading(), self._bodies.room() as take:
+                    message = await read(take)
                 self._set_key(request, message)
                 written = await codec.write(await self._endpoint(message, call))
             return await self._packed(request, codec, written)
@@ -97,7 +99,10 @@ class Unary:
 
     def _set_key(self, request: web.Request, message: Any) -> None:  # noqa: ANN401
         """Let the header be the request_id. Raises InvalidOrder where the two differ."""
-        key = request.headers.get(KEY, "").strip().removeprefix('"').removesuffix('"')
+        said = request.headers.getall(KEY, [""])
+        key = said[0].strip().removeprefix('"').removesuffix('"')
+        if len(said) > 1:
+            raise invalid("", f"there is more than one {KEY}")
         if not key:
             return
         if not self._has_key:

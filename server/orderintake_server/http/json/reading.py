@@ -39,12 +39,18 @@ _FOREIGN = (
     SystemError,  # of a key with half a surrogate pair
 )
 """What Python's reader and protobuf's raise on texts that are not as they think."""
-_UNDERLINED = re.compile(rb'_\w*"\s*:|\\')
-"""A key that may be a field's name as the protos spell it, or hides that."""
+_UNDERLINED = re.compile(rb'_[^\W_]*"\s*:|\\')
+"""A key that may be a field's name as the protos spell it, or hides that.
+
+It looks from the last underline of a text only: from each, a text of underlines takes for ever.
+"""
 _WITHIN = re.compile(r"Failed to parse (\w+) field: ")
 _UNKNOWN = re.compile(r'.* has no field named "(.*)" at "\w+(?:\.([^"]*))?"', re.DOTALL)
 _PLACE = re.compile(r"(.*) at \w+\.([\w.\[\]]+?)\.*", re.DOTALL)
 """How protobuf's reader says what is wrong, and where."""
+_SAID_CHARACTERS = 1024
+"""So much is looked at of each end of what it says; between them is the sender's text, in which
+these expressions would find their own words, and try each with each."""
 
 
 def read_json(kind: type[Message], text: bytes) -> Any:  # noqa: ANN401 - a message of this kind
@@ -140,6 +146,8 @@ def _at(message: Any, path: _Path) -> Any:  # noqa: ANN401 - a part of the messa
 
 def _explained(text: str) -> InvalidOrder:
     """Give the refusal for what protobuf's reader says."""
+    if len(text) > 2 * _SAID_CHARACTERS:
+        text = text[:_SAID_CHARACTERS] + text[-_SAID_CHARACTERS:]
     names = []
     while within := _WITHIN.match(text):
         names.append(within[1])

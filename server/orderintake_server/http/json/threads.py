@@ -20,8 +20,13 @@ class OneThread:
         self._one = asyncio.Lock()
 
     async def run(self, size: int, function: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401
-        """Return what the function returns for content of so many bytes."""
+        """Return what the function returns for content of so many bytes.
+
+        A work that has begun goes on to its end, also without its caller: the next waits for it.
+        """
         if size <= LOOP_BYTES:
             return function(*args)
-        async with self._one:
-            return await asyncio.to_thread(function, *args)
+        await self._one.acquire()
+        work = asyncio.get_running_loop().run_in_executor(None, function, *args)
+        work.add_done_callback(lambda _: self._one.release())
+        return await asyncio.shield(work)
