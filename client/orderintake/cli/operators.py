@@ -111,7 +111,7 @@ def redrive(  # noqa: PLR0913 - each is given by name
     labels: OnlyLabels = None,
     since: Since = None,
     until: Until = None,
-    at_once: AtOnce = 1000,
+    at_once: AtOnce = None,
     as_json: Json = False,
 ) -> None:
     """Place a copy of an order that failed, was cancelled or expired; or of many that failed.
@@ -133,7 +133,7 @@ def redrive(  # noqa: PLR0913 - each is given by name
         if order_id is not None:
             screen.show(client.redrive(order_id), redriven_text)
             return
-        call = partial(client.redrive_orders, all_failures=every, max_orders=at_once, **wanted)
+        call = partial(client.redrive_orders, all_failures=every, max_orders=at_once or 0, **wanted)
         move(screen, call, lambda response: response.redriven, redriven_many_text)
 
 

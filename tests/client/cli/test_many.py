@@ -46,13 +46,13 @@ def test_many_are_redriven_call_after_call(server: FakeServer) -> None:
         server,
         *("redrive", "--code", "A", "--code", "B", "--customer", "ada", "--tier", "vip"),
         *("--label", "for=bob=x", "--since", "2026-01-01T00:00:00Z", "--until", "1h"),
-        *("--at-once", "7"),
+        *("--at-once", "2"),
     )
     assert result.stdout == "redriven  2 orders\nredriven  2 orders\nredriven  1 order\n"
     asked = server.servicer.requests
     assert [request.page_token for request in asked] == ["", "c2", "c4"]
     assert len({request.request_id for request in asked}) == 3
-    assert {request.max_orders for request in asked} == {7}
+    assert {request.max_orders for request in asked} == {2}
     wanted = asked[0].filter
     assert (wanted.codes, wanted.customer_id, wanted.tier) == (["A", "B"], "ada", VIP)
     assert (wanted.labels, wanted.ended_after.seconds) == ({"for": "bob=x"}, 1_767_225_600)

@@ -32,7 +32,7 @@ OnlyLabels = Annotated[
     ),
 ]
 AtOnce = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--at-once",
         min=1,
