@@ -86,6 +86,12 @@ export function decoded(name) {
   }
 }
 
+/** The label that a field names, `key=value`, as a part of a filter; a field that is empty names none. */
+export function labelled(text) {
+  const [key, ...value] = text.trim().split("=");
+  return text.trim() ? { labels: { [key]: value.join("=") } } : {};
+}
+
 /** What an order holds, in a few words. */
 export function content(order) {
   const [first, ...more] = order.lines ?? [];

@@ -1,7 +1,7 @@
 // Failed orders as work: by reason, filtered, listed, and placed again together.
 
 import { call } from "./calls.js";
-import { ask, between, count, customerLink, dot, el, orderLink, orders, put, say, set, span } from "./dom.js";
+import { ask, between, count, customerLink, dot, el, labelled, orderLink, orders, put, say, set, span } from "./dom.js";
 
 const LISTED = 100; // failures read at once: those that are seen, and the texts of the reasons
 const SHOWN = 20;
@@ -73,11 +73,10 @@ export class Failures {
 
   /** What the fields select. */
   filter() {
-    const [key, ...value] = this.label.value.trim().split("=");
     return {
       ...(this.tier.value && { tier: this.tier.value }),
       ...(this.customer.value.trim() && { customerId: this.customer.value.trim() }),
-      ...(key && { labels: { [key]: value.join("=") } }),
+      ...labelled(this.label.value),
       ...(this.since.value && { endedAfter: new Date(Date.now() - 1000 * Number(this.since.value)).toISOString() }),
     };
   }

@@ -1,0 +1,81 @@
+"""What a reader does on the board in Chromium, and must not be misled by."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from orderintake import Client
+from support.board_page import NARROW, WIDE, BoardPage, board_browser, curl
+from support.callers import entry, key_of, write_access
+from support.http_port import http_port
+from support.process import ServerProcess, server_process
+
+pytestmark = [pytest.mark.seconds, pytest.mark.timeout(120)]
+
+HTTP = ("--http", "127.0.0.1:0")
+FAILING = ("--handler", "support.handlers:by_code", "--max-attempts", "1")
+HELD = (
+    "window.release = () => {}; window.fetched ??= fetch; let hold = new Promise(r => release = r);"
+    " window.fetch = async (where, options) => {"
+    " if (where.includes('/%s')) await hold; return fetched(where, options) }"
+)
+"""Keeps the page's calls of a method back until `release()`."""
+CHOSEN = "document.querySelector('tr[data-code=%s] input').checked"
+IDS = "[...document.querySelectorAll('tbody a.id')].map(link => link.href)"
+PLACE_AGAIN = "section[aria-label='Failed orders'] .head button"
+AHEAD_MS = 2 * 3_600_000
+FAST = f"const now = Date.now.bind(Date); Date.now = () => now() + {AHEAD_MS}"
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Chrome]:
+    with board_browser() as driver:
+        yield driver
+
+
+@contextmanager
+def shown(driver: Chrome, data: Path, *arguments: str) -> Iterator[tuple[ServerProcess, BoardPage]]:
+    """Run a server, and give the board that is to be opened on it."""
+    with server_process(data, *HTTP, *arguments) as server:
+        page = BoardPage(driver, http_port(server))
+        page.begins()
+        yield server, page
+
+
+def place(server: ServerProcess, count: int, *, customer: str = "ada", sku: str = "tea") -> None:
+    """Place so many orders."""
+    with Client(server.address) as client, client.placing() as placing:
+        for _ in range(count):
+            placing.place(customer_id=customer, lines={sku: 1})
+
+
+def go(page: BoardPage, fragment: str) -> None:
+    """Follow a link to another part of the page."""
+    page.driver.execute_script("location.hash = arguments[0]", fragment)
+
+
+def write(page: BoardPage, label: str, text: str) -> None:
+    """Fill in a field, and leave it."""
+    page.driver.execute_script(
+        "const [label, text] = arguments;"
+        "const field = document.querySelector(`input[aria-label='${label}']`);"
+        "field.value = text; field.dispatchEvent(new Event('change'))",
+        label,
+        text,
+    )
+
+
+def test_a_label_without_its_key_cancels_nothing(driver: Chrome, tmp_path: Path) -> None:
+    with shown(driver, tmp_path, "--workers", "0") as (server, page):
+        place(server, 3)
+        page.open()
+        page.click("Cancel waiting Regular orders")
+        page.until("document.querySelector('#ask input[name=label]')").send_keys("=gold")
+        page.click("Cancel them")
+        page.until_text("is required")
+        assert curl(page.port, "GetQueueStats", {})["tiers"][1]["queued"] == "3"
