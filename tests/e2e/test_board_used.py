@@ -79,3 +79,18 @@ def test_a_label_without_its_key_cancels_nothing(driver: Chrome, tmp_path: Path)
         page.click("Cancel them")
         page.until_text("is required")
         assert curl(page.port, "GetQueueStats", {})["tiers"][1]["queued"] == "3"
+
+
+def test_times_go_by_the_servers_clock(driver: Chrome, tmp_path: Path) -> None:
+    with shown(driver, tmp_path, *FAILING) as (server, page):
+        place(server, 1, sku="LATE")
+        place(server, 1, sku="LATE", customer="ken")
+        early = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": FAST})
+        page.open()
+        driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", early)
+        page.until_text("2 orders failed for good")
+        assert " h ago" not in page.text
+        page.ask("document.querySelector('[aria-label=\"When they failed\"]').value = 3600")
+        write(page, "Customer", "ken")
+        page.until_text("1 order failed for good")
+        assert " h ago" not in page.text

@@ -8,6 +8,7 @@ import { Floor } from "./floor.js";
 import { Link } from "./link.js";
 import { CustomerPage, OrderPage } from "./order.js";
 import { Passing } from "./passing.js";
+import { forget, heard, serverNow } from "./server_clock.js";
 import { Completions, Servers, Subscribers, firstOrder } from "./tables.js";
 import { theme } from "./theme.js";
 
@@ -29,14 +30,13 @@ class Board {
   polls = 0;
   seenAt = 0;
   retries = 0;
-  skew = Infinity; // milliseconds that this clock is ahead of the server's
 
   constructor() {
     this.passing = new Passing();
     this.link = new Link(() => this.again());
     const after = (action) => async (tier) => {
       const found = this.stats.tiers.find((each) => each.tier === tier);
-      if (await action(found, this.serverNow())) await this.poll(true);
+      if (await action(found, serverNow())) await this.poll(true);
     };
     this.floor = new Floor({ pause: after(pauseOrResume), cancel: after(cancelWaiting) });
     this.completions = new Completions();
@@ -53,7 +53,7 @@ class Board {
   async start() {
     this.stop();
     this.running = new AbortController();
-    this.skew = Infinity;
+    forget();
     const { signal } = this.running;
     try {
       const who = await whoami();
@@ -95,8 +95,8 @@ class Board {
   async read(isWhole) {
     const reasons = await obstacles();
     if (this.page) await this.readPage();
-    this.askedAt = this.serverNow();
-    if (this.may.has("GetQueueStats")) this.stats = withTiers(await call("GetQueueStats"));
+    this.askedAt = serverNow();
+    this.stats = this.may.has("GetQueueStats") ? withTiers(await call("GetQueueStats")) : null;
     if (this.may.has("ListOrders") && !this.seenAt) await this.prefill();
     this.seenAt = Date.now();
     if (isWhole && !this.page) await this.readLists();
@@ -116,9 +116,9 @@ class Board {
   }
 
   async readLists() {
-    const now = this.serverNow();
+    const now = serverNow();
     const reading = [
-      ["ListFailures", this.failures, () => this.failures.refresh(this.may, now)],
+      ["ListFailures", this.failures, () => this.failures.refresh(this.may)],
       ["ListServers", this.servers, async () => this.servers.show(await call("ListServers"), now)],
       ["ListSubscribers", this.subscribers, async () => this.subscribers.show(await call("ListSubscribers"), now)],
     ];
@@ -175,7 +175,7 @@ class Board {
     const completion = JSON.parse(event.data);
     this.sequence = Number(completion.sequence);
     const order = { ...completion.order, sequence: completion.sequence };
-    this.skew = Math.min(this.skew, Date.now() - Date.parse(order.completeTime));
+    heard(order.completeTime);
     this.passing.add(order);
     this.fresh.push(order);
     this.drawing ??= setTimeout(() => this.draw(), DRAW_MS);
@@ -198,10 +198,6 @@ class Board {
     this.first.hidden = true;
   }
 
-  serverNow() {
-    return Date.now() - (Number.isFinite(this.skew) ? this.skew : 0);
-  }
-
   show() {
     byId("view").setAttribute("aria-busy", "false");
     this.floor.root.hidden = !this.stats;
@@ -213,7 +209,7 @@ class Board {
   }
 
   showStats() {
-    const now = this.serverNow();
+    const now = serverNow();
     const regular = this.stats.tiers.find((tier) => tier.tier === "TIER_REGULAR");
     this.passing.look(regular.oldestWaitingAge ? now - 1000 * parseFloat(regular.oldestWaitingAge) : null, this.askedAt, now);
     this.floor.show(this.stats, this.passing.waits(), this.passing.told(), Date.now(), this.may);

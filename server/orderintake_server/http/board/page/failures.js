@@ -2,6 +2,7 @@
 
 import { call } from "./calls.js";
 import { ask, between, count, customerLink, dot, el, labelled, orderLink, orders, put, say, set, span } from "./dom.js";
+import { serverNow } from "./server_clock.js";
 
 const LISTED = 100; // failures read at once: those that are seen, and the texts of the reasons
 const SHOWN = 20;
@@ -77,18 +78,18 @@ export class Failures {
       ...(this.tier.value && { tier: this.tier.value }),
       ...(this.customer.value.trim() && { customerId: this.customer.value.trim() }),
       ...labelled(this.label.value),
-      ...(this.since.value && { endedAfter: new Date(Date.now() - 1000 * Number(this.since.value)).toISOString() }),
+      ...(this.since.value && { endedAfter: new Date(serverNow() - 1000 * Number(this.since.value)).toISOString() }),
     };
   }
 
   /** Read the newest failures, and show them. Raises Refused or Lost. */
-  async refresh(may, now) {
+  async refresh(may) {
     const filter = this.filter();
     const turn = (this.turn = (this.turn ?? 0) + 1);
     const page = await call("ListFailures", { filter, pageSize: LISTED });
     if (turn !== this.turn) return; // the filter has changed meanwhile
     this.may = may;
-    this.now = now;
+    this.now = serverNow();
     this.counts = page.counts ?? [];
     this.isPartial = page.countsArePartial ?? false;
     this.failures = page.failures ?? [];

@@ -2,6 +2,7 @@
 
 import { call } from "./calls.js";
 import { LETTERS, NAMES, ask, between, clock, content, count, dot, el, moment, named, orderLink, say, span } from "./dom.js";
+import { serverNow } from "./server_clock.js";
 import { outcome } from "./tables.js";
 
 const PAGE = 50;
@@ -116,7 +117,7 @@ function place(order, position) {
 
 function estimate({ order, estimatedStartTime, earliestStartTime, latestStartTime }) {
   if (!estimatedStartTime) return [];
-  const now = Date.now();
+  const now = serverNow();
   const [from, about, to] = [earliestStartTime, estimatedStartTime, latestStartTime].map((time) => Date.parse(time ?? estimatedStartTime));
   const begin = Math.min(now, from);
   const at = (time) => `${(((time - begin) / Math.max(1, to - begin)) * 76 + 12).toFixed(1)}%`;
