@@ -81,6 +81,55 @@ def test_a_label_without_its_key_cancels_nothing(driver: Chrome, tmp_path: Path)
         assert curl(page.port, "GetQueueStats", {})["tiers"][1]["queued"] == "3"
 
 
+def test_what_is_placed_again_is_what_was_counted(driver: Chrome, tmp_path: Path) -> None:
+    with shown(driver, tmp_path, *FAILING) as (server, page):
+        place(server, 2, sku="LATE")
+        place(server, 1, sku="LATE", customer="ken")
+        page.open()
+        page.until_text("3 orders failed for good")
+        write(page, "Customer", "ken")
+        page.until("document.querySelector('tr[data-code=LATE] input')").click()
+        page.until_text("Place 1 again")
+        driver.execute_script(HELD % "ListFailures")
+        write(page, "Customer", "")
+        button = driver.find_element(By.CSS_SELECTOR, PLACE_AGAIN)
+        assert not button.is_enabled()
+        page.ask("release()")
+        page.until_text("Place 3 again")
+        assert button.is_enabled()
+
+
+def test_a_reason_that_was_placed_again_is_chosen_no_more(driver: Chrome, tmp_path: Path) -> None:
+    with shown(driver, tmp_path, *FAILING) as (server, page):
+        place(server, 1, sku="LATE")
+        page.open()
+        page.follows()
+        page.until("document.querySelector('tr[data-code=LATE] input')").click()
+        place(server, 1, sku="LATE")  # so that the reason stays
+        page.until("document.querySelectorAll('tr[data-order]').length === 2")
+        driver.find_element(By.CSS_SELECTOR, PLACE_AGAIN).click()
+        page.until("document.getElementById('ask').open")
+        page.ask("document.getElementById('ask-yes').click()")
+        page.until_text("placed again")
+        page.until(f"!{CHOSEN % 'LATE'}")
+
+
+def test_more_reasons_than_one_call_takes_stay_chosen(driver: Chrome, tmp_path: Path) -> None:
+    codes = [f"CODE{n:02}" for n in range(21)]
+    with shown(driver, tmp_path, *FAILING) as (server, page):
+        for code in codes:
+            place(server, 1, sku=code)
+        page.open()
+        page.until_text("21 orders failed for good")
+        page.ask("document.querySelectorAll('tr[data-code] input').forEach(box => box.click())")
+        page.click("Place 20 again")
+        page.until("document.getElementById('ask').open")
+        page.ask("document.getElementById('ask-yes').click()")
+        page.until_text("20 orders placed again")
+        page.until_text("Place 1 again")
+        assert page.ask("document.querySelectorAll('tr[data-code] input:checked').length") == 1
+
+
 def test_times_go_by_the_servers_clock(driver: Chrome, tmp_path: Path) -> None:
     with shown(driver, tmp_path, *FAILING) as (server, page):
         place(server, 1, sku="LATE")

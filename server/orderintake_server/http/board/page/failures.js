@@ -88,6 +88,7 @@ export class Failures {
     const turn = (this.turn = (this.turn ?? 0) + 1);
     const page = await call("ListFailures", { filter, pageSize: LISTED });
     if (turn !== this.turn) return; // the filter has changed meanwhile
+    this.isReading = false;
     this.may = may;
     this.now = serverNow();
     this.counts = page.counts ?? [];
@@ -99,7 +100,9 @@ export class Failures {
 
   #filtered() {
     this.isReadOn = false;
-    this.refresh(this.may, Date.now()).catch((error) => say(error.message));
+    this.isReading = true; // what is counted is of another filter
+    this.#offer();
+    this.refresh(this.may).catch((error) => say(error.message));
   }
 
   /** List the newest; a link that has the focus keeps it, if its order is still there. */
@@ -185,10 +188,13 @@ export class Failures {
 
   #offer() {
     this.again.hidden = !this.may.has("RedriveOrders") || !this.counts.length;
-    this.again.disabled = !this.#sum || this.isBusy;
+    this.again.disabled = !this.#sum || this.isBusy || this.isReading;
     this.again.className = this.#sum ? "do" : "";
     put(this.again, this.#sum ? `Place ${count(this.#sum)} again` : "Place again");
-    for (const row of this.body.children) row.firstChild.hidden = !this.may.has("RedriveOrders");
+    for (const row of this.body.children) {
+      row.firstChild.hidden = !this.may.has("RedriveOrders");
+      row.querySelector("input").checked = this.chosen.has(row.dataset.code);
+    }
     this.table.querySelector("th").hidden = !this.may.has("RedriveOrders");
   }
 
@@ -207,7 +213,7 @@ export class Failures {
     let done = 0;
     try {
       await inBulk("RedriveOrders", { filter }, "redriven", (sum) => say(`${orders((done = sum))} placed again`));
-      this.chosen.clear();
+      filter.codes.forEach((code) => this.chosen.delete(code));
     } catch (error) {
       say(`${done ? `${orders(done)} placed again, then no more: ` : ""}${error.message}`);
     }
