@@ -130,6 +130,21 @@ def test_more_reasons_than_one_call_takes_stay_chosen(driver: Chrome, tmp_path: 
         assert page.ask("document.querySelectorAll('tr[data-code] input:checked').length") == 1
 
 
+def test_a_list_that_is_asked_for_twice_is_read_once(driver: Chrome, tmp_path: Path) -> None:
+    more = "[...document.querySelectorAll('button')].find(b => b.innerText === 'More')"
+    with shown(driver, tmp_path, "--workers", "0") as (server, page):
+        place(server, 60)
+        page.open()
+        driver.execute_script(HELD % "ListOrders")
+        go(page, "#/customers/ada")
+        driver.execute_script("dispatchEvent(new HashChangeEvent('hashchange'))")
+        page.ask("release()")
+        page.until(f"{IDS}.length >= 50")
+        page.ask(f"({more}.click(), {more}.click())")
+        page.until(f"new Set({IDS}).size === 60")
+        assert len(page.ask(IDS)) == 60
+
+
 def test_times_go_by_the_servers_clock(driver: Chrome, tmp_path: Path) -> None:
     with shown(driver, tmp_path, *FAILING) as (server, page):
         place(server, 1, sku="LATE")

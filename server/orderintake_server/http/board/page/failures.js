@@ -118,18 +118,22 @@ export class Failures {
 
   async #more() {
     this.isReadOn = true; // until the filter changes: what was read on is not taken away
-    if (this.listed.length === this.rows.children.length) await this.#readOn();
+    this.more.disabled = true;
+    while (this.next && this.listed.length === this.rows.children.length && (await this.#readOn()));
+    this.more.disabled = false;
     const shown = this.rows.children.length;
     this.rows.append(...this.#rows(this.listed.slice(shown, shown + SHOWN)));
     this.#offerMore();
   }
 
+  /** Read the next page, which may hold none; true if that is a page of the list that is shown. */
   async #readOn() {
     const request = { filter: this.filterOfList, pageSize: LISTED, pageToken: this.next };
     const page = await call("ListFailures", request).catch((error) => say(error.message));
-    if (!page) return;
+    if (!page || request.filter !== this.filterOfList) return false;
     this.listed = [...this.listed, ...(page.failures ?? [])];
     this.next = page.nextPageToken ?? "";
+    return true;
   }
 
   #offerMore() {

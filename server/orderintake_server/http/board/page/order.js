@@ -185,7 +185,12 @@ export class CustomerPage {
     return false;
   }
 
-  async #read() {
+  /** Read on by a page; who asks meanwhile waits for the same one. */
+  #read() {
+    return (this.reading ??= this.#readOn().finally(() => (this.reading = null)));
+  }
+
+  async #readOn() {
     do {
       const request = { customerId: this.name, newestFirst: true, pageSize: PAGE, pageToken: this.next };
       const page = await call("ListOrders", request);
