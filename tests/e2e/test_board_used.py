@@ -145,6 +145,43 @@ def test_a_list_that_is_asked_for_twice_is_read_once(driver: Chrome, tmp_path: P
         assert len(page.ask(IDS)) == 60
 
 
+def test_who_goes_on_is_not_led_elsewhere_by_what_is_not_there(
+    driver: Chrome, tmp_path: Path
+) -> None:
+    with shown(driver, tmp_path, "--workers", "0") as (server, page):
+        place(server, 2)
+        page.open()
+        driver.execute_script(HELD % "GetOrder")
+        go(page, "#/orders/999")
+        page.until("performance.getEntriesByType('navigation')")
+        go(page, "#/orders/2")
+        page.ask("release()")
+        page.until_text("Waits: 1 order starts before it")
+        assert page.ask("location.hash") == "#/orders/2"
+
+
+def test_a_question_ends_where_its_order_is_left(driver: Chrome, tmp_path: Path) -> None:
+    with shown(driver, tmp_path, "--workers", "0") as (server, page):
+        place(server, 2)
+        page.open("#/orders/1")
+        page.click("Cancel order")
+        page.until("document.getElementById('ask').open")
+        go(page, "#/orders/2")
+        page.until("!document.getElementById('ask').open")
+        page.until_text("Waits: 1 order starts before it")
+
+
+def test_an_orders_page_stays_when_its_head_is_skipped(driver: Chrome, tmp_path: Path) -> None:
+    with shown(driver, tmp_path, "--workers", "0") as (server, page):
+        place(server, 1)
+        page.open("#/orders/1")
+        page.press(Keys.TAB)
+        assert page.ask("document.activeElement.className") == "skip"
+        page.press(Keys.ENTER)
+        page.until("document.activeElement.id === 'main'")
+        assert page.ask("location.hash") == "#/orders/1"
+
+
 def test_times_go_by_the_servers_clock(driver: Chrome, tmp_path: Path) -> None:
     with shown(driver, tmp_path, *FAILING) as (server, page):
         place(server, 1, sku="LATE")
@@ -158,3 +195,16 @@ def test_times_go_by_the_servers_clock(driver: Chrome, tmp_path: Path) -> None:
         write(page, "Customer", "ken")
         page.until_text("1 order failed for good")
         assert " h ago" not in page.text
+
+
+# Who looks
+
+
+def test_without_a_token_the_page_goes_on_asking(driver: Chrome, tmp_path: Path) -> None:
+    access = write_access(tmp_path / "access.toml", [entry("eye", "observer")])
+    with shown(driver, tmp_path / "data", "--access", str(access)) as (_, page):
+        page.open()
+        go(page, "#/")
+        page.until("location.hash === '#/'")
+        page.until("document.getElementById('ask').open === false")
+        assert page.title == "Who asks?"

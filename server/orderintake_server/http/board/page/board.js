@@ -111,7 +111,7 @@ class Board {
       page.isFinal = !(await page.refresh(this.may));
     } catch (error) {
       if (!(error instanceof Refused) || error.isForNow || error.status === 401) throw error;
-      if (page instanceof OrderPage) location.replace(location.hash.replace("#/orders/", "#/customers/"));
+      if (page instanceof OrderPage && page === this.page) location.replace(location.hash.replace("#/orders/", "#/customers/"));
     }
   }
 
@@ -286,9 +286,11 @@ byId("find").addEventListener("submit", (event) => {
   const wanted = byId("q").value.trim();
   if (wanted) location.hash = `#/orders/${encodeURIComponent(wanted)}`;
 });
+document.querySelector(".skip").addEventListener("click", (event) => (event.preventDefault(), arrive()));
 addEventListener("hashchange", () => {
+  byId("ask").close("no"); // it was about what was shown
   board.route();
-  board.poll(true).then(arrive);
+  if (board.running?.signal.aborted === false) board.poll(true).then(arrive);
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? board.stop() : board.start()));
 if (!document.hidden) board.start();
