@@ -197,6 +197,19 @@ def test_times_go_by_the_servers_clock(driver: Chrome, tmp_path: Path) -> None:
         assert " h ago" not in page.text
 
 
+def test_an_address_with_a_percent_sign_is_shown(driver: Chrome, tmp_path: Path) -> None:
+    with shown(driver, tmp_path) as (_, page):
+        page.open()
+        told = driver.execute_async_script(
+            "const done = arguments[0];"
+            "import(new URL('board/tables.js', document.baseURI)).then(({ Subscribers }) => {"
+            " const card = new Subscribers();"
+            " card.show({ subscribers: [{ peer: 'ipv6:fe80::1%eth0' }], total: 1 }, 0);"
+            " done(card.root.innerText) })"
+        )
+        assert "fe80::1%eth0" in told
+
+
 # Who looks
 
 
@@ -208,3 +221,41 @@ def test_without_a_token_the_page_goes_on_asking(driver: Chrome, tmp_path: Path)
         page.until("location.hash === '#/'")
         page.until("document.getElementById('ask').open === false")
         assert page.title == "Who asks?"
+
+
+def test_a_token_that_cannot_be_sent_is_not_taken(driver: Chrome, tmp_path: Path) -> None:
+    access = write_access(tmp_path / "access.toml", [entry("eye", "observer")])
+    with shown(driver, tmp_path / "data", "--access", str(access)) as (_, page):
+        page.open()
+        page.until("document.getElementById('token')").send_keys("oik_eye…")
+        page.click("Show the board")
+        page.until("document.getElementById('token').matches(':invalid')")
+        assert page.title == "Who asks?"
+
+
+def test_a_token_that_the_server_does_not_read_can_be_forgotten(
+    driver: Chrome, tmp_path: Path
+) -> None:
+    access = write_access(tmp_path / "access.toml", [entry("eye", "observer")])
+    with shown(driver, tmp_path / "data", "--access", str(access)) as (_, page):
+        page.open()
+        page.until("document.getElementById('token')")
+        driver.execute_script("document.getElementById('token').value = 'x'.repeat(9000)")
+        page.click("Show the board")
+        page.click("Forget the token")
+        page.until_text("Who asks?")
+
+
+def test_a_caller_that_has_other_roles_now_is_shown_what_they_allow(
+    driver: Chrome, tmp_path: Path
+) -> None:
+    access = write_access(tmp_path / "access.toml", [entry("eye", "observer")])
+    with shown(driver, tmp_path / "data", "--access", str(access)) as (_, page):
+        page.open()
+        page.until("document.getElementById('token')").send_keys(key_of("eye"))
+        page.click("Show the board")
+        page.until_text("Nothing waits")
+        write_access(access, [entry("eye", "customer", customer="ada")])
+        page.until("!document.querySelector('.floor').checkVisibility()", seconds=40)
+        page.until("!document.body.classList.contains('off')")
+        page.ask("sessionStorage.clear()")

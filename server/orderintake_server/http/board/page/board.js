@@ -55,6 +55,7 @@ class Board {
     this.running = new AbortController();
     forget();
     const { signal } = this.running;
+    byId("leave").hidden = !token.get();
     try {
       const who = await whoami();
       this.may = who.may;
@@ -62,7 +63,6 @@ class Board {
     } catch (error) {
       return this.failed(error, signal);
     }
-    byId("leave").hidden = !token.get();
     if (this.page === undefined) this.route();
     await this.poll(true);
     if (!signal.aborted) this.listen(signal);
@@ -227,11 +227,12 @@ class Board {
   failed(error, signal) {
     if (signal.aborted) return;
     if (error.status === 401) return this.askToken();
-    if (!(error instanceof Lost) && !(error instanceof Refused)) throw error;
+    if (error.status === 403) this.isListening = false; // the caller has other roles now
     this.retries += 1;
     this.link.lost(error.message, this.seenAt);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.again(), Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.retries));
+    if (!(error instanceof Lost || error instanceof Refused)) throw error; // a fault of the page, for its console
   }
 
   /** Try once more what failed. */
@@ -244,7 +245,7 @@ class Board {
     this.stop();
     const unknown = token.get() ? "The token that this page had is not known to it. " : "";
     const text = `This server shows its queue to operators and observers. ${unknown}The page keeps a token until its tab is closed.`;
-    const input = el("input", { type: "password", autocomplete: "off", required: true, id: "token" });
+    const input = el("input", { type: "password", autocomplete: "off", required: true, id: "token", pattern: "\\s*[!-~]+\\s*", title: "letters, digits and signs of ASCII" });
     const enter = (event) => {
       event.preventDefault();
       token.set(input.value.trim());

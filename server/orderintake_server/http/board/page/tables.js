@@ -1,6 +1,6 @@
 // The cards below the floor: what just completed, the servers with their store, and the subscribers.
 
-import { between, content, count, customerLink, dot, el, orderLink, put, rate, set, span } from "./dom.js";
+import { between, content, count, customerLink, decoded, dot, el, orderLink, put, rate, set, span } from "./dom.js";
 
 const ROWS = 8;
 const OUTCOMES = {
@@ -127,7 +127,7 @@ export class Subscribers {
 
 function subscriberRow(each, now) {
   const lag = Number(each.lag ?? 0);
-  const peer = decodeURIComponent(each.peer ?? "").replace(/^ipv[46]:/, "");
+  const peer = decoded(each.peer ?? "").replace(/^ipv[46]:/, "");
   const wants = [WANTS[each.tier], each.customerId && `customer ${each.customerId}`].filter(Boolean).join(", ");
   const made = el(
     "tr",
