@@ -182,6 +182,18 @@ def test_an_orders_page_stays_when_its_head_is_skipped(driver: Chrome, tmp_path:
         assert page.ask("location.hash") == "#/orders/1"
 
 
+def test_names_of_any_length_fit_on_the_screen(driver: Chrome, tmp_path: Path) -> None:
+    with shown(driver, tmp_path, *FAILING) as (server, page):
+        place(server, 2, customer="W" * 128, sku="w" * 64)
+        place(server, 1, customer="W" * 128, sku="W" * 32)
+        for view in ("", "#/orders/1", f"#/customers/{'W' * 128}"):
+            page.open(view)
+            page.until_text("W" * 128)
+            for size in (WIDE, NARROW):
+                page.looks(size=size)
+                assert page.ask("document.documentElement.scrollWidth") <= size[0], view
+
+
 def test_times_go_by_the_servers_clock(driver: Chrome, tmp_path: Path) -> None:
     with shown(driver, tmp_path, *FAILING) as (server, page):
         place(server, 1, sku="LATE")

@@ -67,7 +67,7 @@ export class Failures {
     this.note = el("p.note.below", "An order that is placed again leaves this list.");
     this.rows = el("tbody");
     this.more = el("button", { type: "button", click: () => this.#more() }, "More");
-    const columns = ["Order", "Customer", "Reason", "Failed"].map((text, n) => el(n === 3 ? "th.n" : "th", { scope: "col" }, text));
+    const columns = ["Order", "Customer", "Reason", "Failed"].map((text, n) => el(["th", "th", "th.wide", "th.n"][n], { scope: "col" }, text));
     this.list = el("details", el("summary", "Order by order"), el("table", el("thead", el("tr", ...columns)), this.rows), this.more);
     this.root = el("section.stale", { "aria-label": "Failed orders" }, el("div.head", this.title, this.again), this.filters, this.empty, this.table, this.list, this.note);
   }
@@ -142,7 +142,7 @@ export class Failures {
 
   #rows(failures) {
     return failures.map(({ completion: { order, failure } }) =>
-      el("tr", el("td.once", dot(order.tier), orderLink(order.orderId)), el("td", customerLink(order.customerId)), el("td.cut", { title: failure.message }, failure.message || failure.code), el("td.n", `${span((this.now - Date.parse(order.completeTime)) / 1000)} ago`)),
+      el("tr", el("td.once", dot(order.tier), orderLink(order.orderId)), el("td", customerLink(order.customerId)), el("td.cut.wide", { title: failure.message }, failure.message || failure.code), el("td.n", `${span((this.now - Date.parse(order.completeTime)) / 1000)} ago`)),
     );
   }
 

@@ -1,6 +1,6 @@
 // The cards below the floor: what just completed, the servers with their store, and the subscribers.
 
-import { between, content, count, customerLink, decoded, dot, el, orderLink, put, rate, set, span } from "./dom.js";
+import { between, content, count, customerLink, decoded, dot, el, orderLink, put, rate, set, span, wraps } from "./dom.js";
 
 const ROWS = 8;
 const OUTCOMES = {
@@ -54,7 +54,7 @@ function row(order, isNew) {
     { "data-order": order.orderId, "data-sequence": order.sequence },
     el("td.once", dot(order.tier), orderLink(order.orderId)),
     el("td.half", customerLink(order.customerId)),
-    el("td.wide.once", content(order)),
+    el(`td.wide${wraps(content(order)) || ".once"}`, content(order)),
     el("td.n", span(between(order.acceptTime, order.completeTime))),
     el("td.n", outcome(order.state)),
   );
