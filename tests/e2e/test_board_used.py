@@ -209,6 +209,49 @@ def test_times_go_by_the_servers_clock(driver: Chrome, tmp_path: Path) -> None:
         assert " h ago" not in page.text
 
 
+def test_what_was_missed_is_told_once(driver: Chrome, tmp_path: Path) -> None:
+    def looks_away(missed: int) -> None:
+        driver.switch_to.new_window("tab")
+        while curl(page.port, "GetQueueStats", {}).get("subscribers", 0):
+            pass
+        head = int(curl(page.port, "GetQueueStats", {})["headSequence"]) + missed
+        place(server, missed)
+        while int(curl(page.port, "GetQueueStats", {})["headSequence"]) < head:
+            pass
+        driver.close()
+        driver.switch_to.window(first)
+        page.follows()
+
+    with shown(driver, tmp_path) as (server, page):
+        first = driver.current_window_handle
+        page.open()
+        page.follows()
+        place(server, 1)
+        page.until("document.querySelector('tr[data-sequence=\"1\"]')")
+        looks_away(1_001)
+        page.until_text("1,001 orders completed while nobody looked")
+        driver.execute_script("document.getElementById('say').textContent = ''")
+        looks_away(0)
+        assert "nobody looked" not in page.text
+
+
+def test_what_nobody_looks_at_is_not_kept(driver: Chrome, tmp_path: Path) -> None:
+    order = {"tier": "TIER_REGULAR"} | dict.fromkeys(
+        ("acceptTime", "startTime", "completeTime"), "2026-01-01T00:00:00Z"
+    )
+    with shown(driver, tmp_path) as (_, page):
+        page.open()
+        kept = driver.execute_async_script(
+            "const [order, done] = arguments;"
+            "import(new URL('board/passing.js', document.baseURI)).then(({ Passing }) => {"
+            " const passing = new Passing();"
+            " for (let n = 0; n < 20_000; n += 1) passing.add(order);"
+            " done(passing.started.length) })",
+            order,
+        )
+    assert kept < 5_000
+
+
 def test_an_address_with_a_percent_sign_is_shown(driver: Chrome, tmp_path: Path) -> None:
     with shown(driver, tmp_path) as (_, page):
         page.open()

@@ -164,6 +164,7 @@ class Board {
 
   begin(why) {
     this.cursor = "";
+    this.sequence = 0;
     say(why);
   }
 
