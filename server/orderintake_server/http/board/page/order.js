@@ -111,8 +111,7 @@ function place(order, position) {
   const tiles = Array.from({ length: drawn }, () => el(`span.o.${letter}`));
   const rest = ahead > drawn ? el("span.note", `${count(ahead - drawn)} more`) : null;
   const walk = el(`div.walk.${letter}`, { role: "img", "aria-label": `Place ${count(position)} in the queue` }, el(`span.o.me.${letter}`), rest, ...tiles);
-  const words = order.tier === "TIER_VIP" ? "VIP orders that came before it. Regular orders wait for it." : "VIP orders, and regular ones that came before it.";
-  return [walk, el("p.note", ahead ? `Before it: ${words}` : "Nothing starts before it.")];
+  return [walk, el("p.note", ahead ? "Before it: orders that are more urgent, and those that are as urgent and came before it." : "Nothing starts before it.")];
 }
 
 function estimate({ order, estimatedStartTime, earliestStartTime, latestStartTime }) {
