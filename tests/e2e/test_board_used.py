@@ -25,6 +25,16 @@ HELD = (
     " if (where.includes('/%s')) await hold; return fetched(where, options) }"
 )
 """Keeps the page's calls of a method back until `release()`."""
+PARTIAL = (
+    "const fetched = fetch; window.fetch = (where, options) => {"
+    " if (!where.endsWith('/ListFailures')) return fetched(where, options);"
+    " const request = JSON.parse(options.body);"
+    " const body = JSON.stringify({ ...request, pageToken: '' });"
+    " if (request.pageToken === 'third') return fetched(where, { ...options, body });"
+    " const nextPageToken = request.pageToken ? 'third' : 'second';"
+    " return Response.json({ countsArePartial: !request.pageToken, nextPageToken }) }"
+)
+"""Lets the first two pages of failures hold none, as where there are many that do not match."""
 CHOSEN = "document.querySelector('tr[data-code=%s] input').checked"
 IDS = "[...document.querySelectorAll('tbody a.id')].map(link => link.href)"
 PLACE_AGAIN = "section[aria-label='Failed orders'] .head button"
@@ -128,6 +138,22 @@ def test_more_reasons_than_one_call_takes_stay_chosen(driver: Chrome, tmp_path: 
         page.until_text("20 orders placed again")
         page.until_text("Place 1 again")
         assert page.ask("document.querySelectorAll('tr[data-code] input:checked').length") == 1
+
+
+def test_failures_beyond_those_that_are_counted_are_read_on_to(
+    driver: Chrome, tmp_path: Path
+) -> None:
+    with shown(driver, tmp_path, *FAILING) as (server, page):
+        place(server, 1, sku="LATE")
+        page.open()
+        page.until_text("1 order failed for good")
+        driver.execute_script(PARTIAL)
+        write(page, "Customer", "ada")
+        page.until_text("older ones may be")
+        assert "Nothing failed" not in page.text
+        page.ask("document.querySelector('details').open = true")
+        page.click("More")
+        page.until("document.querySelector('details tbody').innerText.includes('no late for ada')")
 
 
 def test_a_list_that_is_asked_for_twice_is_read_once(driver: Chrome, tmp_path: Path) -> None:

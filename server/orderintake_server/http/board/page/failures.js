@@ -149,11 +149,13 @@ export class Failures {
   #show() {
     const sum = this.counts.reduce((all, each) => all + each.count, 0);
     const isFiltered = Object.keys(this.filter()).length > 0;
-    put(this.title, sum ? `${this.isPartial ? "More than " : ""}${orders(sum)} failed for good` : "Nothing failed");
-    put(this.empty, isFiltered ? "No failed order is like that." : "Orders that fail for good appear here, by reason, and can be placed again together.");
+    const isUnknown = !sum && this.isPartial; // only the newest failures are counted
+    put(this.title, sum ? `${this.isPartial ? "More than " : ""}${orders(sum)} failed for good` : isUnknown ? "Failed orders" : "Nothing failed");
+    put(this.empty, isUnknown ? "None of the newest failures is like that; older ones may be, order by order." : isFiltered ? "No failed order is like that." : "Orders that fail for good appear here, by reason, and can be placed again together.");
     this.filters.hidden = !sum && !isFiltered;
     this.empty.hidden = sum > 0;
-    for (const part of [this.table, this.list, this.note]) part.hidden = !sum;
+    for (const part of [this.table, this.note]) part.hidden = !sum;
+    this.list.hidden = !sum && !isUnknown;
     const codes = new Set(this.counts.map((each) => each.code));
     this.chosen.forEach((code) => codes.has(code) || this.chosen.delete(code));
     this.#reasons();
