@@ -1,7 +1,7 @@
 // What an operator does to a whole tier: pause it, let it go on, cancel what waits in it.
 
 import { call } from "./calls.js";
-import { NAMES, ask, orders, say } from "./dom.js";
+import { NAMES, ask, labelled, orders, say } from "./dom.js";
 import { inBulk } from "./failures.js";
 
 const FIELDS = [
@@ -48,12 +48,11 @@ async function told(what) {
 }
 
 function selected(tier, { customerId, label, minutes }, now) {
-  const [key, ...value] = label.split("=");
   if (minutes && !(Number(minutes) >= 0)) throw new Error("The minutes are not a number: nothing is cancelled.");
   return {
     tier,
     ...(customerId && { customerId }),
-    ...(key && { labels: { [key]: value.join("=") } }),
+    ...labelled(label),
     ...(minutes && { acceptedBefore: new Date(now - 60_000 * Number(minutes)).toISOString() }),
   };
 }

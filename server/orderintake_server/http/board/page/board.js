@@ -8,6 +8,7 @@ import { Floor } from "./floor.js";
 import { Link } from "./link.js";
 import { CustomerPage, OrderPage } from "./order.js";
 import { Passing } from "./passing.js";
+import { forget, heard, serverNow } from "./server_clock.js";
 import { Completions, Servers, Subscribers, firstOrder } from "./tables.js";
 import { theme } from "./theme.js";
 
@@ -29,14 +30,13 @@ class Board {
   polls = 0;
   seenAt = 0;
   retries = 0;
-  skew = Infinity; // milliseconds that this clock is ahead of the server's
 
   constructor() {
     this.passing = new Passing();
     this.link = new Link(() => this.again());
     const after = (action) => async (tier) => {
       const found = this.stats.tiers.find((each) => each.tier === tier);
-      if (await action(found, this.serverNow())) await this.poll(true);
+      if (await action(found, serverNow())) await this.poll(true);
     };
     this.floor = new Floor({ pause: after(pauseOrResume), cancel: after(cancelWaiting) });
     this.completions = new Completions();
@@ -53,8 +53,9 @@ class Board {
   async start() {
     this.stop();
     this.running = new AbortController();
-    this.skew = Infinity;
+    forget();
     const { signal } = this.running;
+    byId("leave").hidden = !token.get();
     try {
       const who = await whoami();
       this.may = who.may;
@@ -62,7 +63,6 @@ class Board {
     } catch (error) {
       return this.failed(error, signal);
     }
-    byId("leave").hidden = !token.get();
     if (this.page === undefined) this.route();
     await this.poll(true);
     if (!signal.aborted) this.listen(signal);
@@ -95,8 +95,8 @@ class Board {
   async read(isWhole) {
     const reasons = await obstacles();
     if (this.page) await this.readPage();
-    this.askedAt = this.serverNow();
-    if (this.may.has("GetQueueStats")) this.stats = withTiers(await call("GetQueueStats"));
+    this.askedAt = serverNow();
+    this.stats = this.may.has("GetQueueStats") ? withTiers(await call("GetQueueStats")) : null;
     if (this.may.has("ListOrders") && !this.seenAt) await this.prefill();
     this.seenAt = Date.now();
     if (isWhole && !this.page) await this.readLists();
@@ -111,14 +111,14 @@ class Board {
       page.isFinal = !(await page.refresh(this.may));
     } catch (error) {
       if (!(error instanceof Refused) || error.isForNow || error.status === 401) throw error;
-      if (page instanceof OrderPage) location.replace(location.hash.replace("#/orders/", "#/customers/"));
+      if (page instanceof OrderPage && page === this.page) location.replace(location.hash.replace("#/orders/", "#/customers/"));
     }
   }
 
   async readLists() {
-    const now = this.serverNow();
+    const now = serverNow();
     const reading = [
-      ["ListFailures", this.failures, () => this.failures.refresh(this.may, now)],
+      ["ListFailures", this.failures, () => this.failures.refresh(this.may)],
       ["ListServers", this.servers, async () => this.servers.show(await call("ListServers"), now)],
       ["ListSubscribers", this.subscribers, async () => this.subscribers.show(await call("ListSubscribers"), now)],
     ];
@@ -164,6 +164,7 @@ class Board {
 
   begin(why) {
     this.cursor = "";
+    this.sequence = 0;
     say(why);
   }
 
@@ -175,7 +176,7 @@ class Board {
     const completion = JSON.parse(event.data);
     this.sequence = Number(completion.sequence);
     const order = { ...completion.order, sequence: completion.sequence };
-    this.skew = Math.min(this.skew, Date.now() - Date.parse(order.completeTime));
+    heard(order.completeTime);
     this.passing.add(order);
     this.fresh.push(order);
     this.drawing ??= setTimeout(() => this.draw(), DRAW_MS);
@@ -198,10 +199,6 @@ class Board {
     this.first.hidden = true;
   }
 
-  serverNow() {
-    return Date.now() - (Number.isFinite(this.skew) ? this.skew : 0);
-  }
-
   show() {
     byId("view").setAttribute("aria-busy", "false");
     this.floor.root.hidden = !this.stats;
@@ -213,7 +210,7 @@ class Board {
   }
 
   showStats() {
-    const now = this.serverNow();
+    const now = serverNow();
     const regular = this.stats.tiers.find((tier) => tier.tier === "TIER_REGULAR");
     this.passing.look(regular.oldestWaitingAge ? now - 1000 * parseFloat(regular.oldestWaitingAge) : null, this.askedAt, now);
     this.floor.show(this.stats, this.passing.waits(), this.passing.told(), Date.now(), this.may);
@@ -231,11 +228,12 @@ class Board {
   failed(error, signal) {
     if (signal.aborted) return;
     if (error.status === 401) return this.askToken();
-    if (!(error instanceof Lost) && !(error instanceof Refused)) throw error;
+    if (error.status === 403) this.isListening = false; // the caller has other roles now
     this.retries += 1;
     this.link.lost(error.message, this.seenAt);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.again(), Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.retries));
+    if (!(error instanceof Lost || error instanceof Refused)) throw error; // a fault of the page, for its console
   }
 
   /** Try once more what failed. */
@@ -248,7 +246,7 @@ class Board {
     this.stop();
     const unknown = token.get() ? "The token that this page had is not known to it. " : "";
     const text = `This server shows its queue to operators and observers. ${unknown}The page keeps a token until its tab is closed.`;
-    const input = el("input", { type: "password", autocomplete: "off", required: true, id: "token" });
+    const input = el("input", { type: "password", autocomplete: "off", required: true, id: "token", pattern: "\\s*[!-~]+\\s*", title: "letters, digits and signs of ASCII" });
     const enter = (event) => {
       event.preventDefault();
       token.set(input.value.trim());
@@ -290,9 +288,11 @@ byId("find").addEventListener("submit", (event) => {
   const wanted = byId("q").value.trim();
   if (wanted) location.hash = `#/orders/${encodeURIComponent(wanted)}`;
 });
+document.querySelector(".skip").addEventListener("click", (event) => (event.preventDefault(), arrive()));
 addEventListener("hashchange", () => {
+  byId("ask").close("no"); // it was about what was shown
   board.route();
-  board.poll(true).then(arrive);
+  if (board.running?.signal.aborted === false) board.poll(true).then(arrive);
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? board.stop() : board.start()));
 if (!document.hidden) board.start();

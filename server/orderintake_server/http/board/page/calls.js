@@ -1,5 +1,7 @@
 // Calls of the service by Connect's JSON, and its completions by server-sent events; with a token.
 
+import { heard } from "./server_clock.js";
+
 const INTAKE = "orderintake.v1.OrderIntakeService";
 const ADMIN = "orderintake.v1.OrderAdminService";
 const OF_INTAKE = new Set(["GetOrder", "ListOrders", "CancelOrder", "ListCompletions", "StreamCompletions"]);
@@ -65,7 +67,9 @@ async function answered(where, options = {}) {
 async function sent(where, options, signal) {
   const headers = { ...options.headers, ...(token.get() && { authorization: `Bearer ${token.get()}` }) };
   try {
-    return await fetch(where, { ...options, headers, signal, cache: "no-store" });
+    const answer = await fetch(where, { ...options, headers, signal, cache: "no-store" });
+    heard(answer.headers.get("date"));
+    return answer;
   } catch {
     throw new Lost("The server does not answer.");
   }
@@ -106,8 +110,9 @@ export async function follow(cursor, on, signal) {
 
 function pause(milliseconds, signal) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    const end = () => (clearTimeout(timer), signal.removeEventListener("abort", end), resolve());
+    const timer = setTimeout(end, milliseconds);
+    signal.addEventListener("abort", end);
   });
 }
 

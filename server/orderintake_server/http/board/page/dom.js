@@ -75,7 +75,12 @@ export function orderLink(id) {
   return el("a.id", { href: `#/orders/${encodeURIComponent(id)}`, title: id }, short);
 }
 
-export const customerLink = (id) => el("a", { href: `#/customers/${encodeURIComponent(id)}` }, id);
+const LONG = 28; // letters; most names are shorter
+
+/** The class of a text that may break anywhere: a short one is easier to read whole. */
+export const wraps = (text) => (text.length > LONG ? ".any" : "");
+
+export const customerLink = (id) => el(`a${wraps(id)}`, { href: `#/customers/${encodeURIComponent(id)}` }, id);
 
 /** A name as it stands in an address, which may be typed by hand. */
 export function decoded(name) {
@@ -84,6 +89,12 @@ export function decoded(name) {
   } catch {
     return name;
   }
+}
+
+/** The label that a field names, `key=value`, as a part of a filter; a field that is empty names none. */
+export function labelled(text) {
+  const [key, ...value] = text.trim().split("=");
+  return text.trim() ? { labels: { [key]: value.join("=") } } : {};
 }
 
 /** What an order holds, in a few words. */

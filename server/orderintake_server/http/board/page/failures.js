@@ -1,7 +1,8 @@
 // Failed orders as work: by reason, filtered, listed, and placed again together.
 
 import { call } from "./calls.js";
-import { ask, between, count, customerLink, dot, el, orderLink, orders, put, say, set, span } from "./dom.js";
+import { ask, between, count, customerLink, dot, el, labelled, orderLink, orders, put, say, set, span } from "./dom.js";
+import { serverNow } from "./server_clock.js";
 
 const LISTED = 100; // failures read at once: those that are seen, and the texts of the reasons
 const SHOWN = 20;
@@ -66,30 +67,30 @@ export class Failures {
     this.note = el("p.note.below", "An order that is placed again leaves this list.");
     this.rows = el("tbody");
     this.more = el("button", { type: "button", click: () => this.#more() }, "More");
-    const columns = ["Order", "Customer", "Reason", "Failed"].map((text, n) => el(n === 3 ? "th.n" : "th", { scope: "col" }, text));
+    const columns = ["Order", "Customer", "Reason", "Failed"].map((text, n) => el(["th", "th", "th.wide", "th.n"][n], { scope: "col" }, text));
     this.list = el("details", el("summary", "Order by order"), el("table", el("thead", el("tr", ...columns)), this.rows), this.more);
     this.root = el("section.stale", { "aria-label": "Failed orders" }, el("div.head", this.title, this.again), this.filters, this.empty, this.table, this.list, this.note);
   }
 
   /** What the fields select. */
   filter() {
-    const [key, ...value] = this.label.value.trim().split("=");
     return {
       ...(this.tier.value && { tier: this.tier.value }),
       ...(this.customer.value.trim() && { customerId: this.customer.value.trim() }),
-      ...(key && { labels: { [key]: value.join("=") } }),
-      ...(this.since.value && { endedAfter: new Date(Date.now() - 1000 * Number(this.since.value)).toISOString() }),
+      ...labelled(this.label.value),
+      ...(this.since.value && { endedAfter: new Date(serverNow() - 1000 * Number(this.since.value)).toISOString() }),
     };
   }
 
   /** Read the newest failures, and show them. Raises Refused or Lost. */
-  async refresh(may, now) {
+  async refresh(may) {
     const filter = this.filter();
     const turn = (this.turn = (this.turn ?? 0) + 1);
     const page = await call("ListFailures", { filter, pageSize: LISTED });
     if (turn !== this.turn) return; // the filter has changed meanwhile
+    this.isReading = false;
     this.may = may;
-    this.now = now;
+    this.now = serverNow();
     this.counts = page.counts ?? [];
     this.isPartial = page.countsArePartial ?? false;
     this.failures = page.failures ?? [];
@@ -99,7 +100,9 @@ export class Failures {
 
   #filtered() {
     this.isReadOn = false;
-    this.refresh(this.may, Date.now()).catch((error) => say(error.message));
+    this.isReading = true; // what is counted is of another filter
+    this.#offer();
+    this.refresh(this.may).catch((error) => say(error.message));
   }
 
   /** List the newest; a link that has the focus keeps it, if its order is still there. */
@@ -115,18 +118,22 @@ export class Failures {
 
   async #more() {
     this.isReadOn = true; // until the filter changes: what was read on is not taken away
-    if (this.listed.length === this.rows.children.length) await this.#readOn();
+    this.more.disabled = true;
+    while (this.next && this.listed.length === this.rows.children.length && (await this.#readOn()));
+    this.more.disabled = false;
     const shown = this.rows.children.length;
     this.rows.append(...this.#rows(this.listed.slice(shown, shown + SHOWN)));
     this.#offerMore();
   }
 
+  /** Read the next page, which may hold none; true if that is a page of the list that is shown. */
   async #readOn() {
     const request = { filter: this.filterOfList, pageSize: LISTED, pageToken: this.next };
     const page = await call("ListFailures", request).catch((error) => say(error.message));
-    if (!page) return;
+    if (!page || request.filter !== this.filterOfList) return false;
     this.listed = [...this.listed, ...(page.failures ?? [])];
     this.next = page.nextPageToken ?? "";
+    return true;
   }
 
   #offerMore() {
@@ -135,18 +142,20 @@ export class Failures {
 
   #rows(failures) {
     return failures.map(({ completion: { order, failure } }) =>
-      el("tr", el("td.once", dot(order.tier), orderLink(order.orderId)), el("td", customerLink(order.customerId)), el("td.cut", { title: failure.message }, failure.message || failure.code), el("td.n", `${span((this.now - Date.parse(order.completeTime)) / 1000)} ago`)),
+      el("tr", el("td.once", dot(order.tier), orderLink(order.orderId)), el("td", customerLink(order.customerId)), el("td.cut.wide", { title: failure.message }, failure.message || failure.code), el("td.n", `${span((this.now - Date.parse(order.completeTime)) / 1000)} ago`)),
     );
   }
 
   #show() {
     const sum = this.counts.reduce((all, each) => all + each.count, 0);
     const isFiltered = Object.keys(this.filter()).length > 0;
-    put(this.title, sum ? `${this.isPartial ? "More than " : ""}${orders(sum)} failed for good` : "Nothing failed");
-    put(this.empty, isFiltered ? "No failed order is like that." : "Orders that fail for good appear here, by reason, and can be placed again together.");
+    const isUnknown = !sum && this.isPartial; // only the newest failures are counted
+    put(this.title, sum ? `${this.isPartial ? "More than " : ""}${orders(sum)} failed for good` : isUnknown ? "Failed orders" : "Nothing failed");
+    put(this.empty, isUnknown ? "None of the newest failures is like that; older ones may be, order by order." : isFiltered ? "No failed order is like that." : "Orders that fail for good appear here, by reason, and can be placed again together.");
     this.filters.hidden = !sum && !isFiltered;
     this.empty.hidden = sum > 0;
-    for (const part of [this.table, this.list, this.note]) part.hidden = !sum;
+    for (const part of [this.table, this.note]) part.hidden = !sum;
+    this.list.hidden = !sum && !isUnknown;
     const codes = new Set(this.counts.map((each) => each.code));
     this.chosen.forEach((code) => codes.has(code) || this.chosen.delete(code));
     this.#reasons();
@@ -185,10 +194,13 @@ export class Failures {
 
   #offer() {
     this.again.hidden = !this.may.has("RedriveOrders") || !this.counts.length;
-    this.again.disabled = !this.#sum || this.isBusy;
+    this.again.disabled = !this.#sum || this.isBusy || this.isReading;
     this.again.className = this.#sum ? "do" : "";
     put(this.again, this.#sum ? `Place ${count(this.#sum)} again` : "Place again");
-    for (const row of this.body.children) row.firstChild.hidden = !this.may.has("RedriveOrders");
+    for (const row of this.body.children) {
+      row.firstChild.hidden = !this.may.has("RedriveOrders");
+      row.querySelector("input").checked = this.chosen.has(row.dataset.code);
+    }
     this.table.querySelector("th").hidden = !this.may.has("RedriveOrders");
   }
 
@@ -207,7 +219,7 @@ export class Failures {
     let done = 0;
     try {
       await inBulk("RedriveOrders", { filter }, "redriven", (sum) => say(`${orders((done = sum))} placed again`));
-      this.chosen.clear();
+      filter.codes.forEach((code) => this.chosen.delete(code));
     } catch (error) {
       say(`${done ? `${orders(done)} placed again, then no more: ` : ""}${error.message}`);
     }

@@ -2,6 +2,7 @@
 
 import { call } from "./calls.js";
 import { LETTERS, NAMES, ask, between, clock, content, count, dot, el, moment, named, orderLink, say, span } from "./dom.js";
+import { serverNow } from "./server_clock.js";
 import { outcome } from "./tables.js";
 
 const PAGE = 50;
@@ -110,13 +111,12 @@ function place(order, position) {
   const tiles = Array.from({ length: drawn }, () => el(`span.o.${letter}`));
   const rest = ahead > drawn ? el("span.note", `${count(ahead - drawn)} more`) : null;
   const walk = el(`div.walk.${letter}`, { role: "img", "aria-label": `Place ${count(position)} in the queue` }, el(`span.o.me.${letter}`), rest, ...tiles);
-  const words = order.tier === "TIER_VIP" ? "VIP orders that came before it. Regular orders wait for it." : "VIP orders, and regular ones that came before it.";
-  return [walk, el("p.note", ahead ? `Before it: ${words}` : "Nothing starts before it.")];
+  return [walk, el("p.note", ahead ? "Before it: orders that are more urgent, and those that are as urgent and came before it." : "Nothing starts before it.")];
 }
 
 function estimate({ order, estimatedStartTime, earliestStartTime, latestStartTime }) {
   if (!estimatedStartTime) return [];
-  const now = Date.now();
+  const now = serverNow();
   const [from, about, to] = [earliestStartTime, estimatedStartTime, latestStartTime].map((time) => Date.parse(time ?? estimatedStartTime));
   const begin = Math.min(now, from);
   const at = (time) => `${(((time - begin) / Math.max(1, to - begin)) * 76 + 12).toFixed(1)}%`;
@@ -184,7 +184,12 @@ export class CustomerPage {
     return false;
   }
 
-  async #read() {
+  /** Read on by a page; who asks meanwhile waits for the same one. */
+  #read() {
+    return (this.reading ??= this.#readOn().finally(() => (this.reading = null)));
+  }
+
+  async #readOn() {
     do {
       const request = { customerId: this.name, newestFirst: true, pageSize: PAGE, pageToken: this.next };
       const page = await call("ListOrders", request);

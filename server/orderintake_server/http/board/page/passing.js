@@ -25,6 +25,7 @@ export class Passing {
     this.started.push([ended, order.tier, between(order.acceptTime, order.startTime)]);
     if (order.tier !== "TIER_VIP") this.#prove(accepted, started);
     else if (this.vip.push({ accepted, started, ended }) > MOST_OPEN) this.vip.shift();
+    if (this.started.length > 2 * MOST_WAITS) this.look(null, null, ended); // where nobody looks
   }
 
   /** Hear when the oldest regular order that still waited at `asked` was accepted; null for none. */

@@ -1,6 +1,6 @@
 // The cards below the floor: what just completed, the servers with their store, and the subscribers.
 
-import { between, content, count, customerLink, dot, el, orderLink, put, rate, set, span } from "./dom.js";
+import { between, content, count, customerLink, decoded, dot, el, orderLink, put, rate, set, span, wraps } from "./dom.js";
 
 const ROWS = 8;
 const OUTCOMES = {
@@ -54,7 +54,7 @@ function row(order, isNew) {
     { "data-order": order.orderId, "data-sequence": order.sequence },
     el("td.once", dot(order.tier), orderLink(order.orderId)),
     el("td.half", customerLink(order.customerId)),
-    el("td.wide.once", content(order)),
+    el(`td.wide${wraps(content(order)) || ".once"}`, content(order)),
     el("td.n", span(between(order.acceptTime, order.completeTime))),
     el("td.n", outcome(order.state)),
   );
@@ -127,7 +127,7 @@ export class Subscribers {
 
 function subscriberRow(each, now) {
   const lag = Number(each.lag ?? 0);
-  const peer = decodeURIComponent(each.peer ?? "").replace(/^ipv[46]:/, "");
+  const peer = decoded(each.peer ?? "").replace(/^ipv[46]:/, "");
   const wants = [WANTS[each.tier], each.customerId && `customer ${each.customerId}`].filter(Boolean).join(", ");
   const made = el(
     "tr",
