@@ -14,14 +14,13 @@ from selenium.webdriver.common.keys import Keys
 
 from orderintake import REGULAR, VIP, Client, OrderIntakeError
 from orderintake.v1 import order_pb2
-from support.board_page import BoardPage, board_browser, curl, picture, told
+from support.board_page import HTTP, BoardPage, board_browser, board_of, curl, picture, told
 from support.http_port import http_port
 from support.process import ServerProcess, server_process
 from support.program import free_port
 
 pytestmark = [pytest.mark.seconds, pytest.mark.timeout(120)]
 
-HTTP = ("--http", "127.0.0.1:0")
 TAKES = {"processing_time": "0.3s"}
 OVERHEAR = (
     "window.redrives = []; const fetched = window.fetch; window.fetch = (where, options) => {"
@@ -40,10 +39,8 @@ def driver() -> Iterator[Chrome]:
 
 @contextmanager
 def shown(driver: Chrome, data: Path, *arguments: str) -> Iterator[tuple[ServerProcess, BoardPage]]:
-    """Run a server, and give the board that is to be opened on it; its console stays empty."""
-    with server_process(data, *HTTP, *arguments) as server:
-        page = BoardPage(driver, http_port(server))
-        page.begins()
+    """Give a server's board as `board_of` does; its console stays empty."""
+    with board_of(driver, data, *arguments) as (server, page):
         yield server, page
         assert page.console() == []
 

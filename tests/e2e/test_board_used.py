@@ -1,7 +1,6 @@
 """What a reader does on the board in Chromium, and must not be misled by."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from orderintake import Client
-from support.board_page import NARROW, WIDE, BoardPage, board_browser, curl
+from support.board_page import NARROW, WIDE, BoardPage, board_browser, board_of, curl
 from support.callers import entry, key_of, write_access
-from support.http_port import http_port
-from support.process import ServerProcess, server_process
+from support.process import ServerProcess
 
 pytestmark = [pytest.mark.seconds, pytest.mark.timeout(120)]
 
-HTTP = ("--http", "127.0.0.1:0")
 FAILING = ("--handler", "support.handlers:by_code", "--max-attempts", "1")
 HELD = (
     "window.release = () => {}; window.fetched ??= fetch; let hold = new Promise(r => release = r);"
@@ -48,15 +45,6 @@ def driver() -> Iterator[Chrome]:
         yield driver
 
 
-@contextmanager
-def shown(driver: Chrome, data: Path, *arguments: str) -> Iterator[tuple[ServerProcess, BoardPage]]:
-    """Run a server, and give the board that is to be opened on it."""
-    with server_process(data, *HTTP, *arguments) as server:
-        page = BoardPage(driver, http_port(server))
-        page.begins()
-        yield server, page
-
-
 def place(server: ServerProcess, count: int, *, customer: str = "ada", sku: str = "tea") -> None:
     """Place so many orders."""
     with Client(server.address) as client, client.placing() as placing:
@@ -81,7 +69,7 @@ def write(page: BoardPage, label: str, text: str) -> None:
 
 
 def test_a_label_without_its_key_cancels_nothing(driver: Chrome, tmp_path: Path) -> None:
-    with shown(driver, tmp_path, "--workers", "0") as (server, page):
+    with board_of(driver, tmp_path, "--workers", "0") as (server, page):
         place(server, 3)
         page.open()
         page.click("Cancel waiting Regular orders")
@@ -92,7 +80,7 @@ def test_a_label_without_its_key_cancels_nothing(driver: Chrome, tmp_path: Path)
 
 
 def test_what_is_placed_again_is_what_was_counted(driver: Chrome, tmp_path: Path) -> None:
-    with shown(driver, tmp_path, *FAILING) as (server, page):
+    with board_of(driver, tmp_path, *FAILING) as (server, page):
         place(server, 2, sku="LATE")
         place(server, 1, sku="LATE", customer="ken")
         page.open()
@@ -110,7 +98,7 @@ def test_what_is_placed_again_is_what_was_counted(driver: Chrome, tmp_path: Path
 
 
 def test_a_reason_that_was_placed_again_is_chosen_no_more(driver: Chrome, tmp_path: Path) -> None:
-    with shown(driver, tmp_path, *FAILING) as (server, page):
+    with board_of(driver, tmp_path, *FAILING) as (server, page):
         place(server, 1, sku="LATE")
         page.open()
         page.follows()
@@ -126,7 +114,7 @@ def test_a_reason_that_was_placed_again_is_chosen_no_more(driver: Chrome, tmp_pa
 
 def test_more_reasons_than_one_call_takes_stay_chosen(driver: Chrome, tmp_path: Path) -> None:
     codes = [f"CODE{n:02}" for n in range(21)]
-    with shown(driver, tmp_path, *FAILING) as (server, page):
+    with board_of(driver, tmp_path, *FAILING) as (server, page):
         for code in codes:
             place(server, 1, sku=code)
         page.open()
@@ -143,7 +131,7 @@ def test_more_reasons_than_one_call_takes_stay_chosen(driver: Chrome, tmp_path: 
 def test_failures_beyond_those_that_are_counted_are_read_on_to(
     driver: Chrome, tmp_path: Path
 ) -> None:
-    with shown(driver, tmp_path, *FAILING) as (server, page):
+    with board_of(driver, tmp_path, *FAILING) as (server, page):
         place(server, 1, sku="LATE")
         page.open()
         page.until_text("1 order failed for good")
@@ -158,7 +146,7 @@ def test_failures_beyond_those_that_are_counted_are_read_on_to(
 
 def test_a_list_that_is_asked_for_twice_is_read_once(driver: Chrome, tmp_path: Path) -> None:
     more = "[...document.querySelectorAll('button')].find(b => b.innerText === 'More')"
-    with shown(driver, tmp_path, "--workers", "0") as (server, page):
+    with board_of(driver, tmp_path, "--workers", "0") as (server, page):
         place(server, 60)
         page.open()
         driver.execute_script(HELD % "ListOrders")
@@ -174,7 +162,7 @@ def test_a_list_that_is_asked_for_twice_is_read_once(driver: Chrome, tmp_path: P
 def test_who_goes_on_is_not_led_elsewhere_by_what_is_not_there(
     driver: Chrome, tmp_path: Path
 ) -> None:
-    with shown(driver, tmp_path, "--workers", "0") as (server, page):
+    with board_of(driver, tmp_path, "--workers", "0") as (server, page):
         place(server, 2)
         page.open()
         driver.execute_script(HELD % "GetOrder")
@@ -187,7 +175,7 @@ def test_who_goes_on_is_not_led_elsewhere_by_what_is_not_there(
 
 
 def test_a_question_ends_where_its_order_is_left(driver: Chrome, tmp_path: Path) -> None:
-    with shown(driver, tmp_path, "--workers", "0") as (server, page):
+    with board_of(driver, tmp_path, "--workers", "0") as (server, page):
         place(server, 2)
         page.open("#/orders/1")
         page.click("Cancel order")
@@ -198,7 +186,7 @@ def test_a_question_ends_where_its_order_is_left(driver: Chrome, tmp_path: Path)
 
 
 def test_an_orders_page_stays_when_its_head_is_skipped(driver: Chrome, tmp_path: Path) -> None:
-    with shown(driver, tmp_path, "--workers", "0") as (server, page):
+    with board_of(driver, tmp_path, "--workers", "0") as (server, page):
         place(server, 1)
         page.open("#/orders/1")
         page.press(Keys.TAB)
@@ -209,7 +197,7 @@ def test_an_orders_page_stays_when_its_head_is_skipped(driver: Chrome, tmp_path:
 
 
 def test_names_of_any_length_fit_on_the_screen(driver: Chrome, tmp_path: Path) -> None:
-    with shown(driver, tmp_path, *FAILING) as (server, page):
+    with board_of(driver, tmp_path, *FAILING) as (server, page):
         place(server, 2, customer="W" * 128, sku="w" * 64)
         place(server, 1, customer="W" * 128, sku="W" * 32)
         for view in ("", "#/orders/1", f"#/customers/{'W' * 128}"):
@@ -221,7 +209,7 @@ def test_names_of_any_length_fit_on_the_screen(driver: Chrome, tmp_path: Path) -
 
 
 def test_times_go_by_the_servers_clock(driver: Chrome, tmp_path: Path) -> None:
-    with shown(driver, tmp_path, *FAILING) as (server, page):
+    with board_of(driver, tmp_path, *FAILING) as (server, page):
         place(server, 1, sku="LATE")
         place(server, 1, sku="LATE", customer="ken")
         early = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": FAST})
@@ -248,7 +236,7 @@ def test_what_was_missed_is_told_once(driver: Chrome, tmp_path: Path) -> None:
         driver.switch_to.window(first)
         page.follows()
 
-    with shown(driver, tmp_path) as (server, page):
+    with board_of(driver, tmp_path) as (server, page):
         first = driver.current_window_handle
         page.open()
         page.follows()
@@ -265,7 +253,7 @@ def test_what_nobody_looks_at_is_not_kept(driver: Chrome, tmp_path: Path) -> Non
     order = {"tier": "TIER_REGULAR"} | dict.fromkeys(
         ("acceptTime", "startTime", "completeTime"), "2026-01-01T00:00:00Z"
     )
-    with shown(driver, tmp_path) as (_, page):
+    with board_of(driver, tmp_path) as (_, page):
         page.open()
         kept = driver.execute_async_script(
             "const [order, done] = arguments;"
@@ -279,7 +267,7 @@ def test_what_nobody_looks_at_is_not_kept(driver: Chrome, tmp_path: Path) -> Non
 
 
 def test_an_address_with_a_percent_sign_is_shown(driver: Chrome, tmp_path: Path) -> None:
-    with shown(driver, tmp_path) as (_, page):
+    with board_of(driver, tmp_path) as (_, page):
         page.open()
         told = driver.execute_async_script(
             "const done = arguments[0];"
@@ -296,7 +284,7 @@ def test_an_address_with_a_percent_sign_is_shown(driver: Chrome, tmp_path: Path)
 
 def test_without_a_token_the_page_goes_on_asking(driver: Chrome, tmp_path: Path) -> None:
     access = write_access(tmp_path / "access.toml", [entry("eye", "observer")])
-    with shown(driver, tmp_path / "data", "--access", str(access)) as (_, page):
+    with board_of(driver, tmp_path / "data", "--access", str(access)) as (_, page):
         page.open()
         go(page, "#/")
         page.until("location.hash === '#/'")
@@ -306,7 +294,7 @@ def test_without_a_token_the_page_goes_on_asking(driver: Chrome, tmp_path: Path)
 
 def test_a_token_that_cannot_be_sent_is_not_taken(driver: Chrome, tmp_path: Path) -> None:
     access = write_access(tmp_path / "access.toml", [entry("eye", "observer")])
-    with shown(driver, tmp_path / "data", "--access", str(access)) as (_, page):
+    with board_of(driver, tmp_path / "data", "--access", str(access)) as (_, page):
         page.open()
         page.until("document.getElementById('token')").send_keys("oik_eye…")
         page.click("Show the board")
@@ -318,7 +306,7 @@ def test_a_token_that_the_server_does_not_read_can_be_forgotten(
     driver: Chrome, tmp_path: Path
 ) -> None:
     access = write_access(tmp_path / "access.toml", [entry("eye", "observer")])
-    with shown(driver, tmp_path / "data", "--access", str(access)) as (_, page):
+    with board_of(driver, tmp_path / "data", "--access", str(access)) as (_, page):
         page.open()
         page.until("document.getElementById('token')")
         driver.execute_script("document.getElementById('token').value = 'x'.repeat(9000)")
@@ -331,7 +319,7 @@ def test_a_caller_that_has_other_roles_now_is_shown_what_they_allow(
     driver: Chrome, tmp_path: Path
 ) -> None:
     access = write_access(tmp_path / "access.toml", [entry("eye", "observer")])
-    with shown(driver, tmp_path / "data", "--access", str(access)) as (_, page):
+    with board_of(driver, tmp_path / "data", "--access", str(access)) as (_, page):
         page.open()
         page.until("document.getElementById('token')").send_keys(key_of("eye"))
         page.click("Show the board")

@@ -16,11 +16,14 @@ from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.support.ui import WebDriverWait
 
 from support.browser import browser, obstacle
+from support.http_port import http_port
+from support.process import ServerProcess, server_process
 
 SECONDS = 20
 """Nothing that the page shows takes longer, even on a busy machine."""
 CURL = shutil.which("curl") or ""
 LOOK_SECONDS = 0.05
+HTTP = ("--http", "127.0.0.1:0")
 WIDE, NARROW = (1280, 900), (360, 800)
 INTAKE = "orderintake.v1.OrderIntakeService"
 ADMIN = "orderintake.v1.OrderAdminService"
@@ -183,3 +186,14 @@ def picture(page: BoardPage, path: Path) -> bytes:
     """Take a screenshot of what is seen, and keep it."""
     page.driver.save_screenshot(str(path))
     return path.read_bytes()
+
+
+@contextmanager
+def board_of(
+    driver: Chrome, data: Path, *arguments: str
+) -> Iterator[tuple[ServerProcess, BoardPage]]:
+    """Run a server, and give the board that is to be opened on it."""
+    with server_process(data, *HTTP, *arguments) as server:
+        page = BoardPage(driver, http_port(server))
+        page.begins()
+        yield server, page
