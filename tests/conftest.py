@@ -1,5 +1,6 @@
 """What every test runs under."""
 
+import faulthandler
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from orderintake_server.telemetry import configure_log
@@ -29,6 +31,7 @@ LIMIT_SECONDS = 2.0
 """A case that has none of these marks takes a second at most; on a slow machine it may take two.
 
 The time of its fixtures does not count."""
+CLEAN_UP_SECONDS = 60.0
 LONG = {"always", "seconds", "slow"}
 TOO_LONG = "takes too long, and has no mark that says so: "
 
@@ -65,6 +68,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         sides[left_out.isdisjoint(mark.name for mark in item.iter_markers())].append(item)
     items[:] = sides[True]
     config.hook.pytest_deselected(items=sides[False])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """End a process whose case hangs beyond its timeout, so that it never holds the whole suite."""
+    mark = item.get_closest_marker("timeout")
+    _end_after(float(mark.args[0] if mark else item.config.getini("timeout")), item.config)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_exception_interact(node: pytest.Item | pytest.Collector) -> None:
+    """Go on, for pytest ends the watch here: what a case that failed cleans up may hang too."""
+    _end_after(0, node.config)
+
+
+def _end_after(seconds: float, config: pytest.Config) -> None:
+    stderr = config.stash[fault_handler_stderr_fd_key]
+    faulthandler.dump_traceback_later(seconds + CLEAN_UP_SECONDS, exit=True, file=stderr)
 
 
 class Limit:
