@@ -1,14 +1,15 @@
 """What became of every start: written down by the store while it is used, judged at the end.
 
-Each attempt has one fate: it ended its order, a worker's word ended it, or its worker died. The
-counts that the order's next start shows, and what its completion shows, must say the same.
+Each attempt has one fate: it ended its order, it is tried again, it was given back and does not
+count, or its worker died. The counts that the order's next start shows must say the same.
 """
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -117,58 +118,65 @@ class Start(NamedTuple):
     worker: int
 
 
+class Fate(Enum):
+    """What became of one start."""
+
+    ENDED = auto()
+    RETRIED = auto()
+    RETURNED = auto()
+    CHARGED = auto()
+    """Its worker died: it is a crash."""
+
+
 @dataclass
 class Fates:
     """What became of all starts."""
 
+    of: dict[Fate, list[tuple[str, Start]]] = field(
+        default_factory=lambda: {fate: [] for fate in Fate}
+    )
+    """The starts with this fate, each with its worker's name."""
     problems: list[str] = field(default_factory=list)
-    """Where the counts do not say what became of them."""
-    returned: int = 0
-    """How many were given back and did not count; next, how many ended their orders' attempt."""
-    retried: int = 0
-    charged: list[tuple[str, Start]] = field(default_factory=list)
-    """Those whose worker died, by the worker's name."""
-    busy: set[str] = field(default_factory=set)
-    """The names of workers that were leased anything."""
+    """Where counts say something else."""
 
 
 def fates(store: Store, completions: Iterable[Completion]) -> Fates:
     """Follow each order that has ended from start to start."""
-    names = {int(number): name for number, name in store.ask("SELECT * FROM seen_workers") if name}
+    names = {number: name for number, name in store.ask("SELECT * FROM seen_workers") if name}
     ends = {int(start): int(state) for start, state in store.ask("SELECT * FROM seen_ends")}
     starts: dict[int, list[Start]] = defaultdict(list)
     for row in store.ask("SELECT * FROM seen_starts ORDER BY start"):
         start = Start(*map(int, row))
         starts[start.accept].append(start)
-    found = Fates(busy={names.get(each.worker, "") for all_ in starts.values() for each in all_})
+    found = Fates()
     for completion in completions:
-        order = completion.order
-        judged = _judge(found, starts[order.accept_sequence], ends, completion, names.get)
-        found.problems += [f"{order.order_id}: {what}" for what in judged]
+        order, crashes, attempt = completion.order, 0, 1
+        for start, fate in _lives(starts[order.accept_sequence], ends, completion):
+            if (start.attempt, start.crashes) != (attempt, crashes):
+                found.problems.append(f"{start}: attempt {attempt}, {crashes} crashes it must be")
+            crashes += fate is Fate.CHARGED
+            attempt += fate is not Fate.RETURNED
+            found.of[fate].append((names.get(str(start.worker), ""), start))
+        if order.attempt_count != attempt - 1:
+            found.problems.append(f"{order.order_id}: {attempt - 1} attempts, it says otherwise")
     counted = store.ask("SELECT count(*), count(DISTINCT start_sequence) FROM starts")
     if counted != [(str(sum(map(len, starts.values()))),) * 2]:
         found.problems.append(f"{counted} starts in all, and others were leased")
     return found
 
 
-def _judge(
-    found: Fates,
-    starts: list[Start],
-    ends: dict[int, int],
-    completion: Completion,
-    name: Callable[[int], str | None],
-) -> Iterator[str]:
-    """Follow one order; tell where the counts are wrong."""
-    order, returned, crashes = completion.order, 0, 0
-    for count, start in enumerate(starts, start=1):
-        if (start.attempt, start.crashes) != (count - returned, crashes):
-            yield f"{start}, where attempt {count - returned} after {crashes} crashes had to be"
+def _lives(
+    starts: list[Start], ends: dict[int, int], completion: Completion
+) -> Iterator[tuple[Start, Fate]]:
+    """Tell the fate of each start of an order that has ended."""
+    order = completion.order
+    attempts = [*(start.attempt for start in starts[1:]), order.attempt_count + 1]
+    for start, next_attempt in zip(starts, attempts, strict=False):
+        is_last = start.number == order.start_sequence
         if start.number in ends:
-            returned += ends[start.number] == State.STATE_QUEUED
-            found.retried += ends[start.number] != State.STATE_QUEUED
-        elif start.number != order.start_sequence or completion.failure.code == "QUARANTINED":
-            crashes += 1
-            found.charged.append((name(start.worker) or "", start))
-    found.returned += returned
-    if order.attempt_count != len(starts) - returned:
-        yield f"{len(starts)} starts, {returned} given back, and {order.attempt_count} attempts"
+            is_returned = ends[start.number] == State.STATE_QUEUED
+            yield start, Fate.RETURNED if is_returned else Fate.RETRIED
+        elif is_last and completion.failure.code != "QUARANTINED":
+            yield start, Fate.ENDED
+        else:
+            yield start, Fate.RETURNED if next_attempt == start.attempt else Fate.CHARGED

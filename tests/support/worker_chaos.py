@@ -10,7 +10,7 @@ import random
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ from orderintake_server.telemetry import configure_log
 from support.chaos import AUDIT_SECONDS, SETTLE_SECONDS, SHOWN, ChaosFailed, end_of, why
 from support.chaos_callers import Placers, Stayer, clients
 from support.chaos_orders import Placed, wrong
-from support.fates import Fates, fates
-from support.worker_chaos_orders import KINDS, broken
+from support.fates import Fate, Fates, fates
+from support.worker_chaos_orders import KINDS, attempted
 from support.worker_chaos_shop import FAULTS, SERVERS, WorkShop, work_shop
 
 
@@ -44,12 +44,13 @@ class Summary:
         """Write it in one line."""
         ends = ", ".join(f"{count} {state}" for state, count in self.ends.most_common())
         faults = ", ".join(f"{fault}: {self.faults[fault]}" for fault in FAULTS)
-        deaths = len({name for name, _ in self.fates.charged})
+        charged, returned = self.fates.of[Fate.CHARGED], self.fates.of[Fate.RETURNED]
+        deaths = len({name for name, _ in charged})
         return (
             f"{self.kind}, seed {self.seed}: {self.orders} orders ({ends}), {self.starts} starts, "
             f"{self.lives} lives of workers; {faults}; {deaths} deaths with leases charged "
-            f"{len(self.fates.charged)} crashes, each once; {self.fates.returned} starts given "
-            f"back uncounted, {self.fates.retried} retried; {self.replays} replays; 0 lost, 0 "
+            f"{len(charged)} crashes, each once; {len(returned)} starts given back uncounted, "
+            f"{len(self.fates.of[Fate.RETRIED])} retried; {self.replays} replays; 0 lost, 0 "
             f"twice, every audit clean; all had ended {self.settle_seconds:.1f} s after the last"
         )
 
@@ -165,21 +166,24 @@ class _Run:
                     yield f"{completion.order.order_id}: {what}"
 
     def _wrong_charges(self, found: Fates, whole_log: list[Completion]) -> Iterator[str]:
-        """See that those who died paid for what they had in hand, once, and nobody else did."""
+        """See that who died paid for what it had in hand, once, and nobody else for anything."""
         mortal = {life.name for life in self._here.lives if life.may_die}
-        for name, start in found.charged:
+        for name, start in found.of[Fate.CHARGED]:
             if name not in mortal:
                 yield f"{name or 'somebody nameless'} was charged {start}, and nothing befell it"
-        accepts = {each.order.order_id: each.order.accept_sequence for each in whole_log}
-        cancelled = {
-            each.order.order_id for each in whole_log if each.order.state == State.STATE_CANCELLED
-        }
-        charged = Counter((name, start.accept, start.attempt) for name, start in found.charged)
+        orders = {each.order.order_id: each.order for each in whole_log}
+        became: dict[tuple[str, int, int], set[Fate]] = defaultdict(set)
+        for fate, starts in found.of.items():
+            for name, start in starts:
+                became[name, start.accept, start.attempt].add(fate)
         for life in self._here.lives:
-            for each in broken(life.journal):
-                times = charged[life.name, accepts[each.order_id], each.attempt]
-                if times != 1 and each.order_id not in cancelled:
-                    yield f"{each} of {life.name} was broken off, and charged {times} times"
+            for attempt, left in attempted(life.journal).items():
+                order = orders[attempt.order_id]
+                ends = became[life.name, order.accept_sequence, attempt.attempt]
+                if ends == {Fate.RETURNED} and not life.may_return:
+                    yield f"{life.name} had {attempt} in hand, and it was given to others"
+                if left and Fate.CHARGED not in ends and order.state != State.STATE_CANCELLED:
+                    yield f"{life.name} died with {attempt}, and it was no crash but {ends}"
 
 
 def main() -> None:

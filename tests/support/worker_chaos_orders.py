@@ -1,6 +1,7 @@
 """What workers do with orders in their chaos run: they keep a journal, whatever befalls them."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,18 +33,17 @@ def _write(what: str, order: OrderAttempt) -> None:
     os.close(journal)
 
 
-class Broken(NamedTuple):
-    """An attempt that began and was never over: its process ended meanwhile."""
+class Attempted(NamedTuple):
+    """An attempt, as the handler knows it."""
 
     order_id: str
     attempt: int
 
 
-def broken(journal: Path) -> set[Broken]:
-    """Tell which attempts of a process began and were not over."""
-    begun: set[Broken] = set()
+def attempted(journal: Path) -> Counter[Attempted]:
+    """Tell which attempts a process began, and how many of each are not over."""
+    found: Counter[Attempted] = Counter()
     for line in journal.read_text().splitlines() if journal.exists() else ():
         what, order_id, attempt = line.split()
-        each = Broken(order_id, int(attempt))
-        (begun.add if what == "begins" else begun.discard)(each)
-    return begun
+        found[Attempted(order_id, int(attempt))] += 1 if what == "begins" else -1
+    return found

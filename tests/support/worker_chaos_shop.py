@@ -57,8 +57,9 @@ class Life:
     def __init__(self, name: str, target: str, journals: Path) -> None:
         """Start it, to work for what answers at the target."""
         self.name = name
-        self.may_die = False
-        """Whether it was killed, or frozen: its attempts may be crashes."""
+        self.may_die = self.may_return = False
+        """Whether it was killed or frozen, so that its attempts may be crashes; next, whether it
+        was that or told to stop, so that it may give them back."""
         self.journal = journals / name
         """What its handler was called for."""
         self.process = WorkerProcess(
@@ -92,14 +93,14 @@ class Worker:
 
     async def kill(self) -> None:
         """End it in the middle of whatever it does; it comes back under another id."""
-        self.life.may_die = True
+        self.life.may_die = self.life.may_return = True
         await asyncio.to_thread(self.life.process.kill)
         await asyncio.sleep(self._chance.uniform(0, 0.5))
         await self.start()
 
     async def freeze(self) -> None:
         """Let it do nothing for a while, so that it is taken for dead perhaps; it goes on then."""
-        self.life.may_die = True
+        self.life.may_die = self.life.may_return = True
         self.life.process.signal(SIGSTOP)
         await asyncio.sleep(WORKER_LEASE_SECONDS * self._chance.uniform(0.1, 2.0))
         self.life.process.signal(SIGCONT)
@@ -113,7 +114,7 @@ class Worker:
     async def stop_for_good(self) -> None:
         """Tell it to stop, which it does in order, whatever its orders do meanwhile."""
         self.check_alive()
-        self.is_up = False
+        self.is_up, self.life.may_return = False, True
         code = await self.life.process.stops(SIGTERM)
         last = self.life.process.log[-5:]
         assert code == 0, f"{self.life.name} was told to stop, and exited with {code}: {last}"
