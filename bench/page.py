@@ -343,12 +343,13 @@ class Page:
         }
         rows = []
         for attack in ATTACKS:
-            found = (
+            found = [
                 self._results.spread("hostile", f"{attack}, {whose}", each)
                 for whose, names in numbers.items()
                 for each in names
-            )
-            rows.append((attack, *(number(at.middle) if at else "" for at in found)))
+            ]
+            if any(found):
+                rows.append((attack, *(number(at.middle) if at else "" for at in found)))
         heads = (
             *("attack", "bare: worst wait, s", "of it at work"),
             *("ours: worst wait, s", "of it at work", "MiB before", "during", "after"),
