@@ -87,9 +87,10 @@ class PostgresStore:
 
     def watch(self) -> None:
         """Write down what changes."""
-        script = _TABLES + "".join(
+        script = "CREATE SCHEMA seen; SET search_path = seen;" + _TABLES
+        script += "".join(
             f"CREATE FUNCTION seen_{number}() RETURNS trigger LANGUAGE plpgsql"
-            f" SET search_path = public AS $$ BEGIN {does}; RETURN NULL; END $$;\n"
+            f" SET search_path = seen AS $$ BEGIN {does}; RETURN NULL; END $$;\n"
             f"CREATE TRIGGER seen_{number} AFTER {how} ON orderintake.{table}"
             f" FOR EACH ROW EXECUTE FUNCTION seen_{number}();\n"
             for number, ((table, how), does) in enumerate(_SEEN.items())
@@ -98,7 +99,7 @@ class PostgresStore:
 
     def ask(self, query: str) -> list[tuple[str, ...]]:
         """Ask by psql."""
-        text = self._database.run_sql(f"SET search_path = public, orderintake; {query}")
+        text = self._database.run_sql(f"SET search_path = seen, orderintake; {query}")
         return [tuple(line.split("|")) for line in text.splitlines()]
 
     def audit(self) -> list[Finding]:

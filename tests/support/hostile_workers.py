@@ -1,7 +1,9 @@
 """What hostile workers do to a server: each attack tries one thing as long as it may."""
 
 import asyncio
+import base64
 import random
+import struct
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -10,7 +12,9 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 
 from orderintake.v1 import order_work_service_pb2 as work_api
-from support.work import PlayedWorker, WorkStub, failed, succeeded
+from orderintake_server.domain import Tier
+from orderintake_server.ids import Ids
+from support.work import PlayedWorker, WorkStub, failed, retried, returned, succeeded
 
 CROWD = 1_000
 REFUSED = {
@@ -21,6 +25,7 @@ REFUSED = {
 }
 """How a server may answer what should not be asked of it."""
 
+SAYINGS = (succeeded, failed, returned, retried)
 Attack = Callable[[WorkStub, random.Random], Awaitable[None]]
 
 
@@ -63,6 +68,26 @@ async def _garbage_leases(stub: WorkStub, chance: random.Random) -> None:
         assert said.result != work_api.OUTCOME_RESULT_UNSPECIFIED
 
 
+async def _forged_leases(stub: WorkStub, chance: random.Random) -> None:
+    """Say outcomes of leases that one made oneself, with the check that they need."""
+    worker = PlayedWorker(stub)
+    if not (stolen := await _steal(worker)):
+        return
+    ids = Ids(_log_id(stolen))
+    good = ids.lease_key(stolen)
+    for _ in range(20):
+        name = chance.choice(good._fields)
+        number = chance.choice([0, 1, 2, 1_000, 2**31, 2**32 - 1])
+        with suppress(ValueError, struct.error):  # which no text can say
+            forged = ids.lease(good._replace(**{name: Tier(number) if name == "tier" else number}))
+            await _refused(worker.lease(0, [chance.choice(SAYINGS)(forged)]))
+
+
+def _log_id(lease: str) -> str:
+    """Read of which store a lease is: it says so behind its first byte."""
+    return base64.urlsafe_b64decode(lease + "=" * (-len(lease) % 4))[1:5].hex()
+
+
 async def _parallel_repeats(stub: WorkStub, _: random.Random) -> None:
     """Repeat a call before its first is answered, many times at once."""
     worker = PlayedWorker(stub)
@@ -100,7 +125,7 @@ async def _crowd(stub: WorkStub, _: random.Random) -> None:
     async def one() -> None:
         worker = PlayedWorker(stub)
         with suppress(grpc.aio.AioRpcError):
-            await worker.lease(1, wait=0.5)
+            await worker.lease(1, wait=0.1)
             await worker.end()
 
     await asyncio.gather(*(one() for _ in range(CROWD)))
@@ -155,7 +180,6 @@ async def _bad_fields(stub: WorkStub, _: random.Random) -> None:
         work_api.LeaseOrdersRequest(worker_id=me, call=-1, slots=1),
         work_api.LeaseOrdersRequest(worker_id=me, outcomes=[succeeded("x")] * 33),
         work_api.LeaseOrdersRequest(worker_id=me, wait=Duration(seconds=-1)),
-        work_api.LeaseOrdersRequest(worker_id=me, wait=Duration(seconds=21)),
     ]
     keeps = [
         work_api.KeepLeasesRequest(),
@@ -192,6 +216,7 @@ async def _ended(stub: WorkStub, _: random.Random) -> None:
 
 ATTACKS: dict[str, Attack] = {
     "garbage leases": _garbage_leases,
+    "forged leases": _forged_leases,
     "parallel repeats": _parallel_repeats,
     "a crowd": _crowd,
     "many waiting calls": _many_waiting,

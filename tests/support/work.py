@@ -32,6 +32,16 @@ def failed(lease: str) -> work_api.Outcome:
     return work_api.Outcome(lease=lease, rejected=order_pb2.Failure(code="NO", message="no"))
 
 
+def retried(lease: str) -> work_api.Outcome:
+    """Ask for another attempt at once."""
+    return work_api.Outcome(lease=lease, retry=work_api.Retry(after=Duration()))
+
+
+def returned(lease: str) -> work_api.Outcome:
+    """Give an order back."""
+    return work_api.Outcome(lease=lease, returned=work_api.Returned())
+
+
 class PlayedWorker:
     """One life of a worker; its calls are numbered as they must be."""
 
