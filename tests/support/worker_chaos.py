@@ -167,23 +167,23 @@ class _Run:
 
     def _wrong_charges(self, found: Fates, whole_log: list[Completion]) -> Iterator[str]:
         """See that who died paid for what it had in hand, once, and nobody else for anything."""
-        mortal = {life.name for life in self._here.lives if life.may_die}
+        marks = self._here.marks
         for name, start in found.of[Fate.CHARGED]:
-            if name not in mortal:
+            if name not in marks.may_die:
                 yield f"{name or 'somebody nameless'} was charged {start}, and nothing befell it"
         orders = {each.order.order_id: each.order for each in whole_log}
         became: dict[tuple[str, int, int], set[Fate]] = defaultdict(set)
         for fate, starts in found.of.items():
             for name, start in starts:
                 became[name, start.accept, start.attempt].add(fate)
-        for life in self._here.lives:
-            for attempt, left in attempted(life.journal).items():
+        for worker, journal in self._here.names().items():
+            for attempt, left in attempted(journal).items():
                 order = orders[attempt.order_id]
-                ends = became[life.name, order.accept_sequence, attempt.attempt]
-                if ends == {Fate.RETURNED} and not life.may_return:
-                    yield f"{life.name} had {attempt} in hand, and it was given to others"
+                ends = became[worker, order.accept_sequence, attempt.attempt]
+                if ends == {Fate.RETURNED} and worker not in marks.may_return:
+                    yield f"{worker} had {attempt} in hand, and it was given to others"
                 if left and Fate.CHARGED not in ends and order.state != State.STATE_CANCELLED:
-                    yield f"{life.name} died with {attempt}, and it was no crash but {ends}"
+                    yield f"{worker} died with {attempt}, and it was no crash but {ends}"
 
 
 def main() -> None:

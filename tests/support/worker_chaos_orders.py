@@ -10,8 +10,8 @@ from google.protobuf.struct_pb2 import Struct
 from orderintake.work import OrderAttempt
 from support import chaos_orders
 
-JOURNAL = "ORDERINTAKE_TEST_JOURNAL"
-"""The variable that names the file."""
+JOURNALS = "ORDERINTAKE_TEST_JOURNALS"
+"""The variable that names the directory; a process writes into the file of its id."""
 KINDS = {kind: share for kind, share in chaos_orders.KINDS.items() if kind != "hostile"}
 """The orders of the other run, less those whose handlers end their process."""
 
@@ -28,7 +28,8 @@ async def work(order: OrderAttempt) -> Struct:
 def _write(what: str, order: OrderAttempt) -> None:
     """Add a line at once: a process that is killed behind it has written it."""
     line = f"{what} {order.order_id} {order.attempt}\n"
-    journal = os.open(os.environ[JOURNAL], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    path = Path(os.environ[JOURNALS]) / str(os.getpid())
+    journal = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(journal, line.encode())
     os.close(journal)
 
@@ -43,7 +44,7 @@ class Attempted(NamedTuple):
 def attempted(journal: Path) -> Counter[Attempted]:
     """Tell which attempts a process began, and how many of each are not over."""
     found: Counter[Attempted] = Counter()
-    for line in journal.read_text().splitlines() if journal.exists() else ():
+    for line in journal.read_text().splitlines():
         what, order_id, attempt = line.split()
         found[Attempted(order_id, int(attempt))] += 1 if what == "begins" else -1
     return found

@@ -2,11 +2,16 @@
 
 import asyncio
 import random
+import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP, SIGTERM
+
+import psutil
 
 from orderintake_server.store.postgres import schema as postgres_schema
 from support.chaos_orders import MAX_ATTEMPTS, MAX_CRASHES
@@ -16,7 +21,7 @@ from support.faults import Faults
 from support.postgres import cluster
 from support.process import ServerProcess, WorkerProcess
 from support.proxy import Proxy, proxy
-from support.worker_chaos_orders import JOURNAL
+from support.worker_chaos_orders import JOURNALS
 
 SERVERS = {"sqlite": 1, "postgres": 3}
 WORKERS, SLOTS = 6, 4
@@ -51,26 +56,39 @@ _WORKER = (
 )
 
 
+@dataclass(frozen=True)
+class Marks:
+    """What befell workers, by their names."""
+
+    may_die: set[str] = field(default_factory=set)
+    """Those that were killed or frozen: their attempts may be crashes."""
+    may_return: set[str] = field(default_factory=set)
+    """Those, and whoever was told to stop: they may give orders back that they had in hand."""
+
+    def die(self, names: Iterable[str]) -> None:
+        """Mark those that may die now."""
+        for name in names:
+            self.may_die.add(name)
+            self.may_return.add(name)
+
+
 class Life:
-    """One process of a worker, and what befell it."""
+    """One process of a worker."""
 
     def __init__(self, name: str, target: str, journals: Path) -> None:
         """Start it, to work for what answers at the target."""
         self.name = name
-        self.may_die = self.may_return = False
-        """Whether it was killed or frozen, so that its attempts may be crashes; next, whether it
-        was that or told to stop, so that it may give them back."""
-        self.journal = journals / name
-        """What its handler was called for."""
         self.process = WorkerProcess(
-            target, *_WORKER, "--name", name, env={JOURNAL: str(self.journal)}
+            target, *_WORKER, "--name", name, env={JOURNALS: str(journals)}
         )
 
 
 class Worker:
     """A worker that comes back, life after life."""
 
-    def __init__(self, name: str, target: str, journals: Path, chance: random.Random) -> None:
+    def __init__(
+        self, name: str, target: str, journals: Path, chance: random.Random, marks: Marks
+    ) -> None:
         """Give it a name; it is not started yet."""
         self.name = name
         self.lives: list[Life] = []
@@ -79,6 +97,7 @@ class Worker:
         self._target = target
         self._journals = journals
         self._chance = chance
+        self._marks = marks
 
     @property
     def life(self) -> Life:
@@ -93,14 +112,14 @@ class Worker:
 
     async def kill(self) -> None:
         """End it in the middle of whatever it does; it comes back under another id."""
-        self.life.may_die = self.life.may_return = True
+        self._marks.die([self.life.name])
         await asyncio.to_thread(self.life.process.kill)
         await asyncio.sleep(self._chance.uniform(0, 0.5))
         await self.start()
 
     async def freeze(self) -> None:
         """Let it do nothing for a while, so that it is taken for dead perhaps; it goes on then."""
-        self.life.may_die = self.life.may_return = True
+        self._marks.die([self.life.name])
         self.life.process.signal(SIGSTOP)
         await asyncio.sleep(WORKER_LEASE_SECONDS * self._chance.uniform(0.1, 2.0))
         self.life.process.signal(SIGCONT)
@@ -114,7 +133,8 @@ class Worker:
     async def stop_for_good(self) -> None:
         """Tell it to stop, which it does in order, whatever its orders do meanwhile."""
         self.check_alive()
-        self.is_up, self.life.may_return = False, True
+        self.is_up = False
+        self._marks.may_return.add(self.life.name)
         code = await self.life.process.stops(SIGTERM)
         last = self.life.process.log[-5:]
         assert code == 0, f"{self.life.name} was told to stop, and exited with {code}: {last}"
@@ -144,11 +164,12 @@ class WorkShop:
         """Give each worker its name; it reaches the servers by these ways. None is started yet."""
         self.store = store
         self.servers = servers
-        journals = place / "journals"
-        journals.mkdir()
+        self.marks = Marks()
+        self.journals = place / "journals"
+        self.journals.mkdir()
         target = f"ipv4:{','.join(way.address for way in ways)}"
         self.workers = [
-            Worker(name, target, journals, random.Random(f"{seed} {name}"))
+            Worker(name, target, self.journals, random.Random(f"{seed} {name}"), self.marks)
             for name in (f"worker-{number}" for number in range(WORKERS))
         ]
         self._ways = ways
@@ -156,6 +177,7 @@ class WorkShop:
         self._does: dict[str, Callable[[str, asyncio.TaskGroup], None]] = {
             "server": self._befall_server,
             "worker": self._befall_worker,
+            "child": self._befall_child,
         }
 
     @property
@@ -206,18 +228,44 @@ class WorkShop:
         if len(up) > 1 or len(up) == len(self.servers):
             victim = self._faults.chance.choice(up)
             victim.is_up = False
-            does = {"kill server": victim.kill, "freeze server": victim.freeze}
-            self._faults.begin(fault, victim.name, does.get(fault, victim.stop), tasks)
+            does = {"kill server": self._kill, "freeze server": Replica.freeze}
+            act = partial(does.get(fault, self._stop), victim)
+            self._faults.begin(fault, victim.name, act, tasks)
+
+    async def _kill(self, server: Replica) -> None:
+        """Kill a server; its supervised workers end with it."""
+        self.marks.die(map(_name, _children(server)))
+        await server.kill()
+
+    async def _stop(self, server: Replica) -> None:
+        """Tell a server to stop; its supervised workers give back what they do not end."""
+        self.marks.may_return.update(map(_name, _children(server)))
+        await server.stop()
+
+    def _befall_child(self, fault: str, tasks: asyncio.TaskGroup) -> None:
+        """Kill a supervised worker; its server starts another."""
+        up = [server for server in self.servers if server.is_up]
+        if children := [child for server in up for child in _children(server)]:
+            victim = self._faults.chance.choice(children)
+            self.marks.die([_name(victim)])
+            self._faults.begin(fault, _name(victim), partial(asyncio.to_thread, victim.kill), tasks)
 
     def _befall_way(self, fault: str, tasks: asyncio.TaskGroup) -> None:
         way = self._faults.chance.choice(self._ways)
         seconds = 0 if fault == "cut" else self._faults.chance.uniform(0, LOST_SECONDS)
         self._faults.begin(fault, way.target, lambda: way.lose_answers(seconds), tasks)
 
+    def names(self) -> dict[str, Path]:
+        """Tell of every worker that was called for an order by its name where its journal is."""
+        own = {str(life.process.pid): life.name for life in self.lives}
+        return {own.get(path.name, _called(path.name)): path for path in self.journals.iterdir()}
+
     async def stop(self) -> None:
         """Tell every worker and server to stop: all ends are then such as the run asked for."""
         await asyncio.gather(*(worker.stop_for_good() for worker in self.workers))
-        await asyncio.gather(*(server.stop_for_good() for server in self.servers))
+        for server in self.servers:
+            self.marks.may_return.update(map(_name, _children(server)))
+            await server.stop_for_good()
 
     def keep(self, place: Path) -> None:
         """Write down what happened: the faults, every log, what the store has of starts."""
@@ -230,6 +278,23 @@ class WorkShop:
         for table in ("seen_starts", "seen_ends", "seen_workers", "workers", "leases", "log"):
             rows = ["|".join(row) for row in self.store.ask(f"SELECT * FROM {table}")]  # noqa: S608 - our own
             place.joinpath(f"{table}.txt").write_text("\n".join(rows))
+
+
+def _children(server: Replica) -> list[psutil.Process]:
+    """Give the supervised workers of a server."""
+    try:
+        return psutil.Process(server.process.pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _name(child: psutil.Process) -> str:
+    return _called(str(child.pid))
+
+
+def _called(pid: str) -> str:
+    """Tell what a worker calls itself that was told no name."""
+    return f"{socket.gethostname()}:{pid}"
 
 
 @asynccontextmanager
