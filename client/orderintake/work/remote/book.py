@@ -165,7 +165,7 @@ class Book(Generic[S]):
             started = list(zip(call.slots, response.orders, strict=False))
             for order in response.orders[len(started) :]:
                 self._unsent.append(Outcome(lease=order.lease, returned=Returned()))
-            self._free.extendleft(reversed(call.slots[len(started) :]))
+            self._free.extend(call.slots[len(started) :])
             return started
 
     def refused(self, call: Call[S]) -> list[str]:
@@ -175,7 +175,7 @@ class Book(Generic[S]):
         """
         with self._lock:
             self._open.pop(call.request.call, None)
-            self._free.extendleft(reversed(call.slots))
+            self._free.extend(call.slots)
             outcomes = call.request.outcomes
             if len(outcomes) > 1:
                 self._doubtful.extend(outcomes)
@@ -188,7 +188,7 @@ class Book(Generic[S]):
         """Note that nobody waits for the answer of a call any more."""
         with self._lock:
             self._open.pop(call.request.call, None)
-            self._free.extendleft(reversed(call.slots))
+            self._free.extend(call.slots)
 
     # What there is
 
