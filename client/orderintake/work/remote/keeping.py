@@ -61,7 +61,8 @@ class Keeper:
         self._call: KeepLeasesCall | None = None
         self._is_stopping = self._has_begun = False
         self._failures = 0
-        self._over = threading.Event()
+        self._is_over = False
+        self._wake = threading.Event()
         self._heard: set[str] = set()
         self._seconds = UNTOLD_SECONDS
         self._repeats = Repeats("the way for signs of life")
@@ -79,22 +80,25 @@ class Keeper:
     async def end(self) -> None:
         """Keep nothing any more; return when no call is under way."""
         with self._lock:
-            self._over.set()
+            self._is_over = True
             self._cancel()
         await self._ended
 
     def _cancel(self) -> None:
+        """End the wait that there is, for an answer or before the next call."""
+        self._wake.set()
         if self._call is not None:
             self._call.cancel()
 
     def _run(self) -> None:
-        while not self._over.is_set():
+        while not self._is_over:
             try:
                 pause = self._paced()
             except OrderIntakeError as error:
                 self._tell(self._hears.refused, error)
                 break
-            self._over.wait(pause)
+            self._wake.wait(pause)
+            self._wake.clear()
         self._life.close()
         self._tell(_resolve, self._ended)
 
@@ -115,7 +119,7 @@ class Keeper:
         """Make one call; tell whether there is news. Raises OrderIntakeError, and NoToken."""
         shown = self._life.shown()
         with self._lock:  # a stop comes before the request is made, or finds the call to cancel
-            if self._over.is_set():
+            if self._is_over:
                 return True
             request = self._request()
             self._call = self._life.keep(request, shown, self._seconds)
