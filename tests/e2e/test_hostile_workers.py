@@ -12,8 +12,8 @@ from orderintake_server.store.sqlite.audit import audit
 from support.hostile_workers import ATTACKS, attack
 from support.in_process import Stub, completions
 from support.orders import order
+from support.played_worker import PlayedWorker, WorkStub
 from support.process import serving_process
-from support.work import PlayedWorker, WorkStub
 
 SERVER = ("--workers", "0", "--lease", "0.5", "--worker-lease", "1", "--worker-limit", "300")
 ATTACK_SECONDS = 2.0

@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from orderintake.v1 import order_work_service_pb2 as work_api
 from orderintake_server.domain import Tier
 from orderintake_server.ids import Ids
-from support.work import PlayedWorker, WorkStub, failed, retried, returned, succeeded
+from support.played_worker import PlayedWorker, WorkStub, failed, retried, returned, succeeded
 
 CROWD = 1_000
 REFUSED = {
