@@ -6,11 +6,12 @@ DECLARE
   e commits := w.entry;
   o commits := w.previous;
 BEGIN
-  IF is_asked OR p ?| ARRAY['opens', 'held', 'cancels', 'cancels_waiting', 'pauses']
+  IF is_asked OR p ?| ARRAY['opens', 'held', 'cancels', 'cancels_waiting', 'pauses', 'work']
+    OR w.summary ? 'told_again'
     OR (e.started, e.completed, e.queued, e.scheduled, e.next_due, e.due_low_water_mark, e.earliest,
-        e.leapt)
+        e.leapt, e.next_deadline, e.news)
       IS DISTINCT FROM (o.started, o.completed, o.queued, o.scheduled, o.next_due,
-        o.due_low_water_mark, o.earliest, o.leapt)
+        o.due_low_water_mark, o.earliest, o.leapt, o.next_deadline, o.news)
   THEN
     INSERT INTO commits SELECT (e).*;
   ELSE
@@ -18,6 +19,7 @@ BEGIN
   END IF;
   IF e.number % 256 = 0 THEN
     DELETE FROM commits WHERE number < e.number - 4096;
+    PERFORM forget_workers(e.time);
   END IF;
   IF p ? 'page' THEN
     w.summary := w.summary || jsonb_build_object('page', page(e, p -> 'page'));
