@@ -18,7 +18,7 @@ from database import postgres, store, told
 
 from orderintake_server.domain import Ending, Lease, NewOrder, Tier
 from orderintake_server.store.base import Store
-from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement
+from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement, Take
 from orderintake_server.store.postgres.store import postgres_store
 from orderintake_server.telemetry import configure_log
 
@@ -66,7 +66,7 @@ class Worker:
         taken, began = 0, time.perf_counter()
         for _ in range(commits):
             settles = [Settlement(lease=lease, ending=Ending()) for lease in self._leases]
-            take = ClaimNext(most=AT_ONCE, is_idle=False)
+            take = ClaimNext(takes=[Take(AT_ONCE)], is_idle=False)
             done = await self._store.commit(Changes(settles=settles, claim_next=take))
             self._leases = done.claimed_next
             taken += len(done.claimed_next)

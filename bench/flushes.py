@@ -28,7 +28,7 @@ from crew import Crew, crew
 from database import Cluster, postgres, store, told
 
 from orderintake_server.domain import Ending, Lease, NewOrder, Tier
-from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement
+from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement, Take
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
 from orderintake_server.telemetry import configure_log
 
@@ -117,7 +117,7 @@ class _Busy:
         done = 0
         while time.perf_counter() < end:
             settles = [Settlement(lease=lease, ending=Ending()) for lease in self._leases]
-            take = ClaimNext(most=size, is_idle=False) if lives else None
+            take = ClaimNext(takes=[Take(size)], is_idle=False) if lives else None
             changes = Changes(
                 settles=settles, accepts=[self._new(size)], capacity=ROOM, claim_next=take
             )

@@ -2,55 +2,22 @@
 //
 //   npm install && node consume.mjs 127.0.0.1:50051 completions.cursor [PROTOS_DIRECTORY]
 //
-// ORDERINTAKE_CA is the PEM file of the authority that signed the server's certificate, for TLS;
-// ORDERINTAKE_CERT and ORDERINTAKE_KEY are the client's own; ORDERINTAKE_API_KEY is its key.
+// service.mjs tells by which variables it uses TLS and a key.
 
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import * as grpc from "@grpc/grpc-js";
-import * as loader from "@grpc/proto-loader";
+import { HEARTBEAT_SECONDS, connect, metadata, status } from "./service.mjs";
 
 const [target, file, protos = path.join(import.meta.dirname, "../../protos")] = process.argv.slice(2);
-const { ORDERINTAKE_CA: ca, ORDERINTAKE_CERT: cert, ORDERINTAKE_KEY: certKey } = process.env;
-const { ORDERINTAKE_API_KEY: apiKey } = process.env;
-const HEARTBEAT_SECONDS = 5;
 const RESUMABLE = new Set([
-  grpc.status.UNAVAILABLE, // the server stops, restarts, or cannot be reached
-  grpc.status.ABORTED, // this program took nothing for a minute
-  grpc.status.CANCELLED, // somebody on the way cut the stream
-  grpc.status.DEADLINE_EXCEEDED,
+  status.UNAVAILABLE, // the server stops, restarts, or cannot be reached
+  status.ABORTED, // this program took nothing for a minute
+  status.CANCELLED, // somebody on the way cut the stream
+  status.DEADLINE_EXCEEDED,
 ]);
 
-const definition = loader.loadSync("orderintake/v1/order_intake_service.proto", {
-  includeDirs: [protos],
-  keepCase: true,
-  longs: String,
-  enums: String,
-  defaults: true,
-});
-const { OrderIntakeService } = grpc.loadPackageDefinition(definition).orderintake.v1;
-
-if (apiKey && !ca && !/^(localhost|127(\.\d+){3}|\[::1\]):\d+$|^unix:/.test(target)) {
-  throw new Error(`no key is sent in plain text to ${target}: set ORDERINTAKE_CA`);
-}
-const content = (file) => (file ? fs.readFileSync(file) : null);
-const credentials = ca
-  ? grpc.credentials.createSsl(content(ca), content(certKey), content(cert))
-  : grpc.credentials.createInsecure();
-
-// What goes with every call.
-const metadata = new grpc.Metadata();
-if (apiKey) metadata.set("authorization", `Bearer ${apiKey}`);
-
-// A peer that is gone without a word is noticed within two heartbeats.
-const client = new OrderIntakeService(target, credentials, {
-  "grpc.keepalive_time_ms": HEARTBEAT_SECONDS * 1000,
-  "grpc.keepalive_timeout_ms": HEARTBEAT_SECONDS * 1000,
-  "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 5000,
-});
-
+const client = connect("order_intake_service.proto", "OrderIntakeService", protos, target);
 let cursor = fs.existsSync(file) ? fs.readFileSync(file, "utf8").trim() : "";
 let sequence = null;
 let stream = null;

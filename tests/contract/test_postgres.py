@@ -10,7 +10,7 @@ import pytest
 
 from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
-from orderintake_server.store.changes import Cancel, Changes, ClaimNext, Settlement
+from orderintake_server.store.changes import Cancel, Changes, ClaimNext, Settlement, Take
 from orderintake_server.store.postgres.answer import Answer
 from orderintake_server.store.postgres.call import Caller, arguments
 from orderintake_server.store.postgres.functions import this_release
@@ -101,7 +101,9 @@ async def until_waiting(operator: "Connection") -> None:
 
 async def take(store: PostgresStore, most: int) -> list[Lease]:
     """Start the most urgent orders."""
-    return (await store.commit(Changes(claim_next=ClaimNext(most=most, is_idle=True)))).claimed_next
+    return (
+        await store.commit(Changes(claim_next=ClaimNext(takes=[Take(most)], is_idle=True)))
+    ).claimed_next
 
 
 async def cut_off(operator: "Connection", commit: Awaitable[object]) -> None:
@@ -130,7 +132,7 @@ async def test_a_commit_that_is_cut_off_in_the_middle_changes_nothing(
     await place(store, new())
     async with held(operator):
         changes = Changes(
-            accepts=[[new()]], capacity=AMPLE, claim_next=ClaimNext(most=1, is_idle=True)
+            accepts=[[new()]], capacity=AMPLE, claim_next=ClaimNext(takes=[Take(1)], is_idle=True)
         )
         await cut_off(operator, store.commit(changes))
     committed = await look(store)
@@ -201,7 +203,9 @@ async def test_what_was_started_unheard_waits_again_and_what_was_ended_unheard_e
     await place(store, new(), new(), new())
     leases = await take(store, 1)
     settles = [Settlement(lease=lease, ending=DONE) for lease in leases]
-    await unheard.commit(Changes(settles=settles, claim_next=ClaimNext(most=2, is_idle=False)))
+    await unheard.commit(
+        Changes(settles=settles, claim_next=ClaimNext(takes=[Take(2)], is_idle=False))
+    )
     committed = await store.commit(Changes(settles=settles))
     assert committed.settled == [None]
     assert committed.counts[Tier.REGULAR].queued == 2
@@ -218,7 +222,7 @@ async def test_what_runs_goes_on_behind_a_commit_that_was_not_heard(unheard: Unh
     store = unheard.store
     await place(store, new(), new())
     (running,) = await take(store, 1)
-    await unheard.commit(Changes(claim_next=ClaimNext(most=1, is_idle=False)))
+    await unheard.commit(Changes(claim_next=ClaimNext(takes=[Take(1)], is_idle=False)))
     committed = await look(store)
     assert committed.counts[Tier.REGULAR].processing == 1
     assert await settle(store, running) == [State.SUCCEEDED]
@@ -245,7 +249,7 @@ async def test_a_commit_that_comes_behind_a_later_one_of_its_session_does_nothin
         accepts=[[new()]],
         capacity=AMPLE,
         cancels=[Cancel(1)],
-        claim_next=ClaimNext(most=1, is_idle=True),
+        claim_next=ClaimNext(takes=[Take(1)], is_idle=True),
     )
     rows = await operator.fetch(RELEASE.call, *arguments(changes, late))
     assert Answer([tuple(row) for row in rows]).is_superseded
@@ -262,7 +266,7 @@ async def test_orders_start_though_a_repeats_place_in_the_queue_cannot_be_read(
     monkeypatch.setattr(store._readers, "fetch", away)  # noqa: SLF001
     repeat = [[new(request_id="once")]]
     committed = await store.commit(
-        Changes(accepts=repeat, capacity=AMPLE, claim_next=ClaimNext(most=1, is_idle=True))
+        Changes(accepts=repeat, capacity=AMPLE, claim_next=ClaimNext(takes=[Take(1)], is_idle=True))
     )
     assert await settle(store, *committed.claimed_next) == [State.SUCCEEDED]
     ((receipt,),) = committed.accepted  # type: ignore[misc] # it is no refusal

@@ -7,7 +7,7 @@ import pytest
 
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import StoreAway
-from orderintake_server.store.changes import Changes, ClaimNext
+from orderintake_server.store.changes import Changes, ClaimNext, Take
 from orderintake_server.store.postgres.connector import Connector
 from orderintake_server.store.postgres.store import PostgresStore
 from orderintake_server.views import EVERY_ORDER
@@ -50,7 +50,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, rows: list[Any], *, asks_first: b
 async def test_a_commit_whose_answer_cannot_be_read_is_one_whose_answer_was_lost(
     store: PostgresStore, rows: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = ClaimNext(most=1, is_idle=True)
+    wanted = ClaimNext(takes=[Take(1)], is_idle=True)
     with monkeypatch.context() as patch:
         answering(patch, rows, asks_first=True)
         accepts = [[new(request_id="once")]]

@@ -12,7 +12,7 @@ from orderintake_server.domain import Lease, Ranking, Tier
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.audit import ORDER_OF_STARTS, SHOWN, Finding
 from orderintake_server.store.base import Policy, Store
-from orderintake_server.store.changes import Changes, ClaimNext
+from orderintake_server.store.changes import Changes, ClaimNext, Take
 from orderintake_server.store.postgres.audit import RULES, audit
 from support.changes import BOSS, FAILED, again, new, pause, place, prune, settle
 from support.clocks import SECOND
@@ -91,7 +91,9 @@ async def _lead(home: PostgresHome) -> None:
 
 
 async def _take(store: Store, most: int) -> list[Lease]:
-    return (await store.commit(Changes(claim_next=ClaimNext(most=most, is_idle=True)))).claimed_next
+    return (
+        await store.commit(Changes(claim_next=ClaimNext(takes=[Take(most)], is_idle=True)))
+    ).claimed_next
 
 
 @pytest.fixture

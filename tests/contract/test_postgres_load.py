@@ -18,7 +18,7 @@ import pytest
 from orderintake_server.domain import Lease, NewOrder, Order, State, Tier
 from orderintake_server.errors import StoreFull
 from orderintake_server.store.base import Store
-from orderintake_server.store.changes import Changes, ClaimNext, Settlement
+from orderintake_server.store.changes import Changes, ClaimNext, Settlement, Take
 from orderintake_server.store.postgres.audit import audit
 from orderintake_server.store.postgres.call import Caller, arguments
 from orderintake_server.store.postgres.functions import this_release
@@ -74,7 +74,9 @@ class Measured:
 
     async def pages(self) -> int:
         """Start orders and end them; tell how many pages that took."""
-        started = await self._commit(Changes(claim_next=ClaimNext(most=CLAIMS, is_idle=True)))
+        started = await self._commit(
+            Changes(claim_next=ClaimNext(takes=[Take(CLAIMS)], is_idle=True))
+        )
         rows = await self._connection.fetch(_LEASED, self._session_id)
         settles = [Settlement(lease=_lease(*row), ending=DONE) for row in rows]
         assert len(settles) == CLAIMS
@@ -119,7 +121,7 @@ async def _process(store: Store) -> None:
     leases: list[Lease] = []
     while True:
         settles = [Settlement(lease=lease, ending=DONE) for lease in leases]
-        take = ClaimNext(most=AT_ONCE, is_idle=not leases)
+        take = ClaimNext(takes=[Take(AT_ONCE)], is_idle=not leases)
         leases = (await store.commit(Changes(settles=settles, claim_next=take))).claimed_next
         if not leases:
             return
@@ -270,7 +272,7 @@ async def test_p1_a_full_disk_refuses_what_it_has_no_room_for_and_takes_it_later
         disk.make_room()
         (receipt,) = await place(store, _bulky(taken))
         leases = (
-            await store.commit(Changes(claim_next=ClaimNext(most=taken + 1, is_idle=True)))
+            await store.commit(Changes(claim_next=ClaimNext(takes=[Take(taken + 1)], is_idle=True)))
         ).claimed_next
         assert await settle(store, *leases) == [State.SUCCEEDED] * (taken + 1)
     assert "No space left" in why

@@ -10,7 +10,7 @@ import pytest
 
 from orderintake_server.domain import Lease, State, Tier
 from orderintake_server.errors import StoreAway
-from orderintake_server.store.changes import Cancel, Changes, ClaimNext, Settlement
+from orderintake_server.store.changes import Cancel, Changes, ClaimNext, Settlement, Take
 from orderintake_server.store.postgres.answer import Answer
 from orderintake_server.store.postgres.connector import Connector, Row
 from orderintake_server.store.postgres.store import PostgresStore, postgres_store
@@ -39,7 +39,9 @@ async def store(home: PostgresHome) -> PostgresStore:
 
 async def take(store: PostgresStore, most: int) -> list[Lease]:
     """Start the most urgent orders."""
-    return (await store.commit(Changes(claim_next=ClaimNext(most=most, is_idle=True)))).claimed_next
+    return (
+        await store.commit(Changes(claim_next=ClaimNext(takes=[Take(most)], is_idle=True)))
+    ).claimed_next
 
 
 async def test_news_come_behind_a_commit_under_way_that_is_older(
@@ -110,7 +112,7 @@ async def _work(store: PostgresStore, chance: Random) -> None:
                 settles=[Settlement(lease=lease, ending=DONE) for lease in leases],
                 accepts=groups,
                 capacity=AMPLE,
-                claim_next=ClaimNext(most=chance.randint(1, 4), is_idle=not leases),
+                claim_next=ClaimNext(takes=[Take(chance.randint(1, 4))], is_idle=not leases),
             )
         )
         assert set(committed.settled) <= {State.SUCCEEDED}
@@ -192,7 +194,7 @@ async def test_p2_a_repeat_is_told_as_it_stands_at_one_moment_whoever_starts_the
         await place(store, order)
         repeats, _ = await asyncio.gather(
             accept(store, [order], [order]),
-            other.commit(Changes(claim_next=ClaimNext(most=1, is_idle=True))),
+            other.commit(Changes(claim_next=ClaimNext(takes=[Take(1)], is_idle=True))),
         )
         for receipts in repeats:
             assert isinstance(receipts, tuple)

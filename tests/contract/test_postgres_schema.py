@@ -10,7 +10,7 @@ import pytest
 
 from orderintake_server.domain import Tier
 from orderintake_server.errors import StartupFailed, StoreBroken
-from orderintake_server.store.changes import Changes, ClaimNext
+from orderintake_server.store.changes import Changes, ClaimNext, Take
 from orderintake_server.store.postgres.audit import audit
 from orderintake_server.store.postgres.functions import RELEASE, Release
 from orderintake_server.store.postgres.schema import Version, migrate, this_version
@@ -132,7 +132,9 @@ async def test_a_server_does_not_start_on_a_schema_that_takes_a_newer_one(
 async def _live(store: PostgresStore) -> None:
     """Do a bit of everything; regular orders and VIP ones start together."""
     await place(store, *(new(vip=number % 2 == 0) for number in range(6)))
-    leases = (await store.commit(Changes(claim_next=ClaimNext(most=5, is_idle=True)))).claimed_next
+    leases = (
+        await store.commit(Changes(claim_next=ClaimNext(takes=[Take(5)], is_idle=True)))
+    ).claimed_next
     tiers = [lease.order.tier for lease in leases]
     assert tiers == [Tier.VIP] * 3 + [Tier.REGULAR] * 2
     await settle(store, *leases[:2])
@@ -142,7 +144,9 @@ async def _live(store: PostgresStore) -> None:
     await pause(store, Tier.VIP, is_paused=False)
     await settle(
         store,
-        *(await store.commit(Changes(claim_next=ClaimNext(most=9, is_idle=True)))).claimed_next,
+        *(
+            await store.commit(Changes(claim_next=ClaimNext(takes=[Take(9)], is_idle=True)))
+        ).claimed_next,
     )
 
 
@@ -250,7 +254,7 @@ async def _accept_until(store: PostgresStore, is_over: asyncio.Event) -> None:
     while not is_over.is_set():
         (receipt,) = await place(store, new(vip=True))
         assert receipt.order.accept_sequence
-        found = await store.commit(Changes(claim_next=ClaimNext(most=1, is_idle=True)))
+        found = await store.commit(Changes(claim_next=ClaimNext(takes=[Take(1)], is_idle=True)))
         await settle(store, *found.claimed_next)
 
 

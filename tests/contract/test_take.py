@@ -6,7 +6,7 @@ import pytest
 
 from orderintake_server.domain import Lease, Ranking, Tier
 from orderintake_server.store.base import Policy
-from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement
+from orderintake_server.store.changes import Capacity, Changes, ClaimNext, Settlement, Take
 from support.changes import (
     AMPLE,
     DONE,
@@ -29,7 +29,7 @@ async def take(
     store: FoundStore, most: int, *, alone: int = 1_000_000, is_idle: bool = True
 ) -> list[Lease]:
     """Take so many of the most urgent."""
-    asked = ClaimNext(most=most, is_idle=is_idle, alone=alone)
+    asked = ClaimNext(takes=[Take(most)], is_idle=is_idle, alone=alone)
     return (await store.commit(Changes(claim_next=asked))).claimed_next
 
 
@@ -60,7 +60,7 @@ async def test_what_the_same_commit_accepts_and_gives_back_is_among_them(store: 
             releases=[first],
             accepts=[[new(), new(vip=True)]],
             capacity=AMPLE,
-            claim_next=ClaimNext(most=3, is_idle=True),
+            claim_next=ClaimNext(takes=[Take(3)], is_idle=True),
         )
     )
     assert numbers(committed.claimed_next) == [4, 1, 2]

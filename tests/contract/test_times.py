@@ -7,7 +7,7 @@ import pytest
 
 from orderintake_server.domain import State, Tier
 from orderintake_server.errors import StoreFull
-from orderintake_server.store.changes import Changes, ClaimNext
+from orderintake_server.store.changes import Changes, ClaimNext, Take
 from orderintake_server.store.sqlite.due import DUE_ORDERS
 from support.changes import (
     AMPLE,
@@ -303,7 +303,9 @@ async def test_p12_who_asks_for_an_order_gets_the_one_after_those_that_are_over(
     await place(store, new())
     home.clock.turn(5)
     over = [new(vip=True, expire_time=home.clock.now) for _ in range(3)]
-    changes = Changes(accepts=[over], capacity=AMPLE, claim_next=ClaimNext(most=1, is_idle=True))
+    changes = Changes(
+        accepts=[over], capacity=AMPLE, claim_next=ClaimNext(takes=[Take(1)], is_idle=True)
+    )
     (lease,) = (await store.commit(changes)).claimed_next
     assert lease.order.accept_sequence == 1
 
@@ -311,7 +313,7 @@ async def test_p12_who_asks_for_an_order_gets_the_one_after_those_that_are_over(
 def _and_start(changes: Changes, number: int, *, is_asked_by_name: bool) -> Changes:
     if is_asked_by_name:
         return replace(changes, claims=[strictly(number)])
-    return replace(changes, claim_next=ClaimNext(most=1, is_idle=True))
+    return replace(changes, claim_next=ClaimNext(takes=[Take(1)], is_idle=True))
 
 
 # Due is what the clock says now

@@ -1,9 +1,5 @@
 """The Node consumer of docs/consuming.md: it goes on across kills of the server and of itself."""
 
-import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,70 +9,28 @@ import pytest
 
 from orderintake import Client
 from support.callers import entry, key_of, write_access
+from support.node import NodeProgram, installed, node_program
 from support.pki import Pki
 from support.process import server_process
 from support.program import free_port
 
-ROOT = Path(__file__).parents[2]
-INSTALL_SECONDS = 50
-NODE, NPM = shutil.which("node"), shutil.which("npm")
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example with its packages installed, as its first lines say."""
-    if not NODE or not NPM:
-        pytest.skip("there is no Node")
-    folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "consume.mjs"):
-        shutil.copy(ROOT / "docs" / "node" / name, folder)
-    install = (NPM, "install", "--no-package-lock", "--no-audit", "--no-fund")
-    try:
-        end = subprocess.run(
-            install, cwd=folder, check=False, capture_output=True, timeout=INSTALL_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm takes too long")
-    if end.returncode:
-        pytest.skip(f"npm cannot install: {end.stderr.decode()[-300:]}")
-    return folder
+    return installed(tmp_path_factory.mktemp("node"))
 
 
-class Consumer:
-    """The example at work."""
-
-    def __init__(self, folder: Path, address: str, cursor: str, **variables: str) -> None:
-        assert NODE
-        self.process = subprocess.Popen(
-            [NODE, "consume.mjs", address, cursor, str(ROOT / "protos")],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"NODE_NO_WARNINGS": "1"} | variables,
-        )
-
-    def read(self, count: int) -> list[int]:
-        """Give the sequences of the next completions that it handles."""
-        assert self.process.stdout
-        return [int(json.loads(self.process.stdout.readline())["sequence"]) for _ in range(count)]
-
-    def ends(self) -> tuple[int, str]:
-        """Wait for its end; tell its exit code, and what it said of errors."""
-        _, errors = self.process.communicate(timeout=20)
-        return self.process.returncode, errors
+def read(consumer: NodeProgram, count: int) -> list[int]:
+    """Give the sequences of the next completions that it handles."""
+    return [int(consumer.read()["sequence"]) for _ in range(count)]
 
 
 @contextmanager
 def consuming(
     folder: Path, address: str, cursor: str = "cursor", **variables: str
-) -> Iterator[Consumer]:
-    consumer = Consumer(folder, address, cursor, **variables)
-    try:
+) -> Iterator[NodeProgram]:
+    with node_program(folder, "consume.mjs", address, cursor, **variables) as consumer:
         yield consumer
-    finally:
-        consumer.process.kill()
-        consumer.process.communicate()
 
 
 def place(address: str, count: int, **options: Any) -> None:  # noqa: ANN401 - as the client's
@@ -94,16 +48,16 @@ def test_the_node_consumer_handles_each_completion_once_across_kills(
     with server_process(tmp_path, "--listen", address) as server:
         place(address, 20)
         with consuming(folder, address) as consumer:
-            found = consumer.read(20)
+            found = read(consumer, 20)
             server.kill()
             with server_process(tmp_path, "--listen", address):
                 place(address, 5)
-                found += consumer.read(5)
+                found += read(consumer, 5)
                 consumer.process.terminate()
                 assert consumer.ends() == (0, "")
                 place(address, 5)
                 with consuming(folder, address) as second:
-                    found += second.read(5)
+                    found += read(second, 5)
     assert found == list(range(1, 31))
 
 
@@ -134,7 +88,7 @@ def test_the_node_consumer_reads_with_tls_and_a_key(
         place(server.address, 3, ca=pki.ca, api_key=key_of("shop"))
         variables = {"ORDERINTAKE_CA": str(pki.ca), "ORDERINTAKE_API_KEY": key_of("reader")}
         with consuming(folder, server.address, "guarded", **variables) as consumer:
-            assert consumer.read(3) == [1, 2, 3]
+            assert read(consumer, 3) == [1, 2, 3]
         del variables["ORDERINTAKE_API_KEY"]
         with consuming(folder, server.address, "guarded", **variables) as consumer:
             code, errors = consumer.ends()
@@ -157,7 +111,7 @@ def test_the_node_consumer_shows_its_certificate(
         shop = {"ca": pki.ca, "cert": cert, "key": key, "api_key": key_of("shop")}
         place(server.address, 2, **shop)
         with consuming(folder, server.address, "mutual", **variables) as consumer:
-            assert consumer.read(2) == [1, 2]
+            assert read(consumer, 2) == [1, 2]
 
 
 @pytest.mark.seconds

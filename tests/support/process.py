@@ -1,4 +1,4 @@
-"""A real server process: started, signalled, killed, started again."""
+"""Real processes of servers and workers: started, signalled, killed, started again."""
 
 import asyncio
 import json
@@ -26,45 +26,25 @@ TESTS = Path(__file__).parent.parent
 Entry = dict[str, object]
 
 
-class ServerProcess:
-    """A running orderintake-server of the test's own, and its log as entries."""
+class LoggedProcess:
+    """A running program of ours, and its log as entries."""
 
     def __init__(
         self,
-        data: Path,
-        *arguments: str,
+        *command: str,
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
-        prefix: tuple[str, ...] = (),
     ) -> None:
-        """Start it on a free port, or where the arguments say.
-
-        `prefix` is what the command begins with.
-        """
-        listen = () if "--listen" in arguments else ("--listen", "127.0.0.1:0")
+        """Start it; what it imports from `support` it finds."""
         self.log: list[Entry] = []
         self._read = 0
         self._grown = threading.Condition()
         self._is_over = False
         self._process = subprocess.Popen(
-            [
-                *prefix,
-                *_COMMAND,
-                *("--data", str(data), *listen, "--log-format", "json"),
-                *arguments,
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=_environment(env),
-            cwd=cwd,
+            command, stderr=subprocess.PIPE, text=True, env=_environment(env), cwd=cwd
         )
-        self._reader = threading.Thread(target=self._read_log, name="server-log", daemon=True)
+        self._reader = threading.Thread(target=self._read_log, name="program-log", daemon=True)
         self._reader.start()
-
-    @cached_property
-    def address(self) -> str:
-        """Where it listens, once it does."""
-        return str(self.wait_for("listening")["address"])
 
     @property
     def pid(self) -> int:
@@ -81,7 +61,7 @@ class ServerProcess:
         if isinstance(found, dict):
             return found
         if self._is_over:
-            raise AssertionError(f"the server ended before {event!r}: {self.log}")
+            raise AssertionError(f"it ended before {event!r}: {self.log}")
         raise TimeoutError(f"no log entry {event!r} in {seconds} s: {self.log}")
 
     def events(self) -> list[object]:
@@ -135,7 +115,7 @@ class ServerProcess:
         return None
 
     def _read_log(self) -> None:
-        """Keep reading, so that a pipe nobody reads never holds the server up."""
+        """Keep reading, so that a pipe nobody reads never holds it up."""
         assert self._process.stderr is not None
         with self._process.stderr as lines:
             for line in lines:
@@ -145,6 +125,46 @@ class ServerProcess:
         with self._grown:
             self._is_over = True
             self._grown.notify_all()
+
+
+class ServerProcess(LoggedProcess):
+    """A running orderintake-server of the test's own."""
+
+    def __init__(
+        self,
+        data: Path,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
+        """Start it on a free port, or where the arguments say.
+
+        `prefix` is what the command begins with.
+        """
+        listen = () if "--listen" in arguments else ("--listen", "127.0.0.1:0")
+        place = ("--data", str(data), *listen, "--log-format", "json")
+        super().__init__(*prefix, *_COMMAND, *place, *arguments, env=env, cwd=cwd)
+
+    @cached_property
+    def address(self) -> str:
+        """Where it listens, once it does."""
+        return str(self.wait_for("listening")["address"])
+
+
+class WorkerProcess(LoggedProcess):
+    """A running `orderintake worker` of the test's own."""
+
+    def __init__(
+        self,
+        server: str,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        """Start it, to work for the server at this address."""
+        place = ("worker", "--server", server, "--log-format", "json")
+        super().__init__(str(_BIN / "orderintake"), *place, *arguments, env=env, cwd=cwd)
 
 
 @contextmanager
@@ -192,7 +212,8 @@ def run_to_end(
         )
 
 
-_COMMAND = (str(Path(sys.executable).parent / "orderintake-server"),)
+_BIN = Path(sys.executable).parent
+_COMMAND = (str(_BIN / "orderintake-server"),)
 
 
 def _environment(env: dict[str, str] | None) -> dict[str, str]:

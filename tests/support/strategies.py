@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from orderintake_server.domain import Ending, NewOrder, Operator, Ranking, State, Tier
 from orderintake_server.store.base import Policy
-from orderintake_server.store.changes import Cancel, CancelWaiting, Capacity, ClaimNext, Pause
+from orderintake_server.store.changes import Cancel, CancelWaiting, Capacity, ClaimNext, Pause, Take
 from orderintake_server.views import NEVER, OrderFilter, Selection
 from support.changes import AMPLE, BOSS, DONE, FAILED, PLENTY, again, new
 from support.clocks import SECOND, Microseconds
@@ -87,7 +87,7 @@ FILTERS = st.builds(
 
 NEXT = st.builds(
     ClaimNext,
-    most=st.integers(1, 4),
+    takes=st.integers(1, 4).map(lambda most: [Take(most)]),
     is_idle=st.booleans(),
     alone=st.integers(1, 3) | st.just(1_000_000),
 )

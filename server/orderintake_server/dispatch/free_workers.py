@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orderintake_server.store.changes import NEVER_ALONE, ClaimNext
+from orderintake_server.store.changes import NEVER_ALONE, ClaimNext, Take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ class FreeWorkers:
         """Offer the free workers to orders that the next commit queues; `match` found them none."""
         if not self._free or self._is_alone or not self._ready.is_empty():
             return None
-        return ClaimNext(most=len(self._free), is_idle=not self._busy, alone=self._alone)
+        return ClaimNext(takes=[Take(len(self._free))], is_idle=not self._busy, alone=self._alone)
 
     def take(self, leases: Sequence[Lease]) -> list[tuple[FreeWorker, Lease]]:
         """Give each order that started by an offer to a worker."""

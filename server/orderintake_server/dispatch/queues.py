@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from orderintake_server.dispatch.inbox import Starts
-from orderintake_server.store.changes import NEVER_ALONE, ClaimNext
+from orderintake_server.store.changes import NEVER_ALONE, ClaimNext, Take
 
 if TYPE_CHECKING:
     from orderintake_server.dispatch.free_workers import FreeWorkers
@@ -112,7 +112,9 @@ class SharedQueue:
         self._free = [worker for worker in self._free if not worker.answer.done()]
         if not self._free or not self._may_have_more or self._is_alone or is_closing:
             return Starts()
-        claim_next = ClaimNext(most=len(self._free), is_idle=not self._busy, alone=self._alone)
+        claim_next = ClaimNext(
+            takes=[Take(len(self._free))], is_idle=not self._busy, alone=self._alone
+        )
         return Starts(claim_next=claim_next)
 
     def apply_commit(

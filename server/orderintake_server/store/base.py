@@ -9,9 +9,10 @@ from orderintake_server.domain import Ranking, Tier
 from orderintake_server.store.rows import completion_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from orderintake_server.domain import Completion, Order
+    from orderintake_server.holders import Holder, LentLease, WorkerRow
     from orderintake_server.store.changes import Changes, Committed, StoreState
     from orderintake_server.store.rows import ReadRow
     from orderintake_server.views import (
@@ -43,7 +44,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryReport:
-    """What the store held when it was opened, after recovery: no order is in process any more."""
+    """What the store held when it was opened, after recovery: nothing is in process here."""
 
     log_id: str
     counts: CountsByTier
@@ -54,6 +55,11 @@ class RecoveryReport:
     head: int
     earliest: int
     paused: frozenset[Tier] = frozenset()
+    workers: Sequence[WorkerRow] = ()
+    """The workers in processes of their own, which go on: their attempts are not recovered. A
+    store that other processes use does not tell which leases they have."""
+    kept: int = 0
+    """How many attempts of such workers go on."""
 
 
 class Located(NamedTuple):
@@ -113,6 +119,26 @@ class Selections(Protocol):
         """Return what the call with this request_id did to many orders, None if it did nothing."""
 
 
+class AtWork(Protocol):
+    """Knows the workers in processes of their own. Reads raise StoreError, as `Store.commit`."""
+
+    async def read_worker(self, worker_id: str) -> WorkerRow | None:
+        """Return a worker with its leases, None if it is unknown. One indexed read."""
+
+    async def list_workers(self) -> list[WorkerRow]:
+        """Return the workers that have not ended, with their leases, in the order of `since`."""
+
+    async def leases_of(self, holder: Holder) -> list[LentLease]:
+        """Return what a call was given, as far as it is still good, in the order of its starts."""
+
+    def follow(self, ages: Callable[[], Mapping[str, float]]) -> None:
+        """Ask `ages` now and then who was heard here how many seconds ago, by worker_id.
+
+        A store that other processes use buries by that whoever none of them hears. Any other does
+        not ask: who uses it asks for `Work.deaths`.
+        """
+
+
 class Condition(Protocol):
     """Tells how the store is doing."""
 
@@ -129,6 +155,7 @@ class Store(Protocol):
       of it happened, unless StoreAway leaves that unknown.
     - Sequences (accept, start, completion) have no gap and are never used twice.
     - At any time an order is in exactly one table: ready, scheduled, leases or log.
+    - Leases of workers outlive the process; only those of supervised ones do not.
     - What operators did is recorded in the commit that did it, with sequences of its own; it is
       never pruned.
     - Every read that begins after `commit` returned sees what it changed.
@@ -145,6 +172,10 @@ class Store(Protocol):
     @property
     def selections(self) -> Selections:
         """The reads of what is listed or changed many at once."""
+
+    @property
+    def at_work(self) -> AtWork:
+        """The workers in processes of their own."""
 
     @property
     def condition(self) -> Condition:
@@ -166,7 +197,8 @@ class Store(Protocol):
     async def note_stop(self) -> None:
         """Note that an operator stops this process: however it ends, no order's crash is counted.
 
-        Raises what `commit` does.
+        That is for its own attempts, and for those of workers that it supervises. Raises what
+        `commit` does.
         """
 
     def watch(self) -> AsyncIterator[StoreState]:

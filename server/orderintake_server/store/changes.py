@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from orderintake_server.domain import (
         Cancelled,
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
         Tier,
     )
     from orderintake_server.errors import RequestIdReused
+    from orderintake_server.holders import Holder, LeaseKey, LentLease
+    from orderintake_server.store.work import Work, WorkDone
     from orderintake_server.views import CountsByTier
 
 
 NEVER_ALONE = 1_000_000
 """More crashes than an order can have."""
+MOST_STARTS = 256
+"""So many orders start in one commit at the most."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,17 +102,47 @@ class Page:
     limit: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimNext:
-    """Asks the store to start its most urgent orders, at most `most`, of tiers not paused.
-
-    An order during whose attempts the process died `alone` times starts only when nothing else is
-    in process (`is_idle`), and then alone. No less urgent order starts before it.
-    """
+class Take(NamedTuple):
+    """Offers free slots: of a worker, by one of its calls, or of this process itself."""
 
     most: int
+    holder: Holder | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimNext:
+    """Asks the store to start its most urgent orders, of tiers not paused, and deal them to slots.
+
+    The most urgent goes to the first slot that may take it, in the order of `takes`.
+
+    - A worker that stops or has ended, and one unknown to the store that `Work.ends` ended, takes
+      nothing; it is named in `Committed.closed`.
+    - A call with a number (`Holder.call` > 0) that was given leases before which are still good
+      takes nothing: `Committed.told_again` has those.
+    - An order during whose attempts its process died `alone` times, a suspect, goes to the first
+      slot whose worker has no lease, and for this process: `is_idle`. That one takes nothing else
+      beside it, then or later, until it has ended. Where there is no such slot, neither this order
+      starts nor any that is less urgent.
+
+    What a worker has may be known to the store only, so that it decides. What this process has in
+    process itself it knows: it offers no slots of its own beside a suspect.
+    """
+
+    takes: Sequence[Take]
+    """At most MOST_STARTS slots."""
     is_idle: bool
+    """Whether this process has nothing in process itself, workers apart."""
     alone: int = NEVER_ALONE
+
+    @property
+    def most(self) -> int:
+        """How many slots there are."""
+        return sum([take.most for take in self.takes])
+
+    @property
+    def own(self) -> int:
+        """How many of them are this process's own."""
+        return sum([take.most for take in self.takes if take.holder is None])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +173,8 @@ class Changes:
 
     settles: Sequence[Settlement] = ()
     releases: Sequence[Lease] = ()
+    work: Work | None = None
+    """What workers in processes of their own say."""
     cancels: Sequence[Cancel] = ()
     cancels_waiting: Sequence[CancelWaiting] = ()
     pauses: Sequence[Pause] = ()
@@ -147,6 +183,12 @@ class Changes:
     capacity: Capacity = Capacity(total=0, regular=0)
     claims: Sequence[QueueEntry] = ()
     """The orders to start, in the order of their start. What is over by now expires instead."""
+    holders: Sequence[Holder | None] = ()
+    """Who gets each of `claims`; empty: this process itself gets all. Who claims for a worker has
+    seen to it that it may take this order, as ClaimNext says."""
+    attempt_limit: int = 0
+    """How long attempts that workers start may take, in microseconds; 0: any time. Then they are
+    told as `Committed.overdue`."""
     claim_next: ClaimNext | None = None
     """Start those that are most urgent in the store; beside `claims`, after them, only in a store
     that one process uses."""
@@ -177,6 +219,11 @@ class StoreState:
     """The sequence of the newest completion that was pruned, 0 if none was."""
     to_stop: Sequence[int] = ()
     """Accept sequences of orders in process here that were cancelled at another process."""
+    news: Collection[str] = ()
+    """Ids of workers that have news, told by `Store.read_worker`: somebody asked to cancel orders
+    that they process, or they have lost leases, but not by their own words."""
+    capacity: int = 0
+    """How many slots the workers have that live, in processes of their own."""
     workers: int | None = None
     """How many workers all processes that use the store have; None: only this process uses it."""
 
@@ -189,6 +236,8 @@ class Committed(StoreState):
     """The order's state now; None: the lease was no longer valid, and nothing was changed."""
     released: list[State | None] = field(default_factory=list)
     """As in `settled`."""
+    work: WorkDone | None = None
+    """What became of `Changes.work`; None: there was none."""
     cancelled: list[Cancelled | None] = field(default_factory=list)
     """None: there is no such order."""
     cancelled_waiting: list[dict[Tier, int]] = field(default_factory=list)
@@ -199,7 +248,14 @@ class Committed(StoreState):
     claimed: list[Lease | None] = field(default_factory=list)
     """None: the order no longer waits, so it did not start."""
     claimed_next: list[Lease] = field(default_factory=list)
-    """What started because of `claim_next`, most urgent first."""
+    """What started because of `claim_next`, most urgent first; to workers as LentLease."""
+    told_again: list[LentLease] = field(default_factory=list)
+    """The leases that calls in `claim_next` were given before."""
+    closed: Collection[str] = ()
+    """Ids of workers in `claim_next` that take nothing any more."""
+    overdue: Sequence[LeaseKey] = ()
+    """Leases of workers whose attempts took longer than they may, at most MOST_STARTS. Nothing was
+    changed, but that they are told again when they have not been ended in OVERDUE_AGAIN."""
     queued: list[QueueEntry] = field(default_factory=list)
     """Every order that this commit queued: accepted, released or fallen due. A shared store leaves
     it empty: one process does not see what the others queue, so it keeps no queue of its own."""

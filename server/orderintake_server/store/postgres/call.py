@@ -118,7 +118,7 @@ def _asked(changes: Changes, caller: Caller) -> dict[str, Any]:
     if changes.accepts:
         asked["capacity"] = {name: getattr(capacity, name) for name in capacity.__slots__}
     if most_urgent:
-        most, is_idle, alone = most_urgent.most, most_urgent.is_idle, most_urgent.alone
+        most, is_idle, alone = most_urgent.own, most_urgent.is_idle, most_urgent.alone
         asked["claim_next"] = {"most": most, "idle": is_idle, "alone": alone}
     if page:
         after = page.after

@@ -16,6 +16,7 @@ from orderintake_server.errors import (
 )
 from orderintake_server.logger import get_logger
 from orderintake_server.store.actions.postgres import list_actions
+from orderintake_server.store.at_work.postgres import PostgresAtWork
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.postgres import failures, talking
 from orderintake_server.store.changes import Changes, Committed, StoreState
@@ -67,12 +68,12 @@ class PostgresStore:
         self._writer = Writer(heartbeat.connector, release)
         self._readers = Readers(heartbeat.connector)
         self.selections = PostgresSelections(self._readers.fetch, policy.ranking)
+        self.at_work = PostgresAtWork()
         self.condition = PostgresCondition(self._readers.fetch, release.schema, heartbeat.session)
-        self._request = 0
+        self._request, self._lost_an_answer = 0, False
         self._state: KnownState
         self._leased: dict[int, int] = {}
         """Accept sequences of what this process has in process, by start sequence."""
-        self._lost_an_answer = False
 
     async def open(self) -> None:
         """Take stock, and recover what expired replicas had in process."""
@@ -226,9 +227,8 @@ class PostgresStore:
         """Ask which of our attempts somebody asked to cancel since the last time."""
         if cancels == self._cancels:
             return ()
-        session_id = self._heartbeat.status.session_id
         try:
-            asked = await reads.to_stop(self._readers.fetch, session_id)
+            asked = await reads.to_stop(self._readers.fetch, self._heartbeat.status.session_id)
         except (StoreObstacle, StoreRefused):  # asked again by the next look, which waits for it
             return ()
         ours = set(self._leased.values())
@@ -256,13 +256,13 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     """Open the store in the database at `address`, as the replica of this name, while inside.
 
     When a replica is silent for `lease_seconds`, the others recover what it has in process.
-    `hints`: replicas tell each other of changes by NOTIFY; without, they see them a little later.
-    `is_pooled`: the address leads through a pooler in transaction mode; there are no hints then.
-    `connect_seconds` is for one attempt to connect to one server, `call_seconds` for one call.
-    `clock` stands in for the database's. `version`: other steps and functions than this server's.
+    `hints`: replicas tell each other of changes by NOTIFY, else they see them a little later; so it
+    is where the address leads through a pooler in transaction mode (`is_pooled`).
+    `connect_seconds`: for one attempt to connect to one server; `call_seconds` for one call.
+    `clock` stands in for the database's; `version`: other steps and functions than this server's.
 
-    Raises StartupFailed when the database cannot be reached, has no store of this version, or
-    replicas with another policy are alive.
+    Raises StartupFailed when the database cannot be reached or has no store of this version, and
+    when replicas with another policy are alive.
     """
     policy = policy or Policy()
     known = await asyncio.to_thread(schema.this_version) if version is None else version

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.domain import TRANSITIONS, Ending, Event, Failure, Lease, QueueEntry, State
-from orderintake_server.store.rows import ACCEPTED, ORDER_COLUMNS, order_of
+from orderintake_server.store.rows import ACCEPTED, ATTEMPT_COLUMNS, ORDER_COLUMNS, order_of
 from orderintake_server.store.sqlite.due import end_waiting
 from orderintake_server.store.sqlite.statements import as_json, insert
 
@@ -54,7 +54,7 @@ def start(unit: UnitOfWork, leases: Sequence[Lease]) -> None:
     ]
     crashes = [lease.crash_count - unit.forgiven for lease in leases]
     rows = [(*attempt, count, 0) for attempt, count in zip(attempts, crashes, strict=True)]
-    insert(unit.connection, "leases", rows)
+    insert(unit.connection, _LEASES, rows)
     insert(unit.connection, "starts", [(o, s, t) for o, _, s, t in attempts])
     unit.count_processing(+1, orders)
 
@@ -201,6 +201,7 @@ def _quarantined(crashes: int) -> Failure:
 
 _STOPPED = Ending(event=Event.CANCEL)
 _STARTED = TRANSITIONS[State.QUEUED, Event.CLAIM]
+_LEASES = f"leases (accept_sequence, {', '.join(ATTEMPT_COLUMNS)}, crash_count, cancel_requested)"
 _EXPIRE_TIME = ORDER_COLUMNS.index("expire_time")
 _STANDING_LEASES = """
 SELECT json_group_array(l.start_sequence),

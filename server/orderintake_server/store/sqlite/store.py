@@ -15,6 +15,7 @@ from orderintake_server.domain import Order, State
 from orderintake_server.errors import Refusal, StartupFailed, StoreBroken, StoreError
 from orderintake_server.process.thread import WorkThread
 from orderintake_server.store.actions import sqlite as actions
+from orderintake_server.store.at_work.sqlite import SqliteAtWork
 from orderintake_server.store.base import Located, Policy
 from orderintake_server.store.blame.sqlite import blamed
 from orderintake_server.store.condition.sqlite import SqliteCondition
@@ -65,6 +66,7 @@ class SqliteStore:
         self._broke = asyncio.Event()
         self._written_at: float | None = time.monotonic()
         self.selections = SqliteSelections(self._read, writer.ranking)
+        self.at_work = SqliteAtWork(self._read)
         self.condition = SqliteCondition(path, self._run)
 
     def start(self) -> None:

@@ -1,0 +1,1 @@
+"""How a store knows workers in processes of their own: one file for each engine."""

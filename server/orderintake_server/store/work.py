@@ -1,0 +1,91 @@
+"""What a commit is told of workers in processes of their own, and what it answers to that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orderintake_server.domain import Ending, State
+    from orderintake_server.holders import LeaseKey, TakenBack
+
+OVERDUE_AGAIN = 5_000_000
+"""Microseconds after which an attempt that is overdue is told again."""
+REMEMBERED = 600_000_000
+"""Microseconds for which it is remembered that a worker ended, and which attempts workers ended
+without a completion."""
+NOT_STORED = "OUTCOME_NOT_STORED"
+"""The code of a failure by an outcome that the store did not take."""
+QUARANTINED = "QUARANTINED"
+"""The code of a failure by crashes."""
+
+
+class AttemptEnd(NamedTuple):
+    """What a worker says of an attempt: how it ended, or (None) that it was not made.
+
+    Then the order waits again in its old position, with the attempt not counted.
+    """
+
+    key: LeaseKey
+    ending: Ending | None = None
+
+
+class WorkerWord(NamedTuple):
+    """What is known of a worker: its row is made if there is none, and changed where it differs.
+
+    Who stops goes on stopping, whatever later words say; and an ended worker is not changed.
+    """
+
+    worker_id: str
+    name: str | None = None
+    """None: not known, or as before; so for all that follow."""
+    capacity: int | None = None
+    is_stopping: bool = False
+    is_local: bool | None = None
+
+
+class WorkerState(Enum):
+    """How a worker stands."""
+
+    WORKS = "it may be given orders"
+    STOPS = "it takes nothing any more"
+    ENDED = "nor does it say anything that counts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What workers say, and what becomes of them; the fields take effect in their order here."""
+
+    reports: Sequence[AttemptEnd] = ()
+    """An attempt that ended the same way before is answered the same again, and nothing is changed:
+    the log has it, with this start_sequence and in a state that this ending gives, or it was noted.
+    SUCCEED: SUCCEEDED, or FAILED with the code NOT_STORED. FAIL and RETRY: SCHEDULED, CANCELLED, or
+    FAILED for whatever but QUARANTINED. None: QUEUED, CANCELLED. What was SCHEDULED or QUEUED by
+    such a report is noted for as long as REMEMBERED."""
+    words: Sequence[WorkerWord] = ()
+    ends: Sequence[str] = ()
+    """Ids of workers that end, known or not: what they have waits again, uncounted, or is cancelled
+    if somebody asked for that. From now on they are given nothing, for as long as REMEMBERED."""
+    deaths: Sequence[str] = ()
+    """Ids of workers that died: each attempt that they had counts one crash, as at the end of a
+    process, unless they had said that they stop. They are forgotten: who was only thought dead
+    begins anew. Those that ended are not touched."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.reports or self.words or self.ends or self.deaths)
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkDone:
+    """What a commit did with the Work, each list in its order."""
+
+    reports: list[State | None] = field(default_factory=list)
+    """The order's state by that; None: the lease was not good, and nothing was changed."""
+    words: list[WorkerState] = field(default_factory=list)
+    ends: list[list[TakenBack]] = field(default_factory=list)
+    """What each had, in the order of its starts."""
+    deaths: list[list[TakenBack]] = field(default_factory=list)
