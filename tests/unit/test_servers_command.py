@@ -4,7 +4,7 @@ import pytest
 
 from orderintake_server.commands import COMMANDS
 from orderintake_server.store.postgres import heartbeat
-from orderintake_server.store.postgres.heartbeat import Replica
+from orderintake_server.store.postgres.others.listed import Replica
 
 FROZEN = "dead or frozen: its last heartbeat came"
 LISTED = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.domain import Tier
@@ -10,8 +11,9 @@ from orderintake_server.store.base import RecoveryReport
 from orderintake_server.views import TierCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from orderintake_server.holders import WorkerRow
     from orderintake_server.views import CountsByTier
 
     Row = Mapping[str, Any]
@@ -45,6 +47,11 @@ class KnownState:
         """How often attempts under way were asked to stop, up to it."""
         return int(self._seen["cancels"])
 
+    @property
+    def news(self) -> int:
+        """How often something became of workers that those who hear them have to know."""
+        return int(self._seen["news"])
+
     def see(self, row: Row) -> None:
         """Know a commit, unless a newer one was seen."""
         if row["number"] >= self._seen["number"]:
@@ -63,13 +70,14 @@ class KnownState:
             "completion_counts": _growth(now["completed_total"], before["completed_total"]),
             "start_count": now["started"] - before["started"],
             "paused": _paused(now),
-            "next_due": now["next_due"],
+            "next_due": _soonest(now["next_due"], now["next_deadline"]),
+            "capacity": now["capacity"],
             "head": now["completed"],
             "earliest": now["earliest"],
         }
 
 
-def recovery_report(row: Row, log_id: str) -> RecoveryReport:
+def recovery_report(row: Row, log_id: str, workers: Sequence[WorkerRow]) -> RecoveryReport:
     """Tell what the store held when it was opened, by the answer to that."""
     recovered, quarantined = row.get("recovered") or (0, 0)
     return RecoveryReport(
@@ -80,7 +88,13 @@ def recovery_report(row: Row, log_id: str) -> RecoveryReport:
         head=row["completed"],
         earliest=row["earliest"],
         paused=_paused(row),
+        workers=[replace(worker, leases=()) for worker in workers],
+        kept=sum(len(worker.leases) for worker in workers),
     )
+
+
+def _soonest(*times: int | None) -> int | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _counts(row: Row) -> CountsByTier:

@@ -256,14 +256,3 @@ async def bounds(fetch: Fetch) -> tuple[int, int]:
     """Keep `Store.bounds`."""
     ((earliest, head),) = await fetch(_BOUNDS)
     return earliest, head
-
-
-_TO_STOP = """
-SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
-"""
-
-
-@_read
-async def to_stop(fetch: Fetch, session_id: int) -> list[int]:
-    """Give the accept sequences of a replica's attempts that somebody asked to cancel."""
-    return [number for (number,) in await fetch(_TO_STOP, session_id)]

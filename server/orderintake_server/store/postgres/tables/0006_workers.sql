@@ -31,8 +31,9 @@ CREATE TABLE ends (
 );
 CREATE INDEX ends_by_time ON ends (time);
 
--- next_deadline: the soonest of all leases, or sooner. news: how often something became of workers that
--- replicas which wait for them have to hear of.
+-- next_deadline: the soonest of all leases, or sooner. news: how often something became of workers of
+-- which the replicas that hear them have to know. capacity: how many slots the workers have that live.
 ALTER TABLE commits
   ADD COLUMN next_deadline bigint,
-  ADD COLUMN news          bigint NOT NULL DEFAULT 0;
+  ADD COLUMN news          bigint NOT NULL DEFAULT 0,
+  ADD COLUMN capacity      bigint NOT NULL DEFAULT 0;

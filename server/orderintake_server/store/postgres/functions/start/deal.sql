@@ -10,17 +10,17 @@ DECLARE
   i integer := 1;
   t integer;
   c record;
-  full text[] := '{}';
+  loners text[] := '{}';
 BEGIN
   w.places := '{}'; w.worker_ids := '{}'; w.calls := '{}';
   FOR c IN SELECT * FROM front(e, coalesce(most, 0)) LOOP
-    WHILE offers[i].is_closed OR offers[i].room = 0 OR offers[i].worker_id = ANY (full) LOOP
+    WHILE offers[i].is_closed OR offers[i].room = 0 OR offers[i].worker_id = ANY (loners) LOOP
       i := i + 1;
     END LOOP;
     t := i;
     IF c.crash_count >= alone THEN
-      t := first_idle(offers, full || w.worker_ids);
-      full := full || offers[t].worker_id;
+      t := first_idle(offers, loners || w.worker_ids);
+      loners := loners || offers[t].worker_id;
     END IF;
     EXIT WHEN offers[t] IS NULL;
     offers[t].room := offers[t].room - 1;

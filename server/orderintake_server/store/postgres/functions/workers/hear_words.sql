@@ -9,16 +9,14 @@ DECLARE
 BEGIN
   FOR said IN SELECT jsonb_array_elements(words) LOOP
     k := know_worker(said ->> 0, (p ->> 'worker_lease')::double precision);
-    IF k.ended_at IS NULL THEN
-      IF (said ->> 3)::boolean AND NOT k.is_stopping THEN
-        k.is_stopping := true;
-        w := add_news(w);
-      END IF;
-      UPDATE workers SET is_stopping = k.is_stopping, name = coalesce(said ->> 1, k.name),
-        capacity = coalesce((said ->> 2)::integer, k.capacity), supervisor = CASE (said ->> 4)::boolean
-          WHEN true THEN w.session_id WHEN false THEN 0 ELSE k.supervisor END
-      WHERE number = k.number;
+    IF (said ->> 3)::boolean AND NOT k.is_stopping THEN
+      k.is_stopping := true;
+      w := add_news(w, k.worker_id);
     END IF;
+    UPDATE workers SET is_stopping = k.is_stopping, name = coalesce(said ->> 1, k.name),
+      capacity = coalesce((said ->> 2)::integer, k.capacity), supervisor = CASE (said ->> 4)::boolean
+        WHEN true THEN w.session_id WHEN false THEN 0 ELSE k.supervisor END
+    WHERE number = k.number AND ended_at IS NULL;
     stands := stands || to_jsonb(CASE WHEN k.ended_at IS NOT NULL THEN 'ENDED'
       WHEN k.is_stopping THEN 'STOPS' ELSE 'WORKS' END);
   END LOOP;

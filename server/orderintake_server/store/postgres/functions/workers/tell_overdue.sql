@@ -4,7 +4,7 @@
 CREATE FUNCTION tell_overdue(w work, p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   e commits := w.entry;
-  overdue jsonb;
+  late jsonb;
 BEGIN
   WITH over AS MATERIALIZED (
     SELECT * FROM leases
@@ -14,12 +14,12 @@ BEGIN
     UPDATE leases l SET deadline = e.time + 5000000 FROM over o
     WHERE l.accept_sequence = o.accept_sequence)
   SELECT jsonb_agg(jsonb_build_array(o.accept_sequence, o.start_sequence, x.tier, o.attempt_count,
-    o.crash_count) ORDER BY o.start_sequence) INTO overdue
+    o.crash_count) ORDER BY o.start_sequence) INTO late
   FROM over o JOIN orders x ON x.accept_sequence = o.accept_sequence;
   e.next_deadline := (SELECT deadline FROM leases WHERE deadline > 0 ORDER BY deadline LIMIT 1);
   w.entry := e;
-  IF overdue IS NOT NULL THEN
-    w.summary := w.summary || jsonb_build_object('overdue', overdue);
+  IF late IS NOT NULL THEN
+    w.summary := w.summary || jsonb_build_object('late', late);
   END IF;
   RETURN w;
 END $$;

@@ -1,0 +1,31 @@
+"""What must be true of workers in processes of their own, each with a query as the audit has them."""
+
+from __future__ import annotations
+
+RULES = {
+    "what a worker has is leased by one that is known and has not ended": """
+        SELECT format('order %s, worker %s', accept_sequence, worker)
+        FROM leases LEFT JOIN workers ON number = worker
+        WHERE worker > 0 AND (number IS NULL OR ended_at IS NOT NULL OR session_id <> 0)""",
+    "an attempt has crashed at the most as often as one was made": """
+        SELECT format('order %s, %s attempts, %s crashes', accept_sequence, attempts, crash_count)
+        FROM (
+          SELECT accept_sequence, attempt_count AS attempts, crash_count FROM ready
+          UNION ALL SELECT accept_sequence, attempt_count, crash_count FROM scheduled
+          UNION ALL SELECT accept_sequence, attempt_count - 1, crash_count FROM leases) AS made
+        WHERE crash_count > attempts""",
+    "what was noted of an attempt is of one that began and is over": """
+        SELECT format('start %s', start_sequence) FROM ends n
+        WHERE NOT EXISTS (SELECT FROM starts s WHERE s.start_sequence = n.start_sequence)
+          OR EXISTS (SELECT FROM leases l WHERE l.start_sequence = n.start_sequence)
+          OR EXISTS (SELECT FROM log g WHERE g.start_sequence = n.start_sequence)""",
+    "the next time at which an attempt has to be over is not too late": """
+        SELECT format('the soonest is %s, the next %s', soonest, next_deadline)
+        FROM newest, (SELECT min(deadline) AS soonest FROM leases WHERE deadline > 0) AS deadlines
+        WHERE coalesce(next_deadline > soonest, soonest IS NOT NULL)""",
+    "the slots of workers that live are counted": """
+        SELECT format('%s slots, of %s', there, capacity)
+        FROM newest, (
+          SELECT coalesce(sum(capacity), 0) AS there FROM workers WHERE ended_at IS NULL) AS slots
+        WHERE there <> capacity""",
+}
