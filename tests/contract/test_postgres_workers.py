@@ -9,9 +9,9 @@ from orderintake_server.domain import Lease, State
 from orderintake_server.holders import Holder, LentLease, key_of
 from orderintake_server.store.base import Store
 from orderintake_server.store.changes import Cancel, Changes, ClaimNext, Committed, Take
-from orderintake_server.store.postgres.store import PostgresStore, postgres_store
+from orderintake_server.store.postgres.store import PostgresStore
 from orderintake_server.store.work import AttemptEnd, Work, WorkerState, WorkerWord
-from support.changes import DONE, again, new, order, place, queue, settle
+from support.changes import DONE, again, new, order, place, queue
 from support.postgres_home import PostgresHome
 
 
@@ -37,7 +37,10 @@ async def deal(store: Store, *takes: tuple[str, int, int], alone: int = 99) -> C
 def who(leases: Sequence[Lease]) -> list[tuple[int, str]]:
     """Tell which orders were leased to whom."""
     return [
-        (lease.order.accept_sequence, lease.holder.worker_id if isinstance(lease, LentLease) else "")
+        (
+            lease.order.accept_sequence,
+            lease.holder.worker_id if isinstance(lease, LentLease) else "",
+        )
         for lease in leases
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orderintake_server.domain import Event, State, Tier
+from orderintake_server.domain import State, Tier
 from orderintake_server.holders import (
     HeldLease,
     Holder,
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import Lease, Order
     from orderintake_server.store.changes import Changes, ClaimNext
-    from orderintake_server.store.postgres.others.signs import Signs
     from orderintake_server.store.work import Work
 
     Fetch = Callable[..., Awaitable[Sequence[Sequence[Any]]]]
@@ -105,10 +104,19 @@ def _key(accept: int, start: int, tier: int, attempts: int, crashes: int) -> Lea
 class PostgresAtWork:
     """Keeps `AtWork`."""
 
-    def __init__(self, fetch: Fetch, signs: Signs) -> None:
-        """Read with `fetch`; `signs` are written of those whom this replica hears."""
+    def __init__(
+        self,
+        fetch: Fetch,
+        worker_lease: float,
+        follow: Callable[[Callable[[], Mapping[str, float]]], None],
+    ) -> None:
+        """Read with `fetch`; a worker is dead that was silent for `worker_lease` seconds.
+
+        `follow` keeps `AtWork.follow`.
+        """
         self._fetch = fetch
-        self._signs = signs
+        self._worker_lease = worker_lease
+        self._follow = follow
 
     async def read_worker(self, worker_id: str) -> WorkerRow | None:
         """Keep `AtWork.read_worker`."""
@@ -120,7 +128,7 @@ class PostgresAtWork:
         return await self._rows("k.ended_at IS NULL")
 
     async def _rows(self, which: str, *values: object) -> list[WorkerRow]:
-        rows = await self._fetch(_WORKERS.format(which=which), self._signs.worker_lease, *values)
+        rows = await self._fetch(_WORKERS.format(which=which), self._worker_lease, *values)
         with talking():
             return _workers(rows)
 
@@ -136,7 +144,7 @@ class PostgresAtWork:
 
     def follow(self, ages: Callable[[], Mapping[str, float]]) -> None:
         """Keep `AtWork.follow`."""
-        self._signs.ages = ages
+        self._follow(ages)
 
 
 def _workers(rows: Sequence[Sequence[Any]]) -> list[WorkerRow]:

@@ -67,7 +67,9 @@ class PostgresStore:
         self._writer = Writer(heartbeat.connector, release)
         self._readers = Readers(heartbeat.connector)
         self.selections = PostgresSelections(self._readers.fetch, policy.ranking)
-        self.at_work = PostgresAtWork(self._readers.fetch, heartbeat.signs)
+        self.at_work = PostgresAtWork(
+            self._readers.fetch, heartbeat.signs.worker_lease, heartbeat.signs.follow
+        )
         self.condition = PostgresCondition(self._readers.fetch, release.schema, heartbeat.session)
         self._request, self._lost_an_answer = 0, False
         self._state: KnownState
@@ -112,21 +114,9 @@ class PostgresStore:
 
     async def _call(self, changes: Changes, *, opens: bool = False) -> tuple[Answer, Committed]:
         self._request += 1
-        status = self._heartbeat.status
-        caller = Caller(
-            session_id=status.session_id,
-            request=self._request,
-            max_crashes=self._policy.max_crashes,
-            lease_seconds=self._heartbeat.lease_seconds,
-            worker_lease=self._heartbeat.signs.worker_lease,
-            buries=status.has_silent and status.may_bury and not opens,
-            opens=opens,
-            **self._notifier.clock_says(None if opens else self._state.leapt),
-            held=self._asked.starts if self._lost_an_answer else None,
-        )
         try:
             with failures():
-                values = arguments(changes, caller)
+                values = arguments(changes, self._caller(opens=opens))
             answer = await self._writer.call(values)
             with talking():
                 committed = answer.read(changes)
@@ -137,8 +127,24 @@ class PostgresStore:
         for replica, orders in answer.summary.get("lost_replicas") or ():
             log.warning("took over from a replica that died", replica=replica, orders=orders)
         for worker_id, name, taken in answer.summary.get("buried") or ():
-            log.warning("a worker died", worker=name or worker_id, orders=len(taken))
+            log.warning(
+                "took over from a worker that died", worker=name or worker_id, orders=len(taken)
+            )
         return answer, committed
+
+    def _caller(self, *, opens: bool) -> Caller:
+        status = self._heartbeat.status
+        return Caller(
+            session_id=status.session_id,
+            request=self._request,
+            max_crashes=self._policy.max_crashes,
+            lease_seconds=self._heartbeat.lease_seconds,
+            worker_lease=self._heartbeat.signs.worker_lease,
+            buries=status.has_silent and status.may_bury and not opens,
+            opens=opens,
+            **self._notifier.clock_says(None if opens else self._state.leapt),
+            held=self._asked.starts if self._lost_an_answer else None,
+        )
 
     def _report(self) -> dict[str, Any]:
         """Tell how the store stands, and when by our clock something is due."""

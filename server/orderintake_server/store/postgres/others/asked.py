@@ -1,4 +1,4 @@
-"""What others ask of the attempts of this replica, and what becomes of the workers that it hears."""
+"""What others ask of the attempts of this replica, and what becomes of workers that it hears."""
 
 from __future__ import annotations
 

@@ -31,8 +31,11 @@ class Signs:
         """A worker is dead after `worker_lease` seconds in which no replica heard it."""
         self.worker_lease = worker_lease
         self._loop = asyncio.get_running_loop()
-        self.ages: Callable[[], Mapping[str, float]] = dict
-        """Tells, in that loop, which workers were heard here how many seconds ago."""
+        self._ages: Callable[[], Mapping[str, float]] = dict
+
+    def follow(self, ages: Callable[[], Mapping[str, float]]) -> None:
+        """Ask `ages`, in that loop, which workers were heard here how many seconds ago."""
+        self._ages = ages
 
     async def write(self, connector: Connector, connection: Connection, seconds: float) -> None:
         """Write who was heard; nothing when the loop that hears them stands still for `seconds`."""
@@ -46,4 +49,4 @@ class Signs:
             await connector.fetch(connection, _HEARD, *values)
 
     async def _ask(self) -> Mapping[str, float]:
-        return self.ages()
+        return self._ages()

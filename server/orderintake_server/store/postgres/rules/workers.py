@@ -1,4 +1,4 @@
-"""What must be true of workers in processes of their own, each with a query as the audit has them."""
+"""What must be true of workers in processes of their own: queries as the audit has them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ RULES = {
         SELECT format('order %s, worker %s', accept_sequence, worker)
         FROM leases LEFT JOIN workers ON number = worker
         WHERE worker > 0 AND (number IS NULL OR ended_at IS NOT NULL OR session_id <> 0)""",
-    "an attempt has crashed at the most as often as one was made": """
+    "no order has crashed in more attempts than it had": """
         SELECT format('order %s, %s attempts, %s crashes', accept_sequence, attempts, crash_count)
         FROM (
           SELECT accept_sequence, attempt_count AS attempts, crash_count FROM ready

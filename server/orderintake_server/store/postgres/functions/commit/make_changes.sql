@@ -37,8 +37,7 @@ BEGIN
       w := cancel(w, p -> 'cancels');
       RETURN QUERY SELECT * FROM standing(3::smallint, w.ids);
     END IF;
-    w := cancel_waiting(w, p -> 'cancels_waiting');
-    w := set_pauses(w, p -> 'pauses');
+    w := set_pauses(cancel_waiting(w, p -> 'cancels_waiting'), p -> 'pauses');
     IF cardinality(a_group) > 0 THEN
       w := accept_groups(w, p, a_group, a_name, a_request, a_tier, a_content, a_digest,
         a_not_before, a_expire_time, a_redrive_of, a_trace);
@@ -48,8 +47,7 @@ BEGIN
     END IF;
     IF p ?| ARRAY['claims', 'claim_next'] THEN
       w := start_orders(w, p);
-      IF cardinality(w.ids) > 0 OR w.summary ? 'told_again' THEN
-        w := tell_holders(w);
+      IF cardinality(w.ids) > 0 THEN
         RETURN QUERY SELECT * FROM started(w.ids);
       END IF;
     END IF;

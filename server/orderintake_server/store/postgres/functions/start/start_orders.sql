@@ -24,5 +24,6 @@ BEGIN
   IF is_over THEN  -- for more than a thousand may be over
     w := expire_some(w);
   END IF;
-  RETURN start_these(w, p);
+  w := start_these(w, p);
+  RETURN CASE WHEN w.worker_ids IS NULL THEN w ELSE tell_holders(w) END;
 END $$;
