@@ -50,6 +50,7 @@ from orderintake.v1.order_intake_service_pb2 import (
     WaitReason,
 )
 from orderintake.v1.order_pb2 import Completion, Failure, Order, OrderLine, State, Tier
+from orderintake.work.remote.worker import Worker
 
 __version__ = version("orderintake-client")
 
@@ -109,5 +110,6 @@ __all__ = [
     "Unavailable",
     "WaitReason",
     "WaitingFilters",
+    "Worker",
     "__version__",
 ]

@@ -40,12 +40,7 @@ _SERVICE_CONFIG = {
     ]
 }
 
-# Calls go to all servers in turn, except those whose health says that they are stopping or
-# cannot reach their store.
-_BALANCED = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "healthCheckConfig": {"serviceName": _SERVICES[0].full_name},
-}
+_ROUND_ROBIN: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
 
 _MANY = ("dns:", "ipv4:", "ipv6:")
 """How a target begins that can name many servers."""
@@ -104,14 +99,15 @@ def checked_target(target: str, *, needs_port: bool) -> str:
 Options = tuple[tuple[str, str | int], ...]
 
 
-def options(target: str) -> Options:
+def options(target: str, *, service: str = _SERVICES[0].full_name) -> Options:
     """Return the options of a channel to this target, for either of grpc's stacks.
 
     Calls to a target that begins with `dns:`, `ipv4:` or `ipv6:` go round robin to the servers
-    whose health says that they accept orders. Calls to any other target go to the first server
-    that can be reached.
+    whose health says that they serve `service`: not those that are stopping or cannot reach their
+    store. Calls to any other target go to the first server that can be reached.
     """
-    balance = _BALANCED if target.startswith(_MANY) else {}
+    healthy = {"healthCheckConfig": {"serviceName": service}}
+    balance = _ROUND_ROBIN | healthy if target.startswith(_MANY) else {}
     return (
         ("grpc.service_config", json.dumps(_SERVICE_CONFIG | balance)),
         # This machine is reached through no proxy: a key that goes there in plain text stays here.

@@ -16,7 +16,7 @@ from google.protobuf import duration_pb2
 from orderintake.v1 import order_pb2
 from orderintake.work import OrderAttempt, Reject, Retry
 from orderintake.work import handlers as calling
-from orderintake.work.attempt import attempt_of
+from orderintake.work.attempt import attempt_of, content_of
 from orderintake.work.finding import HandlerUnusable, check, find
 from orderintake.work.handlers import CallPolicy
 from orderintake.work.lifespan import lifespan
@@ -177,11 +177,8 @@ class HandlerCalls:
         """Give what an order has beside what each attempt needs; decode what its caller placed."""
         order = order_pb2.Order.FromString(stored.content)
         return {
+            **content_of(order),
             "resources": self._resources,
-            "tier": order.tier,
-            "lines": order.lines,
-            "labels": order.labels,
-            "payload": order.payload if order.HasField("payload") else None,
             "accept_time": _time(stored.accept_time),
             "not_before": _time(stored.not_before) if stored.not_before else None,
             "expire_time": _time(stored.expire_time) if stored.expire_time else None,

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NoReturn
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from orderintake.work import forks
+from orderintake.work.ending import end_process
 from orderintake_server import config, handlers
 from orderintake_server.commands import COMMANDS, SUMMARIES
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone
 from orderintake_server.logger import get_logger
-from orderintake_server.process.ending import end_process
 from orderintake_server.process.loop import run_to_end
 from orderintake_server.process.signals import StopSignals, ignore_meaningless
 from orderintake_server.rpc.port.limits import raise_file_limit
@@ -135,7 +135,7 @@ def _exit(output: LogOutput, message: str, code: int) -> NoReturn:
     """Say why the process ends, and end it."""
     if message:
         output.line(message, "critical")
-    end_process(output, code)
+    end_process(code, output.close)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from support.changes import (
 from support.clocks import SECOND
 from support.mixes import mix
 from support.stores import SqliteHome
+from support.work import ANN, report, take
 
 
 @pytest.fixture
@@ -49,6 +50,8 @@ async def data(home: SqliteHome) -> Path:
     await place(store, new(vip=True, expire_time=home.clock.later(60)))
     home.clock.leap(-3600)
     await pause(store, Tier.VIP, by=BOSS)
+    retried, _ = await take(store, ANN, 2)
+    await report(store, retried, ending=again(60 * SECOND))
     await home.close()
     return home.directory
 
@@ -89,7 +92,7 @@ BREAKS = {
     ),
     "a queued order was lost": (
         "every order is in exactly one place",
-        "DELETE FROM ready WHERE accept_sequence = 9",
+        "DELETE FROM ready WHERE accept_sequence = 12",
     ),
     "an ended order waits": (
         "every order is in exactly one place",
@@ -97,7 +100,8 @@ BREAKS = {
     ),
     "an order runs and waits": (
         "every order is in exactly one place",
-        "INSERT INTO leases SELECT accept_sequence, 1, 1, 1, 0, 0 FROM ready LIMIT 1",
+        """INSERT INTO leases (accept_sequence, attempt_count, start_sequence, start_time)
+        SELECT accept_sequence, 1, 1, 1 FROM ready LIMIT 1""",
     ),
     "an order that waits is missing": (
         "nothing stands for an order that is not there",
@@ -224,11 +228,47 @@ BREAKS = {
     ),
     "what an operator cancelled is queued": (
         "what an operator cancelled does not wait",
-        "UPDATE operator_actions SET action = 4, tier = 0, accept_sequence = 9",
+        "UPDATE operator_actions SET action = 4, tier = 0, accept_sequence = 12",
     ),
     "what an operator cancelled is scheduled": (
         "what an operator cancelled does not wait",
         "UPDATE operator_actions SET action = 4, tier = 0, accept_sequence = 6",
+    ),
+    "a lease of a worker that is not there": (
+        "who has a lease is this process, or a worker that is there",
+        "DELETE FROM workers",
+    ),
+    "a lease of a worker that has ended": (
+        "who has a lease is this process, or a worker that is there",
+        "UPDATE workers SET ended_at = 1",
+    ),
+    "an order that was to run alone does not": (
+        "a worker that has an order to run alone has no other",
+        "UPDATE leases SET worker = 1, is_alone = accept_sequence = 10",
+    ),
+    "an attempt under way has crashed": (
+        "each crash is of another attempt that is over",
+        "UPDATE leases SET crash_count = attempt_count",
+    ),
+    "an order crashed that was never tried": (
+        "each crash is of another attempt that is over",
+        "UPDATE ready SET crash_count = 1",
+    ),
+    "an order crashed more often than it was tried": (
+        "each crash is of another attempt that is over",
+        "UPDATE scheduled SET crash_count = 2",
+    ),
+    "an attempt ended that never started": (
+        "what a worker ended without a completion did start, and is over",
+        "INSERT INTO ends VALUES (99, 2, 0)",
+    ),
+    "an attempt goes on that had ended": (
+        "what a worker ended without a completion did start, and is over",
+        "INSERT INTO ends SELECT start_sequence, 1, 0 FROM leases",
+    ),
+    "an attempt ended with and without a completion": (
+        "what a worker ended without a completion did start, and is over",
+        "INSERT INTO ends SELECT start_sequence, 2, 0 FROM log",
     ),
 }
 

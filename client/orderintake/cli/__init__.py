@@ -5,9 +5,19 @@ import sys
 from contextlib import suppress
 from io import TextIOWrapper
 
+from orderintake.access.given import VALUES
+
+WORKER = "worker"
+"""The one command that needs no extra: it runs on machines where nobody types."""
+
 
 def main() -> None:
     """Run the command line; exit with 1 where the extra `cli` is not installed."""
+    arguments = sys.argv[1:]
+    if (place := _command(arguments)) is not None and arguments[place] == WORKER:
+        from orderintake.work.command.run import main as work  # noqa: PLC0415 - few need it
+
+        work([*arguments[:place], *arguments[place + 1 :]])
     try:
         # Not at the top: the library is installed without what the command line needs.
         from orderintake.cli.app import app  # noqa: PLC0415
@@ -28,6 +38,16 @@ def main() -> None:
         if isinstance(end.__context__, BrokenPipeError):  # typer ends with 1 then
             sys.exit(lost_output(end.__context__)[0])
         raise
+
+
+def _command(arguments: list[str]) -> int | None:
+    """Tell where the command's name stands: before it are options of the connection only."""
+    is_value = False
+    for place, argument in enumerate(arguments):
+        if not (is_value or argument.startswith("-")):
+            return place
+        is_value = not is_value and argument in VALUES
+    return None
 
 
 def _prepare_streams() -> None:

@@ -10,12 +10,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from orderintake.access.given import FLAGS, SERVER_VARIABLE, VALUES, encryption, identity
 from orderintake.channel import TIMEOUT_SECONDS, checked_target
-from orderintake.cli.access.given import encryption, identity
 from orderintake.cli.access.options import (
-    FLAGS,
     HEADING,
-    VALUES,
     ApiKeyFile,
     Ca,
     Cert,
@@ -32,8 +30,7 @@ from orderintake.sync import Client
 
 LEAST_SECONDS, MOST_SECONDS = 0.001, 31_536_000
 """How long a call may last: to a year."""
-VARIABLE = "ORDERINTAKE_SERVER"
-VARIABLES = (VARIABLE, "ORDERINTAKE_API_KEY")
+VARIABLES = (SERVER_VARIABLE, "ORDERINTAKE_API_KEY")
 NEAR = 0.94
 """How much alike two names of variables are, of 1, of which one was meant to be the other."""
 
@@ -118,7 +115,7 @@ def _warn_of_variable() -> None:
 Server = Annotated[
     str,
     typer.Option(
-        envvar=VARIABLE,
+        envvar=SERVER_VARIABLE,
         metavar="HOST:PORT",
         help="Where to connect; unix:/PATH is a Unix socket.",
         callback=_target,
@@ -156,12 +153,21 @@ def connect(  # noqa: PLR0913 - each is given by name
     token_file: TokenFile = None,
     _version: Version = False,
 ) -> None:
-    """Place orders, see how they stand, and watch them being completed."""
+    """Place orders, see how they stand, and watch them being completed.
+
+    What processes them is a worker: `orderintake worker --help`.
+    """
     _warn_of_variable()
-    who = identity(context, {"api_key_file": api_key_file, "token_file": token_file})
+    secrets = {"api_key_file": api_key_file, "token_file": token_file}
     files = {"ca": ca, "cert": cert, "key": key}
-    how = encryption(server, use_tls=tls, files=files, has_identity=bool(who))
     try:
+        who = identity(secrets, [name for name in secrets if _is_typed(context, name)])
+        how = encryption(server, use_tls=tls, files=files, has_identity=bool(who))
         context.obj = Client(server, timeout=timeout, **how, **who)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

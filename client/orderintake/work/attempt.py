@@ -106,6 +106,16 @@ def attempt_of(rest: Callable[[], Mapping[str, Any]], **known: Any) -> OrderAtte
     return attempt
 
 
+def content_of(order: order_pb2.Order) -> dict[str, Any]:
+    """Give the fields of an attempt that the caller of the order placed."""
+    return {
+        "tier": order.tier,
+        "lines": order.lines,
+        "labels": order.labels,
+        "payload": order.payload if order.HasField("payload") else None,
+    }
+
+
 def begin(attempt: OrderAttempt, seconds: float) -> None:
     """Note that the handler is called now, and how long it may take."""
     deadline = datetime.now(UTC) + timedelta(seconds=seconds)

@@ -5,28 +5,26 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from orderintake.work import finding
-from orderintake.work.attempt import begin
+from orderintake.work.call import Call
 from orderintake.work.contained import Contained
 from orderintake.work.figures import HandlerFigures
 from orderintake.work.outcome import Kind, Outcome, outcome_of
-from orderintake.work.threads import HandlerThread, HandlerThreads
+from orderintake.work.threads import HandlerThreads
 from orderintake.work.watch import LoopWatch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from orderintake.work.attempt import OrderAttempt
+    from orderintake.work.threads import HandlerThread
 
 NO_THREAD_SECONDS = 1.0
 """So soon it is tried again to start a thread, when the system has none left."""
-BEGIN_SECONDS = 0.05
-"""So soon it is looked again whether a handler has been called, when its time is very short."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,44 +40,12 @@ class CallPolicy:
     stuck: int = 0
     """How many more may be left behind that do not end; with more, orders wait until one ends."""
     attempt_seconds: float | None = None
-    """How long an attempt may take, from the handler's call; None: as long as it likes."""
+    """How long an attempt may take, from the handler's call; None: as long as it likes. It holds
+    for those whose caller says nothing else."""
     grace_seconds: float = 5.0
     """How long a cancelled handler may tidy up before its slot goes on without it."""
     tells_text: bool = False
     """Whether the text of an exception that nobody expected is part of the outcome."""
-
-
-class _Call:
-    """One attempt under way."""
-
-    __slots__ = ("began", "is_hanging", "is_late", "order", "outcome", "over", "task", "thread")
-
-    def __init__(self, order: OrderAttempt, over: asyncio.Future[None]) -> None:
-        self.order = order
-        self.over = over
-        """Has a result when the attempt has ended."""
-        self.task: asyncio.Task[Outcome] | None = None
-        self.began: float | None = None
-        """When the handler was called, by `time.monotonic()`; None: not yet."""
-        self.thread: HandlerThread | None = None
-        self.outcome: Outcome | None = None
-        self.is_hanging = False
-        self.is_late = False
-
-    def begin(self, seconds: float | None) -> OrderAttempt:
-        """Note that the handler is called now; give it the order, and how long it may take."""
-        self.began = time.monotonic()
-        if seconds is not None:
-            begin(self.order, seconds)
-        return self.order
-
-    def seconds_left(self, seconds: float) -> float:
-        """Tell how much of its time is left; the time of one that has not begun never ends."""
-        return max(seconds - self.age(), 0 if self.began else BEGIN_SECONDS)
-
-    def age(self) -> float:
-        """Tell for how many seconds the handler has been at work."""
-        return 0.0 if self.began is None else time.monotonic() - self.began
 
 
 class HandlerCalls:
@@ -107,7 +73,7 @@ class HandlerCalls:
         self._place_left = asyncio.Event()
         self._active = 0
         self._threads = HandlerThreads()
-        self._under_way: dict[asyncio.Task[Any], _Call] = {}
+        self._under_way: dict[asyncio.Task[Any], Call] = {}
         self.figures = HandlerFigures()
         self._watch = LoopWatch(policy.name, self._order_of, self.figures)
         self._is_closed = False
@@ -144,8 +110,10 @@ class HandlerCalls:
             _log.error("orders wait: the system has no thread left")
             await asyncio.sleep(NO_THREAD_SECONDS)
 
-    async def __call__(self, order: OrderAttempt) -> Outcome:
+    async def __call__(self, order: OrderAttempt, seconds: float | None = None) -> Outcome:
         """Make one attempt; whatever the handler does, give its outcome.
+
+        It may take so many `seconds`; None: as many as the policy says.
 
         When the caller is cancelled, so is the handler: raises CancelledError if it ends by that. A
         caller that is cancelled once more waits no longer: the handler is left behind.
@@ -153,18 +121,18 @@ class HandlerCalls:
         if self._is_closed:
             raise RuntimeError("the handler cannot be called after shutdown")
         loop = asyncio.get_running_loop()
-        call = _Call(order, loop.create_future())
+        seconds = self._policy.attempt_seconds if seconds is None else seconds
+        call = Call(order, loop.create_future(), seconds)
         work = loop.create_task(self._work(call), name=f"attempt {order.order_id}")
         call.task, self._under_way[work] = work, call
         work.add_done_callback(self._over)
-        seconds = self._policy.attempt_seconds
         try:
             await (call.over if seconds is None else self._limit(work, call, seconds))
         except asyncio.CancelledError:
             if not await self._ends_when_cancelled(work):
                 raise
             return _result(work)
-        return self._late(work) if call.is_late else _heeded(_result(work), order)
+        return self._late(work, call) if call.is_late else _heeded(_result(work), order)
 
     def _order_of(self, task: asyncio.Task[Any]) -> OrderAttempt | None:
         call = self._under_way.get(task)
@@ -183,7 +151,7 @@ class HandlerCalls:
         self._places += 1
         self._place_left.set()
 
-    async def _limit(self, work: asyncio.Task[Any], call: _Call, seconds: float) -> None:
+    async def _limit(self, work: asyncio.Task[Any], call: Call, seconds: float) -> None:
         """Wait until an attempt ends; when its time is over, cancel it."""
         while not work.done() and (left := call.seconds_left(seconds)):
             await asyncio.wait({work}, timeout=left)
@@ -202,13 +170,13 @@ class HandlerCalls:
             return False
         return not _result(work).is_stopped
 
-    def _late(self, work: asyncio.Task[Outcome]) -> Outcome:
+    def _late(self, work: asyncio.Task[Outcome], call: Call) -> Outcome:
         """Give the outcome of an attempt whose time is over: what it came to, if that is good."""
         if not work.done():
             self._leave(work, "its slot goes on without it")
         elif (outcome := _result(work)).kind is Kind.SUCCEEDED:
             return outcome
-        message = f"the attempt took longer than {self._policy.attempt_seconds} s"
+        message = f"the attempt took longer than {call.seconds} s"
         return Outcome(kind=Kind.FAILED, code="ATTEMPT_TIMEOUT", message=message)
 
     def _leave(self, work: asyncio.Task[Outcome], what: str) -> None:
@@ -221,22 +189,22 @@ class HandlerCalls:
     def _unstuck(self) -> None:
         self.figures.stuck_attempts -= 1
 
-    async def _work(self, call: _Call) -> Outcome:
+    async def _work(self, call: Call) -> Outcome:
         """Run the handler; whatever it raises is the order's failure, not ours."""
         value: object = None
         with Contained() as calling:
             if self._is_async:
-                _stop_by_signal(call)
+                call.stop_by_signal()
             if self._before is not None:
                 await self._before(call.order)
             value = await self._run(call)
         return call.outcome or self._outcome(value, calling.error)
 
-    async def _in_loop(self, call: _Call) -> object:
-        value = await self._handler(call.begin(self._policy.attempt_seconds))
+    async def _in_loop(self, call: Call) -> object:
+        value = await self._handler(call.begin())
         return await value if value is not None and inspect.isawaitable(value) else value
 
-    async def _in_thread(self, call: _Call) -> object:
+    async def _in_thread(self, call: Call) -> object:
         """Call a handler in a thread; what it gives to be awaited is awaited here."""
         call.thread = self._threads.take()
         try:
@@ -246,20 +214,20 @@ class HandlerCalls:
             raise
         if value is None:
             return None
-        _stop_by_signal(call)
+        call.stop_by_signal()
         return await value
 
-    def _called(self, call: _Call) -> Awaitable[object] | None:
+    def _called(self, call: Call) -> Awaitable[object] | None:
         """Call the handler, in a thread; give what is to be awaited, or note the outcome."""
         value = None
         with Contained() as calling:
-            value = self._handler(call.begin(self._policy.attempt_seconds))
+            value = self._handler(call.begin())
             if inspect.isawaitable(value):
                 return value
         call.outcome = self._outcome(value, calling.error)
         return None
 
-    def _give_up(self, call: _Call, thread: HandlerThread) -> None:
+    def _give_up(self, call: Call, thread: HandlerThread) -> None:
         """Leave a thread to its call; it counts as stuck until it comes back."""
         call.is_hanging = True
 
@@ -273,14 +241,6 @@ class HandlerCalls:
         self.figures.stuck_attempts += 1
         stuck = {"stuck": self.figures.stuck_attempts, "limit": self._policy.stuck}
         _log.error("a handler's thread does not end; another takes its place", extra=about | stuck)
-
-
-def _stop_by_signal(call: _Call) -> None:
-    """Let the stop signal cancel the handler; a request that came before does so at once."""
-    if call.task is not None:
-        call.order.signal.on_request = call.task.cancel
-        if call.order.signal.is_requested:
-            call.task.cancel()
 
 
 def _result(work: asyncio.Task[Outcome]) -> Outcome:

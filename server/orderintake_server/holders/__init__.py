@@ -10,7 +10,7 @@ from orderintake_server.domain import Lease
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.domain import State, Tier
+    from orderintake_server.domain import Order, State, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,13 @@ class LentLease(Lease):
     """The lease of an attempt that a worker makes, not this process itself."""
 
     holder: Holder
+
+
+def lease_of(order: Order, crash_count: int, holder: Holder | None) -> Lease:
+    """Make the lease of an attempt; without a holder this process makes it itself."""
+    if holder is None:
+        return Lease(order=order, crash_count=crash_count)
+    return LentLease(order=order, crash_count=crash_count, holder=holder)
 
 
 def key_of(lease: Lease) -> LeaseKey:

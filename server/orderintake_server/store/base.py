@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from orderintake_server.domain import Ranking, Tier
+from orderintake_server.store.changes import NEVER_ALONE
 from orderintake_server.store.rows import completion_of
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ class Policy:
     counts_customers: bool = False
     """Whether the waiting orders of each customer are counted, for a limit on them."""
 
+    @property
+    def alone(self) -> int:
+        """From so many crashes on an order runs alone: with one more it is quarantined.
+
+        All that were in process when a process died are suspects, though only one of them did it.
+        Where the first crash is the last, nothing can be done for the innocent.
+        """
+        return self.max_crashes - 1 or NEVER_ALONE
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryReport:
@@ -56,8 +66,8 @@ class RecoveryReport:
     earliest: int
     paused: frozenset[Tier] = frozenset()
     workers: Sequence[WorkerRow] = ()
-    """The workers in processes of their own, which go on: their attempts are not recovered. A
-    store that other processes use does not tell which leases they have."""
+    """The workers in processes of their own, those too that ended not long ago: their attempts go
+    on and are not recovered. A store that other processes use tells of none."""
     kept: int = 0
     """How many attempts of such workers go on."""
 

@@ -253,9 +253,10 @@ class Committed(StoreState):
     """The leases that calls in `claim_next` were given before."""
     closed: Collection[str] = ()
     """Ids of workers in `claim_next` that take nothing any more."""
-    overdue: Sequence[LeaseKey] = ()
-    """Leases of workers whose attempts took longer than they may, at most MOST_STARTS. Nothing was
-    changed, but that they are told again when they have not been ended in OVERDUE_AGAIN."""
+    overdue: Mapping[LeaseKey, str] = field(default_factory=dict)
+    """Leases of workers, and the id of each worker, whose attempts take longer than they may; at
+    most MOST_STARTS. Nothing was changed, but that they are told again after OVERDUE_AGAIN, unless
+    they have been ended."""
     queued: list[QueueEntry] = field(default_factory=list)
     """Every order that this commit queued: accepted, released or fallen due. A shared store leaves
     it empty: one process does not see what the others queue, so it keeps no queue of its own."""

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from orderintake_server.domain import Event, State
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.domain import Ending, State
+    from orderintake_server.domain import Ending
     from orderintake_server.holders import LeaseKey, TakenBack
 
 OVERDUE_AGAIN = 5_000_000
@@ -21,6 +23,15 @@ NOT_STORED = "OUTCOME_NOT_STORED"
 """The code of a failure by an outcome that the store did not take."""
 QUARANTINED = "QUARANTINED"
 """The code of a failure by crashes."""
+
+GIVES: dict[Event, frozenset[State]] = {
+    Event.SUCCEED: frozenset({State.SUCCEEDED}),
+    Event.FAIL: frozenset({State.FAILED, State.CANCELLED, State.SCHEDULED}),
+    Event.RETRY: frozenset({State.FAILED, State.CANCELLED, State.SCHEDULED}),
+    Event.RELEASE: frozenset({State.QUEUED, State.CANCELLED}),
+}
+"""In which states a report may have left its order, by what it says: a repeat finds one of them.
+Whether a failure is tried again may be decided anew."""
 
 
 class AttemptEnd(NamedTuple):
@@ -60,11 +71,10 @@ class Work:
     """What workers say, and what becomes of them; the fields take effect in their order here."""
 
     reports: Sequence[AttemptEnd] = ()
-    """An attempt that ended the same way before is answered the same again, and nothing is changed:
-    the log has it, with this start_sequence and in a state that this ending gives, or it was noted.
-    SUCCEED: SUCCEEDED, or FAILED with the code NOT_STORED. FAIL and RETRY: SCHEDULED, CANCELLED, or
-    FAILED for whatever but QUARANTINED. None: QUEUED, CANCELLED. What was SCHEDULED or QUEUED by
-    such a report is noted for as long as REMEMBERED."""
+    """An attempt that ended by such a report before is answered the same again, and nothing is
+    changed: the log has it by its start_sequence, in a state that this report GIVES, but not as
+    QUARANTINED; or as NOT_STORED, whatever the report. What was SCHEDULED or QUEUED by a report is
+    noted for as long as REMEMBERED. Reports are of workers' attempts only."""
     words: Sequence[WorkerWord] = ()
     ends: Sequence[str] = ()
     """Ids of workers that end, known or not: what they have waits again, uncounted, or is cancelled
@@ -87,5 +97,5 @@ class WorkDone:
     """The order's state by that; None: the lease was not good, and nothing was changed."""
     words: list[WorkerState] = field(default_factory=list)
     ends: list[list[TakenBack]] = field(default_factory=list)
-    """What each had, in the order of its starts."""
+    """What each had, in the order of acceptance."""
     deaths: list[list[TakenBack]] = field(default_factory=list)

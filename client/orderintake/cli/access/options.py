@@ -6,23 +6,16 @@ from typing import Annotated
 
 import typer
 
-HEADING = "Connection and credentials"
-_SECRETS = ("oik_", "eyJ", "Bearer ", "-----BEGIN")
-"""How what belongs into a file begins."""
+from orderintake.access.given import checked_path
 
-VALUES = (
-    *("--server", "--timeout", "--ca", "--cert", "--key"),
-    *("--api-key-file", "--token-file"),
-)
-FLAGS = ("--tls",)
-"""The options that may stand after the command too: those with a value, and those without."""
+HEADING = "Connection and credentials"
 
 
 def _file(text: str | None) -> str | None:
-    """Refuse a secret that was given in place of the file it is in, and do not show it."""
-    if text is not None and text.startswith(_SECRETS):
-        raise typer.BadParameter("give the path of a file, not what is in it")
-    return text or None
+    try:
+        return checked_path(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _option(variable: str, text: str) -> typer.models.OptionInfo:

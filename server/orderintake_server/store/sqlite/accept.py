@@ -6,8 +6,9 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-from orderintake_server.domain import Lease, Order, State, Tier
+from orderintake_server.domain import Order, State, Tier
 from orderintake_server.errors import RequestIdReused
+from orderintake_server.holders import lease_of
 from orderintake_server.store.actions.sqlite import Trail
 from orderintake_server.store.changes import OverCapacity
 from orderintake_server.store.receipts import Pruned, Receipts, accepted_order, started_order
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Mapping, Sequence
 
-    from orderintake_server.domain import Completion, NewOrder, QueueEntry
+    from orderintake_server.domain import Completion, Lease, NewOrder, QueueEntry
+    from orderintake_server.holders import Holder
     from orderintake_server.store.changes import Capacity
     from orderintake_server.store.receipts import Decision, Outcome
     from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
+    from orderintake_server.store.sqlite.workers.dealer import Dealer
 
 
 class _Held(NamedTuple):
@@ -56,6 +59,7 @@ class Acceptance:
         """The fresh ones, once they are stored."""
         self._queued: list[QueueEntry] = []
         self._started: list[QueueEntry] = []
+        self._holders: list[Holder | None] = []
         self._customers: Counter[str] = Counter()
         """Whose the fresh ones are, where there is a limit for each customer."""
         self._pruned: dict[int, Pruned] = {}
@@ -113,11 +117,10 @@ class Acceptance:
                 return OverCapacity(count, customer_id)
         return None
 
-    def store(self, room: int) -> list[Lease]:
+    def store(self, dealer: Dealer | None) -> list[Lease]:
         """Insert what is new, in a few statements; record what operators redrive.
 
-        Starts the orders that may at once, the `room` most urgent ones: they wait nowhere. Returns
-        their leases.
+        The most urgent that `dealer` deals start at once, and wait nowhere. Returns their leases.
         """
         unit, counters = self._unit, self._unit.counters
         if not self._fresh:
@@ -138,7 +141,7 @@ class Acceptance:
             for entry, order in zip(entries, self._orders, strict=True)
             if order.state is State.QUEUED
         ]
-        self._started, rest = self._divided(room)
+        self._started, rest = self._divided(dealer)
         unit.enqueue(list(map(self._order, rest)), rest)
         copies = self._redrives()
         _mark_redriven(unit.connection, copies)
@@ -154,23 +157,27 @@ class Acceptance:
         if later:
             self._unit.schedule(later, [0] * len(later), [order.not_before for order in later])
 
-    def _divided(self, room: int) -> tuple[list[QueueEntry], list[QueueEntry]]:
+    def _divided(self, dealer: Dealer | None) -> tuple[list[QueueEntry], list[QueueEntry]]:
         """Divide the most urgent orders from those that wait: all do when one is over already."""
         now = self._unit.now
-        if not room or any(0 < self._order(entry).expire_time <= now for entry in self._queued):
+        if not dealer or any(0 < self._order(entry).expire_time <= now for entry in self._queued):
             return [], self._queued
         by_urgency = sorted(self._queued)
-        return by_urgency[:room], by_urgency[room:]
+        self._holders = dealer.deal(by_urgency)
+        count = len(self._holders)
+        return by_urgency[:count], by_urgency[count:]
 
     def _start(self) -> list[Lease]:
         """Start the orders that do at once."""
-        unit = self._unit
+        unit, first = self._unit, self._unit.counters.started + 1
+        starting = zip(self._started, self._holders, strict=True)
         leases = [
-            Lease(
-                order=started_order(self._order(entry), start_sequence=number, start_time=unit.now),
-                crash_count=0,
+            lease_of(
+                started_order(self._order(entry), start_sequence=number, start_time=unit.now),
+                0,
+                holder,
             )
-            for number, entry in enumerate(self._started, unit.counters.started + 1)
+            for number, (entry, holder) in enumerate(starting, first)
         ]
         attempts.start(unit, leases)
         return leases

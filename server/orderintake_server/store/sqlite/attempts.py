@@ -1,34 +1,42 @@
-"""How attempts start and end: claim, settle, release, and recover after a crash."""
+"""How attempts start and end: claim, settle, release."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from orderintake_server.domain import TRANSITIONS, Ending, Event, Failure, Lease, QueueEntry, State
-from orderintake_server.store.rows import ACCEPTED, ATTEMPT_COLUMNS, ORDER_COLUMNS, order_of
+from orderintake_server.domain import TRANSITIONS, Ending, Event, QueueEntry, State
+from orderintake_server.holders import LentLease, lease_of
+from orderintake_server.store.rows import ACCEPTED, ORDER_COLUMNS, order_of
 from orderintake_server.store.sqlite.due import end_waiting
 from orderintake_server.store.sqlite.statements import as_json, insert
+from orderintake_server.store.sqlite.workers.lending import OWN_LEASES, columns_of, lend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.domain import Order
+    from orderintake_server.domain import Lease
+    from orderintake_server.holders import Holder
     from orderintake_server.store.changes import Settlement
     from orderintake_server.store.sqlite.unit_of_work import End, UnitOfWork
 
 
-def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
+def claim(
+    unit: UnitOfWork, claims: Sequence[QueueEntry], holders: Sequence[Holder | None] = ()
+) -> list[Lease | None]:
     """Start orders that are queued, in the order of `claims`; None for one no longer queued.
 
-    An order whose expire_time has come ends here as EXPIRED: more may be over than were swept.
+    `holders`: who gets each; empty: this process itself gets all. An order whose expire_time has
+    come ends here as EXPIRED: more may be over than were swept.
     """
     queued = _queued(unit, claims)
     leases: list[Lease | None] = []
     started: list[Lease] = []
     entries: list[QueueEntry] = []
-    for accept_sequence in [entry.accept_sequence for entry in claims]:
+    for entry, holder in zip(claims, holders or repeat(None), strict=False):
+        accept_sequence = entry.accept_sequence
         found = queued.pop(accept_sequence, None)
         if found is None:
             leases.append(None)
@@ -36,7 +44,7 @@ def claim(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> list[Lease | None]:
         *accepted, rank, attempt_count, crash_count = found
         number = unit.counters.started + len(started) + 1
         order = order_of(accepted, _STARTED, (attempt_count + 1, number, unit.now))
-        started.append(Lease(order=order, crash_count=crash_count))
+        started.append(lease_of(order, crash_count, holder))
         entries.append(QueueEntry(rank, accept_sequence, order.tier, crash_count))
         leases.append(started[-1])
     unit.leave_queue([lease.order for lease in started], entries)
@@ -49,14 +57,18 @@ def start(unit: UnitOfWork, leases: Sequence[Lease]) -> None:
     orders = [lease.order for lease in leases]
     unit.counters.started += len(orders)
     unit.start_count += len(orders)
-    attempts = [
-        (o.accept_sequence, o.attempt_count, o.start_sequence, o.start_time) for o in orders
-    ]
-    crashes = [lease.crash_count - unit.forgiven for lease in leases]
-    rows = [(*attempt, count, 0) for attempt, count in zip(attempts, crashes, strict=True)]
-    insert(unit.connection, _LEASES, rows)
-    insert(unit.connection, "starts", [(o, s, t) for o, _, s, t in attempts])
+    starts = [(o.accept_sequence, o.start_sequence, o.start_time) for o in orders]
+    insert(unit.connection, "starts", starts)
     unit.count_processing(+1, orders)
+    lent = [lease for lease in leases if isinstance(lease, LentLease)]
+    if lent:
+        lend(unit, lent)
+        leases = [lease for lease in leases if not isinstance(lease, LentLease)]
+    insert(
+        unit.connection,
+        OWN_LEASES,
+        [(*columns_of(lease), lease.crash_count - unit.forgiven) for lease in leases],
+    )
 
 
 def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, tuple[Any, ...]]:
@@ -153,55 +165,12 @@ def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> tuple[set[int], se
         (as_json([order.accept_sequence for order in ended]),),
     )
     unit.count_processing(-1, ended)
+    unit.roster.drop(order.start_sequence for order in ended)
     return {order.start_sequence for order in ended}, set(cancelled)
-
-
-def forgive(unit: UnitOfWork) -> None:
-    """Let the end of this process count as no crash of the orders that are in process.
-
-    Who recovers them adds one to their crashes; so one is taken off beforehand.
-    """
-    unit.connection.execute("UPDATE leases SET crash_count = crash_count - ?", (1 - unit.forgiven,))
-
-
-def recover(unit: UnitOfWork, max_crashes: int) -> tuple[int, int]:
-    """Queue again, or end, the orders that were in process when the last server crashed.
-
-    Returns how many were queued again, and how many were quarantined.
-    """
-    rows = unit.connection.execute(
-        f"SELECT {ACCEPTED}, l.attempt_count, l.start_sequence, l.start_time, l.crash_count,"
-        " l.cancel_requested FROM leases l JOIN orders o ON o.accept_sequence = l.accept_sequence"
-    ).fetchall()
-    unit.connection.execute("DELETE FROM leases")
-    requeued: list[Order] = []
-    entries: list[QueueEntry] = []
-    ends: list[End] = []
-    for *accepted, attempts, start_sequence, start_time, crashes, is_cancelled in rows:
-        order = order_of(accepted, State.PROCESSING, (attempts, start_sequence, start_time))
-        if is_cancelled:
-            ends.append((order, TRANSITIONS[order.state, Event.CANCEL], None, None))
-        elif crashes + 1 >= max_crashes:
-            state = TRANSITIONS[order.state, Event.QUARANTINE]
-            ends.append((order, state, _quarantined(crashes + 1), None))
-        else:
-            requeued.append(order)
-            entries.append(unit.entry(order, crashes + 1))
-    unit.count_processing(-1, requeued + [order for order, *_ in ends])
-    unit.enqueue(requeued, entries)
-    unit.end(ends)
-    return len(requeued), sum(failure is not None for _, _, failure, _ in ends)
-
-
-def _quarantined(crashes: int) -> Failure:
-    return Failure(
-        code="QUARANTINED", message=f"the process died during {crashes} attempts of this order"
-    )
 
 
 _STOPPED = Ending(event=Event.CANCEL)
 _STARTED = TRANSITIONS[State.QUEUED, Event.CLAIM]
-_LEASES = f"leases (accept_sequence, {', '.join(ATTEMPT_COLUMNS)}, crash_count, cancel_requested)"
 _EXPIRE_TIME = ORDER_COLUMNS.index("expire_time")
 _STANDING_LEASES = """
 SELECT json_group_array(l.start_sequence),

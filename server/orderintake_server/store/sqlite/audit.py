@@ -158,6 +158,23 @@ RULES: dict[str, str] = {
         SELECT 'action ' || sequence, 'order ' || accept_sequence FROM operator_actions
         WHERE action = {Action.CANCEL_ORDER:d} AND accept_sequence IN (
           SELECT accept_sequence FROM ready UNION ALL SELECT accept_sequence FROM scheduled)""",
+    "who has a lease is this process, or a worker that is there": """
+        SELECT 'order ' || accept_sequence, 'worker ' || worker FROM leases
+        WHERE worker NOT IN (SELECT 0 UNION ALL SELECT number FROM workers WHERE ended_at = 0)""",
+    "a worker that has an order to run alone has no other": """
+        SELECT 'order ' || a.accept_sequence, 'order ' || b.accept_sequence FROM leases a
+        JOIN leases b ON b.worker = a.worker AND b.accept_sequence <> a.accept_sequence
+        WHERE a.worker > 0 AND a.is_alone""",
+    "each crash is of another attempt that is over": """
+        SELECT 'order ' || accept_sequence, 'crashes ' || crash_count FROM (
+          SELECT accept_sequence, crash_count, attempt_count - 1 AS over FROM leases
+          UNION ALL SELECT accept_sequence, crash_count, attempt_count FROM ready
+          UNION ALL SELECT accept_sequence, crash_count, attempt_count FROM scheduled)
+        WHERE crash_count > over""",
+    "what a worker ended without a completion did start, and is over": """
+        SELECT 'start ' || start_sequence FROM ends, counters WHERE start_sequence > started
+          OR start_sequence IN (SELECT start_sequence FROM leases)
+          OR start_sequence IN (SELECT start_sequence FROM log)""",
 }
 """The rules of a store, each with the query that finds what breaks it."""
 

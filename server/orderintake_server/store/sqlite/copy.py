@@ -13,9 +13,10 @@ from orderintake_server.domain import Ranking
 from orderintake_server.errors import StartupFailed
 from orderintake_server.store.base import Policy
 from orderintake_server.store.copy_tables import CHUNK_ROWS, Numbers
-from orderintake_server.store.sqlite import attempts, database, schema
+from orderintake_server.store.sqlite import database, schema
 from orderintake_server.store.sqlite.files.flush import flush
 from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
+from orderintake_server.store.sqlite.workers import lost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -166,7 +167,7 @@ def _recover(connection: sqlite3.Connection, max_crashes: int, now: int) -> None
     connection.execute("BEGIN IMMEDIATE")
     unit = UnitOfWork(connection, policy)  # its counts are not used, so they are not loaded
     unit.begin(now)
-    attempts.recover(unit, max_crashes)
+    lost.recover(unit)
     unit.flush()
 
 

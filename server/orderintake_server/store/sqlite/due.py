@@ -16,6 +16,7 @@ from orderintake_server.store.actions.sqlite import Trail
 from orderintake_server.store.rows import ACCEPTED, cancelled_of, order_of
 from orderintake_server.store.sqlite.reads import standing
 from orderintake_server.store.sqlite.statements import as_json
+from orderintake_server.store.sqlite.workers.lost import find_overdue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +30,15 @@ DUE_ORDERS = 1_000
 
 
 def sweep(unit: UnitOfWork) -> None:
-    """Expire the waiting orders whose expire_time has come, and queue those that are due."""
+    """Expire the waiting orders whose expire_time has come, and queue those that are due.
+
+    And tell which attempts of workers take too long.
+    """
     if unit.next_due is None or unit.next_due > unit.now:
         return
     expire(unit)
     _fall_due(unit)
+    find_overdue(unit)
     unit.look_ahead()
 
 
@@ -127,9 +132,12 @@ def cancel_waiting(unit: UnitOfWork, asked: CancelWaiting) -> dict[Tier, int]:
 
 def _ask_to_stop(unit: UnitOfWork, numbers: Sequence[int]) -> set[int]:
     """Mark attempts as cancelled; return the numbers of the orders that were not so before."""
-    rows = unit.connection.execute(
-        "UPDATE leases SET cancel_requested = 1 WHERE NOT cancel_requested"
-        " AND accept_sequence IN (SELECT value FROM json_each(?)) RETURNING accept_sequence",
-        (as_json(numbers),),
-    ).fetchall()
-    return {number for (number,) in rows}
+    rows = unit.connection.execute(_ASK_TO_STOP, (as_json(numbers),)).fetchall()
+    unit.news.update(unit.roster.ids({worker for _, worker in rows if worker}))
+    return {number for number, _ in rows}
+
+
+_ASK_TO_STOP = """
+UPDATE leases SET cancel_requested = 1 WHERE NOT cancel_requested
+  AND accept_sequence IN (SELECT value FROM json_each(?)) RETURNING accept_sequence, worker
+"""

@@ -10,12 +10,14 @@ from orderintake_server.domain import Failure, Order, QueueEntry, State, Tier
 from orderintake_server.store.rows import LOG_COLUMNS
 from orderintake_server.store.sqlite.backlog import Backlog, Move, tally
 from orderintake_server.store.sqlite.statements import as_json, insert
+from orderintake_server.store.sqlite.workers.roster import Roster
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
     from orderintake_server.domain import Ranking
+    from orderintake_server.holders import LeaseKey
     from orderintake_server.store.base import Policy
 
 
@@ -60,6 +62,10 @@ class UnitOfWork:
         self.accept_counts: Counter[Tier] = Counter()
         self.completion_counts: Counter[Tier] = Counter()
         self.start_count = 0
+        self.roster = Roster(connection)
+        self.attempt_limit = 0
+        self.overdue: dict[LeaseKey, str] = {}
+        self.news: set[str] = set()
         self.forgiven = 0
         """How many crashes of this process are not counted: one, once it is asked to stop."""
         self.next_due: int | None = None
@@ -107,11 +113,14 @@ class UnitOfWork:
         self._committed, self._before = replace(self.counters), (self.earliest, self.next_due)
         self.queued = []
         self.accept_counts, self.completion_counts, self.start_count = Counter(), Counter(), 0
+        self.overdue, self.news = {}, set()
+        self.roster.begin()
 
     def follow_clock(self, leap: int) -> None:
         """Note in the transaction that the clock fell, or by how much it leapt, either way.
 
-        A delay before another attempt is a length: its end moves with the clock.
+        A delay before another attempt and what an attempt may take are lengths: their ends move
+        with the clock.
         """
         if self.now < self.counters.time:
             self.connection.execute(_NOTE_FALL, (self.counters.time - self.now,))
@@ -120,7 +129,11 @@ class UnitOfWork:
             self.connection.execute(
                 "UPDATE scheduled SET due_time = due_time + ? WHERE attempt_count > 0", (leap,)
             )
+            self.connection.execute(
+                "UPDATE leases SET deadline = deadline + ? WHERE deadline > 0", (leap,)
+            )
             self.look_ahead()
+        self.roster.forget_old(self.now)
 
     def flush(self) -> None:
         """Write the sequences into the transaction, if they have changed."""
@@ -138,15 +151,17 @@ class UnitOfWork:
         self.backlog.commit()
 
     def rollback(self) -> None:
-        """Undo in memory what was done: the transaction failed."""
+        """Undo in memory what was done: the transaction was rolled back."""
+        self.roster.rollback()
         self.counters, (self.earliest, self.next_due) = self._committed, self._before
         self.backlog.rollback()
 
     def look_ahead(self) -> None:
-        """Read when the next waiting order falls due or expires."""
+        """Read when the next waiting order falls due or expires, or an attempt's time is over."""
         (self.next_due,) = self.connection.execute(
             "SELECT min(due) FROM (SELECT min(due_time) AS due FROM scheduled"
-            " UNION ALL SELECT min(expire_time) FROM expiries)"
+            " UNION ALL SELECT min(expire_time) FROM expiries"
+            " UNION ALL SELECT min(deadline) FROM leases WHERE deadline > 0)"
         ).fetchone()
 
     # The moves of orders: an order leaves its old table before it enters another
@@ -185,7 +200,7 @@ class UnitOfWork:
         )
         self._watch_expiry(orders)
         self._count_waiting(+1, State.SCHEDULED, orders)
-        self._expect_due(due_times)
+        self.expect_due(due_times)
 
     def leave_queue(self, orders: Sequence[Order], entries: Sequence[QueueEntry]) -> None:
         """Remove orders from the queue; they must be in it, with these entries."""
@@ -242,9 +257,9 @@ class UnitOfWork:
         rows = [(o.expire_time, o.accept_sequence) for o in orders if o.expire_time]
         if rows:
             insert(self.connection, "expiries", rows, verb="INSERT OR IGNORE")
-            self._expect_due([row[0] for row in rows])
+            self.expect_due([row[0] for row in rows])
 
-    def _expect_due(self, times: Sequence[int]) -> None:
+    def expect_due(self, times: Sequence[int]) -> None:
         """Bring `next_due` forward to the earliest of these times, if that is sooner."""
         if times:
             soonest = min(times)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from heapq import merge
-from itertools import islice, takewhile
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from orderintake_server.clock import LeapWatch
 from orderintake_server.domain import Order, QueueEntry, State, Tier
 from orderintake_server.store.actions.sqlite import Trail
+from orderintake_server.store.at_work.sqlite import leases_of, rows
 from orderintake_server.store.base import Located, RecoveryReport
 from orderintake_server.store.changes import Committed, Page
 from orderintake_server.store.sqlite import attempts, database, due, prune
 from orderintake_server.store.sqlite.accept import Acceptance
 from orderintake_server.store.sqlite.reads import find
 from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
+from orderintake_server.store.sqlite.workers import lost, reports
+from orderintake_server.store.sqlite.workers.dealer import Dealer
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from orderintake_server.clock import Clock
     from orderintake_server.domain import Lease
     from orderintake_server.store.base import Policy
-    from orderintake_server.store.changes import Changes, ClaimNext, Pause
+    from orderintake_server.store.changes import Changes, Pause
     from orderintake_server.store.receipts import Outcome
 
 _T = TypeVar("_T")
@@ -45,15 +48,16 @@ class Writer:
         self._leaps = LeapWatch()
         self._unit = UnitOfWork(connection, policy)
         self._paused = self._read_paused()
-        self.recovery = self._transact(lambda: self._recover(policy))
+        self.recovery = self._transact(self._recover)
 
     def commit(self, changes: Changes) -> Committed:
         """Keep `Store.commit`."""
+        self._unit.attempt_limit = changes.attempt_limit
         return self._transact(lambda: self._apply(changes))
 
     def note_stop(self) -> None:
         """Keep `Store.note_stop`."""
-        self._transact(lambda: attempts.forgive(self._unit))
+        self._transact(lambda: lost.forgive(self._unit))
         self._unit.forgiven = 1
 
     def truncate_log(self) -> bool:
@@ -88,50 +92,62 @@ class Writer:
         self._leaps.keep(moment)
         return outcome
 
-    def _recover(self, policy: Policy) -> RecoveryReport:
+    def _recover(self) -> RecoveryReport:
         """Rank by this policy, count, queue again what was in process; report what there is."""
         unit = self._unit
         unit.rerank()
         unit.load()
-        recovered, quarantined = attempts.recover(unit, policy.max_crashes)
+        taken = [state for _, state in lost.recover(unit)]
+        workers = tuple(rows(self._connection, "true"))
         (log_id,) = self._connection.execute("SELECT log_id FROM identity").fetchone()
         return RecoveryReport(
             log_id=log_id,
             counts=unit.backlog.counts(),
-            recovered=recovered,
-            quarantined=quarantined,
+            recovered=taken.count(State.QUEUED),
+            quarantined=taken.count(State.FAILED),
             head=unit.counters.completed,
             earliest=unit.earliest,
             paused=self._paused,
+            workers=workers,
+            kept=sum(len(worker.leases) for worker in workers),
         )
 
     def _apply(self, changes: Changes) -> Committed:
         """Make the changes one after the other, in the order that Changes states."""
         unit = self._unit
         due.sweep(unit)
-        settled = attempts.settle(unit, changes.settles) if changes.settles else []
-        released = attempts.release(unit, changes.releases) if changes.releases else []
+        ended = self._end(changes)
         cancelled = due.cancel(unit, changes.cancels) if changes.cancels else []
         cancelled_waiting = [due.cancel_waiting(unit, asked) for asked in changes.cancels_waiting]
         self._pause(changes.pauses)
-        accepted, started = self._accept(changes) if changes.accepts else ([], [])
+        dealer = Dealer(changes.claim_next, unit.roster) if changes.claim_next else None
+        accepted, started = self._accept(changes, dealer) if changes.accepts else ([], [])
         if changes.claims or changes.claim_next:
             due.expire(unit)  # also what this very commit accepted or took back
-        claimed = attempts.claim(unit, changes.claims) if changes.claims else []
-        claimed_next = started or self._claim_next(changes.claim_next)
+        claimed = attempts.claim(unit, changes.claims, changes.holders) if changes.claims else []
+        claimed_next = started or self._claim_next(dealer)
         return Committed(
-            settled=settled,
-            released=released,
+            **ended,
             cancelled=cancelled,
             cancelled_waiting=cancelled_waiting,
             accepted=accepted,
             claimed=claimed,
             claimed_next=claimed_next,
+            **self._told(dealer),
             queued=_without(unit.queued, claimed_next),
             page=self._page(changes.page) if changes.page else [],
             pruned=prune.prune(unit, changes.prune) if changes.prune else 0,
             **self._state(),
         )
+
+    def _end(self, changes: Changes) -> dict[str, Any]:
+        """End attempts; return the fields of Committed that tell of that."""
+        unit = self._unit
+        return {
+            "settled": attempts.settle(unit, changes.settles) if changes.settles else [],
+            "released": attempts.release(unit, changes.releases) if changes.releases else [],
+            "work": reports.do(unit, changes.work) if changes.work else None,
+        }
 
     def _state(self) -> dict[str, Any]:
         """Return the fields of StoreState: the state, and what this transaction has counted."""
@@ -145,30 +161,39 @@ class Writer:
             "next_due": unit.next_due,
             "head": unit.counters.completed,
             "earliest": unit.earliest,
+            "news": tuple(sorted(unit.news)),
+            "capacity": unit.roster.capacity,
         }
 
-    def _accept(self, changes: Changes) -> tuple[list[Outcome], list[Lease]]:
-        """Accept orders; return each group's outcome, and what started at once."""
+    def _told(self, dealer: Dealer | None) -> dict[str, Any]:
+        """Return the fields of Committed that tell workers of what is no new start."""
+        told: dict[str, Any] = {"overdue": self._unit.overdue} if self._unit.overdue else {}
+        if dealer and (dealer.had or dealer.closed):
+            again = [
+                lease for holder in dealer.had for lease in leases_of(self._connection, holder)
+            ]
+            told |= {"told_again": again, "closed": dealer.closed}
+        return told
+
+    def _accept(self, changes: Changes, dealer: Dealer | None) -> tuple[list[Outcome], list[Lease]]:
+        """Accept orders; return each group's outcome, and what started at once.
+
+        New orders may start without a look at the queue when it is empty.
+        """
         acceptance = Acceptance(self._unit, changes.accepts, changes.capacity)
         decisions = [acceptance.decide(group) for group in changes.accepts]
-        started = acceptance.store(self._room(changes))
+        is_empty = not self._paused and not self._unit.backlog.queued()
+        started = acceptance.store(dealer if is_empty else None)
         return acceptance.receipts(changes.accepts, decisions, self._before), started
 
-    def _room(self, changes: Changes) -> int:
-        """Tell how many new orders may start without a look at the queue: it is empty."""
-        if changes.claim_next is None or self._paused or self._unit.backlog.queued():
-            return 0
-        return changes.claim_next.most
-
-    def _claim_next(self, wanted: ClaimNext | None) -> list[Lease]:
+    def _claim_next(self, dealer: Dealer | None) -> list[Lease]:
         """Start the most urgent orders; an order that must run alone starts with no other."""
-        if wanted is None or not self._unit.backlog.queued():
+        if dealer is None or not dealer.most or not self._unit.backlog.queued():
             return []
-        first = self._page(Page(after=_BEFORE_ALL, limit=wanted.most))
-        entries = list(takewhile(lambda entry: entry.crash_count < wanted.alone, first))
-        if first and not entries and wanted.is_idle:
-            entries = first[:1]
-        return [lease for lease in attempts.claim(self._unit, entries) if lease]
+        first = self._page(Page(after=_BEFORE_ALL, limit=dealer.most))
+        holders = dealer.deal(first)
+        entries = first[: len(holders)]
+        return [lease for lease in attempts.claim(self._unit, entries, holders) if lease]
 
     def _pause(self, pauses: Sequence[Pause]) -> None:
         """Record which tiers are paused or resumed, since when, and by whom."""

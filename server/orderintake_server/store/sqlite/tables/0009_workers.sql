@@ -12,11 +12,12 @@ CREATE TABLE workers (
   ended_at    INTEGER NOT NULL DEFAULT 0
 );
 
--- Who has a lease: the number of a worker, 0: this process itself. By which of its calls it got it. And
--- until when the attempt must have ended, 0: any time.
+-- Who has a lease: the number of a worker, 0: this process itself. By which of its calls it got it. Until
+-- when the attempt must have ended, 0: any time. And whether the worker may have nothing else beside it.
 ALTER TABLE leases ADD COLUMN worker INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE leases ADD COLUMN call INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE leases ADD COLUMN deadline INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE leases ADD COLUMN is_alone INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX leases_of_worker ON leases (worker) WHERE worker > 0;
 CREATE INDEX leases_deadline ON leases (deadline) WHERE deadline > 0;
 

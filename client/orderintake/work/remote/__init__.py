@@ -1,0 +1,1 @@
+"""A worker that asks a server for its orders, by gRPC."""

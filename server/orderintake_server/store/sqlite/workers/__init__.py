@@ -1,0 +1,1 @@
+"""The workers in processes of their own, in one SQLite transaction."""
