@@ -461,11 +461,15 @@ BREAKS: dict[str, tuple[set[str], str]] = {
     ),
     "a worker has ended that has an order": (
         {LENT, SLOTS},
-        "UPDATE workers SET ended_at = now()",
+        "UPDATE workers SET ended_at = 1",
     ),
     "a worker's order is a session's too": (
         {LENT},
         "UPDATE leases SET session_id = 1 WHERE worker > 0",
+    ),
+    "an order that is to be run alone is not": (
+        {"a worker that has an order to run alone has no other"},
+        "UPDATE leases SET worker = 1, session_id = 0, is_alone = accept_sequence = 7",
     ),
     "an order in process has crashed before its first attempt": (
         {CRASHES},

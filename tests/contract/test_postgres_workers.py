@@ -155,13 +155,13 @@ async def test_what_is_overdue_is_told_once_in_a_while(
     (lease,) = done.claimed_next
     assert done.next_due == lease.order.start_time + 30_000_000
     home.clock.now += 30_000_000
-    assert (await store.commit(Changes())).overdue == [key_of(lease)]
-    assert (await store.commit(Changes())).overdue == []
+    assert (await store.commit(Changes())).overdue == {key_of(lease): "w"}
+    assert (await store.commit(Changes())).overdue == {}
     home.clock.now += 5_000_000
-    assert (await store.commit(Changes())).overdue == [key_of(lease)]
+    assert (await store.commit(Changes())).overdue == {key_of(lease): "w"}
     await tell(store, reports=[AttemptEnd(key_of(lease), again())])
     home.clock.now += 60_000_000
-    assert (await store.commit(Changes())).overdue == []
+    assert (await store.commit(Changes())).overdue == {}
 
 
 async def test_a_cancel_is_news_of_its_worker_at_every_replica(
@@ -172,7 +172,7 @@ async def test_a_cancel_is_news_of_its_worker_at_every_replica(
     other = await home.open()
     states = other.watch()
     await anext(states)
-    assert (await store.commit(Changes(cancels=[Cancel(1)]))).news == ["w"]
+    assert (await store.commit(Changes(cancels=[Cancel(1)]))).news == ("w",)
     async with asyncio.timeout(20):
         async for state in states:
             if state.news:

@@ -89,9 +89,9 @@ def _taken(leases: Iterable[Sequence[int]]) -> list[TakenBack]:
     return [TakenBack(_key(*key), State(state)) for *key, state in leases]
 
 
-def overdue(summary: Mapping[str, Any]) -> list[LeaseKey]:
+def overdue(summary: Mapping[str, Any]) -> dict[LeaseKey, str]:
     """Read which attempts of workers should have ended."""
-    return [_key(*key) for key in summary.get("late") or ()]
+    return {_key(*key): worker_id for *key, worker_id in summary.get("late") or ()}
 
 
 def _key(accept: int, start: int, tier: int, attempts: int, crashes: int) -> LeaseKey:
@@ -125,7 +125,7 @@ class PostgresAtWork:
 
     async def list_workers(self) -> list[WorkerRow]:
         """Keep `AtWork.list_workers`."""
-        return await self._rows("k.ended_at IS NULL")
+        return await self._rows("k.ended_at = 0")
 
     async def _rows(self, which: str, *values: object) -> list[WorkerRow]:
         rows = await self._fetch(_WORKERS.format(which=which), self._worker_lease, *values)
@@ -180,10 +180,11 @@ _WORKERS = """
 SELECT k.number, k.worker_id, k.name, k.capacity,
   (extract(epoch FROM k.since) * 1000000)::bigint,
   (extract(epoch FROM k.expires_at - make_interval(secs => $1)) * 1000000)::bigint,
-  k.supervisor > 0, k.is_stopping, k.ended_at IS NOT NULL,
+  k.supervisor > 0, k.is_stopping OR coalesce(s.is_stopping, false), k.ended_at > 0,
   l.accept_sequence, l.start_sequence, o.tier, l.attempt_count, l.crash_count, l.call, l.start_time,
   l.cancel_requested
 FROM orderintake.workers k
+LEFT JOIN orderintake.sessions s ON s.session_id = k.supervisor
 LEFT JOIN orderintake.leases l ON l.worker = k.number AND l.worker > 0
 LEFT JOIN orderintake.orders o ON o.accept_sequence = l.accept_sequence
 WHERE {which} ORDER BY k.number, l.start_sequence

@@ -92,9 +92,9 @@ class Answer:
             released=attempts[settles:quiet],
             work=at_work.done(summary, work, attempts[quiet:]) if work else None,
             told_again=[lease for lease in again if isinstance(lease, LentLease)],
-            closed=summary.get("closed") or (),
+            closed=set(summary.get("closed") or ()),
             overdue=at_work.overdue(summary),
-            news=summary.get("told_workers") or (),
+            news=tuple(sorted(set(summary.get("told_workers") or ()))),
             cancelled=self._cancelled(changes.cancels),
             cancelled_waiting=[
                 {Tier(tier): count for tier, count in enumerate(counts, start=1) if count}

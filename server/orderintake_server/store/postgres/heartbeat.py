@@ -79,7 +79,7 @@ SELECT count(*) FILTER (WHERE expires_at >= clock_timestamp() AND session_id < $
   coalesce(sum(workers) FILTER (WHERE expires_at >= clock_timestamp()), 0),
   count(*) FILTER (WHERE expires_at < clock_timestamp()) > 0,
   EXISTS (
-    SELECT FROM orderintake.workers k WHERE ended_at IS NULL AND (expires_at < clock_timestamp()
+    SELECT FROM orderintake.workers k WHERE ended_at = 0 AND (expires_at < clock_timestamp()
       OR (supervisor > 0 AND NOT EXISTS (
         SELECT FROM orderintake.sessions s WHERE s.session_id = k.supervisor))))
 FROM orderintake.sessions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.domain import Tier
@@ -11,9 +10,8 @@ from orderintake_server.store.base import RecoveryReport
 from orderintake_server.views import TierCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from orderintake_server.holders import WorkerRow
     from orderintake_server.views import CountsByTier
 
     Row = Mapping[str, Any]
@@ -77,7 +75,7 @@ class KnownState:
         }
 
 
-def recovery_report(row: Row, log_id: str, workers: Sequence[WorkerRow]) -> RecoveryReport:
+def recovery_report(row: Row, log_id: str, kept: int) -> RecoveryReport:
     """Tell what the store held when it was opened, by the answer to that."""
     recovered, quarantined = row.get("recovered") or (0, 0)
     return RecoveryReport(
@@ -88,8 +86,7 @@ def recovery_report(row: Row, log_id: str, workers: Sequence[WorkerRow]) -> Reco
         head=row["completed"],
         earliest=row["earliest"],
         paused=_paused(row),
-        workers=[replace(worker, leases=()) for worker in workers],
-        kept=sum(len(worker.leases) for worker in workers),
+        kept=kept,
     )
 
 

@@ -256,3 +256,16 @@ async def bounds(fetch: Fetch) -> tuple[int, int]:
     """Keep `Store.bounds`."""
     ((earliest, head),) = await fetch(_BOUNDS)
     return earliest, head
+
+
+_IDENTITY = """
+SELECT log_id, (SELECT count(*) FROM orderintake.leases WHERE worker > 0)
+FROM orderintake.identity
+"""
+
+
+@_read
+async def identity(fetch: Fetch) -> tuple[str, int]:
+    """Give the name of the log, and how many attempts workers make at the moment."""
+    ((log_id, lent),) = await fetch(_IDENTITY)
+    return log_id, lent

@@ -73,15 +73,14 @@ class PostgresStore:
         self.condition = PostgresCondition(self._readers.fetch, release.schema, heartbeat.session)
         self._request, self._lost_an_answer = 0, False
         self._state: KnownState
-        self._asked = Asked(self._readers.fetch, heartbeat.session)
+        self._asked = Asked(self._readers, heartbeat.session)
 
     async def open(self) -> None:
         """Take stock, and recover what expired replicas had in process."""
         await self._readers.open()
         found = (await self._call(Changes(), opens=True))[0].summary
-        ((log_id,),) = await self._readers.fetch("SELECT log_id FROM orderintake.identity")
-        workers = await self.at_work.list_workers()
-        self.recovery = recovery_report(found, log_id, workers)
+        log_id, kept = await reads.identity(self._readers.fetch)
+        self.recovery = recovery_report(found, log_id, kept)
         self._state = KnownState(found)
         self._notifier.begin(self._state.leapt)
         self._asked.begin(found)

@@ -9,22 +9,20 @@ from orderintake_server.holders import LentLease
 from orderintake_server.store.blame.postgres import talking
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from orderintake_server.domain import Lease
     from orderintake_server.store.changes import Changes
+    from orderintake_server.store.postgres.connector import Readers
     from orderintake_server.store.postgres.known_state import KnownState
-
-    Fetch = Callable[..., Awaitable[list[Any]]]
-    """Gives the rows of a query, asked with its values."""
 
 
 class Asked:
     """Asks the database, where a commit tells that there is something to hear."""
 
-    def __init__(self, fetch: Fetch, session_id: Callable[[], int]) -> None:
-        """Read with `fetch`; `session_id` tells this replica's now."""
-        self._fetch = fetch
+    def __init__(self, readers: Readers, session_id: Callable[[], int]) -> None:
+        """Read with `readers`; `session_id` tells this replica's now."""
+        self._readers = readers
         self._session_id = session_id
         self._cancels = 0
         """Which commits' cancels were heard of, as they are counted."""
@@ -80,7 +78,7 @@ class Asked:
         """Give the one column of a query; None: it is asked again by the next look."""
         try:
             with talking():
-                return [value for (value,) in await self._fetch(query, *values)]
+                return [value for (value,) in await self._readers.fetch(query, *values)]
         except (StoreObstacle, StoreRefused):
             return None
 
@@ -90,7 +88,7 @@ SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_
 """
 _NEWS = """
 SELECT worker_id FROM orderintake.workers k
-WHERE (is_stopping AND coalesce(ended_at > clock_timestamp() - interval '30 s', true))
+WHERE is_stopping
   OR EXISTS (SELECT FROM orderintake.leases l
     WHERE l.worker = k.number AND l.worker > 0 AND l.cancel_requested)
 """

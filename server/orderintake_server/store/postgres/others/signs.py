@@ -19,7 +19,7 @@ heard AS MATERIALIZED (
   JOIN orderintake.workers k ON k.worker_id = a.worker_id
   FOR UPDATE OF k SKIP LOCKED)
 UPDATE orderintake.workers k SET expires_at = h.until FROM heard h
-WHERE k.number = h.number AND k.ended_at IS NULL AND h.until > k.expires_at + interval '100 ms'
+WHERE k.number = h.number AND k.ended_at = 0 AND h.until > k.expires_at + interval '100 ms'
 """
 """One that a commit is changing is told of by the next heartbeat: so none waits for the other."""
 

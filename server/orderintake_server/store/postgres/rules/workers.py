@@ -6,7 +6,11 @@ RULES = {
     "what a worker has is leased by one that is known and has not ended": """
         SELECT format('order %s, worker %s', accept_sequence, worker)
         FROM leases LEFT JOIN workers ON number = worker
-        WHERE worker > 0 AND (number IS NULL OR ended_at IS NOT NULL OR session_id <> 0)""",
+        WHERE worker > 0 AND (number IS NULL OR ended_at > 0 OR session_id <> 0)""",
+    "a worker that has an order to run alone has no other": """
+        SELECT format('order %s, order %s', a.accept_sequence, b.accept_sequence)
+        FROM leases a JOIN leases b ON b.worker = a.worker
+        WHERE a.worker > 0 AND a.is_alone AND b.accept_sequence <> a.accept_sequence""",
     "no order has crashed in more attempts than it had": """
         SELECT format('order %s, %s attempts, %s crashes', accept_sequence, attempts, crash_count)
         FROM (
@@ -26,6 +30,6 @@ RULES = {
     "the slots of workers that live are counted": """
         SELECT format('%s slots, of %s', there, capacity)
         FROM newest, (
-          SELECT coalesce(sum(capacity), 0) AS there FROM workers WHERE ended_at IS NULL) AS slots
+          SELECT coalesce(sum(capacity), 0) AS there FROM workers WHERE ended_at = 0) AS slots
         WHERE there <> capacity""",
 }

@@ -16,6 +16,7 @@ BEGIN
     ORDER BY id, start, o),
   taken AS (
     DELETE FROM leases l USING asked a WHERE l.accept_sequence = a.id AND l.start_sequence = a.start
+      AND (quiet IS NULL OR o <= quiet OR l.worker > 0)
     RETURNING a.*, l.attempt_count, l.crash_count, l.start_time,
       CASE WHEN l.cancel_requested AND a.state <> state_succeeded()
         THEN becomes('PROCESSING', 'CANCEL') ELSE a.state END AS now),

@@ -26,5 +26,5 @@ BEGIN
       FROM unnest(m.states) AS state));
     w := bury_orphans(w, p);
   END IF;
-  RETURN w;
+  RETURN CASE WHEN p ? 'opens' THEN grant_time(w) ELSE w END;
 END $$;

@@ -12,7 +12,7 @@ BEGIN
     w := apply_moves(w, m);
     IF NOT m.as_asked THEN
       IF quiet IS NOT NULL THEN
-        m := ended_before(m, quiet, ids, starts, states);
+        m := ended_before(w.entry, m, quiet, ids, starts, states);
       END IF;
       w.summary := w.summary || jsonb_build_object('attempts',
         jsonb_build_array(coalesce(m.places, '{}'), coalesce(m.states, '{}')));

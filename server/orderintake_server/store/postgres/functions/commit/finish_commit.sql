@@ -19,7 +19,6 @@ BEGIN
   END IF;
   IF e.number % 256 = 0 THEN
     DELETE FROM commits WHERE number < e.number - 4096;
-    PERFORM forget_workers(e.time);
   END IF;
   IF p ? 'page' THEN
     w.summary := w.summary || jsonb_build_object('page', page(e, p -> 'page'));

@@ -1,10 +1,11 @@
 -- Starts the orders in these places of the queue, in this order. The answer is those that started.
--- workers: whose each is, 0 for the replica itself (NULL: all are), and by which call; limit_: after so
--- many microseconds, if any, an attempt of a worker has to be over.
-CREATE FUNCTION claim(e commits, places tid[], workers bigint[], calls bigint[], limit_ bigint)
-  RETURNS moves LANGUAGE plpgsql AS $$
+-- workers: whose each is, 0 for the replica itself (NULL: all are), and by which call. p tells after how
+-- many microseconds an attempt of a worker has to be over, and when it has to be alone.
+CREATE FUNCTION claim(e commits, places tid[], workers bigint[], calls bigint[], p jsonb) RETURNS moves LANGUAGE plpgsql AS $$
 DECLARE
   m moves;
+  most bigint := p ->> 'attempt_limit';
+  alone integer := nullif((p ->> 'max_crashes')::integer, 1) - 1;
 BEGIN
   WITH gone AS (
     DELETE FROM ready r
@@ -13,12 +14,13 @@ BEGIN
     RETURNING p.o, p.worker, p.call, r.tier, r.accept_sequence, r.attempt_count, r.crash_count),
   started AS MATERIALIZED (
     SELECT *, e.started + row_number() OVER (ORDER BY o) AS start,
-      CASE WHEN worker > 0 AND limit_ > 0 THEN e.time + limit_ ELSE 0 END AS deadline
+      CASE WHEN worker > 0 AND most > 0 THEN e.time + most ELSE 0 END AS deadline,
+      worker > 0 AND crash_count >= alone AS is_alone
     FROM gone),
   leased AS (
     INSERT INTO leases SELECT accept_sequence, CASE WHEN worker > 0 THEN 0 ELSE e.session_id END,
       attempt_count + 1, crash_count, start, e.time, false, coalesce(worker, 0), coalesce(call, 0),
-      deadline FROM started),
+      deadline, coalesce(is_alone, false) FROM started),
   noted AS (
     INSERT INTO starts SELECT accept_sequence, start, e.time, e.number FROM started)
   SELECT

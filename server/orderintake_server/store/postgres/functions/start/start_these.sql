@@ -6,7 +6,7 @@ DECLARE
   m moves;
 BEGIN
   IF cardinality(w.places) > 0 THEN
-    m := claim(w.entry, w.places, numbers_of(w, p), w.calls, (p ->> 'attempt_limit')::bigint);
+    m := claim(w.entry, w.places, numbers_of(w, p), w.calls, p);
     w.ids := m.answer;
     IF w.counts_customers THEN
       m.no_longer_waiting := ARRAY(

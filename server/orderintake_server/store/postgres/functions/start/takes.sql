@@ -6,12 +6,13 @@ CREATE FUNCTION takes(asked jsonb, alone integer, is_idle boolean) RETURNS take[
 BEGIN
   RETURN (
     SELECT array_agg((a.worker_id, a.call, a.room, is_over OR suspects > 0 OR again IS NOT NULL,
-      CASE WHEN a.worker_id = '' THEN NOT is_idle ELSE orders > 0 END, is_over, again)::take ORDER BY o)
+      CASE WHEN a.worker_id = '' THEN NOT is_idle ELSE orders > 0 END, is_over,
+      CASE WHEN NOT is_over THEN again END)::take ORDER BY o)
     FROM jsonb_array_elements(asked) WITH ORDINALITY AS t (said, o)
     CROSS JOIN LATERAL (
       SELECT said ->> 0, (said ->> 1)::bigint, (said ->> 2)::integer) AS a (worker_id, call, room)
     LEFT JOIN workers k ON k.worker_id = a.worker_id
-    CROSS JOIN LATERAL (SELECT coalesce(k.is_stopping, false) AS is_over) AS s
+    CROSS JOIN LATERAL (SELECT coalesce(stops(k), false) AS is_over) AS s
     CROSS JOIN LATERAL (
       SELECT count(*) AS orders, count(*) FILTER (WHERE l.crash_count >= alone) AS suspects,
         array_agg(l.accept_sequence ORDER BY l.start_sequence)

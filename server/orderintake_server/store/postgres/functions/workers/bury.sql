@@ -12,7 +12,7 @@ BEGIN
   END IF;
   FOR k IN SELECT * FROM workers WHERE number = ANY (dead) ORDER BY number LOOP
     had := taken_back(k.number);
-    w := apply_moves(w, CASE WHEN k.is_stopping THEN give_back(w.entry, k.number)
+    w := apply_moves(w, CASE WHEN stops(k) THEN give_back(w.entry, k.number)
       ELSE recover(w.entry, NULL, k.number, max_crashes) END);
     DELETE FROM workers WHERE number = k.number;
     buried := buried || jsonb_build_array(jsonb_build_array(k.worker_id, k.name, what_became(had)));

@@ -11,7 +11,7 @@ BEGIN
     RETURN w;
   END IF;
   w := bury(w, ARRAY(
-    SELECT number FROM workers WHERE ended_at IS NULL AND expires_at < clock_timestamp()
+    SELECT number FROM workers WHERE ended_at = 0 AND expires_at < clock_timestamp()
     ORDER BY number LIMIT 100 FOR UPDATE SKIP LOCKED), (p ->> 'max_crashes')::integer);
   RETURN bury_orphans(w, p);
 END $$;

@@ -12,9 +12,9 @@ BEGIN
     had := taken_back(k.number);
     w := apply_moves(w, give_back(w.entry, k.number));
     told := told || jsonb_build_array(what_became(had));
-    IF k.ended_at IS NULL THEN
-      UPDATE workers SET is_stopping = true, ended_at = clock_timestamp() WHERE number = k.number;
-      w := add_news(w, id);
+    IF k.ended_at = 0 THEN
+      UPDATE workers SET is_stopping = true, ended_at = (w.entry).time WHERE number = k.number;
+      w := add_news(w, NULL);
     END IF;
   END LOOP;
   w.summary := w.summary || jsonb_build_object('worker_ends', told);

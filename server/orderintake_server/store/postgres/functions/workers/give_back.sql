@@ -8,6 +8,6 @@ BEGIN
   SELECT array_agg(accept_sequence), array_agg(start_sequence), array_agg(becomes('PROCESSING', 'RELEASE'))
   INTO ids, starts, states
   FROM (
-    SELECT * FROM leases WHERE worker = number AND worker > 0 ORDER BY start_sequence) AS theirs;
+    SELECT * FROM leases WHERE worker = number AND worker > 0 ORDER BY accept_sequence) AS theirs;
   RETURN end_attempts(e, ids, starts, states, NULL, NULL, NULL, NULL, is_crash => false);
 END $$;

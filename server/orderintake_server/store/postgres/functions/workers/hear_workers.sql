@@ -4,9 +4,10 @@ BEGIN
   IF asked IS NULL THEN
     RETURN w;
   END IF;
+  PERFORM forget_workers((w.entry).time);
   w := end_workers(hear_words(w, asked -> 'words', p), asked -> 'ends');
   w := bury(w, ARRAY(
-    SELECT number FROM workers WHERE ended_at IS NULL
+    SELECT number FROM workers WHERE ended_at = 0
       AND worker_id IN (SELECT jsonb_array_elements_text(asked -> 'deaths'))),
     (p ->> 'max_crashes')::integer);
   RETURN count_capacity(w);

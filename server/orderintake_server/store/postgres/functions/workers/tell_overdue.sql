@@ -9,13 +9,14 @@ BEGIN
   WITH over AS MATERIALIZED (
     SELECT * FROM leases
     WHERE deadline > 0 AND deadline <= least(e.time, (p ->> 'expected')::bigint)
-    ORDER BY deadline LIMIT 256),
+    ORDER BY deadline, accept_sequence LIMIT 256),
   put_off AS (
     UPDATE leases l SET deadline = e.time + 5000000 FROM over o
     WHERE l.accept_sequence = o.accept_sequence)
   SELECT jsonb_agg(jsonb_build_array(o.accept_sequence, o.start_sequence, x.tier, o.attempt_count,
-    o.crash_count) ORDER BY o.start_sequence) INTO late
-  FROM over o JOIN orders x ON x.accept_sequence = o.accept_sequence;
+    o.crash_count, k.worker_id)) INTO late
+  FROM over o JOIN orders x ON x.accept_sequence = o.accept_sequence
+  JOIN workers k ON k.number = o.worker;
   e.next_deadline := (SELECT deadline FROM leases WHERE deadline > 0 ORDER BY deadline LIMIT 1);
   w.entry := e;
   IF late IS NOT NULL THEN
