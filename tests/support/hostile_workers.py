@@ -7,6 +7,7 @@ import struct
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -79,7 +80,8 @@ async def _forged_leases(stub: WorkStub, chance: random.Random) -> None:
         name = chance.choice(good._fields)
         number = chance.choice([0, 1, 2, 1_000, 2**31, 2**32 - 1])
         with suppress(ValueError, struct.error):  # which no text can say
-            forged = ids.lease(good._replace(**{name: Tier(number) if name == "tier" else number}))
+            changed: dict[str, Any] = {name: Tier(number) if name == "tier" else number}
+            forged = ids.lease(good._replace(**changed))
             await _refused(worker.lease(0, [chance.choice(SAYINGS)(forged)]))
 
 
