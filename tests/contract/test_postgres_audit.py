@@ -10,10 +10,12 @@ import pytest
 
 from orderintake_server.domain import Lease, Ranking, Tier
 from orderintake_server.errors import StartupFailed
+from orderintake_server.holders import Holder, key_of
 from orderintake_server.store.audit import ORDER_OF_STARTS, SHOWN, Finding
 from orderintake_server.store.base import Policy, Store
 from orderintake_server.store.changes import Changes, ClaimNext, Take
 from orderintake_server.store.postgres.audit import RULES, audit
+from orderintake_server.store.work import AttemptEnd, Work, WorkerWord
 from support.changes import BOSS, FAILED, again, new, pause, place, prune, settle
 from support.clocks import SECOND
 from support.mixes import mix
@@ -29,6 +31,11 @@ COMMITS = "there are one name, one policy and a newest commit"
 REQUESTS = "a request_id names an order of its customer"
 PAUSED = "a tier that an operator paused or resumed was so then"
 NAMED = "an order's request_id names it"
+LENT = "what a worker has is leased by one that is known and has not ended"
+CRASHES = "no order has crashed in more attempts than it had"
+NOTED = "what was noted of an attempt is of one that began and is over"
+DEADLINE = "the next time at which an attempt has to be over is not too late"
+SLOTS = "the slots of workers that live are counted"
 
 
 BEFORE = """
@@ -74,15 +81,21 @@ def led(request: pytest.FixtureRequest) -> Iterator[PostgresHome]:
 
 
 async def _lead(home: PostgresHome) -> None:
-    """Leave order 6 scheduled, 7 and 8 in process, 9 to 12 queued, and 13, a VIP one, paused."""
+    """Leave order 6 scheduled, 7 in process, 9 to 12 queued, and 13, a VIP one, paused.
+
+    A worker has ended the attempt of 6, and has 8 in process.
+    """
     home.policy = Policy(counts_customers=True)
     store = await home.open()
     await place(store, *(new(request_id=str(number)) for number in range(1, 13)))
-    leases = await _take(store, 8)
+    takes = [Take(5), Take(1, Holder("w", 1)), Take(1), Take(1, Holder("w", 2))]
+    leases = await _take(store, *takes)
     await settle(store, *leases[:4])
     await settle(store, leases[4], ending=FAILED)
     await prune(store, home.clock.now, limit=2)
-    await settle(store, leases[5], ending=again(60 * SECOND))
+    report = AttemptEnd(key_of(leases[5]), again(60 * SECOND))
+    word = WorkerWord("w", "host:1", 4)
+    await store.commit(Changes(work=Work(reports=[report], words=[word])))
     await place(store, new(vip=True, expire_time=home.clock.later(90)))
     await pause(store, Tier.REGULAR, by=BOSS)
     await pause(store, Tier.REGULAR, is_paused=False, by=BOSS)
@@ -90,10 +103,9 @@ async def _lead(home: PostgresHome) -> None:
     await home.close()
 
 
-async def _take(store: Store, most: int) -> list[Lease]:
-    return (
-        await store.commit(Changes(claim_next=ClaimNext(takes=[Take(most)], is_idle=True)))
-    ).claimed_next
+async def _take(store: Store, *takes: Take) -> list[Lease]:
+    claim = ClaimNext(takes=takes, is_idle=True)
+    return (await store.commit(Changes(claim_next=claim, attempt_limit=SECOND))).claimed_next
 
 
 @pytest.fixture
@@ -391,6 +403,7 @@ BREAKS: dict[str, tuple[set[str], str]] = {
         {ORDER_OF_STARTS},
         """UPDATE starts SET start_sequence = 9 - start_sequence;
         UPDATE leases SET start_sequence = 9 - start_sequence;
+        UPDATE ends SET start_sequence = 9 - start_sequence;
         UPDATE log SET start_sequence = 9 - start_sequence""",
     ),
     "a completion of another customer's": (
@@ -442,6 +455,58 @@ BREAKS: dict[str, tuple[set[str], str]] = {
         {"what an operator cancelled does not wait"},
         "UPDATE operator_actions SET action = 4, tier = 0, accept_sequence = 6",
     ),
+    "nobody knows the worker that has an order": (
+        {LENT},
+        "UPDATE leases SET worker = 99 WHERE worker > 0",
+    ),
+    "a worker has ended that has an order": (
+        {LENT, SLOTS},
+        "UPDATE workers SET ended_at = 1",
+    ),
+    "a worker's order is a session's too": (
+        {LENT},
+        "UPDATE leases SET session_id = 1 WHERE worker > 0",
+    ),
+    "an order that is to be run alone is not": (
+        {"a worker that has an order to run alone has no other"},
+        "UPDATE leases SET worker = 1, session_id = 0, is_alone = accept_sequence = 7",
+    ),
+    "an order in process has crashed before its first attempt": (
+        {CRASHES},
+        "UPDATE leases SET crash_count = 1",
+    ),
+    "an order that is queued has crashed and was never tried": (
+        {CRASHES},
+        "UPDATE ready SET crash_count = 1",
+    ),
+    "an order that is scheduled has crashed more often than it was tried": (
+        {CRASHES},
+        "UPDATE scheduled SET crash_count = 2",
+    ),
+    "an attempt was noted that never began": (
+        {NOTED},
+        "UPDATE ends SET start_sequence = 99",
+    ),
+    "an attempt was noted that is under way": (
+        {NOTED},
+        "UPDATE ends SET start_sequence = 8",
+    ),
+    "an attempt was noted that is in the log": (
+        {NOTED},
+        "UPDATE ends SET start_sequence = 5",
+    ),
+    "nobody looks whether an attempt has to be over": (
+        {DEADLINE},
+        "UPDATE newest SET next_deadline = NULL",
+    ),
+    "it is looked too late whether an attempt has to be over": (
+        {DEADLINE},
+        "UPDATE newest SET next_deadline = next_deadline + 1",
+    ),
+    "a slot is counted that no worker has": (
+        {SLOTS},
+        "UPDATE newest SET capacity = 5",
+    ),
 }
 
 
@@ -478,6 +543,7 @@ def test_of_what_was_copied_from_another_store_the_order_of_starts_is_not_told(
     database.run_sql("""
         UPDATE starts SET start_sequence = 9 - start_sequence, commit_number = 0;
         UPDATE leases SET start_sequence = 9 - start_sequence;
+        UPDATE ends SET start_sequence = 9 - start_sequence;
         UPDATE log SET start_sequence = 9 - start_sequence, commit_number = 0;
         UPDATE orders SET commit_number = 0;
         UPDATE pauses SET commit_number = 0;
@@ -498,8 +564,12 @@ async def test_after_a_long_run_no_rule_is_broken(
     chance = random.Random(head_start)
     for turn in range(60):
         await mix(home, store, chance)
-        leases = await _take(store, chance.randrange(12))
+        lent = Take(chance.randrange(4), Holder(f"w{turn % 3}", turn))
+        leases = await _take(store, lent, Take(chance.randrange(12)))
         await settle(store, *leases[:3])
+        if turn % 5 == 0:
+            work = Work(ends=["w0"]) if turn % 2 else Work(deaths=["w1", "w2"])
+            await store.commit(Changes(work=work))
         if turn % 7 == 0:
             await prune(store, home.clock.later(-30), limit=20)
             await pause(store, Tier.VIP, is_paused=chance.random() < 0.5)

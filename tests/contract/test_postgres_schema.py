@@ -29,7 +29,7 @@ _NUMBERS = count(1)
 TABLES = (
     "identity", "policy", "commits", "orders", "requests", "scheduled", "expiries", "sessions",
     "leases", "starts", "log", "pauses", "customers",
-    "operator_actions",
+    "operator_actions", "workers", "ends",
 )  # fmt: skip
 _ADDED = """
 ALTER TABLE orderintake.{} ADD COLUMN added text NOT NULL DEFAULT 'by a newer step';

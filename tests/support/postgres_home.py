@@ -28,7 +28,8 @@ _EMPTY = """
 TRUNCATE orderintake.identity, orderintake.policy, orderintake.commits, orderintake.orders,
   orderintake.requests, orderintake.ready, orderintake.scheduled, orderintake.expiries,
   orderintake.sessions, orderintake.leases, orderintake.starts, orderintake.log,
-  orderintake.pauses, orderintake.operator_actions, orderintake.customers RESTART IDENTITY;
+  orderintake.pauses, orderintake.operator_actions, orderintake.customers, orderintake.workers,
+  orderintake.ends RESTART IDENTITY;
 INSERT INTO orderintake.identity VALUES (substr(md5(random()::text), 1, 8));
 INSERT INTO orderintake.policy VALUES (NULL, false, 0);
 INSERT INTO orderintake.commits VALUES (0, 0, NULL, NULL, 0, 0, 0, 0, 0,

@@ -28,7 +28,10 @@ class Lease:
 
 @dataclass
 class WorkDesk:
-    """A server's side for workers; every call of it is one durable step."""
+    """A server's side for workers; every call of it is one durable step.
+
+    An order's name up to the first "-" is its label `do`.
+    """
 
     waiting: deque[str] = field(default_factory=deque)
     leases: dict[str, Lease] = field(default_factory=dict)
@@ -63,7 +66,10 @@ class WorkDesk:
         for key in again:
             order = self.leases[key].order
             found = Order(
-                order_id=order, customer_id="ada", attempt_count=self.attempts.get(order, 0) + 1
+                order_id=order,
+                customer_id="ada",
+                attempt_count=self.attempts.get(order, 0) + 1,
+                labels={"do": order.partition("-")[0]},
             )
             response.orders.add(lease=key, order=found)
         return response

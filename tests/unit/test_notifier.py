@@ -18,9 +18,11 @@ from orderintake_server.store.postgres.notifier import MOST_SECONDS, Notifier
 HOUR = 3_600_000_000
 ROW: dict[str, Any] = {
     **dict.fromkeys(("number", "time", "leapt", "cancels", "started", "completed", "earliest"), 0),
+    **dict.fromkeys(("news", "capacity"), 0),
     **{name: [0, 0] for name in ("queued", "scheduled", "processing")},
     **{name: [0, 0] for name in ("accepted_total", "completed_total", "paused")},
     "next_due": None,
+    "next_deadline": None,
 }
 """A commit of which nothing is told but its number."""
 Hear = Callable[[object, int, str, object], None]

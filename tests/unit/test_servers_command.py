@@ -3,8 +3,8 @@
 import pytest
 
 from orderintake_server.commands import COMMANDS
-from orderintake_server.store.postgres import heartbeat
-from orderintake_server.store.postgres.heartbeat import Replica
+from orderintake_server.store.postgres.others import listed as listed_replicas
+from orderintake_server.store.postgres.others.listed import Replica
 
 FROZEN = "dead or frozen: its last heartbeat came"
 LISTED = [
@@ -40,6 +40,6 @@ def test_each_server_is_told_in_a_line(
     async def found(_: object) -> list[Replica]:
         return listed
 
-    monkeypatch.setattr(heartbeat, "replicas", found)
+    monkeypatch.setattr(listed_replicas, "replicas", found)
     assert COMMANDS["servers"](["--store", "postgresql://shop@127.0.0.1/shop"]) == 0
     assert capsys.readouterr().out.splitlines() == said

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orderintake_server.store.audit import Finding
-    from orderintake_server.store.postgres.heartbeat import Replica
+    from orderintake_server.store.postgres.others.listed import Replica
 
 
 _DATA: Any = Field(default=Path("data"), description="directory of the store")
@@ -136,8 +136,9 @@ def _copy(settings: Copy) -> int:
 
 def _servers(settings: Servers) -> int:
     with parts.postgres_driver():
-        from orderintake_server.store.postgres import connector, heartbeat  # noqa: PLC0415 - an extra
-    found = asyncio.run(heartbeat.replicas(connector.Connector(settings.store)))
+        from orderintake_server.store.postgres import connector  # noqa: PLC0415 - an extra
+        from orderintake_server.store.postgres.others import listed  # noqa: PLC0415
+    found = asyncio.run(listed.replicas(connector.Connector(settings.store)))
     for replica in found:
         config.tell(
             f"{replica.name}: {replica.workers} workers, {replica.in_process} orders in process, "

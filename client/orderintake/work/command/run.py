@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -74,6 +75,8 @@ def _to_end(work: Coroutine[Any, Any, int]) -> int:
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    executor = ThreadPoolExecutor(thread_name_prefix="asyncio")
+    loop.set_default_executor(executor)
     task = loop.create_task(work, name="main")
     task.add_done_callback(lambda _: loop.stop())
     while not task.done():
@@ -81,6 +84,7 @@ def _to_end(work: Coroutine[Any, Any, int]) -> int:
             loop.run_forever()
         except (KeyboardInterrupt, SystemExit) as error:
             _log.exception("what a handler left behind cannot end the process", exc_info=error)
+    executor.shutdown(wait=False, cancel_futures=True)
     if task.cancelled():
         return _failed("what a handler left behind has cancelled the worker", REFUSED)
     return task.result()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from orderintake_server.domain import Completion, Durability, Lease, Order, QueueEntry, State, Tier
 from orderintake_server.errors import RequestIdReused
+from orderintake_server.holders import LentLease
+from orderintake_server.store.at_work import postgres as at_work
 from orderintake_server.store.changes import Committed, OverCapacity
 from orderintake_server.store.postgres.call import ends_asked
 from orderintake_server.store.postgres.known_state import KnownState
@@ -47,12 +49,13 @@ class Answer:
 
     @cached_property
     def leases(self) -> list[Lease]:
-        """Give what started, in that order."""
-        return [
+        """Give what started, in that order, and behind it what calls of workers are told again."""
+        leases = [
             Lease(order=order, crash_count=row[-1])
             for row in self._rows
             if row[_KIND] == _STARTS and isinstance(order := standing_of(row[_STANDING]), Order)
         ]
+        return at_work.lent(leases, self.summary) if "holders" in self.summary else leases
 
     def read(self, changes: Changes) -> Committed:
         """Tell what became of the changes, and how the store stands, by this answer alone."""
@@ -80,11 +83,18 @@ class Answer:
         self, changes: Changes, *, accepted: list[Outcome], state: Mapping[str, Any]
     ) -> Committed:
         """Tell what became of the changes. `state`: how the store stands, as StoreState has it."""
-        summary, leases, settles = self.summary, self.leases, len(changes.settles)
-        attempts = _attempts(summary, changes)
+        summary, settles, work = self.summary, len(changes.settles), changes.work
+        started = len(self.leases) - len(summary.get("told_again") or ())
+        leases, again = self.leases[:started], self.leases[started:]
+        attempts, quiet = _attempts(summary, changes), settles + len(changes.releases)
         return Committed(
             settled=attempts[:settles],
-            released=attempts[settles:],
+            released=attempts[settles:quiet],
+            work=at_work.done(summary, work, attempts[quiet:]) if work else None,
+            told_again=[lease for lease in again if isinstance(lease, LentLease)],
+            closed=set(summary.get("closed") or ()),
+            overdue=at_work.overdue(summary),
+            news=tuple(sorted(set(summary.get("told_workers") or ()))),
             cancelled=self._cancelled(changes.cancels),
             cancelled_waiting=[
                 {Tier(tier): count for tier, count in enumerate(counts, start=1) if count}

@@ -10,6 +10,7 @@ from orderintake_server.store.audit import SHOWN, Finding, FirstStarts, Pause, W
 from orderintake_server.store.blame.postgres import failures
 from orderintake_server.store.postgres import connector, schema
 from orderintake_server.store.postgres.functions import this_release
+from orderintake_server.store.postgres.rules import workers
 
 if TYPE_CHECKING:
     import asyncpg
@@ -179,7 +180,7 @@ RULES: dict[str, str] = {
         WHERE expire_time > 0 AND start_time >= expire_time""",
     "what runs is leased by a session that is known": """
         SELECT format('order %s, session %s', accept_sequence, session_id)
-        FROM leases LEFT JOIN sessions USING (session_id) WHERE replica IS NULL""",
+        FROM leases LEFT JOIN sessions USING (session_id) WHERE worker = 0 AND replica IS NULL""",
     "an order's place in the queue is its own": """
         SELECT format('order %s', accept_sequence)
         FROM ready r JOIN orders o USING (accept_sequence)
@@ -268,6 +269,7 @@ RULES: dict[str, str] = {
     "what an operator cancelled does not wait": """
         SELECT format('action %s, order %s', sequence, accept_sequence) FROM operator_actions
         JOIN waits USING (accept_sequence) WHERE action = action_cancel_order()""",
+    **workers.RULES,
 }
 """What must be true of a store, each with the query that finds what breaks it."""
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from asyncpg.pgproto.pgproto import UUID
 
-from orderintake_server.domain import TRANSITIONS, Event, State
+from orderintake_server.domain import TRANSITIONS, Ending, Event, State
 from orderintake_server.store.actions import postgres as actions
+from orderintake_server.store.at_work import postgres as at_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _BECOMES = {
     event: then for (state, event), then in TRANSITIONS.items() if state is State.PROCESSING
 }
+_RELEASED = Ending(event=Event.RELEASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,10 @@ class Caller:
     request: int
     max_crashes: int
     lease_seconds: float = 15.0
+    worker_lease: float = 30.0
+    """Seconds after which a worker that was silent is dead."""
+    buries: bool = False
+    """Whether to look for workers that were silent for too long."""
     opens: bool = False
     """Whether it only takes stock, and recovers what expired replicas had in process."""
     now: int | None = None
@@ -57,11 +63,17 @@ def _if_any(column: list[Any]) -> Sequence[Any]:
 def _ends(changes: Changes) -> list[Sequence[Any]]:
     """Write the columns of the attempts that are over: what the order of each becomes."""
     leases = [*(settle.lease for settle in changes.settles), *changes.releases]
+    ended = [(lease.order.accept_sequence, lease.order.start_sequence) for lease in leases]
     endings = [settle.ending for settle in changes.settles]
+    if changes.work and changes.work.reports:
+        reports = changes.work.reports
+        ended += [(report.key.accept_sequence, report.key.start_sequence) for report in reports]
+        endings += [_RELEASED] * len(changes.releases)
+        endings += [report.ending or _RELEASED for report in reports]
     failures = [ending.failure for ending in endings]
     return [
-        [lease.order.accept_sequence for lease in leases],
-        [lease.order.start_sequence for lease in leases],
+        [accept_sequence for accept_sequence, _ in ended],
+        [start_sequence for _, start_sequence in ended],
         ends_asked(changes),
         _if_any([failure and failure.code.encode() for failure in failures]),
         _if_any([failure and failure.message.encode() for failure in failures]),
@@ -71,9 +83,15 @@ def _ends(changes: Changes) -> list[Sequence[Any]]:
 
 
 def ends_asked(changes: Changes) -> list[State]:
-    """Tell what is asked to become of the orders whose attempts are over: settled, released."""
+    """Tell what is asked to become of the orders whose attempts are over.
+
+    First come those settled, then those released, and last those that workers report.
+    """
     settled = [_BECOMES[settle.ending.event] for settle in changes.settles]
-    return settled + [_BECOMES[Event.RELEASE]] * len(changes.releases)
+    asked = settled + [_BECOMES[Event.RELEASE]] * len(changes.releases)
+    if changes.work:
+        asked += [_BECOMES[(end.ending or _RELEASED).event] for end in changes.work.reports]
+    return asked
 
 
 def _accepts(changes: Changes) -> list[Sequence[Any]]:
@@ -104,13 +122,15 @@ def _asked_by(caller: Caller) -> dict[str, Any]:
         "expected": caller.expected,
         "max_crashes": caller.max_crashes,
         "lease": caller.lease_seconds,
+        "worker_lease": caller.worker_lease,
+        "bury": caller.buries or None,
         "opens": caller.opens or None,
     }
 
 
 def _asked(changes: Changes, caller: Caller) -> dict[str, Any]:
     """Write all that is no list of orders; what is absent is not asked for."""
-    asked = _asked_by(caller) | actions.asked(changes)
+    asked = _asked_by(caller) | actions.asked(changes) | at_work.asked(changes)
     asked["claims"] = [place.accept_sequence for place in changes.claims] or None
     capacity, most_urgent, page, prune = (
         changes.capacity, changes.claim_next, changes.page, changes.prune,
@@ -118,8 +138,8 @@ def _asked(changes: Changes, caller: Caller) -> dict[str, Any]:
     if changes.accepts:
         asked["capacity"] = {name: getattr(capacity, name) for name in capacity.__slots__}
     if most_urgent:
-        most, is_idle, alone = most_urgent.own, most_urgent.is_idle, most_urgent.alone
-        asked["claim_next"] = {"most": most, "idle": is_idle, "alone": alone}
+        asked["claim_next"] = {"idle": most_urgent.is_idle, "alone": most_urgent.alone}
+        asked["claim_next"] |= at_work.offered(most_urgent)
     if page:
         after = page.after
         asked["page"] = {"rank": after.rank, "number": after.accept_sequence, "limit": page.limit}

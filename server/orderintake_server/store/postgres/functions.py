@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from orderintake_server.store.postgres.connector import Connection
 
-RELEASE = 4
+RELEASE = 5
 """Of the functions that this server calls. Raise it when one that Python calls (`commit_changes`,
 `positions`, `rank_of`) takes or answers something else than before, or a step of the tables needs
 it: servers of the release before go on with their own functions then. Otherwise functions are

@@ -8,12 +8,13 @@ import threading
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from orderintake_server import telemetry
 from orderintake_server.errors import StoreError
 from orderintake_server.logger import get_logger
 from orderintake_server.store.blame.postgres import talking
+from orderintake_server.store.postgres.others.signs import Signs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -46,7 +47,8 @@ class ReplicaStatus:
 
     `has_expired`: one of them was silent for longer than its lease. `may_recover`: this one has
     been alive for a lease without a break, so that it may recover what expired ones had in process;
-    a replica that was cut off itself would take the others for expired.
+    a replica that was cut off itself would take the others for expired. `has_silent` and `may_bury`
+    are the same of workers, and of the time after which these are dead.
     """
 
     session_id: int
@@ -55,6 +57,8 @@ class ReplicaStatus:
     workers: int = 0
     may_recover: bool = False
     has_expired: bool = False
+    may_bury: bool = False
+    has_silent: bool = False
 
 
 _REGISTER = """
@@ -67,13 +71,17 @@ UPDATE orderintake.sessions SET expires_at = clock_timestamp() + make_interval(s
   since = CASE WHEN expires_at < clock_timestamp() THEN clock_timestamp() ELSE since END,
   is_stopping = $3, beat_at = clock_timestamp()
 WHERE session_id = $1
-RETURNING clock_timestamp() - since >= make_interval(secs => $2)
+RETURNING extract(epoch FROM clock_timestamp() - since)::double precision
 """
 _OTHERS = """
 SELECT count(*) FILTER (WHERE expires_at >= clock_timestamp() AND session_id < $1),
   count(*) FILTER (WHERE expires_at >= clock_timestamp()),
   coalesce(sum(workers) FILTER (WHERE expires_at >= clock_timestamp()), 0),
-  count(*) FILTER (WHERE expires_at < clock_timestamp()) > 0
+  count(*) FILTER (WHERE expires_at < clock_timestamp()) > 0,
+  EXISTS (
+    SELECT FROM orderintake.workers k WHERE ended_at = 0 AND (expires_at < clock_timestamp()
+      OR (supervisor > 0 AND NOT EXISTS (
+        SELECT FROM orderintake.sessions s WHERE s.session_id = k.supervisor))))
 FROM orderintake.sessions
 """
 _END = "UPDATE orderintake.sessions SET expires_at = '-infinity' WHERE session_id = $1"
@@ -83,13 +91,23 @@ class Heartbeat:
     """Keeps this replica registered as alive, on a thread and a connection of its own."""
 
     def __init__(
-        self, connector: Connector, *, replica: str, workers: int, lease_seconds: float
+        self,
+        connector: Connector,
+        *,
+        replica: str,
+        workers: int,
+        lease_seconds: float,
+        worker_lease: float,
     ) -> None:
-        """Be the heartbeat of this replica, which expires `lease_seconds` after the last one."""
+        """Be the heartbeat of this replica, which expires `lease_seconds` after the last one.
+
+        A worker is dead after `worker_lease` seconds in which no replica heard it.
+        """
         self.connector = connector
         self._replica = replica
         self._workers = workers
         self.lease_seconds = lease_seconds
+        self.signs = Signs(worker_lease)
         self._thread = threading.Thread(target=self._run, name="store-session", daemon=True)
         self._is_running = threading.Event()
         self._thread_loop: asyncio.AbstractEventLoop | None = None
@@ -169,7 +187,8 @@ class Heartbeat:
             outage.is_over()
             if is_stopping:
                 self._tell_of_stop(None)
-            if status != self.status or status.has_expired or not status.may_recover:
+            has_chores = status.has_expired or status.has_silent
+            if status != self.status or has_chores or not status.may_recover:
                 self._loop.call_soon_threadsafe(self._change, status)
             await self._wait(self.lease_seconds / BEATS)
         await self.connector.fetch(connection, _END, self.status.session_id)
@@ -200,13 +219,12 @@ class Heartbeat:
         self.on_change()
 
     async def _beat(self, connection: Connection, *, is_stopping: bool) -> ReplicaStatus:
+        await self.signs.write(self.connector, connection, self.lease_seconds / BEATS / 2)
         session_id, values = self.status.session_id, (self.lease_seconds, is_stopping)
         rows = await self.connector.fetch(connection, _BEAT, session_id, *values)
         if not rows:  # it had expired, and was recovered
             session_id = await self._register(connection)
-        return await self._look_around(
-            connection, session_id, may_recover=bool(rows and rows[0][0])
-        )
+        return await self._look_around(connection, session_id, seconds=rows[0][0] if rows else 0)
 
     async def _register(self, connection: Connection) -> int:
         values = (self._replica, self._workers, self._is_stopping, self.lease_seconds)
@@ -214,52 +232,18 @@ class Heartbeat:
         return int(session_id)
 
     async def _look_around(
-        self, connection: Connection, session_id: int, *, may_recover: bool = False
+        self, connection: Connection, session_id: int, *, seconds: float = 0.0
     ) -> ReplicaStatus:
-        """Look how many others there are."""
-        ((older_replicas, replicas, workers, has_expired),) = await self.connector.fetch(
-            connection, _OTHERS, session_id
-        )
+        """Look how many others there are; this one has been alive for so long without a break."""
+        rows = await self.connector.fetch(connection, _OTHERS, session_id)
+        ((older_replicas, replicas, workers, has_expired, has_silent),) = rows
         return ReplicaStatus(
             session_id=session_id,
             older_replicas=older_replicas,
             replicas=replicas,
             workers=workers,
-            may_recover=may_recover,
+            may_recover=seconds >= self.lease_seconds,
             has_expired=has_expired,
+            may_bury=seconds >= self.signs.worker_lease,
+            has_silent=has_silent,
         )
-
-
-class Replica(NamedTuple):
-    """A replica as the database knows it."""
-
-    name: str
-    workers: int
-    in_process: int
-    up_seconds: float
-    lease_seconds: float
-    """Until it expires; below 0: it has been silent for longer than its lease."""
-    silent_seconds: float
-    """Since its last heartbeat."""
-
-
-_REPLICAS = """
-SELECT replica, workers,
-  (SELECT count(*) FROM orderintake.leases l WHERE l.session_id = s.session_id),
-  extract(epoch FROM clock_timestamp() - since)::double precision,
-  extract(epoch FROM expires_at - clock_timestamp())::double precision,
-  extract(epoch FROM clock_timestamp() - beat_at)::double precision
-FROM orderintake.sessions s WHERE expires_at > '-infinity' ORDER BY session_id
-"""
-
-
-async def replicas(connector: Connector) -> list[Replica]:
-    """List the replicas that use the store, the oldest first; those that died are there too.
-
-    A dead replica is there until another takes over what it had in process.
-    """
-    connection = await connector.connect()
-    try:
-        return [Replica(*row) for row in await connector.fetch(connection, _REPLICAS)]
-    finally:
-        connection.terminate()

@@ -45,6 +45,11 @@ class KnownState:
         """How often attempts under way were asked to stop, up to it."""
         return int(self._seen["cancels"])
 
+    @property
+    def news(self) -> int:
+        """How often something became of workers that those who hear them have to know."""
+        return int(self._seen["news"])
+
     def see(self, row: Row) -> None:
         """Know a commit, unless a newer one was seen."""
         if row["number"] >= self._seen["number"]:
@@ -63,13 +68,14 @@ class KnownState:
             "completion_counts": _growth(now["completed_total"], before["completed_total"]),
             "start_count": now["started"] - before["started"],
             "paused": _paused(now),
-            "next_due": now["next_due"],
+            "next_due": _soonest(now["next_due"], now["next_deadline"]),
+            "capacity": now["capacity"],
             "head": now["completed"],
             "earliest": now["earliest"],
         }
 
 
-def recovery_report(row: Row, log_id: str) -> RecoveryReport:
+def recovery_report(row: Row, log_id: str, kept: int) -> RecoveryReport:
     """Tell what the store held when it was opened, by the answer to that."""
     recovered, quarantined = row.get("recovered") or (0, 0)
     return RecoveryReport(
@@ -80,7 +86,12 @@ def recovery_report(row: Row, log_id: str) -> RecoveryReport:
         head=row["completed"],
         earliest=row["earliest"],
         paused=_paused(row),
+        kept=kept,
     )
+
+
+def _soonest(*times: int | None) -> int | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _counts(row: Row) -> CountsByTier:

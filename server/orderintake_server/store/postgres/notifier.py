@@ -110,6 +110,7 @@ class Notifier:
     def _status_changed(self) -> None:
         status = self._heartbeat.status
         self._has_chores |= status.has_expired and status.may_recover
+        self._has_chores |= status.has_silent and status.may_bury
         self._has_chores |= bool(self._followed.leap) and self._judges()  # the judge before did not
         self._has_changed = True
         self._wake.set()

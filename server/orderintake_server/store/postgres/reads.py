@@ -258,12 +258,14 @@ async def bounds(fetch: Fetch) -> tuple[int, int]:
     return earliest, head
 
 
-_TO_STOP = """
-SELECT accept_sequence FROM orderintake.leases WHERE session_id = $1 AND cancel_requested
+_IDENTITY = """
+SELECT log_id, (SELECT count(*) FROM orderintake.leases WHERE worker > 0)
+FROM orderintake.identity
 """
 
 
 @_read
-async def to_stop(fetch: Fetch, session_id: int) -> list[int]:
-    """Give the accept sequences of a replica's attempts that somebody asked to cancel."""
-    return [number for (number,) in await fetch(_TO_STOP, session_id)]
+async def identity(fetch: Fetch) -> tuple[str, int]:
+    """Give the name of the log, and how many attempts workers make at the moment."""
+    ((log_id, lent),) = await fetch(_IDENTITY)
+    return log_id, lent

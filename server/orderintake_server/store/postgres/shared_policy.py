@@ -43,7 +43,8 @@ FROM (SELECT accepted FROM orderintake.commits ORDER BY number DESC LIMIT 1) AS 
 _NO_LOW_WATER_MARK = """
 INSERT INTO orderintake.commits SELECT number + 1, time, NULL, NULL, accepted, started, completed,
   earliest, accept_time, queued, scheduled, processing, accepted_total,
-  completed_total, paused, cancels, next_due, '{0,0}', due_low_water_mark
+  completed_total, paused, cancels, next_due, '{0,0}', due_low_water_mark, leapt, next_deadline,
+  news, capacity
 FROM orderintake.commits ORDER BY number DESC LIMIT 1
 """
 _COUNT = f"""

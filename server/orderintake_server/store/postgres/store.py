@@ -11,8 +11,6 @@ from orderintake_server.errors import (
     StartupFailed,
     StoreAway,
     StoreError,
-    StoreObstacle,
-    StoreRefused,
 )
 from orderintake_server.logger import get_logger
 from orderintake_server.store.actions.postgres import list_actions
@@ -27,6 +25,7 @@ from orderintake_server.store.postgres.connector import ISOLATION, Connector, Re
 from orderintake_server.store.postgres.heartbeat import Heartbeat
 from orderintake_server.store.postgres.known_state import KnownState, recovery_report
 from orderintake_server.store.postgres.notifier import Notifier
+from orderintake_server.store.postgres.others.asked import Asked
 from orderintake_server.store.postgres.writer import Writer
 from orderintake_server.store.rows import completion_of
 from orderintake_server.store.selections.postgres import PostgresSelections
@@ -68,22 +67,23 @@ class PostgresStore:
         self._writer = Writer(heartbeat.connector, release)
         self._readers = Readers(heartbeat.connector)
         self.selections = PostgresSelections(self._readers.fetch, policy.ranking)
-        self.at_work = PostgresAtWork()
+        self.at_work = PostgresAtWork(
+            self._readers.fetch, heartbeat.signs.worker_lease, heartbeat.signs.follow
+        )
         self.condition = PostgresCondition(self._readers.fetch, release.schema, heartbeat.session)
         self._request, self._lost_an_answer = 0, False
         self._state: KnownState
-        self._leased: dict[int, int] = {}
-        """Accept sequences of what this process has in process, by start sequence."""
+        self._asked = Asked(self._readers, heartbeat.session)
 
     async def open(self) -> None:
         """Take stock, and recover what expired replicas had in process."""
         await self._readers.open()
         found = (await self._call(Changes(), opens=True))[0].summary
-        ((log_id,),) = await self._readers.fetch("SELECT log_id FROM orderintake.identity")
-        self.recovery = recovery_report(found, log_id)
+        log_id, kept = await reads.identity(self._readers.fetch)
+        self.recovery = recovery_report(found, log_id, kept)
         self._state = KnownState(found)
         self._notifier.begin(self._state.leapt)
-        self._cancels = int(found["cancels"])
+        self._asked.begin(found)
 
     async def close(self) -> None:
         """Let the connections go."""
@@ -106,25 +106,16 @@ class PostgresStore:
             if answer.summary["number"] > self._state.number:
                 self._notifier.notify(answer.summary["number"])
             self._state.see(answer.summary)
-            self._notifier.heed(self._state.time, stops=self._state.cancels != self._cancels)
-            self._keep_leases(changes, answer)
+            self._notifier.heed(self._state.time, stops=self._asked.is_behind(self._state))
+            self._asked.keep(changes, answer.leases)
         accepted = await reads.located(committed.accepted, self._readers.fetch, self._release)
         return replace(committed, accepted=accepted, **self._report())
 
     async def _call(self, changes: Changes, *, opens: bool = False) -> tuple[Answer, Committed]:
         self._request += 1
-        caller = Caller(
-            session_id=self._heartbeat.status.session_id,
-            request=self._request,
-            max_crashes=self._policy.max_crashes,
-            lease_seconds=self._heartbeat.lease_seconds,
-            opens=opens,
-            **self._notifier.clock_says(None if opens else self._state.leapt),
-            held=list(self._leased) if self._lost_an_answer else None,
-        )
         try:
             with failures():
-                values = arguments(changes, caller)
+                values = arguments(changes, self._caller(opens=opens))
             answer = await self._writer.call(values)
             with talking():
                 committed = answer.read(changes)
@@ -134,13 +125,25 @@ class PostgresStore:
         self._lost_an_answer = False
         for replica, orders in answer.summary.get("lost_replicas") or ():
             log.warning("took over from a replica that died", replica=replica, orders=orders)
+        for worker_id, name, taken in answer.summary.get("buried") or ():
+            log.warning(
+                "took over from a worker that died", worker=name or worker_id, orders=len(taken)
+            )
         return answer, committed
 
-    def _keep_leases(self, changes: Changes, answer: Answer) -> None:
-        for lease in (*changes.releases, *(settle.lease for settle in changes.settles)):
-            self._leased.pop(lease.order.start_sequence, None)
-        for lease in answer.leases:
-            self._leased[lease.order.start_sequence] = lease.order.accept_sequence
+    def _caller(self, *, opens: bool) -> Caller:
+        status = self._heartbeat.status
+        return Caller(
+            session_id=status.session_id,
+            request=self._request,
+            max_crashes=self._policy.max_crashes,
+            lease_seconds=self._heartbeat.lease_seconds,
+            worker_lease=self._heartbeat.signs.worker_lease,
+            buries=status.has_silent and status.may_bury and not opens,
+            opens=opens,
+            **self._notifier.clock_says(None if opens else self._state.leapt),
+            held=self._asked.starts if self._lost_an_answer else None,
+        )
 
     def _report(self) -> dict[str, Any]:
         """Tell how the store stands, and when by our clock something is due."""
@@ -211,31 +214,19 @@ class PostgresStore:
         self._notifier.look_soon()
         while True:
             row = await self._notifier.newest(after=self._reported)
-            to_stop = await self._to_stop(row["cancels"])
+            to_stop = await self._asked.to_stop(row["cancels"])
+            news = await self._asked.news(row["cancels"], row["news"])
             async with self._turn:  # a commit under way, which may be older, is noted before
                 self._state.see(row)
             report = self._report()
             if self._notifier.has_chores():
                 report["next_due"] = 0
-            yield StoreState(**report, to_stop=to_stop, workers=self._heartbeat.status.workers)
+            workers = self._heartbeat.status.workers
+            yield StoreState(**report, to_stop=to_stop, news=news, workers=workers)
 
     def _reported(self) -> int:
         """Tell which is the newest commit of which nothing is left to report."""
-        return self._state.number - (self._state.cancels != self._cancels)
-
-    async def _to_stop(self, cancels: int) -> tuple[int, ...]:
-        """Ask which of our attempts somebody asked to cancel since the last time."""
-        if cancels == self._cancels:
-            return ()
-        try:
-            asked = await reads.to_stop(self._readers.fetch, self._heartbeat.status.session_id)
-        except (StoreObstacle, StoreRefused):  # asked again by the next look, which waits for it
-            return ()
-        ours = set(self._leased.values())
-        numbers = tuple(number for number in asked if number in ours)
-        if len(numbers) == len(asked):  # else one is just being given to us, or taken
-            self._cancels = cancels
-        return numbers
+        return self._state.number - self._asked.is_behind(self._state)
 
 
 @asynccontextmanager
@@ -245,6 +236,7 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     replica: str = "",
     workers: int = 0,
     lease_seconds: float = 15.0,
+    worker_lease: float = 30.0,
     hints: bool = True,
     is_pooled: bool = False,
     connect_seconds: float = 5.0,
@@ -255,7 +247,8 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
 ) -> AsyncIterator[PostgresStore]:
     """Open the store in the database at `address`, as the replica of this name, while inside.
 
-    When a replica is silent for `lease_seconds`, the others recover what it has in process.
+    When a replica is silent for `lease_seconds`, the others recover what it has in process; so they
+    do when a worker is for `worker_lease` seconds.
     `hints`: replicas tell each other of changes by NOTIFY, else they see them a little later; so it
     is where the address leads through a pooler in transaction mode (`is_pooled`).
     `connect_seconds`: for one attempt to connect to one server; `call_seconds` for one call.
@@ -267,7 +260,13 @@ async def postgres_store(  # noqa: PLR0913 - what a replica is
     policy = policy or Policy()
     known = await asyncio.to_thread(schema.this_version) if version is None else version
     connector = Connector(address, is_pooled, connect_seconds, call_seconds)
-    heartbeat = Heartbeat(connector, replica=replica, workers=workers, lease_seconds=lease_seconds)
+    heartbeat = Heartbeat(
+        connector,
+        replica=replica,
+        workers=workers,
+        lease_seconds=lease_seconds,
+        worker_lease=worker_lease,
+    )
     notifier = Notifier(connector, heartbeat, hints=hints, clock=clock)
     store = PostgresStore(heartbeat, notifier, policy=policy, release=known.release)
     try:

@@ -4,6 +4,7 @@ CREATE TYPE moves AS (
   started bigint,
   low_water_mark bigint[],    -- the least rank that came into the queue
   due bigint,                 -- the soonest time at which something that was moved is due
+  deadline bigint,            -- the soonest at which an attempt that began has to be over
   waiting text[],             -- the customer of each order that begins to wait
   no_longer_waiting text[],   -- and of each that ceases to
   answer bigint[],            -- the orders that started
@@ -22,7 +23,10 @@ CREATE TYPE work AS (
   counts_customers boolean,
   head_start bigint,          -- of VIP orders, NULL: they come first
   summary jsonb,              -- what it answers beside orders
-  ids bigint[]                -- the orders that the step before has to show
+  ids bigint[],               -- the orders that the step before has to show
+  places tid[],               -- of those that are to start: their places in the queue,
+  worker_ids text[],          -- whose call gets each ('' is the replica itself; NULL: it gets all),
+  calls bigint[]              -- and which call
 );
 
 -- What commit_changes answers: orders as they stand, those that were accepted before (kind 1), those
@@ -38,8 +42,17 @@ CREATE TYPE answer AS (
 );
 
 -- An attempt that is over, with its order, which waits again; due: for the next attempt. uncounted: its
--- attempts without this one, unless the process died in it.
+-- attempts without this one, unless the process died in it. is_report: a worker ended it.
 CREATE TYPE attempt AS (
   accept_sequence bigint, tier smallint, rank bigint, customer_id text, expire_time bigint,
-  uncounted integer, attempt_count integer, crash_count integer, state smallint, due bigint
+  uncounted integer, attempt_count integer, crash_count integer, state smallint, due bigint,
+  start_sequence bigint, is_report boolean
 );
+
+-- Slots that one worker offers by one call; '' is the replica itself. Who is closed gets nothing: it is
+-- over, or it has an order that is to be run alone, or the call was given something before (again).
+CREATE TYPE take AS (
+  worker_id text, call bigint, room integer, is_closed boolean, is_busy boolean, is_over boolean,
+  again bigint[]
+);
+

@@ -1,6 +1,6 @@
--- Ends the attempts during which the process died: each order waits again, or ends if its attempts
--- died too often or it was to be cancelled.
-CREATE FUNCTION recover(e commits, expired bigint[], max_crashes integer) RETURNS moves
+-- Ends the attempts during which their process died, of replicas (sessions) or of a worker: each order
+-- waits again, or ends if its attempts died too often or it was to be cancelled.
+CREATE FUNCTION recover(e commits, sessions bigint[], dead bigint, max_crashes integer) RETURNS moves
   LANGUAGE plpgsql AS $$
 DECLARE
   ids bigint[];
@@ -17,7 +17,9 @@ BEGIN
       format('the process died during %s attempts of this order', crashes), 'UTF8'))
   INTO ids, starts, states, codes, messages
   FROM (
-    SELECT accept_sequence, start_sequence, crash_count + 1 AS crashes FROM leases
-    WHERE session_id = ANY (expired) ORDER BY accept_sequence) AS lost;
+    SELECT accept_sequence, start_sequence, crash_count + 1 AS crashes FROM (
+      SELECT * FROM leases WHERE session_id = ANY (sessions)
+      UNION ALL
+      SELECT * FROM leases WHERE worker = dead AND worker > 0) AS theirs ORDER BY accept_sequence) AS lost;
   RETURN end_attempts(e, ids, starts, states, codes, messages, NULL, NULL, is_crash => true);
 END $$;

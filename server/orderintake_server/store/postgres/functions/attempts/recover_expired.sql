@@ -17,13 +17,14 @@ BEGIN
         SELECT count(*) AS orders FROM leases l WHERE l.session_id = s.session_id) AS l
       WHERE s.session_id = ANY (expired) AND (orders > 0 OR expires_at > '-infinity'));
     PERFORM forgive(expired);
-    m := recover(w.entry, expired, (p ->> 'max_crashes')::integer);
+    m := recover(w.entry, expired, NULL, (p ->> 'max_crashes')::integer);
     DELETE FROM sessions WHERE session_id = ANY (expired);
     w := apply_moves(w, m);
     w.summary := w.summary || jsonb_build_object('lost_replicas', lost, 'recovered', (
       SELECT jsonb_build_array(count(*) FILTER (WHERE state = state_queued()),
         count(*) FILTER (WHERE state = state_failed()))
       FROM unnest(m.states) AS state));
+    w := bury_orphans(w, p);
   END IF;
-  RETURN w;
+  RETURN CASE WHEN p ? 'opens' THEN grant_time(w) ELSE w END;
 END $$;

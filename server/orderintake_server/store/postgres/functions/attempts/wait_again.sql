@@ -1,5 +1,6 @@
--- Lets the orders of attempts that are over wait again: in the queue, or for the next attempt.
-CREATE FUNCTION wait_again(m moves, again attempt[]) RETURNS moves LANGUAGE plpgsql AS $$
+-- Lets the orders of attempts that are over wait again: in the queue, or for the next attempt. What
+-- workers reported is noted, for nothing else tells of it.
+CREATE FUNCTION wait_again(e commits, m moves, again attempt[]) RETURNS moves LANGUAGE plpgsql AS $$
 BEGIN
   WITH over AS MATERIALIZED (SELECT *, state = state_queued() AS q FROM unnest(again)),
   queued AS (
@@ -7,6 +8,7 @@ BEGIN
   later AS (
     INSERT INTO scheduled SELECT accept_sequence, due, attempt_count, crash_count
     FROM over WHERE NOT q),
+  noted AS (INSERT INTO ends SELECT start_sequence, state, e.time FROM over WHERE is_report),
   watched AS (
     INSERT INTO expiries SELECT expire_time, accept_sequence
     FROM over WHERE expire_time > 0 ON CONFLICT DO NOTHING)

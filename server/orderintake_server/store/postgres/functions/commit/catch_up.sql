@@ -4,5 +4,11 @@ DECLARE
   w work := begin_commit(p);
 BEGIN
   w := recover_expired(CASE WHEN p ? 'opens' THEN w ELSE sweep(w, p) END, p);
+  IF p ? 'bury' THEN
+    w := bury_silent(w, p);
+  END IF;
+  IF (w.entry).next_deadline <= (w.entry).time AND NOT p ? 'opens' THEN
+    w := tell_overdue(w, p);
+  END IF;
   RETURN release_unheld(w, p -> 'held');
 END $$;

@@ -6,11 +6,12 @@ DECLARE
   e commits := w.entry;
   o commits := w.previous;
 BEGIN
-  IF is_asked OR p ?| ARRAY['opens', 'held', 'cancels', 'cancels_waiting', 'pauses']
+  IF is_asked OR p ?| ARRAY['opens', 'held', 'cancels', 'cancels_waiting', 'pauses', 'work']
+    OR w.summary ? 'told_again'
     OR (e.started, e.completed, e.queued, e.scheduled, e.next_due, e.due_low_water_mark, e.earliest,
-        e.leapt)
+        e.leapt, e.next_deadline, e.news, e.capacity)
       IS DISTINCT FROM (o.started, o.completed, o.queued, o.scheduled, o.next_due,
-        o.due_low_water_mark, o.earliest, o.leapt)
+        o.due_low_water_mark, o.earliest, o.leapt, o.next_deadline, o.news, o.capacity)
   THEN
     INSERT INTO commits SELECT (e).*;
   ELSE

@@ -9,6 +9,9 @@ CREATE FUNCTION prune_orders(earliest bigint, last bigint) RETURNS void LANGUAGE
     DELETE FROM log g WHERE g.sequence > earliest AND g.sequence <= last
     RETURNING g.accept_sequence),
   orders_gone AS (
-    DELETE FROM orders o USING gone WHERE o.accept_sequence = gone.accept_sequence)
-  DELETE FROM starts s USING gone WHERE s.accept_sequence = gone.accept_sequence;
+    DELETE FROM orders o USING gone WHERE o.accept_sequence = gone.accept_sequence),
+  starts_gone AS (
+    DELETE FROM starts s USING gone WHERE s.accept_sequence = gone.accept_sequence
+    RETURNING s.start_sequence)
+  DELETE FROM ends x USING starts_gone s WHERE x.start_sequence = s.start_sequence;
 $$;

@@ -15,6 +15,7 @@ BEGIN
     least(e.low_water_mark[2], m.low_water_mark[2])];
   e.next_due := least(e.next_due, m.due);
   e.due_low_water_mark := least(e.due_low_water_mark, m.due);
+  e.next_deadline := least(e.next_deadline, m.deadline);
   w.entry := e;
   IF w.counts_customers THEN
     PERFORM count_customers(m.waiting, +1);

@@ -3,17 +3,9 @@
 -- (STABLE, so that it becomes a part of the query that calls it.)
 CREATE FUNCTION most_urgent(e commits, most bigint, alone integer, is_idle boolean)
   RETURNS TABLE (place tid, tier smallint, rank bigint, id bigint) LANGUAGE sql STABLE AS $$
-  SELECT place, tier, rank, accept_sequence FROM (
+  SELECT place, tier, rank, id FROM (
     SELECT *, row_number() OVER w AS o, count(*) FILTER (WHERE crash_count >= alone) OVER w AS suspects
-    FROM (
-      (SELECT ctid AS place, tier, rank, accept_sequence, crash_count FROM ready
-        WHERE tier = 1 AND rank >= e.low_water_mark[1] AND NOT e.paused[1]
-        ORDER BY tier, rank, accept_sequence LIMIT most)
-      UNION ALL
-      (SELECT ctid AS place, tier, rank, accept_sequence, crash_count FROM ready
-        WHERE tier = 2 AND rank >= e.low_water_mark[2] AND NOT e.paused[2]
-        ORDER BY tier, rank, accept_sequence LIMIT most)
-      ORDER BY rank, accept_sequence LIMIT most) AS first
-    WINDOW w AS (ORDER BY rank, accept_sequence)) AS seen
-  WHERE suspects = 0 OR (o = 1 AND is_idle) ORDER BY rank, accept_sequence
+    FROM front(e, most)
+    WINDOW w AS (ORDER BY rank, id)) AS seen
+  WHERE suspects = 0 OR (o = 1 AND is_idle) ORDER BY rank, id
 $$;

@@ -4,8 +4,6 @@
 CREATE FUNCTION start_orders(w work, p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   e commits := w.entry;
-  places tid[];
-  wanted jsonb := p -> 'claim_next';
   is_over boolean;
 BEGIN
   w.ids := '{}';
@@ -15,21 +13,17 @@ BEGIN
   is_over := e.next_due <= e.time;
   IF is_over THEN  -- also what this very commit accepted or took back
     w := expire(w);
-    e := w.entry;
   END IF;
   IF p ? 'claims' THEN
-    SELECT array_agg(place), array_agg(id) INTO places, w.ids FROM asked_for(p -> 'claims');
+    w := find_claims(w, p -> 'claims', p -> 'holders');
+  ELSIF p -> 'claim_next' ? 'takes' THEN
+    w := deal(w, p -> 'claim_next');
   ELSE
-    SELECT array_agg(place), array_agg(id),
-      ARRAY[coalesce(max(rank) FILTER (WHERE tier = 1), e.low_water_mark[1]),
-        coalesce(max(rank) FILTER (WHERE tier = 2), e.low_water_mark[2])]
-    INTO places, w.ids, e.low_water_mark
-    FROM most_urgent(e, (wanted ->> 'most')::bigint, (wanted ->> 'alone')::integer,
-      (wanted ->> 'idle')::boolean);
-    w.entry := e;
+    w := take_own(w, p -> 'claim_next');
   END IF;
   IF is_over THEN  -- for more than a thousand may be over
     w := expire_some(w);
   END IF;
-  RETURN start_these(w, places);
+  w := start_these(w, p);
+  RETURN CASE WHEN w.worker_ids IS NULL THEN w ELSE tell_holders(w) END;
 END $$;

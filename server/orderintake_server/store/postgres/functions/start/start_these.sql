@@ -1,12 +1,12 @@
--- Starts the orders in these places of the queue (ids), as far as they still are there. ids: those that
--- started, in that order.
-CREATE FUNCTION start_these(w work, places tid[]) RETURNS work
+-- Starts the orders that were found (ids) as far as they still are there. ids: those that started, in that
+-- order.
+CREATE FUNCTION start_these(w work, p jsonb) RETURNS work
   LANGUAGE plpgsql AS $$
 DECLARE
   m moves;
 BEGIN
-  IF places IS NOT NULL THEN
-    m := claim(w.entry, places);
+  IF cardinality(w.places) > 0 THEN
+    m := claim(w.entry, w.places, numbers_of(w, p), w.calls, p);
     w.ids := m.answer;
     IF w.counts_customers THEN
       m.no_longer_waiting := ARRAY(

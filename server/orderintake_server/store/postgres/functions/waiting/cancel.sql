@@ -17,6 +17,9 @@ BEGIN
     e := w.entry;
     e.cancels := e.cancels + 1;
     w.entry := e;
+    w.summary := w.summary || jsonb_build_object('told_workers', (
+      SELECT coalesce(jsonb_agg(DISTINCT k.worker_id), '[]') || coalesce(w.summary -> 'told_workers', '[]')
+      FROM leases l JOIN workers k ON k.number = l.worker WHERE l.accept_sequence = ANY (stopping)));
   END IF;
   PERFORM record_cancels(w.entry, cancels, stopping, completed);
   RETURN w;

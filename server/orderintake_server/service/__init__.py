@@ -12,7 +12,6 @@ from orderintake_server.api import methods
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.refusals import OrderRefusals, Refusals
 from orderintake_server.api.responses import Responses
-from orderintake_server.assembly import Running, Service
 from orderintake_server.calls.door import Door
 from orderintake_server.calls.frame import Frame
 from orderintake_server.clock import Clock
@@ -20,6 +19,7 @@ from orderintake_server.http.monitoring.readiness import Readiness
 from orderintake_server.ids import Ids
 from orderintake_server.process.ending import plain_errors
 from orderintake_server.rpc.server import rpc_server
+from orderintake_server.service.assembly import Running, Service
 from orderintake_server.telemetry.spans import spans_of_process
 
 if TYPE_CHECKING:

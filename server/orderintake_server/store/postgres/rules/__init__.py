@@ -1,0 +1,1 @@
+"""The rules of the audit that are of one kind, apart from the others."""
