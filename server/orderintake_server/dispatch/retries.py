@@ -63,7 +63,5 @@ def _delay_seconds(outcome: Outcome, tries: int, retries: RetryPolicy) -> float 
     if outcome.kind is Kind.REJECTED or tries >= retries.max_attempts:
         return None
     return (
-        outcome.after
-        if outcome.after is not None
-        else retries.delay_seconds(tries, random.random)
+        outcome.after if outcome.after is not None else retries.delay_seconds(tries, random.random)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from orderintake_server.dispatch.requests.pending import Offer, Pending, WorkerDeath, WorkerEnd
@@ -121,14 +122,13 @@ class RemoteRequests:
             self.on_overdue(committed.overdue)
         if committed.work is None:
             return
-        repeated = set(committed.work.repeated)
-        number = -1
         for pending, answer in answers(batch.said, committed.work):
             pending.resolve(answer)
-            if isinstance(pending.item, AttemptEnd):
-                number += 1
-                if answer is not None and number not in repeated:
-                    self.on_recorded(pending.item, answer)
+        reports = [each.item for each in batch.said if isinstance(each.item, AttemptEnd)]
+        said = zip(reports, committed.work.reports, strict=True)
+        for place, (report, state) in enumerate(said):
+            if state is not None and place not in committed.work.repeated:
+                self.on_recorded(report, state)
 
     def give(self, starts: Sequence[tuple[Offer, Lease]]) -> None:
         """Answer the calls that a commit gave orders, each once with all of its own."""
@@ -136,10 +136,9 @@ class RemoteRequests:
         for offer, lease in starts:
             if isinstance(lease, LentLease):
                 given.setdefault(id(offer), (offer, []))[1].append(lease)
-        for offer, leases in given.values():
-            if not offer.resolve(leases):
-                for lease in leases:
-                    self.release(lease)
+        lost = [leases for offer, leases in given.values() if not offer.resolve(leases)]
+        for lease in chain.from_iterable(lost):
+            self.release(lease)
 
     def tell(self, state: StoreState) -> None:
         """Tell who has news."""
