@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from support.process import LoggedProcess
 from support.wheels import ROOT, build, environment, installed, run
+from support.work_port import work_port
 
 PROTOS = list((ROOT / "protos").rglob("*.proto"))
 
@@ -80,6 +82,20 @@ def test_its_command_says_which_extra_it_needs(python: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "pip install 'orderintake-client[cli]'" in done.stderr
+
+
+async def test_a_worker_needs_nothing_else(python: Path, tmp_path: Path) -> None:
+    (tmp_path / "kitchen.py").write_text("async def prepare(order):\n    pass\n")
+    command = (str(python.with_name("orderintake")), "worker", "--handler", "kitchen:prepare")
+    async with work_port() as port:
+        await port.place("a")
+        process = LoggedProcess(*command, "--server", port.address, cwd=tmp_path)
+        try:
+            await port.completed(1)
+            assert await process.stops() == 0
+        finally:
+            process.kill()
+    assert port.desk.outcomes[0].WhichOneof("outcome") == "succeeded"
 
 
 def test_it_is_imported_without_the_command_line_even_where_that_is_installed() -> None:

@@ -168,7 +168,7 @@ _CODECS = (
 async def _hold(connection: Connection) -> None:
     """Keep everybody else from committing until the transaction ends.
 
-    Raises StartupFailed when a replica is alive.
+    Raises StartupFailed when a replica or a worker is alive, or a worker has something in process.
     """
     with failures(tells_all=True):
         await connection.execute(_NO_TIMEOUT)
@@ -186,9 +186,15 @@ SET LOCAL idle_in_transaction_session_timeout = 0;
 """
 _LOCK = f"SELECT pg_try_advisory_xact_lock({COMMIT_LOCK})"
 _ALIVE = """
-SELECT string_agg(format('replica %s (%s workers)', quote_literal(replica), workers), ', ')
-FROM orderintake.sessions WHERE expires_at >= clock_timestamp()
+SELECT string_agg(told, ', ') FROM (
+  SELECT format('replica %s (%s workers)', quote_literal(replica), workers) AS told
+  FROM orderintake.sessions WHERE expires_at >= clock_timestamp()
+  UNION ALL
+  SELECT format('worker %s', quote_literal(coalesce(nullif(name, ''), worker_id)))
+  FROM orderintake.workers k WHERE ended_at = 0 AND (expires_at >= clock_timestamp() OR EXISTS (
+    SELECT FROM orderintake.leases l WHERE l.worker = k.number AND l.worker > 0))) AS alive
 """
+"""A worker that is dead is so only once a server has taken back what it had."""
 
 
 # A store that is read
@@ -252,4 +258,6 @@ DELETE FROM orderintake.commits;
 DELETE FROM orderintake.sessions;
 DELETE FROM orderintake.pauses;
 DELETE FROM orderintake.customers;
+DELETE FROM orderintake.workers;
+DELETE FROM orderintake.ends;
 """

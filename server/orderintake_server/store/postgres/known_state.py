@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from orderintake_server.domain import Tier
+from orderintake_server.domain import State, Tier
 from orderintake_server.store.base import RecoveryReport
 from orderintake_server.views import TierCounts
 
@@ -78,11 +78,12 @@ class KnownState:
 def recovery_report(row: Row, log_id: str, kept: int) -> RecoveryReport:
     """Tell what the store held when it was opened, by the answer to that."""
     recovered, quarantined = row.get("recovered") or (0, 0)
+    lost = Counter(lease[-1] for *_, leases in row.get("buried") or () for lease in leases)
     return RecoveryReport(
         log_id=log_id,
         counts=_counts(row),
-        recovered=recovered,
-        quarantined=quarantined,
+        recovered=recovered + lost[State.QUEUED],
+        quarantined=quarantined + lost[State.FAILED],
         head=row["completed"],
         earliest=row["earliest"],
         paused=_paused(row),
