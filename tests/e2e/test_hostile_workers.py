@@ -22,9 +22,9 @@ PAUSE_SECONDS = 0.02
 GROWN_BYTES = 150 * 1024 * 1024
 
 
-async def _place_on(stub: Stub, placed: list[api.PlaceOrderResponse]) -> None:
-    """Place an order now and then, for ever."""
-    while True:
+async def _place_on(stub: Stub, placed: list[api.PlaceOrderResponse], over: asyncio.Event) -> None:
+    """Place an order now and then, until it is over."""
+    while not over.is_set():
         placed.append(await stub.PlaceOrder(order(), timeout=30))
         await asyncio.sleep(PAUSE_SECONDS)
 
@@ -40,13 +40,14 @@ async def test_w2_w6_hostile_workers_leave_each_order_to_end_once(
         async with grpc.aio.insecure_channel(server.address) as channel:
             honest = PlayedWorker(WorkStub(channel))
             working = asyncio.create_task(honest.work_on())
-            placing = asyncio.create_task(_place_on(stub, placed))
+            over = asyncio.Event()
+            placing = asyncio.create_task(_place_on(stub, placed, over))
             await completions(stub, 5)
             before = server.peak_memory()
             seed = random.randrange(1_000_000)
             assert await attack(server.address, name, seconds=ATTACK_SECONDS, seed=seed)
-            placing.cancel()
-            await asyncio.wait({placing})
+            over.set()
+            await placing
             async with asyncio.timeout(SETTLE_SECONDS):
                 ended = await completions(stub, len(placed))
             working.cancel()

@@ -14,6 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from orderintake.v1 import order_work_service_pb2 as work_api
 from orderintake_server.domain import Tier
+from orderintake_server.holders import LeaseKey
 from orderintake_server.ids import Ids
 from support.played_worker import PlayedWorker, WorkStub, failed, retried, returned, succeeded
 
@@ -67,15 +68,15 @@ async def _garbage_leases(stub: WorkStub, chance: random.Random) -> None:
     if stolen:
         (said,) = (await worker.lease(0, [succeeded(stolen)])).outcomes
         assert said.result != work_api.OUTCOME_RESULT_UNSPECIFIED
+    await worker.end()
 
 
 async def _forged_leases(stub: WorkStub, chance: random.Random) -> None:
     """Say outcomes of leases that one made oneself, with the check that they need."""
     worker = PlayedWorker(stub)
-    if not (stolen := await _steal(worker)):
-        return
-    ids = Ids(_log_id(stolen))
-    good = ids.lease_key(stolen)
+    stolen = await _steal(worker)
+    ids = Ids(_log_id(stolen)) if stolen else Ids("00000000")
+    good = ids.lease_key(stolen) if stolen else LeaseKey(1, 1, Tier.VIP, 1, 0)
     for _ in range(20):
         name = chance.choice(good._fields)
         number = chance.choice([0, 1, 2, 1_000, 2**31, 2**32 - 1])
@@ -83,6 +84,7 @@ async def _forged_leases(stub: WorkStub, chance: random.Random) -> None:
             changed: dict[str, Any] = {name: Tier(number) if name == "tier" else number}
             forged = ids.lease(good._replace(**changed))
             await _refused(worker.lease(0, [chance.choice(SAYINGS)(forged)]))
+    await worker.end()
 
 
 def _log_id(lease: str) -> str:
@@ -235,7 +237,8 @@ async def attack(address: str, name: str, *, seconds: float, seed: int) -> int:
     chance, times = random.Random(seed), 0
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    async with grpc.aio.insecure_channel(address) as channel:
+    own = [("grpc.use_local_subchannel_pool", 1)]  # or others in this process would share it
+    async with grpc.aio.insecure_channel(address, own) as channel:
         while loop.time() < end:
             await ATTACKS[name](WorkStub(channel), chance)
             times += 1

@@ -5,6 +5,7 @@ import random
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,9 +14,10 @@ from signal import SIGCONT, SIGSTOP, SIGTERM
 
 import psutil
 
+from orderintake.work.remote.worker import UNTOLD
 from orderintake_server.store.postgres import schema as postgres_schema
 from support.chaos_orders import MAX_ATTEMPTS, MAX_CRASHES
-from support.chaos_shop import ATTEMPT_SECONDS, Replica, keep_logs
+from support.chaos_shop import Replica, keep_logs
 from support.fates import PostgresStore, SqliteStore, Store
 from support.faults import Faults
 from support.postgres import cluster
@@ -27,10 +29,13 @@ SERVERS = {"sqlite": 1, "postgres": 3}
 WORKERS, SLOTS = 6, 4
 WORKER_LEASE_SECONDS = 4.0
 """More than a healthy worker needs on a busy machine, beside a server that is frozen."""
+ATTEMPT_SECONDS = 90.0
+"""So late nobody is overruled before it is taken for dead, though servers are away meanwhile."""
 LOST_SECONDS = 0.5
 """The most that answers are swallowed for before their connection breaks."""
 PAUSE_SECONDS = 0.1, 0.9
 START_SECONDS = 60
+THREADS = 64
 
 FAULTS = {
     "kill worker": 12,
@@ -52,7 +57,7 @@ _SERVER = (
 )
 _WORKER = (
     *("--handler", "support.worker_chaos_orders:work", "--slots", str(SLOTS)),
-    *("--drain-timeout", "1"),
+    *("--drain-timeout", "3"),
 )
 
 
@@ -105,9 +110,11 @@ class Worker:
         return self.lives[-1]
 
     async def start(self) -> None:
-        """Begin another life."""
+        """Begin another life; a server knows it on return."""
         name = f"{self.name}-{len(self.lives)}"
         self.lives.append(await asyncio.to_thread(Life, name, self._target, self._journals))
+        process = self.life.process
+        await asyncio.to_thread(process.wait_for, "working", seconds=START_SECONDS)
         self.is_up = True
 
     async def kill(self) -> None:
@@ -137,7 +144,11 @@ class Worker:
         self._marks.may_return.add(self.life.name)
         code = await self.life.process.stops(SIGTERM)
         last = self.life.process.log[-5:]
-        assert code == 0, f"{self.life.name} was told to stop, and exited with {code}: {last}"
+        if code == UNTOLD:
+            self._marks.die([self.life.name])
+        assert code in {0, UNTOLD}, (
+            f"{self.life.name} was told to stop, and exited with {code}: {last}"
+        )
 
     def check_alive(self) -> None:
         """Fail when it has ended, though nobody told it to."""
@@ -300,6 +311,8 @@ def _called(pid: str) -> str:
 @asynccontextmanager
 async def work_shop(kind: str, seed: int, place: Path) -> AsyncIterator[WorkShop]:
     """Give servers on a store of this kind and their workers, all of which run."""
+    # All may be waited for at the same time, each by a thread.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     async with AsyncExitStack() as life:
         store, arguments = await (_postgres(life) if kind == "postgres" else _sqlite(place))
         servers = [
