@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from orderintake_server.dispatch.free_workers import FreeWorkers
-from orderintake_server.dispatch.inbox import Pending
 from orderintake_server.dispatch.ready import ReadyQueue
+from orderintake_server.dispatch.requests.pending import Pending
 from orderintake_server.domain import Lease, QueueEntry
 from support.changes import strictly
 
@@ -42,7 +42,8 @@ class Counter:
     def match(self) -> list[tuple[int, int]]:
         """Tell which order is given to which worker, by their numbers, from 1."""
         matched = self.slots.match()
-        return [(place.accept_sequence, self.asks.index(ask) + 1) for place, ask in matched]
+        asks: list[object] = [*self.asks]
+        return [(place.accept_sequence, asks.index(ask) + 1) for place, ask in matched]
 
 
 def counter(*orders: QueueEntry, max_crashes: int = 3) -> Counter:

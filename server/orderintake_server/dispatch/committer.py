@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from orderintake_server.clock import Alarm
-from orderintake_server.dispatch.failures.parts import Parts, settle_otherwise
+from orderintake_server.dispatch.failures.parts import Parts, said_otherwise, settle_otherwise
 from orderintake_server.dispatch.failures.reach import Reach
-from orderintake_server.dispatch.inbox import Batch, Bell, CommitPolicy, Inbox, Pending
-from orderintake_server.domain import CancelOutcome, Operator, Tier
-from orderintake_server.errors import QueueFull, StorageUnavailable, StoreObstacle, StoreRefused
+from orderintake_server.dispatch.inbox import Batch, CommitPolicy
+from orderintake_server.dispatch.requests.own import OwnRequests
+from orderintake_server.dispatch.requests.pending import Offer
+from orderintake_server.domain import CancelOutcome
+from orderintake_server.errors import StorageUnavailable, StoreObstacle, StoreRefused
+from orderintake_server.holders import LentLease
 from orderintake_server.logger import get_logger
-from orderintake_server.store.changes import Cancel, OverCapacity, Pause, Settlement
+from orderintake_server.store.changes import OverCapacity
 
 if TYPE_CHECKING:
-    from asyncio import Future
-    from collections.abc import Callable, MutableSequence
+    from collections.abc import Callable, Sequence
 
     from orderintake_server.clock import Clock
     from orderintake_server.dispatch.admission import Admission
     from orderintake_server.dispatch.attempts import Attempts
-    from orderintake_server.dispatch.inbox import FreeWorker, Starts
+    from orderintake_server.dispatch.inbox import Inbox, Starts
     from orderintake_server.dispatch.queues import Queue
+    from orderintake_server.dispatch.requests.pending import Pending
+    from orderintake_server.dispatch.requests.slots import Slot
     from orderintake_server.dispatch.retention import Retention
     from orderintake_server.dispatch.stats import QueueStats
-    from orderintake_server.domain import Cancelled, Ending, Lease, NewOrder, Receipt
+    from orderintake_server.domain import Lease
     from orderintake_server.store.base import Commits
-    from orderintake_server.store.changes import CancelWaiting, Committed, StoreState
+    from orderintake_server.store.changes import Changes, Committed, StoreState
     from orderintake_server.stream.log import CompletionLog
-
-_Item = TypeVar("_Item")
-_Answer = TypeVar("_Answer")
 
 log = get_logger()
 
 
-class Committer:
+class Committer(OwnRequests):
     """Commits the requests in its inbox together; then queues, publishes, answers, in that order.
 
     A caller that leaves loses only the answer: what is in the inbox will be done.
@@ -55,8 +56,8 @@ class Committer:
         policy: CommitPolicy | None = None,
     ) -> None:
         """Own all changes of `store`, and of what is kept of it in memory."""
+        super().__init__(queue, policy or CommitPolicy())
         self._store = store
-        self._queue = queue
         self._completions = completions
         self._admission = admission
         self._attempts = attempts
@@ -64,96 +65,16 @@ class Committer:
         self._retention = retention
         self._clock = clock
         self._alarm = Alarm(clock, due=0)  # look at once
-        self._policy = policy or CommitPolicy()
-        self._inbox = Inbox()
         self._parts = Parts()
         self._reach = Reach(self._policy.probe_seconds, clock.steady)
-        self._pending_orders = 0
         self._comes_in_bursts = False
-        self._bell = Bell()
-        self._is_closing = self.is_broken = False
         self.on_reach: Callable[[bool], object] = lambda _: None
         """Called with False when the store is away, and with True when it can be reached again."""
-
-    # Requests
-
-    def accept(self, group: tuple[NewOrder, ...]) -> Future[tuple[Receipt, ...]]:
-        """Request that a group of orders be accepted, all or none.
-
-        The answer is the receipts, or RequestIdReused, QueueFull, CustomerQuota, InvalidOrder,
-        StorageUnavailable or StoreRefused. Raises QueueFull at once when too many orders wait for
-        a commit, StorageUnavailable when the store is broken.
-        """
-        self._refuse_if_broken()
-        if self._pending_orders + len(group) > self._policy.pending_orders:
-            raise QueueFull("too many orders wait to be stored", retry_after=0.1)
-        self._pending_orders += len(group)
-        return self._request(self._inbox.accepts, group)
-
-    def cancel(self, accept_sequence: int, by: Operator | None = None) -> Future[Cancelled | None]:
-        """Request that an order be cancelled; the answer is None when there is no such order.
-
-        The answer may be StorageUnavailable, which is raised at once when the store is broken.
-        """
-        self._refuse_if_broken()
-        return self._request(self._inbox.cancels, Cancel(accept_sequence, by))
-
-    def cancel_waiting(self, asked: CancelWaiting) -> Future[None]:
-        """Request that many orders be cancelled, if they wait; it may be refused as `cancel` is."""
-        self._refuse_if_broken()
-        return self._request(self._inbox.cancels_waiting, asked)
-
-    def pause(self, tier: Tier, *, is_paused: bool, by: Operator | None = None) -> Future[None]:
-        """Request that a tier be paused or resumed; it may be refused as `cancel` is."""
-        self._refuse_if_broken()
-        return self._request(self._inbox.pauses, Pause(tier, is_paused, by))
-
-    def _request(
-        self, requests: MutableSequence[Pending[_Item, _Answer]], item: _Item
-    ) -> Future[_Answer]:
-        pending: Pending[_Item, _Answer] = Pending(item)
-        requests.append(pending)
-        self._bell.ring()
-        return pending.answer
-
-    def next_order(self) -> Future[Lease]:
-        """Request the most urgent order; the answer is its lease, as soon as there is one.
-
-        The order is chosen when the commit that starts it begins: no order that an earlier commit
-        accepted is more urgent. After `close` there is no answer.
-        """
-        worker: FreeWorker = Pending(None)
-        self._queue.add(worker)
-        self._bell.ring()
-        return worker.answer
-
-    def settle(self, lease: Lease, ending: Ending) -> None:
-        """Request that the end of an attempt be recorded, before any later request takes effect."""
-        self._inbox.settles.append(Settlement(lease=lease, ending=ending))
-        self._bell.ring()
-
-    def release(self, lease: Lease) -> None:
-        """Request that an order wait again in its old position, with the attempt not counted."""
-        self._inbox.releases.append(lease)
-        self._bell.ring()
-
-    def look_at_clock(self) -> None:
-        """Do what is due now: the clock was turned."""
-        self._bell.ring()
 
     def probe(self) -> None:
         """Commit at once, also without a request: the store may be broken."""
         self._reach.probe_at = 0
         self._bell.ring()
-
-    def close(self) -> None:
-        """Let `run` return when every request is durable, or cannot be made durable."""
-        self._is_closing = True
-        self._bell.ring()
-
-    def _refuse_if_broken(self) -> None:
-        if self.is_broken:
-            raise StorageUnavailable("the store is broken; the service is ending")
 
     async def run(self) -> None:
         """Commit the requests, and what falls due, until closed.
@@ -162,7 +83,7 @@ class Committer:
         """
         while (batch := await self._next_batch()) is not None:
             try:
-                committed = await self._store.commit(batch.changes(self._admission.capacity()))
+                committed = await self._store.commit(self._changes(batch))
             except StoreObstacle as obstacle:
                 self._parts.rejoin(batch.inbox)
                 self._refuse(batch.inbox, StorageUnavailable(obstacle.told))
@@ -199,6 +120,9 @@ class Committer:
             self._bell.silence()
             await self._bell.wait(seconds)
 
+    def _changes(self, batch: Batch) -> Changes:
+        return batch.changes(self._admission.capacity(), self._policy.attempt_limit)
+
     def _wanted(self) -> Starts:
         return self._queue.wanted(is_closing=self._is_closing)
 
@@ -215,11 +139,14 @@ class Committer:
         for accept_sequence in state.to_stop:
             self._attempts.stop(accept_sequence)
         self._completions.publish(state.head)
+        self.remote.tell(state)
         self._bell.ring()
 
-    def _apply_commit(self, batch: Batch, committed: Committed) -> list[tuple[FreeWorker, Lease]]:
-        """Update what is kept in memory after a commit; return each started order's worker."""
-        ended = [*batch.inbox.releases, *(settle.lease for settle in batch.inbox.settles)]
+    def _apply_commit(self, batch: Batch, committed: Committed) -> list[tuple[Slot, Lease]]:
+        """Update what is kept in memory after a commit; return each started order's slot."""
+        released = [each for each in batch.inbox.releases if not isinstance(each, LentLease)]
+        ended = [*released, *(settle.lease for settle in batch.inbox.settles)]
+        self.remote.apply(batch.inbox, committed)
         starts = self._queue.apply_commit(batch.starts, committed, ended=len(ended))
         for lease in ended:
             self._attempts.end(lease.order)
@@ -235,9 +162,9 @@ class Committer:
         self._alarm.due = state.next_due
 
     def _answer(
-        self, inbox: Inbox, committed: Committed, starts: list[tuple[FreeWorker, Lease]]
+        self, inbox: Inbox, committed: Committed, starts: Sequence[tuple[Slot, Lease]]
     ) -> None:
-        """Answer every caller and worker that still waits."""
+        """Answer every caller and every slot that still waits."""
         for accept, outcome in zip(inbox.accepts, committed.accepted, strict=True):
             self._pending_orders -= len(accept.item)
             if isinstance(outcome, tuple):
@@ -246,10 +173,7 @@ class Committer:
                 accept.reject(self._admission.refusal(outcome, accept.item))
             else:
                 accept.reject(outcome)
-        for worker, lease in starts:
-            self._attempts.begin(lease.order)
-            if not worker.resolve(lease):
-                self.release(lease)  # the worker was stopped meanwhile
+        self._give(starts)
         for cancel, cancelled in zip(inbox.cancels, committed.cancelled, strict=True):
             if cancelled and cancelled.outcome is CancelOutcome.CANCEL_REQUESTED:
                 self._attempts.stop(cancel.item.accept_sequence)
@@ -257,6 +181,20 @@ class Committer:
         done: list[Pending[Any, None]] = [*inbox.cancels_waiting, *inbox.pauses]
         for asked in done:
             asked.resolve(None)
+        self.remote.answer(inbox, committed)
+
+    def _give(self, starts: Sequence[tuple[Slot, Lease]]) -> None:
+        """Give each slot the order that it has to start."""
+        lent: list[tuple[Offer, Lease]] = []
+        for slot, lease in starts:
+            if isinstance(slot, Offer):
+                lent.append((slot, lease))
+                continue
+            self._attempts.begin(lease.order)
+            if not slot.resolve(lease):
+                self.release(lease)  # the slot was stopped meanwhile
+        if lent:
+            self.remote.give(lent)
 
     # After a commit that failed
 
@@ -264,6 +202,7 @@ class Committer:
         """Let the parts of a commit be tried one by one; refuse the one request that is guilty."""
         if self._parts.split(batch):
             return
+        self._inbox.said += said_otherwise(batch.inbox, refused)
         self._refuse(batch.inbox, refused)
         settle_otherwise(batch.inbox, refused, self, seconds=self._policy.probe_seconds)
         if not batch.inbox:  # it was to start or prune orders, or to do what is due

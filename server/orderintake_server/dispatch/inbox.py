@@ -1,4 +1,4 @@
-"""The committer's inbox: requests that are not yet durable, its bell, and what a commit holds."""
+"""The committer's inbox: requests that are not yet durable, and what a commit holds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orderintake_server.dispatch.requests.said import cut, work_of
 from orderintake_server.store.changes import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableSequence, Sequence
 
+    from orderintake_server.dispatch.requests.pending import FreeSlot, Offer, Pending, Said
     from orderintake_server.domain import Cancelled, Lease, NewOrder, QueueEntry, Receipt
     from orderintake_server.store.changes import (
         Cancel,
@@ -30,71 +32,6 @@ QUIET_TURNS = 6
 BURST_SECONDS = 0.005
 """A commit waits no longer for a burst, however long that goes on."""
 
-_Item = TypeVar("_Item")
-_Answer = TypeVar("_Answer")
-
-
-@dataclass(slots=True)
-class Pending(Generic[_Item, _Answer]):
-    """A request to the committer, and the future for its answer."""
-
-    item: _Item
-    answer: asyncio.Future[_Answer] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-
-    def resolve(self, answer: _Answer) -> bool:
-        """Answer the request; False when nobody waits for the answer any more."""
-        if self.answer.done():
-            return False
-        self.answer.set_result(answer)
-        return True
-
-    def reject(self, refusal: Exception) -> None:
-        """Answer the request with a refusal, if somebody still waits for the answer."""
-        if not self.answer.done():
-            self.answer.set_exception(refusal)
-
-
-class Bell:
-    """Wakes the one who waits; a ring before the wait ends that at once.
-
-    It does what an Event under a timeout does, for a third of that.
-    """
-
-    def __init__(self) -> None:
-        """Begin silent."""
-        self._has_rung = False
-        self._wait: asyncio.Future[None] | None = None
-
-    def ring(self) -> None:
-        """End the wait, now or when it begins."""
-        self._has_rung = True
-        if self._wait is not None:
-            self._wake()
-
-    def silence(self) -> None:
-        """Forget the rings so far."""
-        self._has_rung = False
-
-    async def wait(self, seconds: float) -> None:
-        """Wait for a ring, so long at the most."""
-        if self._has_rung:
-            return
-        loop = asyncio.get_running_loop()
-        wait = self._wait = loop.create_future()
-        timer = loop.call_later(seconds, self._wake)
-        try:
-            await wait
-        finally:
-            timer.cancel()
-            self._wait = None
-
-    def _wake(self) -> None:
-        wait, self._wait = self._wait, None
-        if wait is not None and not wait.done():
-            wait.set_result(None)
-
 
 class Requested(NamedTuple):
     """A group of orders whose acceptance was requested, and the future of its receipts."""
@@ -105,16 +42,16 @@ class Requested(NamedTuple):
     answer: asyncio.Future[tuple[Receipt, ...]]
 
 
-FreeWorker = Pending[None, "Lease"]
-"""A worker that waits for an order; the answer is the order's lease."""
-
-
 @dataclass(slots=True, kw_only=True)
 class Inbox:
-    """The requests of callers and the settlements and releases of workers, in order of arrival."""
+    """The requests of callers, the settlements and releases of this process, what workers say.
+
+    Each kind in its order of arrival.
+    """
 
     settles: list[Settlement] = field(default_factory=list)
     releases: list[Lease] = field(default_factory=list)
+    said: list[Pending[Said, Any]] = field(default_factory=list)
     cancels: list[Pending[Cancel, Cancelled | None]] = field(default_factory=list)
     cancels_waiting: list[Pending[CancelWaiting, None]] = field(default_factory=list)
     pauses: list[Pending[Pause, None]] = field(default_factory=list)
@@ -135,8 +72,10 @@ class Inbox:
             cancels_waiting=self.cancels_waiting,
             pauses=self.pauses,
         )
-        self.settles, self.releases, self.cancels = [], [], []
-        self.cancels_waiting, self.pauses = [], []
+        if self.said:
+            batch.said, self.said = cut(self.said)
+        self.settles, self.releases = [], []
+        self.cancels, self.cancels_waiting, self.pauses = [], [], []
         while self.accepts and orders > 0:
             batch.accepts.append(self.accepts.popleft())
             orders -= len(batch.accepts[-1].item)
@@ -157,13 +96,13 @@ class Inbox:
     def __len__(self) -> int:
         """How many requests there are."""
         cancels = len(self.cancels) + len(self.cancels_waiting)
-        others = len(self.releases) + cancels + len(self.pauses)
+        others = len(self.releases) + len(self.said) + cancels + len(self.pauses)
         return len(self.accepts) + len(self.settles) + others
 
     def requests(self) -> tuple[MutableSequence[Any], ...]:
         """Return the requests of each kind, in the order in which they take effect."""
         callers = self.cancels, self.cancels_waiting, self.pauses, self.accepts
-        return self.settles, self.releases, *callers
+        return self.settles, self.releases, self.said, *callers
 
     def halves(self) -> tuple[Inbox, Inbox]:
         """Return the first half of the requests, in the order in which they take effect; the rest.
@@ -194,8 +133,9 @@ class Inbox:
         return any(True for _ in self.callers())
 
     def callers(self) -> Iterator[Pending[Any, Any]]:
-        """Yield the requests of callers."""
+        """Yield the requests of callers, and of workers."""
         yield from self.accepts
+        yield from self.said
         yield from self.cancels
         yield from self.cancels_waiting
         yield from self.pauses
@@ -205,12 +145,17 @@ class Inbox:
 class Starts:
     """What the queue wants from one commit."""
 
-    claims: list[tuple[QueueEntry, FreeWorker]] = field(default_factory=list)
-    """Orders to start, each with its worker."""
+    claims: list[tuple[QueueEntry, FreeSlot | Offer]] = field(default_factory=list)
+    """Orders to start, each with its slot."""
     claim_next: ClaimNext | None = None
     page: Page | None = None
     offer: ClaimNext | None = None
     """Who is free besides, should the commit accept or take back orders."""
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether any of the claims is for a worker."""
+        return any(True for _, slot in self.claims if slot.item is not None)
 
     def __bool__(self) -> bool:
         """Whether the queue wants anything, if nobody else does."""
@@ -225,18 +170,24 @@ class Batch:
     starts: Starts
     prune: Prune | None
 
-    def changes(self, capacity: Capacity) -> Changes:
-        """Return the changes for the store; `capacity` is how many more orders may wait."""
+    def changes(self, capacity: Capacity, attempt_limit: int = 0) -> Changes:
+        """Return the changes for the store; `capacity` is how many more orders may wait.
+
+        `attempt_limit`: how many microseconds attempts of workers may take; 0: any time.
+        """
         inbox, starts = self.inbox, self.starts
         return Changes(
             settles=inbox.settles,
             releases=inbox.releases,
+            work=work_of(inbox.said) if inbox.said else None,
             cancels=[pending.item for pending in inbox.cancels],
             cancels_waiting=[pending.item for pending in inbox.cancels_waiting],
             pauses=[pending.item for pending in inbox.pauses],
             accepts=[pending.item for pending in inbox.accepts],
             capacity=capacity,
             claims=[entry for entry, _ in starts.claims],
+            holders=[slot.item for _, slot in starts.claims] if starts.is_lent else (),
+            attempt_limit=attempt_limit,
             claim_next=starts.claim_next or starts.offer,
             page=starts.page,
             prune=self.prune,
@@ -253,5 +204,8 @@ class CommitPolicy:
     """Orders that may wait for their commit: about 200 ms of work; it bounds the memory."""
     retry_seconds: float = 0.25
     """When the store is full or away, and no caller waits: the time before the next commit."""
+    attempt_limit: int = 0
+    """How long attempts of workers may take, in microseconds, before they are told as overdue; 0:
+    any time."""
     probe_seconds: float = 0.5
     """When the store is away: the time before a commit is tried, even if there are no changes."""

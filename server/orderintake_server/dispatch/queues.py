@@ -5,21 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from orderintake_server.dispatch.inbox import Starts
-from orderintake_server.store.changes import NEVER_ALONE, ClaimNext, Take
+from orderintake_server.dispatch.requests.slots import Slots, takes_of
+from orderintake_server.holders import LentLease
+from orderintake_server.store.changes import NEVER_ALONE, ClaimNext
 
 if TYPE_CHECKING:
-    from orderintake_server.dispatch.free_workers import FreeWorkers
-    from orderintake_server.dispatch.inbox import FreeWorker
+    from collections.abc import Iterable
+
+    from orderintake_server.dispatch.free_workers import FreeWorkers, Match
     from orderintake_server.dispatch.ready import ReadyQueue
-    from orderintake_server.domain import Lease, QueueEntry
+    from orderintake_server.dispatch.requests.slots import Slot
+    from orderintake_server.domain import Lease
+    from orderintake_server.holders import LeaseKey
     from orderintake_server.store.changes import Committed, StoreState
 
 
 class Queue(Protocol):
-    """Matches free workers with orders; only the committer uses it."""
+    """Matches free slots with orders; only the committer uses it."""
 
-    def add(self, worker: FreeWorker) -> None:
-        """Add a worker that is free."""
+    def add(self, slot: Slot) -> None:
+        """Add a slot that is free, or those that a worker offers."""
 
     def wanted(self, *, is_closing: bool) -> Starts:
         """Return what the queue wants from the next commit, and again after one that failed.
@@ -29,14 +34,23 @@ class Queue(Protocol):
 
     def apply_commit(
         self, wanted: Starts, committed: Committed, *, ended: int
-    ) -> list[tuple[FreeWorker, Lease]]:
-        """Update the queue after a commit; return each order that started, with its worker.
+    ) -> list[tuple[Slot, Lease]]:
+        """Update the queue after a commit; return each order that started, with its slot.
 
-        In this commit, `ended` attempts ended.
+        In this commit, `ended` attempts of this process ended.
         """
 
     def apply(self, state: StoreState) -> None:
         """Update the queue after other processes changed the store."""
+
+    def taken(self, keys: Iterable[LeaseKey]) -> None:
+        """Note that these attempts of workers are over."""
+
+    def close(self, worker_id: str) -> None:
+        """Give a worker nothing any more; its calls that wait end without orders."""
+
+    def reopen(self, worker_id: str) -> None:
+        """Give a worker orders again: it was forgotten, and begins anew."""
 
 
 class OwnQueue:
@@ -46,24 +60,25 @@ class OwnQueue:
         """Let `workers` start the orders in `ready`."""
         self._ready = ready
         self._workers = workers
-        self._claims: list[tuple[QueueEntry, FreeWorker]] = []
+        self.add, self.taken = workers.add, workers.taken
+        self.close, self.reopen = workers.close, workers.reopen
+        self._claims: list[Match] = []
         """Removed from `ready`, but not yet started by a commit."""
-
-    def add(self, worker: FreeWorker) -> None:
-        """Keep `Queue.add`."""
-        self._workers.add(worker)
 
     def wanted(self, *, is_closing: bool) -> Starts:
         """Keep `Queue.wanted`: start the most urgent orders; read a page when too few are here."""
+        if self._claims:  # no commit has started them
+            self._workers.unmatch(self._claims)
+            self._claims = []
         if is_closing:
             return Starts()
-        self._claims += self._workers.match()
+        self._claims = self._workers.match()
         return Starts(claims=self._claims, page=self._ready.missing(), offer=self._workers.offer())
 
     def apply_commit(
         self, wanted: Starts, committed: Committed, *, ended: int
-    ) -> list[tuple[FreeWorker, Lease]]:
-        """Keep `Queue.apply_commit`; a worker whose order no longer waited is free again."""
+    ) -> list[tuple[Slot, Lease]]:
+        """Keep `Queue.apply_commit`; a slot whose order no longer waited is free again."""
         self._ready.pause(committed.paused)
         if any(committed.cancelled_waiting):
             self._ready.forget()  # or each entry would cost a claim, before any later order
@@ -73,13 +88,14 @@ class OwnQueue:
             self._ready.fill(wanted.page, committed.page)
         if wanted.claims:
             self._claims = []
-        self._workers.ended(orders=ended + committed.claimed.count(None))
+        self._workers.ended(orders=ended)
         starts = []
-        for (_, worker), lease in zip(wanted.claims, committed.claimed, strict=True):
+        for (entry, slot), lease in zip(wanted.claims, committed.claimed, strict=True):
             if lease is None:
-                self._workers.add(worker)
+                self._workers.missed(entry, slot)
             else:
-                starts.append((worker, lease))
+                self._workers.started(lease)
+                starts.append((slot, lease))
         return starts + self._workers.take(committed.claimed_next)
 
     def apply(self, state: StoreState) -> None:
@@ -96,54 +112,68 @@ class SharedQueue:
     def __init__(self, *, max_crashes: int) -> None:
         """Run an order alone when its next crash would quarantine it, as FreeWorkers does."""
         self._alone = max_crashes - 1 or NEVER_ALONE
-        self._free: list[FreeWorker] = []
+        self._slots = Slots()
+        self.close = self._slots.close
         self._busy = 0
+        """How many orders this process has itself."""
         self._is_alone = False
         self._may_have_more = True
         """Whether a claim is worthwhile: by the newest known state, some orders wait."""
 
-    def add(self, worker: FreeWorker) -> None:
+    def add(self, slot: Slot) -> None:
         """Keep `Queue.add`."""
-        self._free.append(worker)
+        self._slots.add(slot)
         self._may_have_more = True
 
     def wanted(self, *, is_closing: bool) -> Starts:
         """Keep `Queue.wanted`."""
-        self._free = [worker for worker in self._free if not worker.answer.done()]
-        if not self._free or not self._may_have_more or self._is_alone or is_closing:
+        if not self._may_have_more or is_closing:
             return Starts()
-        claim_next = ClaimNext(
-            takes=[Take(len(self._free))], is_idle=not self._busy, alone=self._alone
-        )
+        takes = takes_of(slot for slot in self._slots.live() if slot.item or not self._is_alone)
+        if not takes:
+            return Starts()
+        claim_next = ClaimNext(takes=takes, is_idle=not self._busy, alone=self._alone)
         return Starts(claim_next=claim_next)
 
     def apply_commit(
         self, wanted: Starts, committed: Committed, *, ended: int
-    ) -> list[tuple[FreeWorker, Lease]]:
-        """Keep `Queue.apply_commit`; a worker that was stopped meanwhile may get a lease too."""
+    ) -> list[tuple[Slot, Lease]]:
+        """Keep `Queue.apply_commit`; a slot that was withdrawn meanwhile may get a lease too."""
         leases = committed.claimed_next
-        self._busy += len(leases) - ended
-        suspects = any(lease.crash_count >= self._alone for lease in leases)
+        own = [lease for lease in leases if not isinstance(lease, LentLease)]
+        self._busy += len(own) - ended
+        suspects = any(lease.crash_count >= self._alone for lease in own)
         self._is_alone = (self._is_alone or suspects) and self._busy > 0
-        if self._is_empty_after(wanted.claim_next, len(leases)):
+        if self._is_empty_after(wanted.claim_next, committed):
             self._may_have_more = False
         else:
             self.apply(committed)
-        workers, self._free = self._free[: len(leases)], self._free[len(leases) :]
-        return list(zip(workers, leases, strict=True))
+        for worker_id in committed.closed:
+            self._slots.close(worker_id)
+        return self._slots.pair([*committed.told_again, *leases])
 
-    def _is_empty_after(self, claim_next: ClaimNext | None, started: int) -> bool:
-        """Whether nothing more can start: fewer orders started than the workers wanted.
+    def _is_empty_after(self, claim_next: ClaimNext | None, committed: Committed) -> bool:
+        """Whether nothing more can start: fewer orders started than there were slots.
 
         That is not certain when an order may start now only because nothing else is in process any
-        more.
+        more, nor when some slots were for nothing.
         """
+        started = len(committed.claimed_next)
         if claim_next is None or started >= claim_next.most:
             return False
-        return claim_next.is_idle or self._busy > 0
+        if started and any(take.holder for take in claim_next.takes):
+            return False
+        is_refused = committed.closed or committed.told_again
+        return not is_refused and (claim_next.is_idle or self._busy > 0)
 
     def apply(self, state: StoreState) -> None:
         """Keep `Queue.apply`."""
         self._may_have_more = any(
             counts.queued for tier, counts in state.counts.items() if tier not in state.paused
         )
+
+    def taken(self, keys: Iterable[LeaseKey]) -> None:
+        """Keep `Queue.taken`: the store knows what each worker has."""
+
+    def reopen(self, worker_id: str) -> None:
+        """Keep `Queue.reopen`: the store knows who takes orders."""

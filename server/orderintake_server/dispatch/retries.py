@@ -1,13 +1,19 @@
-"""The retry policy: whether a failed attempt is followed by another, and when."""
+"""What an attempt comes to: whether it is followed by another, and when."""
 
 from __future__ import annotations
 
+import random
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orderintake.work.outcome import Kind
+from orderintake_server.domain import Ending, Event, Failure
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from orderintake.work.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +43,25 @@ class RetryPolicy:
             return self.factor ** (tries - 1)
         except OverflowError:
             return sys.float_info.max
+
+
+def ending_of(outcome: Outcome, tries: int, retries: RetryPolicy) -> Ending:
+    """Tell how an attempt ends by its outcome, wherever it was made.
+
+    `tries`: how many attempts the handler has had, with this one.
+    """
+    if outcome.kind is Kind.SUCCEEDED:
+        return Ending(result=outcome.result)
+    failure = Failure(code=outcome.code, message=outcome.message)
+    delay = _delay_seconds(outcome, tries, retries)
+    if delay is None:
+        return Ending(event=Event.FAIL, failure=failure)
+    return Ending(event=Event.RETRY, failure=failure, retry_after=round(delay * 1e6))
+
+
+def _delay_seconds(outcome: Outcome, tries: int, retries: RetryPolicy) -> float | None:
+    if outcome.kind is Kind.REJECTED or tries >= retries.max_attempts:
+        return None
+    return (
+        outcome.after if outcome.after is not None else retries.delay_seconds(tries, random.random)
+    )

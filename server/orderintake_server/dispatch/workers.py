@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from orderintake.work.outcome import Kind
-from orderintake_server.dispatch.retries import RetryPolicy
-from orderintake_server.domain import Ending, Event, Failure
+from orderintake_server.dispatch.retries import RetryPolicy, ending_of
+from orderintake_server.domain import Event
 from orderintake_server.logger import get_logger
 from orderintake_server.metrics import Attempts as Meters
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.attempts import Attempts, StopSignal
     from orderintake_server.dispatch.committer import Committer
     from orderintake_server.dispatch.estimate import ServiceTimes
-    from orderintake_server.domain import Lease
+    from orderintake_server.domain import Ending, Lease
 
 log = get_logger()
 
@@ -145,14 +143,16 @@ class Workers:
         finally:
             self.busy -= 1
         self._meters.seconds[tier].add(self._times.add(began))
-        if outcome.kind is not Kind.SUCCEEDED:
-            return self._failed(lease, outcome)
-        self._meters.end(tier, "succeeded")
-        return Ending(result=outcome.result)
+        ending = ending_of(outcome, lease.tries, self._policy.retries)
+        if ending.failure is None:
+            self._meters.end(tier, "succeeded")
+        else:
+            self._tell_failure(lease, outcome, ending)
+        return ending
 
-    def _failed(self, lease: Lease, outcome: Outcome) -> Ending:
-        """Tell what a failed attempt means: another one later, or the end."""
-        delay = self._delay_seconds(lease.tries, outcome)
+    def _tell_failure(self, lease: Lease, outcome: Outcome, ending: Ending) -> None:
+        """Tell the log of an attempt that failed, and count it."""
+        is_last = ending.event is Event.FAIL
         reported = {"incident_id": outcome.incident_id, "exception": outcome.report}
         log.warning(
             "attempt failed",
@@ -160,24 +160,10 @@ class Workers:
             customer_id=lease.order.customer_id,
             attempt=lease.order.attempt_count,
             code=outcome.code,
-            retry_after=delay,
+            retry_after=None if is_last else ending.retry_after / 1e6,
             **(reported if outcome.report else {}),
         )
-        self._meters.fail(lease.order.tier, outcome.code, is_last=delay is None)
-        failure = Failure(code=outcome.code, message=outcome.message)
-        if delay is None:
-            return Ending(event=Event.FAIL, failure=failure)
-        return Ending(event=Event.RETRY, failure=failure, retry_after=round(delay * 1e6))
-
-    def _delay_seconds(self, tries: int, outcome: Outcome) -> float | None:
-        retries = self._policy.retries
-        if outcome.kind is Kind.REJECTED or tries >= retries.max_attempts:
-            return None
-        return (
-            outcome.after
-            if outcome.after is not None
-            else retries.delay_seconds(tries, random.random)
-        )
+        self._meters.fail(lease.order.tier, outcome.code, is_last=is_last)
 
 
 async def _end(workers: set[asyncio.Task[None]]) -> None:

@@ -13,6 +13,7 @@ from orderintake_server.parts.trust import callers, certificates, tls_files
 from orderintake_server.parts.work import (
     admission,
     call_policy,
+    commit_policy,
     customer_rate,
     log_recovery,
     queue,
@@ -28,6 +29,7 @@ __all__ = [
     "call_policy",
     "callers",
     "certificates",
+    "commit_policy",
     "completion_log",
     "customer_rate",
     "extra",

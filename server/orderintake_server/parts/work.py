@@ -12,9 +12,11 @@ from orderintake_server.clock import Clock
 from orderintake_server.dispatch.admission import Admission, Limits
 from orderintake_server.dispatch.customer_rate import CustomerRate
 from orderintake_server.dispatch.free_workers import FreeWorkers
+from orderintake_server.dispatch.inbox import CommitPolicy
 from orderintake_server.dispatch.queues import OwnQueue, SharedQueue
 from orderintake_server.dispatch.rate import DequeueRate
 from orderintake_server.dispatch.ready import ReadyQueue
+from orderintake_server.dispatch.requests.overdue import GRACE_SECONDS
 from orderintake_server.dispatch.retention import Retention
 from orderintake_server.dispatch.retries import RetryPolicy
 from orderintake_server.dispatch.workers import WorkPolicy
@@ -75,6 +77,7 @@ def log_recovery(settings: Settings, store: Store) -> None:
         waiting=sum(counts.queued + counts.scheduled for counts in recovery.counts.values()),
         recovered=recovery.recovered,
         quarantined=recovery.quarantined,
+        kept=recovery.kept,
         head=recovery.head,
     )
 
@@ -109,7 +112,14 @@ def queue(settings: Settings, store: Store) -> Queue:
     if store.is_shared:
         return SharedQueue(max_crashes=settings.max_crashes)
     ready = ReadyQueue()
-    return OwnQueue(ready, FreeWorkers(ready, max_crashes=settings.max_crashes))
+    workers = FreeWorkers(ready, max_crashes=settings.max_crashes, workers=store.recovery.workers)
+    return OwnQueue(ready, workers)
+
+
+def commit_policy(settings: Settings) -> CommitPolicy:
+    """Return how much one commit holds, and how long attempts of workers may take."""
+    seconds = settings.attempt_timeout
+    return CommitPolicy(attempt_limit=round((seconds + GRACE_SECONDS) * 1e6) if seconds else 0)
 
 
 def retention(settings: Settings, clock: Clock) -> Retention:

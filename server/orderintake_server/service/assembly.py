@@ -12,6 +12,7 @@ from orderintake_server.config.watched import WatchedFiles
 from orderintake_server.dispatch.attempts import Attempts
 from orderintake_server.dispatch.committer import Committer
 from orderintake_server.dispatch.estimate import ServiceTimes
+from orderintake_server.dispatch.requests.overdue import Overruling
 from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.dispatch.workers import Workers
 from orderintake_server.errors import StoreBroken, StoreError
@@ -77,6 +78,7 @@ class Service:
         self._times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
         self.completions = parts.completion_log(settings, store, responses.delivered)
         self.committer = self._make_committer(clock)
+        Overruling(self.committer.remote, parts.work_policy(settings).retries)
         self.workers = self._make_workers(handler)
         self.intake = self._make_intake(handler.figures)
         self.overview = self._make_overview(clock)
@@ -107,6 +109,7 @@ class Service:
             stats=self._stats,
             retention=parts.retention(self._settings, clock),
             clock=clock,
+            policy=parts.commit_policy(self._settings),
         )
 
     def _make_intake(self, figures: HandlerFigures) -> Intake:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orderintake_server.domain import Event, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from orderintake_server.domain import Ending
     from orderintake_server.holders import LeaseKey, TakenBack
@@ -95,6 +95,8 @@ class WorkDone:
 
     reports: list[State | None] = field(default_factory=list)
     """The order's state by that; None: the lease was not good, and nothing was changed."""
+    repeated: Collection[int] = ()
+    """Which of the reports counted no more, by their places in the list: nothing was changed."""
     words: list[WorkerState] = field(default_factory=list)
     ends: list[list[TakenBack]] = field(default_factory=list)
     """What each had, in the order of acceptance."""

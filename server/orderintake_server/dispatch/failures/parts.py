@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orderintake_server.dispatch.inbox import Batch, Inbox, Starts
 from orderintake_server.domain import Ending, Event, Failure
 from orderintake_server.logger import get_logger
+from orderintake_server.store.work import NOT_STORED, AttemptEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from orderintake_server.dispatch.requests.pending import Pending, Said
     from orderintake_server.domain import Lease
     from orderintake_server.errors import StoreRefused
 
@@ -69,9 +71,7 @@ class Requests(Protocol):
 
 _NOT_STORED = Ending(
     event=Event.FAIL,
-    failure=Failure(
-        code="OUTCOME_NOT_STORED", message="the store does not take what the attempt came to"
-    ),
+    failure=Failure(code=NOT_STORED, message="the store does not take what the attempt came to"),
 )
 """How an attempt ends whose own outcome the store refuses."""
 
@@ -81,19 +81,34 @@ def settle_otherwise(
 ) -> None:
     """Fail the order whose outcome the store refuses; what is refused even then, in `seconds`."""
     for settle in guilty.settles:
-        _log("outcome not stored: the store refuses it", settle.lease, refused)
+        _log(
+            "outcome not stored: the store refuses it", settle.lease.order.accept_sequence, refused
+        )
         if settle.ending is _NOT_STORED:
             _later(seconds, requests.settle, settle.lease, _NOT_STORED)
         else:
             requests.settle(settle.lease, _NOT_STORED)
     for lease in guilty.releases:
-        _log("order not released: the store refuses it", lease, refused)
+        _log("order not released: the store refuses it", lease.order.accept_sequence, refused)
         _later(seconds, requests.release, lease)
+
+
+def said_otherwise(guilty: Inbox, refused: StoreRefused) -> list[Pending[Said, Any]]:
+    """Take out the reports whose ending the store refuses; return them as failures instead."""
+    again: list[Pending[Said, Any]] = []
+    for pending in guilty.said:
+        said = pending.item
+        if isinstance(said, AttemptEnd) and said.ending not in (None, _NOT_STORED):
+            _log("outcome not stored: the store refuses it", said.key.accept_sequence, refused)
+            pending.item = AttemptEnd(said.key, _NOT_STORED)
+            again.append(pending)
+    guilty.said = [pending for pending in guilty.said if pending not in again]
+    return again
 
 
 def _later(seconds: float, request: Callable[..., None], *values: object) -> None:
     asyncio.get_running_loop().call_later(seconds, request, *values)
 
 
-def _log(event: str, lease: Lease, refused: StoreRefused) -> None:
-    log.error(event, accept_sequence=lease.order.accept_sequence, error=str(refused))
+def _log(event: str, accept_sequence: int, refused: StoreRefused) -> None:
+    log.error(event, accept_sequence=accept_sequence, error=str(refused))

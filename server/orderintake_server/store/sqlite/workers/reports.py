@@ -27,28 +27,33 @@ if TYPE_CHECKING:
 
 def do(unit: UnitOfWork, work: Work) -> WorkDone:
     """Do what `work` says, in its order."""
+    states, repeated = _record(unit, work.reports) if work.reports else ([], ())
     return WorkDone(
-        reports=_record(unit, work.reports) if work.reports else [],
+        reports=states,
+        repeated=repeated,
         words=[unit.roster.note(word, unit.now).state for word in work.words],
         ends=[end_worker(unit, worker_id) for worker_id in work.ends],
         deaths=[bury(unit, worker_id) for worker_id in work.deaths],
     )
 
 
-def _record(unit: UnitOfWork, reports: Sequence[AttemptEnd]) -> list[State | None]:
-    """End the attempts whose leases are good; of two reports of one the first counts."""
+def _record(
+    unit: UnitOfWork, reports: Sequence[AttemptEnd]
+) -> tuple[list[State | None], Sequence[int]]:
+    """End the attempts whose leases are good; of two reports of one the first counts.
+
+    Returns each order's state, and the places of the reports that count no more.
+    """
     leases = _standing(unit, reports)
-    first: dict[int, AttemptEnd] = {}
-    for report in reports:
+    first: dict[int, int] = {}
+    for place, report in enumerate(reports):
         if report.key.start_sequence in leases:
-            first.setdefault(report.key.start_sequence, report)
-    states = _end(unit, [(leases[start], report) for start, report in first.items()])
-    return [
-        states[report.key.start_sequence]
-        if first.get(report.key.start_sequence) is report
-        else _said_before(unit, report)
-        for report in reports
-    ]
+            first.setdefault(report.key.start_sequence, place)
+    states = _end(unit, [(leases[start], reports[place]) for start, place in first.items()])
+    counted = {place: states[start] for start, place in first.items()}
+    rest = [place for place in range(len(reports)) if place not in counted]
+    said = {place: _said_before(unit, reports[place]) for place in rest}
+    return [(counted | said)[place] for place in range(len(reports))], rest
 
 
 def _end(unit: UnitOfWork, ends: Sequence[tuple[Lease, AttemptEnd]]) -> dict[int, State]:

@@ -1,0 +1,1 @@
+"""What is requested of the committer: by callers, by this process's own slots, by workers."""

@@ -1,0 +1,106 @@
+"""A request that waits for its answer, and the bell that tells that there is one."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
+
+from orderintake_server.holders import Holder, LentLease
+from orderintake_server.store.work import AttemptEnd, WorkerWord
+
+if TYPE_CHECKING:
+    from orderintake_server.domain import Lease
+
+_Item = TypeVar("_Item")
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(slots=True)
+class Pending(Generic[_Item, _Answer]):
+    """A request to the committer, and the future for its answer."""
+
+    item: _Item
+    answer: asyncio.Future[_Answer] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def resolve(self, answer: _Answer) -> bool:
+        """Answer the request; False when nobody waits for the answer any more."""
+        if self.answer.done():
+            return False
+        self.answer.set_result(answer)
+        return True
+
+    def reject(self, refusal: Exception) -> None:
+        """Answer the request with a refusal, if somebody still waits for the answer."""
+        if not self.answer.done():
+            self.answer.set_exception(refusal)
+
+
+FreeSlot: TypeAlias = Pending[None, "Lease"]
+"""A slot of this process that waits for an order; the answer is the order's lease."""
+
+
+@dataclass(slots=True, eq=False)
+class Offer(Pending[Holder, list[LentLease]]):
+    """Slots of a worker that wait for orders; the answer is the leases of one commit."""
+
+    left: int = 0
+    """How many of the slots are free."""
+
+
+class WorkerEnd(NamedTuple):
+    """Asks for a worker to be ended, as `Work.ends`."""
+
+    worker_id: str
+
+
+class WorkerDeath(NamedTuple):
+    """Tells that a worker died, as `Work.deaths`."""
+
+    worker_id: str
+
+
+Said: TypeAlias = AttemptEnd | WorkerWord | WorkerEnd | WorkerDeath
+"""What is said of workers."""
+
+
+class Bell:
+    """Wakes the one who waits; a ring before the wait ends that at once.
+
+    It does what an Event under a timeout does, for a third of that.
+    """
+
+    def __init__(self) -> None:
+        """Begin silent."""
+        self._has_rung = False
+        self._wait: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """End the wait, now or when it begins."""
+        self._has_rung = True
+        if self._wait is not None:
+            self._wake()
+
+    def silence(self) -> None:
+        """Forget the rings so far."""
+        self._has_rung = False
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for a ring, so long at the most."""
+        if self._has_rung:
+            return
+        loop = asyncio.get_running_loop()
+        wait = self._wait = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await wait
+        finally:
+            timer.cancel()
+            self._wait = None
+
+    def _wake(self) -> None:
+        wait, self._wait = self._wait, None
+        if wait is not None and not wait.done():
+            wait.set_result(None)
