@@ -110,7 +110,7 @@ async def test_a_server_that_freezes_takes_nobody_for_dead(shop: Shop) -> None:
 
 async def test_a_worker_that_freezes_for_too_long_loses_its_orders_and_goes_on(shop: Shop) -> None:
     with worker(shop.address, "--slots", "1") as process:
-        await place(shop, "wait", 1.0)
+        await place(shop, "wait", 3.0)
         await said(process, "waiting")
         process.signal(SIGSTOP)
         await asyncio.sleep(2 * LEASE_SECONDS + 2.0)
