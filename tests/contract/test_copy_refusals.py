@@ -15,6 +15,7 @@ from support.changes import BOSS, actions, complete, new, pause, place, start, w
 from support.moving import STANDS, asked, files, rows
 from support.postgres_home import PostgresHome
 from support.stores import SqliteHome
+from support.work import ANN, end, take
 
 
 @pytest.fixture
@@ -51,6 +52,19 @@ async def test_a_directory_in_use_is_not_copied(filled: SqliteHome, database: Po
     await refused(filled.directory, database.url, match="in use by another orderintake-server")
     await filled.close()
     assert (await copy(str(filled.directory), database.url)).orders == 2
+
+
+async def test_a_store_with_workers_that_live_is_not_copied(
+    filled: SqliteHome, database: PostgresHome
+) -> None:
+    store = await filled.open()
+    await place(store, new())
+    await take(store, ANN)
+    await filled.close()
+    await refused(filled.directory, database.url, match="1 workers may have orders of the store")
+    await end(await filled.open(), ANN)
+    await filled.close()
+    assert (await copy(str(filled.directory), database.url)).orders == 3
 
 
 async def test_a_database_in_use_is_not_copied(moved: PostgresHome, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Workers in processes of their own, in few words: what they ask of a store."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from orderintake_server.domain import Ending, Lease, State
 from orderintake_server.holders import Holder, LeaseKey, LentLease, TakenBack, key_of
@@ -25,10 +26,11 @@ async def deal(
     alone: int = NEVER_ALONE,
     is_idle: bool = True,
     limit: int = 0,
+    changes: Changes | None = None,
 ) -> Committed:
-    """Offer slots; tell what the commit says."""
+    """Offer slots, beside other changes; tell what the commit says."""
     wanted = ClaimNext(takes=takes, is_idle=is_idle, alone=alone)
-    return await store.commit(Changes(claim_next=wanted, attempt_limit=limit))
+    return await store.commit(replace(changes or Changes(), claim_next=wanted, attempt_limit=limit))
 
 
 async def take(

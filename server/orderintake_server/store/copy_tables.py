@@ -69,7 +69,8 @@ TABLES = (
     Table("pauses", ("tier", "time", "is_paused"), "number"),
     Table("operator_actions", COLUMNS, "sequence"),
 )
-"""The table leases is not copied: nothing is in process while a store is copied."""
+"""What is in process is not copied, nor the workers: a store with workers that live is not copied
+at all."""
 
 
 class Numbers(NamedTuple):

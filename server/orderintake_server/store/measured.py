@@ -10,10 +10,13 @@ from orderintake_server.domain import ENDED, CancelOutcome, Completion, State
 from orderintake_server.errors import StoreError
 
 if TYPE_CHECKING:
-    from orderintake_server.domain import Cancelled, Lease
+    from collections.abc import Iterator
+
+    from orderintake_server.domain import Cancelled, Lease, Tier
     from orderintake_server.metrics import Meters
     from orderintake_server.store.base import Store
     from orderintake_server.store.changes import Changes, Committed
+    from orderintake_server.store.work import Work, WorkDone
 
 MOST_CRASHED = 10_000
 """So many orders are remembered whose attempts ended a process."""
@@ -78,6 +81,8 @@ class MeasuredCommits:
         left = dict(committed.completion_counts)
         settled = zip(changes.settles, committed.settled, strict=True)
         ended = Counter((settle.lease.order.tier, state) for settle, state in settled)
+        if changes.work and committed.work:
+            ended.update(_ended_at_workers(changes.work, committed.work))
         for (tier, state), count in ended.items():
             if state in ENDED:
                 self._commits.ended(tier, state, count)
@@ -104,9 +109,20 @@ class MeasuredCommits:
         return end if isinstance(end, Completion) and end.sequence > self._head else None
 
 
+def _ended_at_workers(work: Work, done: WorkDone) -> Iterator[tuple[Tier, State | None]]:
+    """Yield what became of orders by reports that counted, and by ends and deaths of workers."""
+    for place, (report, state) in enumerate(zip(work.reports, done.reports, strict=True)):
+        if place not in done.repeated:
+            yield report.key.tier, state
+    for taken in (*done.ends, *done.deaths):
+        yield from ((key.tier, state) for key, state in taken)
+
+
 def _size(changes: Changes) -> int:
     """Return how many orders the changes are about."""
     accepts = sum(len(group) for group in changes.accepts)
     ends = len(changes.settles) + len(changes.releases) + len(changes.cancels)
     ends += sum(len(asked.accept_sequences) for asked in changes.cancels_waiting)
+    if changes.work:
+        ends += len(changes.work.reports)
     return accepts + ends + len(changes.pauses) + len(changes.claims)

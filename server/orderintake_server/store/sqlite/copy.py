@@ -155,9 +155,18 @@ def _opened(directory: Path, files: ExitStack) -> sqlite3.Connection:
     try:
         connection = files.enter_context(closing(database.connect(path)))
         schema.prepare(connection, path)
+        (count,) = connection.execute(_WORKERS).fetchone()
     except sqlite3.Error as error:
         raise StartupFailed(f"cannot open the store {path}: {error}") from error
+    if count:
+        raise StartupFailed(
+            f"{count} workers may have orders of the store {path}: stop them while its server runs,"
+            " or start that and wait until it takes them for dead; then copy"
+        )
     return connection
+
+
+_WORKERS = "SELECT count(*) FROM workers WHERE ended_at = 0 AND NOT is_local"
 
 
 def _recover(connection: sqlite3.Connection, max_crashes: int, now: int) -> None:
