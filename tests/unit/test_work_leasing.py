@@ -95,6 +95,17 @@ async def test_w3_a_repeat_takes_over_what_its_first_call_waits_for() -> None:
     assert not floor.committer.released
 
 
+async def test_w3_a_call_that_was_repeated_while_it_looked_takes_no_orders_beside_its_repeat() -> None:
+    floor = Floor()
+    calls = [asyncio.create_task(floor.room.lease(asked(done(1)))) for _ in range(3)]
+    while len(floor.committer.reports) < 3:
+        await floor.when_asked()
+    assert len(floor.committer.offers) == 1
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+
+
 async def test_w3_a_repeat_that_was_answered_is_answered_the_same() -> None:
     floor = Floor()
     floor.store.given[Holder(ME, 7)] = [lent(1, 7)]
