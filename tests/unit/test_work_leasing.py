@@ -196,6 +196,16 @@ async def test_w7_the_calls_of_a_worker_that_ends_are_answered_without_orders() 
     assert await call == Leased(states=[])
 
 
+async def test_w7_nothing_is_kept_of_a_worker_that_ended_while_its_calls_were_answered() -> None:
+    floor = Floor()
+    cut, answered = await begun(floor, asked(call=1)), await begun(floor, asked(call=2))
+    floor.committer.offers[1][2].set_result([lent(2, call=2)])  # and taken back by the end
+    await floor.room.end(ME)
+    cut.cancel()
+    await asyncio.wait([cut, answered])
+    assert (len(floor.room.running), len(floor.room.leasing.repeats)) == (0, 0)
+
+
 async def test_w12_calls_that_wait_are_told_to_go_elsewhere_and_reports_are_taken() -> None:
     floor = Floor()
     call = await begun(floor, asked())
