@@ -14,6 +14,7 @@ from orderintake.errors import (
     FieldViolation,
     InternalError,
     InvalidOrder,
+    LeaseInvalid,
     NotAllowed,
     OrderIntakeError,
     OrderNotFound,
@@ -23,6 +24,7 @@ from orderintake.errors import (
     TooManyStreams,
     Unauthenticated,
     Unavailable,
+    WorkerLimit,
 )
 from orderintake.requests import REGULAR, VIP, NewOrder
 from orderintake.selections import FailureFilters, WaitingFilters
@@ -35,6 +37,7 @@ from orderintake.v1.order_admin_service_pb2 import (
     ListFailuresResponse,
     ListServersResponse,
     ListSubscribersResponse,
+    ListWorkersResponse,
     OperatorAction,
     RedriveOrderResponse,
     RedriveOrdersResponse,
@@ -84,9 +87,11 @@ __all__ = [
     "GetQueueStatsResponse",
     "InternalError",
     "InvalidOrder",
+    "LeaseInvalid",
     "ListFailuresResponse",
     "ListServersResponse",
     "ListSubscribersResponse",
+    "ListWorkersResponse",
     "NewOrder",
     "NotAllowed",
     "OperatorAction",
@@ -111,5 +116,6 @@ __all__ = [
     "WaitReason",
     "WaitingFilters",
     "Worker",
+    "WorkerLimit",
     "__version__",
 ]

@@ -23,6 +23,7 @@ __all__ = [
     "FieldViolation",
     "InternalError",
     "InvalidOrder",
+    "LeaseInvalid",
     "NotAllowed",
     "OrderIntakeError",
     "OrderNotFound",
@@ -32,6 +33,7 @@ __all__ = [
     "TooManyStreams",
     "Unauthenticated",
     "Unavailable",
+    "WorkerLimit",
 ]
 
 
@@ -169,6 +171,19 @@ class TooManyStreams(OrderIntakeError):
         return self._status.retry_after
 
 
+class LeaseInvalid(OrderIntakeError):
+    """What a worker sent is no lease of this server's log; nothing of its call was done."""
+
+
+class WorkerLimit(OrderIntakeError):
+    """There are as many workers as there may be, or as many waiting calls of one worker."""
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until another try makes sense, as the server says; None if it did not."""
+        return self._status.retry_after
+
+
 class Unauthenticated(OrderIntakeError):
     """The server does not know who calls: it needs an API key, a token or a certificate."""
 
@@ -239,6 +254,8 @@ BY_REASON: dict[str, type[OrderIntakeError]] = {
     "UNAUTHENTICATED": Unauthenticated,
     "NOT_ALLOWED": NotAllowed,
     "METHOD_UNKNOWN": OrderIntakeError,
+    "LEASE_INVALID": LeaseInvalid,
+    "WORKER_LIMIT": WorkerLimit,
     "INTERNAL": InternalError,
 }
 """The error that is raised for each reason of the contract."""

@@ -27,6 +27,8 @@ class Reason(Enum):
     UNAUTHENTICATED = "UNAUTHENTICATED"
     NOT_ALLOWED = "NOT_ALLOWED"
     METHOD_UNKNOWN = "METHOD_UNKNOWN"
+    LEASE_INVALID = "LEASE_INVALID"
+    WORKER_LIMIT = "WORKER_LIMIT"
     INTERNAL = "INTERNAL"
 
 
@@ -181,6 +183,19 @@ class TooManyStreams(Refusal):
     """There are as many streams of a kind as there may be; look again after `retry_after` s."""
 
     reason = Reason.TOO_MANY_STREAMS
+    retry_after = 5.0
+
+
+class LeaseInvalid(Refusal):
+    """The text is not a lease of this log; nothing of the call was done."""
+
+    reason = Reason.LEASE_INVALID
+
+
+class WorkerLimit(Refusal):
+    """There are as many workers, or waiting calls of one, as there may be; look again later."""
+
+    reason = Reason.WORKER_LIMIT
     retry_after = 5.0
 
 

@@ -1,4 +1,4 @@
-"""Order ids, cursors and page tokens: the texts that callers know orders and log positions by."""
+"""The texts that callers know orders, log positions and leases by."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from orderintake_server.errors import CursorInvalid, CursorOtherLog, OrderNotFound
+from orderintake_server.domain import Tier
+from orderintake_server.errors import (
+    CursorInvalid,
+    CursorOtherLog,
+    LeaseInvalid,
+    OrderNotFound,
+)
+from orderintake_server.holders import LeaseKey
 
 _CURSOR = struct.Struct(">B4sQ")
+_LEASE = struct.Struct(">B4sQQBII")
 _CHECK = struct.Struct(">I")
 _VERSION = 1
 _PAGE_VERSION = 0x81
 """Of page tokens, which are no cursors."""
+_LEASE_VERSION = 0xA1
+"""Of leases, which are neither."""
 _ACTION = "@"
 """Begins a page token of operators' actions, which thus is no order_id."""
 _END = b" end"
@@ -109,6 +119,25 @@ class Ids:
         if log_id != self.log_id:
             raise CursorOtherLog("the cursor belongs to the completion log of another store")
         return sequence
+
+    def lease(self, key: LeaseKey) -> str:
+        """Return the text of a lease: it says all that is needed to end its attempt."""
+        body = _LEASE.pack(_LEASE_VERSION, bytes.fromhex(self.log_id), *key)
+        return _text(body + _CHECK.pack(zlib.crc32(body)))
+
+    def lease_key(self, lease: str) -> LeaseKey:
+        """Return what the text of a lease says.
+
+        Raises LeaseInvalid for a text that is not a lease of this store.
+        """
+        try:
+            _, _, accept, start, tier, attempts, crashes = _LEASE.unpack_from(_bytes(lease))
+            key = LeaseKey(accept, start, Tier(tier), attempts, crashes)
+        except (struct.error, ValueError):
+            raise LeaseInvalid("this is not a lease, or it was damaged") from None
+        if lease != self.lease(key):
+            raise LeaseInvalid("this is not a lease of this store, or it was damaged")
+        return key
 
 
 def _text(raw: bytes) -> str:

@@ -20,6 +20,7 @@ from orderintake import (
     ListFailuresResponse,
     ListServersResponse,
     ListSubscribersResponse,
+    ListWorkersResponse,
     NewOrder,
     OperatorAction,
     Order,
@@ -136,6 +137,9 @@ class BlockingClient:
 
     def subscribers(self) -> ListSubscribersResponse:
         return self._runner.run(self._client.subscribers())
+
+    def workers(self) -> ListWorkersResponse:
+        return self._runner.run(self._client.workers())
 
     def placing(self) -> "BlockingPlacing":
         return BlockingPlacing(self._runner, self._client.placing())

@@ -179,6 +179,24 @@ class FakeDesk(api_grpc.OrderIntakeServiceServicer, admin_grpc.OrderAdminService
         )
         return admin.ListServersResponse(servers=[own, other], store=store)
 
+    def ListWorkers(
+        self, request: admin.ListWorkersRequest, context: Context
+    ) -> admin.ListWorkersResponse:
+        self._meet(request, context)
+        attempt = admin.WorkerAttempt(order_id="order-7", start_time=Timestamp(seconds=2))
+        remote = admin.Worker(
+            name="kitchen:9",
+            kind=admin.WORKER_KIND_REMOTE,
+            worker_id="me-7f3a",
+            capacity=16,
+            busy=1,
+            attempts=[attempt],
+            heartbeat_time=Timestamp(seconds=3),
+            stopping=True,
+        )
+        own = admin.Worker(name="shop-1:7", kind=admin.WORKER_KIND_IN_PROCESS, capacity=1)
+        return admin.ListWorkersResponse(workers=[own, remote], total=3)
+
     def ListSubscribers(
         self, request: admin.ListSubscribersRequest, context: Context
     ) -> admin.ListSubscribersResponse:

@@ -38,6 +38,7 @@ def test_every_unary_method_is_retried_when_the_server_is_unavailable_and_no_str
         "CancelOrders",
         "ListServers",
         "ListSubscribers",
+        "ListWorkers",
     }
     assert {name["service"] for name in config["name"]} == {
         "orderintake.v1.OrderIntakeService",

@@ -218,6 +218,7 @@ def test_who_serves_and_who_reads_is_told(server: FakeServer, connect: Connect) 
     with connect(server.target) as client:
         assert [each.name for each in client.servers().servers] == ["shop-1:7", "shop-2:9"]
         assert client.subscribers().total == 2
+        assert client.workers().workers[1].attempts[0].order_id == "order-7"
 
 
 @pytest.mark.parametrize(

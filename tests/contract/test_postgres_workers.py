@@ -83,10 +83,10 @@ async def test_w3_reports_count_once_and_are_answered_the_same(
     endings = [DONE, again(after=5_000_000), None]
     reports = [AttemptEnd(key_of(x), end) for x, end in zip(leases, endings, strict=True)]
     states = [State.SUCCEEDED, State.SCHEDULED, State.QUEUED]
-    for each in (store, await home.open()):
+    for each, repeated in ((store, []), (await home.open(), [0, 1, 2])):
         done = await tell(each, reports=reports)
         assert done.work
-        assert done.work.reports == states
+        assert (done.work.reports, done.work.repeated) == (states, repeated)
     swapped = [AttemptEnd(key_of(leases[2]), DONE), AttemptEnd(key_of(leases[0]), None)]
     done = await tell(store, reports=swapped)
     assert done.work

@@ -279,6 +279,34 @@ def test_an_address_with_a_percent_sign_is_shown(driver: Chrome, tmp_path: Path)
         assert "fe80::1%eth0" in told
 
 
+def test_who_processes_the_orders_is_shown(driver: Chrome, tmp_path: Path) -> None:
+    worker = {
+        "name": "<b>kitchen:7</b>", "kind": "WORKER_KIND_REMOTE", "workerId": "me",
+        "capacity": 16, "busy": 1, "stopping": True, "heartbeatTime": "1970-01-01T00:01:00Z",
+        "attempts": [{"orderId": "order-7", "startTime": "1970-01-01T00:00:30Z"}],
+    }  # fmt: skip
+    with board_of(driver, tmp_path) as (_, page):
+        page.open()
+        page.until_text("in a server")
+        told = driver.execute_async_script(
+            "const [found, done] = arguments;"
+            "import(new URL('board/tables.js', document.baseURI)).then(({ Workers }) => {"
+            " const card = new Workers();"
+            " card.show(found, 90_000);"
+            " done(card.root.innerText) })",
+            {"workers": [worker], "total": 3},
+        )
+    for text in (
+        "<b>kitchen:7</b>",
+        "on its own, stops",
+        "1 of 16",
+        "order-7",
+        "30 s ago",
+        "2 more",
+    ):
+        assert text in told
+
+
 # Who looks
 
 

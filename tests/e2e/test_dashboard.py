@@ -45,6 +45,8 @@ QUIET = {
     "Calls a second that did not succeed",
     "Failed attempts a second, by code; quarantined orders",
     "Lines that the log lost a second",
+    "What workers say of attempts a second; answers that were lost",
+    "Workers in processes of their own",
 }
 """Panels that show no more than zeros when all is well."""
 Ask = Callable[[str], list[float]]

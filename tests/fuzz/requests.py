@@ -1,7 +1,7 @@
 """Fuzzes what reads the requests of every method, and the texts that callers send back."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
@@ -10,21 +10,27 @@ from google.protobuf.message_factory import GetMessageClass
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake.v1 import order_work_service_pb2 as work
+from orderintake.work.outcome import CODE_CHARACTERS, RESULT_BYTES, Kind
 from orderintake_server.api import requests, selections
 from orderintake_server.api.decoding import decoded, reader
 from orderintake_server.api.list_names import list_name
 from orderintake_server.api.methods import SERVICES
+from orderintake_server.api.work import requests as working
 from orderintake_server.domain import NewOrder, Operator
 from orderintake_server.errors import (
     CursorInvalid,
     CursorOtherLog,
     InvalidOrder,
+    LeaseInvalid,
     OrderNotFound,
     Refusal,
 )
 from orderintake_server.ids import NEWEST, Ids
 from orderintake_server.rework import Bulk, Section
 from orderintake_server.telemetry import traces
+
+T = TypeVar("T")
 
 IDS = Ids("0a1b2c3d")
 KINDS: list[type[Message]] = [
@@ -143,6 +149,20 @@ def _named(message: Any) -> None:  # noqa: ANN401 - any request that names an or
     assert requests.accept_sequence(message, IDS) >= 0
 
 
+def _lease(message: Any) -> None:  # noqa: ANN401 - a work.LeaseOrdersRequest
+    asked = working.lease(message, IDS, None)
+    assert 0 <= asked.wait <= working.WAIT_MOST
+    for report in asked.reports:
+        if (outcome := report.outcome) is not None:
+            assert len(outcome.code) <= CODE_CHARACTERS
+            assert len(outcome.result or b"") <= RESULT_BYTES
+            assert outcome.code or outcome.kind is Kind.SUCCEEDED
+
+
+def _keep(message: Any) -> None:  # noqa: ANN401 - a work.KeepLeasesRequest
+    assert working.keep(message, IDS, None, wait=10.0).wait == working.WAIT_DEFAULT
+
+
 READERS: dict[type[Message], Callable[[Any], object]] = {
     api.PlaceOrderRequest: _place,
     api.BatchPlaceOrdersRequest: _batch,
@@ -162,6 +182,10 @@ READERS: dict[type[Message], Callable[[Any], object]] = {
     admin.CancelOrdersRequest: _cancels,
     admin.ListServersRequest: lambda _: None,
     admin.ListSubscribersRequest: lambda _: None,
+    admin.ListWorkersRequest: lambda _: None,
+    work.LeaseOrdersRequest: _lease,
+    work.KeepLeasesRequest: _keep,
+    work.EndWorkerRequest: working.worker_id,
 }
 """What each method asks of its message, as its endpoint does."""
 
@@ -170,6 +194,7 @@ def text(data: bytes) -> None:
     """Read a text that callers send back: what is taken is exactly what we write."""
     given = data.decode(errors="surrogateescape")
     _check_written(given, IDS.accept_sequence, IDS.order_id, OrderNotFound)
+    _check_written(given, IDS.lease_key, IDS.lease, LeaseInvalid)
     _check_written(given, IDS.sequence, IDS.cursor, CursorInvalid, CursorOtherLog)
     _check_written(
         given,
@@ -187,8 +212,8 @@ def text(data: bytes) -> None:
 
 def _check_written(
     given: str,
-    read: Callable[[str], int],
-    write: Callable[[int], str],
+    read: Callable[[str], T],
+    write: Callable[[T], str],
     *refusals: type[Refusal],
 ) -> None:
     try:

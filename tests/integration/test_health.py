@@ -13,7 +13,10 @@ from support.callers import bearing, entry, key_of, write_access
 from support.in_process import listening
 from support.orders import order
 
-SERVICES = {"", "orderintake.v1.OrderIntakeService", "orderintake.v1.OrderAdminService"}
+SERVICES = {
+    *("", "orderintake.v1.OrderIntakeService", "orderintake.v1.OrderAdminService"),
+    "orderintake.v1.OrderWorkService",
+}
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 

@@ -13,11 +13,12 @@ from orderintake_server.http import bodies
 from orderintake_server.http.connect import codecs
 from orderintake_server.http.json import read_json
 from orderintake_server.http.json.threads import LOOP_BYTES
-from support.connect import INTAKE, asked
+from support.connect import INTAKE, WORK, asked
 from support.http_listener import listening
 from support.metrics import scrape
 
 BATCH = f"{INTAKE}/BatchPlaceOrders"
+LEASE = f"{WORK}/LeaseOrders"
 ORDERS = 1_000
 METHOD = BATCH.removeprefix("/")
 
@@ -105,3 +106,26 @@ async def test_a_large_answer_waits_for_nobodys_large_request(
         assert len(listed.body) > LOOP_BYTES
         reading.may_go_on.set()
         assert (await waits).status == 200
+
+
+async def test_w4_a_worker_that_leaves_waits_for_no_order_any_more(tmp_path: Path) -> None:
+    body = json.dumps({"workerId": "me", "call": "1", "slots": 1}).encode()
+    head = f"POST {LEASE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    async with listening(tmp_path) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await writer.drain()
+        await until_waiting(port, 1)
+        writer.transport.abort()
+        await until_waiting(port, 0)
+        assert (
+            await asked(port, f"{INTAKE}/PlaceOrder", batch("ada")["requests"][0])
+        ).status == 200
+        leased = (await asked(port, LEASE, {"workerId": "another", "slots": 1})).json
+    assert leased["orders"][0]["order"]["attemptCount"] == 1
+
+
+async def until_waiting(port: int, count: int) -> None:
+    async with asyncio.timeout(30):
+        while (await scrape(port)).value("remote_calls_waiting") != count:
+            pass

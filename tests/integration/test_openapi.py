@@ -8,7 +8,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from orderintake_server.api.methods import SERVICES
-from support.connect import ADMIN, INTAKE, asked
+from support.connect import ADMIN, INTAKE, WORK, asked
 from support.events import events
 from support.http_listener import listening
 from support.process import TESTS
@@ -137,6 +137,10 @@ def requests(*, failed: str, scheduled: str) -> list[tuple[str, dict[str, Any]]]
         (f"{ADMIN}/GetQueueStats", {}),
         (f"{ADMIN}/ListServers", {}),
         (f"{ADMIN}/ListOperatorActions", {}),
+        (f"{WORK}/LeaseOrders", {"workerId": "me", "call": "1", "slots": 1, "wait": "0s"}),
+        (f"{WORK}/KeepLeases", {"workerId": "me", "stopping": True, "inventory": {}}),
+        (f"{ADMIN}/ListWorkers", {}),
+        (f"{WORK}/EndWorker", {"workerId": "me"}),
     ]
 
 

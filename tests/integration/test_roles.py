@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
+from orderintake.v1 import order_work_service_pb2 as work
 from orderintake_server.ids import Ids
 from support.callers import Metadata, bearing, entry, key_of, write_access
 from support.every_method import EVERY, Told, call
@@ -55,6 +56,7 @@ _OUTCOMES = {
 }
 _INTAKE = "/orderintake.v1.OrderIntakeService"
 _ADMIN = "/orderintake.v1.OrderAdminService"
+_WORK = "/orderintake.v1.OrderWorkService"
 PLACE_ORDERS = f"{_INTAKE}/PlaceOrders"
 """Which refuses single orders, and goes on."""
 
@@ -87,6 +89,15 @@ def _failures(make: Callable[..., Message]) -> Request:
     return lambda whose: make(filter=admin.FailureFilter(customer_id=whose.customer))
 
 
+def _working(make: Callable[..., Message]) -> Request:
+    return lambda _: make(worker_id="me")
+
+
+def _stopping(whose: Whose) -> Message:
+    """Say for the first time that a worker stops, which is answered at once."""
+    return work.KeepLeasesRequest(worker_id=whose.order_id, stopping=True)
+
+
 def _waiting(whose: Whose) -> Message:
     return admin.CancelOrdersRequest(filter=admin.WaitingFilter(customer_id=whose.customer))
 
@@ -98,6 +109,7 @@ CANCELS = "         UUU    .FF    NNN    NNN      NNN     ..F     NNN       .FF"
 LISTS = "           UUU    .NN    NNN    NNN      NNN     ...     ...       .NN"
 COMPLETIONS = "     UUU    .NN    NNN    ...      NNN     ...     ...       .NN"
 SEES = "            UUU    NNN    NNN    NNN      NNN     ...     ...       NNN"
+WORKS = "           UUU    NNN    NNN    NNN      ...     NNN     NNN       NNN"
 OPERATES = "        UUU    NNN    NNN    NNN      NNN     ...     NNN       NNN"
 REDRIVES = "        UUU    NNN    NNN    NNN      NNN     ..F     NNN       NNN"
 KNOWN = "           UUU    ...    ...    ...      ...     ...     ...       ..."
@@ -122,6 +134,10 @@ EXPECTED = {
     f"{_ADMIN}/CancelOrders": Expected(_waiting, OPERATES),
     f"{_ADMIN}/ListServers": Expected(_nothing, SEES),
     f"{_ADMIN}/ListSubscribers": Expected(_nothing, SEES),
+    f"{_ADMIN}/ListWorkers": Expected(_nothing, SEES),
+    f"{_WORK}/LeaseOrders": Expected(_working(work.LeaseOrdersRequest), WORKS),
+    f"{_WORK}/KeepLeases": Expected(_stopping, WORKS),
+    f"{_WORK}/EndWorker": Expected(_working(work.EndWorkerRequest), WORKS),
     "/grpc.health.v1.Health/Check": Expected(_nothing, ALL),
     "/grpc.health.v1.Health/List": Expected(_nothing, ALL),
     "/grpc.health.v1.Health/Watch": Expected(_nothing, ALL),

@@ -15,8 +15,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_pb2
+from orderintake.v1 import order_work_service_pb2 as work
 from orderintake.work import Reject
-from orderintake_server.handlers import OrderAttempt
+from orderintake_server.handlers import OrderAttempt, simulate
 from orderintake_server.telemetry.spans import (
     NO_SPAN,
     REMEMBERED,
@@ -24,6 +26,7 @@ from orderintake_server.telemetry.spans import (
     RecordedSpans,
     spans_of_process,
 )
+from support.hand import Hand
 from support.in_process import completions, read, serving
 from support.orders import order
 from support.spans import PLACE, Recorded, context_of, parent_id, recorded_serving, stub_of
@@ -316,6 +319,25 @@ async def test_an_interrupted_attempt_is_no_error(tmp_path: Path) -> None:
         await stub_of(channel).PlaceOrder(order())
         await begun.wait()
     assert recorded.one("process").status.status_code is StatusCode.UNSET
+
+
+async def test_an_attempt_of_a_worker_is_a_span_from_its_lease_to_its_outcome(
+    tmp_path: Path,
+) -> None:
+    recorded = Recorded()
+    async with recorded_serving(tmp_path, recorded, simulate, workers=0) as channel:
+        await stub_of(channel).PlaceOrder(order(), metadata=placed_in(HEADER))
+        me = Hand(channel)
+        (leased,) = (await me.leases()).orders
+        assert leased.traceparent.split("-")[1] == HEADER.split("-")[1]
+        assert not recorded.named("process")
+        cold = order_pb2.Failure(code="OVEN_COLD")
+        await me.leases(work.Outcome(lease=leased.lease, rejected=cold), slots=0)
+        span = recorded.one("process")
+        assert (span.kind, span.status.status_code) == (SpanKind.CONSUMER, StatusCode.ERROR)
+        assert (span.attributes or {})["error.type"] == "OVEN_COLD"
+        assert context_of(span).trace_id == int(HEADER.split("-")[1], 16)
+        assert not trace.get_current_span().get_span_context().is_valid
 
 
 def test_of_few_orders_only_the_latest_attempt_is_remembered() -> None:

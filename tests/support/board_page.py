@@ -149,7 +149,9 @@ class BoardPage:
 
 def curl(port: int, method: str, request: dict[str, Any], *options: str) -> dict[str, Any]:
     """Call a method as anybody can, by one line of curl."""
-    service = ADMIN if method.endswith(("Stats", "Tier", "Servers", "Subscribers")) else INTAKE
+    service = (
+        ADMIN if method.endswith(("Stats", "Tier", "Servers", "Subscribers", "Workers")) else INTAKE
+    )
     command = [
         CURL,
         "-sS",

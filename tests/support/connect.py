@@ -18,6 +18,7 @@ from support.every_method import Told
 
 INTAKE = "/orderintake.v1.OrderIntakeService"
 ADMIN = "/orderintake.v1.OrderAdminService"
+WORK = "/orderintake.v1.OrderWorkService"
 JSON = {"Content-Type": "application/json"}
 PROTO = {"Content-Type": "application/proto"}
 JSON_STREAM = {"Content-Type": "application/connect+json"}

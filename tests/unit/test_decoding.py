@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_work_service_pb2 as work
 from orderintake_server.api import decoding
 from orderintake_server.api.methods import SERVICES
 from orderintake_server.api.order_checks import ORDER_BYTES
@@ -82,6 +84,16 @@ def test_a_batch_too_large_or_with_too_many_orders_is_refused() -> None:
 )
 def test_a_large_batch_that_is_no_message_is_refused(end: bytes) -> None:
     assert refused(Batch, batch(padded(ORDER_BYTES), padded(100)) + end) == [""]
+
+
+def test_what_workers_say_may_be_as_large_as_a_batch() -> None:
+    result = Packed(type_url="x", value=b"x" * ORDER_BYTES)
+    told = work.Outcome(lease="l", succeeded=work.Succeeded(result=result))
+    request = work.LeaseOrdersRequest(outcomes=[told] * 32).SerializeToString()
+    assert len(read(work.LeaseOrdersRequest, request).outcomes) == 32
+    held = work.Inventory(held=["l" * 46] * 10_000)
+    keeping = work.KeepLeasesRequest(inventory=held).SerializeToString()
+    assert len(read(work.KeepLeasesRequest, keeping).inventory.held) == 10_000
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.DESCRIPTOR.name)

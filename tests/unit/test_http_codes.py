@@ -18,5 +18,5 @@ def test_what_may_be_repeated_has_a_status_that_says_so() -> None:
     found = {reason: CODES[OF_REASONS[reason]].status for reason in Reason}
     assert {reason.name for reason, status in found.items() if status in {429, 503}} == {
         *("QUEUE_FULL", "DRAINING", "STORAGE_UNAVAILABLE", "REQUEST_TOO_SLOW"),
-        *("CUSTOMER_QUOTA", "TOO_MANY_STREAMS"),
+        *("CUSTOMER_QUOTA", "TOO_MANY_STREAMS", "WORKER_LIMIT"),
     }

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from orderintake_server.errors import CursorInvalid, CursorOtherLog, OrderNotFound
+from orderintake_server.domain import Tier
+from orderintake_server.errors import (
+    CursorInvalid,
+    CursorOtherLog,
+    LeaseInvalid,
+    OrderNotFound,
+)
+from orderintake_server.holders import LeaseKey
 from orderintake_server.ids import Ids
 
 LOG = Ids("0123abcd")
@@ -149,3 +156,44 @@ def test_a_cursor_of_another_version_is_none() -> None:
 def _refused(cursor: str) -> None:
     with pytest.raises(CursorInvalid):
         LOG.sequence(cursor)
+
+
+KEYS = st.builds(
+    LeaseKey,
+    SEQUENCES,
+    SEQUENCES,
+    st.sampled_from(Tier),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 2**32 - 1),
+)
+
+
+@given(LOG_IDS, KEYS)
+def test_a_lease_says_all_that_is_needed_to_end_its_attempt(log_id: str, key: LeaseKey) -> None:
+    names = Ids(log_id)
+    assert names.lease_key(names.lease(key)) == key
+
+
+@given(KEYS, LOG_IDS)
+def test_no_lease_of_another_log_is_taken(key: LeaseKey, other: str) -> None:
+    assume(other != LOG.log_id)
+    with pytest.raises(LeaseInvalid):
+        LOG.lease_key(Ids(other).lease(key))
+
+
+@given(KEYS, st.integers(0, 59), st.sampled_from(ALPHABET))
+def test_no_lease_that_was_damaged_is_taken(key: LeaseKey, place: int, character: str) -> None:
+    lease = LOG.lease(key)
+    place %= len(lease)
+    damaged = lease[:place] + character + lease[place + 1 :]
+    assume(damaged != lease)
+    with pytest.raises(LeaseInvalid):
+        LOG.lease_key(damaged)
+
+
+@pytest.mark.parametrize("text", ["", "x", LOG.cursor(7), LOG.order_id(7), LOG.page_token(7, b"")])
+def test_no_other_text_is_a_lease(text: str) -> None:
+    with pytest.raises(LeaseInvalid):
+        LOG.lease_key(text)
+    with pytest.raises(CursorInvalid):
+        LOG.sequence(LOG.lease(LeaseKey(1, 2, Tier.VIP, 1, 0)))

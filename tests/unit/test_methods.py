@@ -11,11 +11,13 @@ from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.endpoints import Endpoints
 from orderintake_server.api.methods import SERVICES, TABLE, Row, bound
+from orderintake_server.api.work.endpoints import WorkEndpoints
 from orderintake_server.errors import StartupFailed
 from orderintake_server.metrics import CALL, SUBSCRIPTION
 
 NOTHING: Any = None
 ENDPOINTS = Endpoints(NOTHING, NOTHING, responses=NOTHING, ids=NOTHING, refusals=NOTHING)
+WORK = WorkEndpoints(NOTHING, NOTHING, responses=NOTHING, ids=NOTHING)
 
 
 def contract_of(*methods: str) -> Any:  # noqa: ANN401 - a service's descriptor
@@ -38,14 +40,14 @@ def contract_of(*methods: str) -> Any:  # noqa: ANN401 - a service's descriptor
 
 
 def test_every_method_of_the_contract_is_bound_to_an_endpoint_of_its_own() -> None:
-    methods = bound(ENDPOINTS)
+    methods = bound(ENDPOINTS, WORK)
     paths = {f"/{service.full_name}/{m.name}" for service in SERVICES for m in service.methods}
     assert {method.path for method in methods} == paths
     assert len({row.endpoint for row in TABLE.values()}) == len(paths)
 
 
 def test_a_method_knows_its_messages_and_its_shape() -> None:
-    methods = {method.path.rpartition("/")[2]: method for method in bound(ENDPOINTS)}
+    methods = {method.path.rpartition("/")[2]: method for method in bound(ENDPOINTS, WORK)}
     place, stream = methods["PlaceOrder"], methods["StreamCompletions"]
     assert (place.request, place.response) == (api.PlaceOrderRequest, api.PlaceOrderResponse)
     assert (place.takes_stream, place.gives_stream) == (False, False)

@@ -32,6 +32,8 @@ tier_paused queue_limit wait_seconds service_seconds attempts_total quarantined_
 failures_total estimates_total workers workers_busy stuck_threads commit_seconds commit_changes
 store_errors_total store_up store_bytes log_head subscribers subscriber_lag_completions
 stream_ends_total loop_stall_seconds log_lines_dropped_total malformed_requests_total
+remote_workers remote_slots_offered remote_calls_waiting remote_outcomes_total
+remote_answers_lost_total remote_oldest_lease_seconds remote_deaths_total
 tls_reloads_total access_reloads_total tls_certificate_expiry_timestamp_seconds build_info
 """
 """What dashboards and alerts everywhere are made of: a name that goes breaks them."""
@@ -43,6 +45,7 @@ UNITS = ("_seconds", "_bytes", "_completions", "_total", "_info")
 PLAIN = {
     *("orders", "tier_paused", "queue_limit", "workers", "workers_busy", "stuck_threads"),
     *("commit_changes", "store_up", "log_head", "subscribers", "rpc_in_flight"),
+    *("remote_workers", "remote_slots_offered", "remote_calls_waiting"),
 }
 """Numbers of things, which have no unit."""
 WAIT = WaitEstimate(mean=10.0, least=5.0, most=20.0)
@@ -67,7 +70,7 @@ def test_every_metric_has_a_meaning_a_unit_and_labels_that_name_nobody(name: str
 def observed(**given: Any) -> Observed:  # noqa: ANN401 - whatever it has
     """Give the parts of a service in which nothing has happened yet."""
     facts = Facts(workers=0, queue_limit=0, engine="sqlite", files={})
-    plain: dict[str, Any] = dict.fromkeys(("stats", "store", "completions", "workers"))
+    plain: dict[str, Any] = dict.fromkeys(("stats", "store", "completions", "workers", "room"))
     return Observed(
         **{"meters": Meters(), "stuck_threads": lambda: 0, "facts": facts, **plain, **given}
     )

@@ -47,6 +47,8 @@ def test_every_reason_has_the_contracts_code() -> None:
         "UNAUTHENTICATED": "UNAUTHENTICATED",
         "NOT_ALLOWED": "PERMISSION_DENIED",
         "METHOD_UNKNOWN": "UNIMPLEMENTED",
+        "LEASE_INVALID": "INVALID_ARGUMENT",
+        "WORKER_LIMIT": "RESOURCE_EXHAUSTED",
         "INTERNAL": "INTERNAL",
     }
     assert set(CODES) == set(Reason)
@@ -70,6 +72,8 @@ REFUSALS = [
     errors.TooManyStreams("full"),
     errors.RequestTooSlow("late"),
     errors.MethodUnknown("none"),
+    errors.LeaseInvalid("no lease"),
+    errors.WorkerLimit("too many"),
 ]
 
 
@@ -88,7 +92,7 @@ def test_each_refusal_is_sent_with_its_code_text_and_reason(refusal: errors.Refu
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: refusal.reason.name)
 def test_only_what_passes_says_when_to_come_back(refusal: errors.Refusal) -> None:
     trailing = dict(sent(REFUSED.of(refusal))[2])
-    passing = errors.Unavailable | errors.CustomerQuota | errors.TooManyStreams
+    passing = errors.Unavailable | errors.CustomerQuota | errors.TooManyStreams | errors.WorkerLimit
     is_passing = isinstance(refusal, passing)
     kinds = [detail.TypeName() for detail in _status(tuple(trailing.items())).details]
     assert ("grpc-retry-pushback-ms" in trailing) == is_passing

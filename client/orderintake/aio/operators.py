@@ -13,6 +13,7 @@ from orderintake.v1.order_admin_service_pb2 import (
     ListOperatorActionsRequest,
     ListServersRequest,
     ListSubscribersRequest,
+    ListWorkersRequest,
     PauseTierRequest,
     RedriveOrderRequest,
     ResumeTierRequest,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         ListFailuresResponse,
         ListServersResponse,
         ListSubscribersResponse,
+        ListWorkersResponse,
         OperatorAction,
         RedriveOrderResponse,
         RedriveOrdersResponse,
@@ -175,6 +177,10 @@ class AsyncOperators(AsyncCalls):
     async def subscribers(self) -> ListSubscribersResponse:
         """Return the completion streams of the server that answers. For operators."""
         return await self._ask(self._admin().ListSubscribers, ListSubscribersRequest())
+
+    async def workers(self) -> ListWorkersResponse:
+        """Return who processes the orders, and which orders each has. For operators."""
+        return await self._ask(self._admin().ListWorkers, ListWorkersRequest())
 
     def operator_actions(
         self, *, order_id: str | None = None, page_size: int = 0

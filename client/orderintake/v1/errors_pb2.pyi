@@ -90,6 +90,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 21
     """UNIMPLEMENTED. This server has no such method."""
+    ERROR_REASON_LEASE_INVALID: _ErrorReason.ValueType  # 22
+    """INVALID_ARGUMENT. The text is not a lease, was damaged on its way, or is of
+    another server's log; nothing of the call was done.
+    """
+    ERROR_REASON_WORKER_LIMIT: _ErrorReason.ValueType  # 23
+    """RESOURCE_EXHAUSTED. There are as many workers as there may be, or this one has
+    64 calls that wait; nothing of the call was done. With RetryInfo.
+    """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 17
     """UNAUTHENTICATED. The server does not know who calls. Metadata: `problem`,
     which is MISSING (the call has no credentials), INVALID (they are not
@@ -184,6 +192,14 @@ was stored. With RetryInfo. Never on PlaceOrders, which waits for orders.
 """
 ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 21
 """UNIMPLEMENTED. This server has no such method."""
+ERROR_REASON_LEASE_INVALID: ErrorReason.ValueType  # 22
+"""INVALID_ARGUMENT. The text is not a lease, was damaged on its way, or is of
+another server's log; nothing of the call was done.
+"""
+ERROR_REASON_WORKER_LIMIT: ErrorReason.ValueType  # 23
+"""RESOURCE_EXHAUSTED. There are as many workers as there may be, or this one has
+64 calls that wait; nothing of the call was done. With RetryInfo.
+"""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 17
 """UNAUTHENTICATED. The server does not know who calls. Metadata: `problem`,
 which is MISSING (the call has no credentials), INVALID (they are not

@@ -121,6 +121,34 @@ TRANSPORT_EVENTS: Transport.ValueType  # 3
 """By HTTP, as server-sent events."""
 Global___Transport: _TypeAlias = Transport  # noqa: Y015
 
+class _WorkerKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WorkerKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WorkerKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WORKER_KIND_UNSPECIFIED: _WorkerKind.ValueType  # 0
+    """Not used."""
+    WORKER_KIND_IN_PROCESS: _WorkerKind.ValueType  # 1
+    """In the process of a server."""
+    WORKER_KIND_SUPERVISED: _WorkerKind.ValueType  # 2
+    """In a process that a server started, and watches."""
+    WORKER_KIND_REMOTE: _WorkerKind.ValueType  # 3
+    """In a process that calls a server, on this machine or another one."""
+
+class WorkerKind(_WorkerKind, metaclass=_WorkerKindEnumTypeWrapper):
+    """Where a handler runs."""
+
+WORKER_KIND_UNSPECIFIED: WorkerKind.ValueType  # 0
+"""Not used."""
+WORKER_KIND_IN_PROCESS: WorkerKind.ValueType  # 1
+"""In the process of a server."""
+WORKER_KIND_SUPERVISED: WorkerKind.ValueType  # 2
+"""In a process that a server started, and watches."""
+WORKER_KIND_REMOTE: WorkerKind.ValueType  # 3
+"""In a process that calls a server, on this machine or another one."""
+Global___WorkerKind: _TypeAlias = WorkerKind  # noqa: Y015
+
 @_typing.final
 class GetQueueStatsRequest(_message.Message):
     """The request has no fields."""
@@ -151,7 +179,9 @@ class GetQueueStatsResponse(_message.Message):
     STUCK_ATTEMPTS_FIELD_NUMBER: _builtins.int
     LOOP_STALLS_FIELD_NUMBER: _builtins.int
     workers: _builtins.int
-    """The number of workers of all servers that use the store and are alive."""
+    """How many orders can be processed at once: by all servers that use the store
+    and are alive, and by all workers in processes of their own.
+    """
     head_sequence: _builtins.int
     """The sequence of the newest completion that the server that answers knows of.
     Where many servers use one store, it may be behind the newest of all for up
@@ -1216,3 +1246,138 @@ class Subscriber(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Subscriber: _TypeAlias = Subscriber  # noqa: Y015
+
+@_typing.final
+class ListWorkersRequest(_message.Message):
+    """The request has no fields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWorkersRequest: _TypeAlias = ListWorkersRequest  # noqa: Y015
+
+@_typing.final
+class ListWorkersResponse(_message.Message):
+    """Who processes the orders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKERS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many there are in all."""
+    @_builtins.property
+    def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Worker]:
+        """At most 500, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        workers: _abc.Iterable[Global___Worker] | None = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["total", b"total", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListWorkersResponse: _TypeAlias = ListWorkersResponse  # noqa: Y015
+
+@_typing.final
+class Worker(_message.Message):
+    """A process that processes orders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    CAPACITY_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_TIME_FIELD_NUMBER: _builtins.int
+    STOPPING_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What it calls itself, such as host:pid; of a server, its name."""
+    kind: Global___WorkerKind.ValueType
+    """Where its handler runs."""
+    worker_id: _builtins.str
+    """Its worker_id; empty for a server."""
+    capacity: _builtins.int
+    """How many orders it can process at once, as it said itself."""
+    busy: _builtins.int
+    """How many orders it has."""
+    stopping: _builtins.bool
+    """Whether it will end, and starts no more orders."""
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerAttempt]:
+        """The orders that it has, at most 64, those that it has had for longest first."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it has been known."""
+
+    @_builtins.property
+    def heartbeat_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was heard last. Unset while no server has heard it since that server
+        started.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: Global___WorkerKind.ValueType = ...,
+        worker_id: _builtins.str = ...,
+        capacity: _builtins.int = ...,
+        busy: _builtins.int = ...,
+        attempts: _abc.Iterable[Global___WorkerAttempt] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        heartbeat_time: _timestamp_pb2.Timestamp | None = ...,
+        stopping: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat_time", b"heartbeat_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "busy", b"busy", "capacity", b"capacity", "heartbeat_time", b"heartbeat_time", "kind", b"kind", "name", b"name", "start_time", b"start_time", "stopping", b"stopping", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Worker: _TypeAlias = Worker  # noqa: Y015
+
+@_typing.final
+class WorkerAttempt(_message.Message):
+    """An attempt in process."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    """The order."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the attempt began."""
+
+    def __init__(
+        self,
+        *,
+        order_id: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkerAttempt: _TypeAlias = WorkerAttempt  # noqa: Y015

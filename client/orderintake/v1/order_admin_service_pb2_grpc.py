@@ -85,6 +85,11 @@ class OrderAdminServiceStub(object):
                 request_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersRequest.SerializeToString,
                 response_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersResponse.FromString,
                 _registered_method=True)
+        self.ListWorkers = channel.unary_unary(
+                '/orderintake.v1.OrderAdminService/ListWorkers',
+                request_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListWorkersRequest.SerializeToString,
+                response_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListWorkersResponse.FromString,
+                _registered_method=True)
 
 
 class OrderAdminServiceServicer(object):
@@ -184,6 +189,14 @@ class OrderAdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListWorkers(self, request, context):
+        """Lists who processes the orders: the servers themselves, and the workers that
+        have processes of their own; with the orders that each has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrderAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -236,6 +249,11 @@ def add_OrderAdminServiceServicer_to_server(servicer, server):
                     servicer.ListSubscribers,
                     request_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersRequest.FromString,
                     response_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersResponse.SerializeToString,
+            ),
+            'ListWorkers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListWorkers,
+                    request_deserializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListWorkersRequest.FromString,
+                    response_serializer=orderintake_dot_v1_dot_order__admin__service__pb2.ListWorkersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -509,6 +527,33 @@ class OrderAdminService(object):
             '/orderintake.v1.OrderAdminService/ListSubscribers',
             orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersRequest.SerializeToString,
             orderintake_dot_v1_dot_order__admin__service__pb2.ListSubscribersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListWorkers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/orderintake.v1.OrderAdminService/ListWorkers',
+            orderintake_dot_v1_dot_order__admin__service__pb2.ListWorkersRequest.SerializeToString,
+            orderintake_dot_v1_dot_order__admin__service__pb2.ListWorkersResponse.FromString,
             options,
             channel_credentials,
             insecure,

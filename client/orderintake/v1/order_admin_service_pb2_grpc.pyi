@@ -84,6 +84,10 @@ class OrderAdminServiceStub:
     """Lists the completion streams that are open at the server that answers, those
     that are furthest behind first.
     """
+    ListWorkers: _grpc.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListWorkersRequest, _order_admin_service_pb2.ListWorkersResponse]
+    """Lists who processes the orders: the servers themselves, and the workers that
+    have processes of their own; with the orders that each has.
+    """
 
 @_typing.type_check_only
 class OrderAdminServiceAsyncStub(OrderAdminServiceStub):
@@ -140,6 +144,10 @@ class OrderAdminServiceAsyncStub(OrderAdminServiceStub):
     ListSubscribers: _aio.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListSubscribersRequest, _order_admin_service_pb2.ListSubscribersResponse]  # type: ignore[assignment]
     """Lists the completion streams that are open at the server that answers, those
     that are furthest behind first.
+    """
+    ListWorkers: _aio.UnaryUnaryMultiCallable[_order_admin_service_pb2.ListWorkersRequest, _order_admin_service_pb2.ListWorkersResponse]  # type: ignore[assignment]
+    """Lists who processes the orders: the servers themselves, and the workers that
+    have processes of their own; with the orders that each has.
     """
 
 class OrderAdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -254,6 +262,16 @@ class OrderAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_admin_service_pb2.ListSubscribersResponse, _abc.Awaitable[_order_admin_service_pb2.ListSubscribersResponse]]:
         """Lists the completion streams that are open at the server that answers, those
         that are furthest behind first.
+        """
+
+    @_abc_1.abstractmethod
+    def ListWorkers(
+        self,
+        request: _order_admin_service_pb2.ListWorkersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_admin_service_pb2.ListWorkersResponse, _abc.Awaitable[_order_admin_service_pb2.ListWorkersResponse]]:
+        """Lists who processes the orders: the servers themselves, and the workers that
+        have processes of their own; with the orders that each has.
         """
 
 def add_OrderAdminServiceServicer_to_server(servicer: OrderAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

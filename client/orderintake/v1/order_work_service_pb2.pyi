@@ -373,9 +373,13 @@ class KeepLeasesRequest(_message.Message):
     lives again, from this call on. Required.
     """
     name: _builtins.str
-    """What people are told of it, such as host:pid; at most 128 printable characters."""
+    """What people are told of it, such as host:pid; at most 128 printable characters.
+    Empty: as before.
+    """
     capacity: _builtins.int
-    """How many slots it has in all, for estimates and statistics; at most 10000."""
+    """How many slots it has in all, for estimates and statistics; at most 10000. 0: as
+    before.
+    """
     stopping: _builtins.bool
     """It will end, and leases no more. Once this is answered, no call of it is given an
     order, so it may cancel those that wait.

@@ -82,6 +82,26 @@ def outcome_of(value: object, error: BaseException | None, *, tells_text: bool) 
     )
 
 
+def failure_of(kind: Kind, code: str, message: str, after: float | None = None) -> Outcome:
+    """Give the outcome of a failure that another process tells of, clean and cut as any other.
+
+    `after`: of a RETRY, in how many seconds there is to be another attempt.
+    """
+    return Outcome(
+        kind=kind,
+        code=tried(lambda: _code(code), HANDLER_ERROR),
+        message=tried(lambda: plain(message, MESSAGE_CHARACTERS), ""),
+        after=None if after is None else tried(lambda: _delay(after), None),
+    )
+
+
+def success_of(result: bytes | None) -> Outcome:
+    """Give the outcome of a success whose result, an encoded Any, another process gives."""
+    if result is not None and len(result) > RESULT_BYTES:
+        return _invalid(f"{len(result)} bytes; a result has at most {RESULT_BYTES}")
+    return Outcome(kind=Kind.SUCCEEDED, result=result)
+
+
 def _of_error(error: BaseException, *, tells_text: bool) -> Outcome:
     """Tell what was raised. Its class alone is believed; all else of it may raise in turn."""
     kind = type(error)

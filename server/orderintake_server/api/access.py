@@ -84,6 +84,8 @@ class Call:
     A field that is empty is left out.
     """
     transport: Transport = Transport.GRPC
+    seconds_left: Callable[[], float | None] = lambda: None
+    """Returns how long its caller waits for the answer; None: without end."""
 
     def operator(self, request_id: str = "") -> Operator:
         """Return who calls, as it is recorded with what it does as an operator.

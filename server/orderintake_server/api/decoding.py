@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_work_service_pb2 as work
 from orderintake_server.api.order_checks import ORDER_BYTES
 from orderintake_server.api.requests import BATCH_BYTES, BATCH_ORDERS
 from orderintake_server.api.violations import Violations, invalid
 from orderintake_server.errors import FieldViolation, InvalidOrder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from google.protobuf.message import Message
 
@@ -37,11 +38,11 @@ def reader(kind: type[Message]) -> Decode:
     """
     if kind is api.PlaceOrdersRequest:
         return _each_order
-    is_batch = holds_orders(kind)
+    check = _LARGE.get(kind, _check_single)
 
     def read(message: bytes) -> Any:  # noqa: ANN401
         if len(message) > ORDER_BYTES:
-            _check_batch(message) if is_batch else check_single(len(message))
+            check(message)
         return kind.FromString(message)
 
     return read
@@ -61,16 +62,25 @@ def unreadable(description: str) -> InvalidOrder:
     return InvalidOrder((whole,), is_malformed=True)
 
 
-def holds_orders(kind: type[Message]) -> bool:
-    """Tell whether a request holds whole orders."""
-    order = api.PlaceOrderRequest.DESCRIPTOR
-    return any(field.message_type is order for field in kind.DESCRIPTOR.fields)
+def may_be_large(kind: type[Message]) -> bool:
+    """Tell whether a request may be larger than one order."""
+    return kind is api.PlaceOrdersRequest or kind in _LARGE
 
 
 def check_single(size: int) -> None:
     """Refuse a request of so many bytes if it is larger than any order may be."""
     if size > ORDER_BYTES:
         raise unreadable(f"the order has {size} bytes; at most {ORDER_BYTES} are allowed")
+
+
+def _check_single(message: bytes) -> None:
+    check_single(len(message))
+
+
+def _check_size(message: bytes) -> None:
+    """Refuse what takes too long to decode: so much takes a twentieth of a second at worst."""
+    if len(message) > BATCH_BYTES:
+        raise unreadable(f"the request has more than {BATCH_BYTES} bytes")
 
 
 def _each_order(message: bytes) -> list[ReadOrder]:
@@ -140,3 +150,11 @@ def _number(message: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:  # noqa: PLR2004 - the last one
             return number, at + index + 1
     raise ValueError("a number has more than ten bytes")
+
+
+_LARGE: Mapping[type[Message], Callable[[bytes], None]] = {
+    api.BatchPlaceOrdersRequest: _check_batch,
+    work.LeaseOrdersRequest: _check_size,
+    work.KeepLeasesRequest: _check_size,
+}
+"""What may be larger than one order, with what refuses it before it is decoded."""

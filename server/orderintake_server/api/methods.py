@@ -10,11 +10,13 @@ from google.protobuf.message_factory import GetMessageClass
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_work_service_pb2 as work
 from orderintake_server.access import Role
 from orderintake_server.api.access import Rule, Tenant
 from orderintake_server.api.endpoints import Endpoints
+from orderintake_server.api.work.endpoints import WorkEndpoints
 from orderintake_server.errors import StartupFailed
-from orderintake_server.metrics import CALL, PLACING, SUBSCRIPTION
+from orderintake_server.metrics import CALL, PLACING, SUBSCRIPTION, WAITING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 SERVICES: tuple[ServiceDescriptor, ...] = (
     api.DESCRIPTOR.services_by_name["OrderIntakeService"],
     admin.DESCRIPTOR.services_by_name["OrderAdminService"],
+    work.DESCRIPTOR.services_by_name["OrderWorkService"],
 )
 
 
@@ -40,8 +43,9 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
 class Row:
     """What the service adds to a method's descriptor, which has its messages and its shape.
 
-    `endpoint` is a method of Endpoints. Whatever else must be defined for every method goes here,
-    as a field without a default: who may call it, whose orders it shows, what is measured.
+    `endpoint` is a method of Endpoints or of WorkEndpoints. Whatever else must be defined for every
+    method goes here, as a field without a default: who may call it, whose orders it shows, what is
+    measured.
     """
 
     endpoint: Callable[..., Any]
@@ -53,6 +57,7 @@ _OWN = frozenset({Role.CUSTOMER})
 _SEE = frozenset({Role.OPERATOR, Role.OBSERVER})
 _READ_LOG = _SEE | {Role.SUBSCRIBER}
 _OPERATE = frozenset({Role.OPERATOR})
+_WORK = frozenset({Role.WORKER})
 
 TABLE: Mapping[str, Row] = {
     "orderintake.v1.OrderIntakeService.PlaceOrder": Row(
@@ -145,6 +150,26 @@ TABLE: Mapping[str, Row] = {
         rule=Rule(all=_SEE, tenant=Tenant.NONE),
         meter=CALL,
     ),
+    "orderintake.v1.OrderAdminService.ListWorkers": Row(
+        endpoint=WorkEndpoints.list_workers,
+        rule=Rule(all=_SEE, tenant=Tenant.NONE),
+        meter=CALL,
+    ),
+    "orderintake.v1.OrderWorkService.LeaseOrders": Row(
+        endpoint=WorkEndpoints.lease_orders,
+        rule=Rule(all=_WORK, tenant=Tenant.NONE),
+        meter=WAITING,
+    ),
+    "orderintake.v1.OrderWorkService.KeepLeases": Row(
+        endpoint=WorkEndpoints.keep_leases,
+        rule=Rule(all=_WORK, tenant=Tenant.NONE),
+        meter=WAITING,
+    ),
+    "orderintake.v1.OrderWorkService.EndWorker": Row(
+        endpoint=WorkEndpoints.end_worker,
+        rule=Rule(all=_WORK, tenant=Tenant.NONE),
+        meter=CALL,
+    ),
 }
 
 
@@ -167,8 +192,7 @@ class Method:
 
 
 def bound(
-    endpoints: Endpoints,
-    *,
+    *endpoints: object,
     services: Sequence[ServiceDescriptor] = SERVICES,
     table: Mapping[str, Row] = TABLE,
 ) -> tuple[Method, ...]:
@@ -188,7 +212,9 @@ def bound(
     return tuple(_bound(methods[name], row, endpoints) for name, row in table.items())
 
 
-def _bound(method: MethodDescriptor, row: Row, endpoints: Endpoints) -> Method:
+def _bound(method: MethodDescriptor, row: Row, endpoints: Sequence[object]) -> Method:
+    name = row.endpoint.__name__
+    owner = next(one for one in endpoints if vars(type(one)).get(name) is row.endpoint)
     return Method(
         path=f"/{method.containing_service.full_name}/{method.name}",
         request=GetMessageClass(method.input_type),
@@ -198,5 +224,5 @@ def _bound(method: MethodDescriptor, row: Row, endpoints: Endpoints) -> Method:
         is_safe=method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
         rule=row.rule,
         meter=row.meter,
-        endpoint=row.endpoint.__get__(endpoints),
+        endpoint=row.endpoint.__get__(owner),
     )

@@ -52,11 +52,18 @@ CODES: dict[Reason, code_pb2.Code] = {
     Reason.UNAUTHENTICATED: code_pb2.UNAUTHENTICATED,
     Reason.NOT_ALLOWED: code_pb2.PERMISSION_DENIED,
     Reason.METHOD_UNKNOWN: code_pb2.UNIMPLEMENTED,
+    Reason.LEASE_INVALID: code_pb2.INVALID_ARGUMENT,
+    Reason.WORKER_LIMIT: code_pb2.RESOURCE_EXHAUSTED,
     Reason.INTERNAL: code_pb2.INTERNAL,
 }
 
 
-_PASSING = (errors.Unavailable, errors.CustomerQuota, errors.TooManyStreams)
+_PASSING = (
+    errors.Unavailable,
+    errors.CustomerQuota,
+    errors.TooManyStreams,
+    errors.WorkerLimit,
+)
 """The refusals that say when to try again."""
 
 

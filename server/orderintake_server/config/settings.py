@@ -104,6 +104,19 @@ class _Work(Sourced):
     exception_text: Switch = Field(
         default=False, description="whether subscribers are told the text of a handler's exceptions"
     )
+    worker_lease: Seconds = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="how long a worker in a process of its own may be silent before it is taken "
+        "for dead; at least twice the lease, where servers share a database",
+    )
+    worker_limit: Count = Field(
+        default=1_000,
+        ge=1,
+        le=100_000,
+        description="how many such workers there may be; any more are refused with WORKER_LIMIT",
+    )
     stuck_attempts: Count = Field(
         default=32,
         ge=0,

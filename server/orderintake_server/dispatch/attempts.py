@@ -21,14 +21,15 @@ class Attempts:
 
     def __init__(self) -> None:
         """Begin with nothing in process."""
-        self._signals: dict[int, tuple[int, StopSignal]] = {}
-        """By start sequence, which belongs to one attempt only: accept sequence and signal."""
+        self._signals: dict[int, tuple[int, StopSignal, int]] = {}
+        """By start sequence, which belongs to one attempt only: accept sequence, signal, start."""
 
     def begin(self, order: Order) -> StopSignal:
         """Return the signal of an order's latest attempt; the first call makes it."""
         found = self._signals.get(order.start_sequence)
         if found is None:
-            found = self._signals[order.start_sequence] = (order.accept_sequence, StopSignal())
+            found = (order.accept_sequence, StopSignal(), order.start_time)
+            self._signals[order.start_sequence] = found
         return found[1]
 
     def end(self, order: Order) -> None:
@@ -37,6 +38,13 @@ class Attempts:
 
     def stop(self, accept_sequence: int) -> None:
         """Ask every attempt of an order to stop, also one that a worker is about to start."""
-        for number, signal in self._signals.values():
+        for number, signal, _ in self._signals.values():
             if number == accept_sequence:
                 signal.request()
+
+    def in_process(self) -> list[tuple[int, int]]:
+        """Return the accept sequence of each order, and when its attempt began, the oldest first.
+
+        Times are microseconds since 1970.
+        """
+        return [(number, start_time) for number, _, start_time in self._signals.values()]

@@ -68,10 +68,11 @@ class Connection(web.RequestHandler):
         self._leaver = None
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def while_there(self) -> Iterator[None]:
         """Cancel the running task when the peer leaves while inside: nothing was begun for it yet.
 
-        Requests that wait to be read would be kept else, also of those who left: any number.
+        Requests that wait to be read would be kept else, also of those who left, in any number; and
+        calls that wait would be given what nobody gets.
         Raises Left when it is gone already.
         """
         if self.transport is None:

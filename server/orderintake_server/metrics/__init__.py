@@ -1,6 +1,14 @@
 """What is measured: the table of all metrics, and the plain numbers that the service counts in."""
 
-from orderintake_server.metrics.calls import CALL, PLACING, SUBSCRIPTION, WATCH, Calls, Meter
+from orderintake_server.metrics.calls import (
+    CALL,
+    PLACING,
+    SUBSCRIPTION,
+    WAITING,
+    WATCH,
+    Calls,
+    Meter,
+)
 from orderintake_server.metrics.counts import Counts, Histogram, Labels, Limited
 from orderintake_server.metrics.meters import Attempts, Commits, Meters
 from orderintake_server.metrics.promises import Promises
@@ -11,6 +19,7 @@ __all__ = [
     "PLACING",
     "SUBSCRIPTION",
     "TABLE",
+    "WAITING",
     "WATCH",
     "Attempts",
     "Calls",

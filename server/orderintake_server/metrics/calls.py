@@ -29,11 +29,14 @@ class Meter:
 
     is_timed: bool = False
     """How long each takes: of unary calls only, for a stream lasts as long as its reader likes."""
+    waits: bool = False
+    """Whether a unary call may wait long: it ends when its caller leaves."""
     tells_end: bool = False
     """Why each ended: of completion streams."""
 
 
 CALL = Meter(is_timed=True)
+WAITING = Meter(is_timed=True, waits=True)
 SUBSCRIPTION = Meter(tells_end=True)
 PLACING = Meter()
 WATCH = Meter()

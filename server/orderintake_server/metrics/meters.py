@@ -27,6 +27,10 @@ TIERS: Mapping[int, str] = {tier: tier.name.lower() for tier in Tier}
 ENDS: Mapping[int, str] = {state: state.name.lower() for state in sorted(ENDED)}
 OUTCOMES = ("succeeded", "retry", "failed", "timeout", "cancelled", "released", "crashed")
 _BY_CODE = {"ATTEMPT_TIMEOUT": "timeout", "CANCELLED": "cancelled"}
+WORDS = ("succeeded", "failed", "rejected", "retry", "returned", "lease_lost")
+"""What workers in processes of their own say of attempts, and that it came too late."""
+LOST_ANSWERS = ("repeat", "inventory")
+"""By what a worker says that an answer with orders did not arrive."""
 RECENT_COMMITS = 1_000
 NAMED_CODES = 50
 """Codes of failures that have a series of their own: a handler may make up any number."""
@@ -109,6 +113,21 @@ class Attempts:
         self.end(tier, _BY_CODE.get(code, "failed" if is_last else "retry"))
 
 
+class Work:
+    """What workers in processes of their own said, and what became of them."""
+
+    def __init__(self) -> None:
+        """Begin without one."""
+        self.outcomes = counts(WORDS)
+        self.lost_answers = counts(LOST_ANSWERS)
+        """How many orders were in each."""
+        self.deaths = 0
+
+    def lose(self, found: str, orders: int) -> None:
+        """Count an answer with orders that was lost, and how that was found: a LOST_ANSWERS."""
+        self.lost_answers[(found,)] += orders
+
+
 class Meters:
     """The counts of one server."""
 
@@ -118,5 +137,6 @@ class Meters:
         self.commits = Commits()
         self.attempts = Attempts()
         self.attempts.quarantined = quarantined
+        self.work = Work()
         self.promises = Promises()
         self.stalls = Histogram(STALL_SECONDS)

@@ -110,6 +110,22 @@ _ROWS = (
     _gauge("workers", "Orders that can be processed at once, by where.", "kind"),
     _gauge("workers_busy", "Orders in process, by where.", "kind"),
     _gauge("stuck_threads", "Threads that hang in a handler and were replaced."),
+    # Workers in processes of their own
+    _gauge("remote_workers", "Workers in processes of their own that this server hears."),
+    _gauge("remote_slots_offered", "Slots for which calls of workers wait at this server."),
+    _gauge("remote_calls_waiting", "Calls of LeaseOrders that wait at this server."),
+    _counter(
+        "remote_outcomes_total",
+        "Outcomes that workers told this server, by kind; lease_lost: they came too late.",
+        "kind",
+    ),
+    _counter(
+        "remote_answers_lost_total",
+        "Orders in answers that no worker got, by how that was found.",
+        "kind",
+    ),
+    _gauge("remote_oldest_lease_seconds", "Time since the oldest attempt of a worker began."),
+    _counter("remote_deaths_total", "Workers that this server found dead."),
     # The store
     _histogram("commit_seconds", "Time that a commit takes, flush included.", COMMIT_SECONDS),
     _histogram("commit_changes", "Changes that one commit makes durable.", COMMIT_CHANGES),

@@ -23,6 +23,7 @@ from orderintake_server.parts.work import (
     store_policy,
     work_policy,
 )
+from orderintake_server.parts.workers import work_endpoints, work_room, worker_lease
 
 __all__ = [
     "admission",
@@ -46,5 +47,8 @@ __all__ = [
     "store",
     "store_policy",
     "tls_files",
+    "work_endpoints",
     "work_policy",
+    "work_room",
+    "worker_lease",
 ]

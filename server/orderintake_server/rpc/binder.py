@@ -122,7 +122,10 @@ class Binder:
         requests = self._requests(reader(method.request), is_stream=method.takes_stream, ours=True)
 
         async def unary(context: Context, call: Call | None) -> bytes:
-            return _encoded(await endpoint(await requests.of(context, call), call))
+            message = await requests.of(context, call)
+            if call is not None:
+                call.seconds_left = context.time_remaining
+            return _encoded(await endpoint(message, call))
 
         def messages(request: Any, _: Context, call: Call | None) -> Any:  # noqa: ANN401
             return endpoint(request, call)

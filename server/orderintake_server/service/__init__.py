@@ -71,6 +71,7 @@ async def running(
                         yield service.at(server.addresses, http_port)
                 finally:
                     service.intake.refuse_orders()
+                    service.room.refuse_leases()
                     await server.announce_stop()
                     await service.drain(settings.drain_timeout)
 
@@ -92,7 +93,7 @@ async def _serving(
     certificates = await parts.certificates(settings, service.files)
     readiness = Readiness(service.meters.commits, lambda: service.intake.is_draining)
     frame = Frame(
-        methods=methods.bound(endpoints),
+        methods=methods.bound(endpoints, service.work_endpoints(clock)),
         refusals=refusals,
         door=Door(callers, clock),
         recorder=parts.recorder(settings, service.meters.calls, service.spans),

@@ -17,23 +17,27 @@ from orderintake_server.dispatch.stats import QueueStats
 from orderintake_server.dispatch.workers import Workers
 from orderintake_server.errors import StoreBroken, StoreError
 from orderintake_server.http.monitoring.readings import Observed
+from orderintake_server.ids import Ids
 from orderintake_server.intake import Intake
 from orderintake_server.logger import get_logger
 from orderintake_server.metrics import Meters
 from orderintake_server.metrics.stalls import watch_stalls
 from orderintake_server.overview import Overview
 from orderintake_server.store.measured import MeasuredCommits
+from orderintake_server.work.seen import Workforce
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from orderintake.work.figures import HandlerFigures
     from orderintake_server.api.responses import Responses
+    from orderintake_server.api.work.endpoints import WorkEndpoints
     from orderintake_server.clock import Clock
     from orderintake_server.config import Settings
     from orderintake_server.handlers import HandlerCalls
     from orderintake_server.rpc.port.tls import Certificates
     from orderintake_server.store.base import Store
+    from orderintake_server.work.room import WorkRoom
 
 NOTE_SECONDS = 1.0
 """How long a stop waits for its note in the store: no longer than for a second signal."""
@@ -82,6 +86,7 @@ class Service:
         self.workers = self._make_workers(handler)
         self.intake = self._make_intake(handler.figures)
         self.overview = self._make_overview(clock)
+        self.room = self._make_room()
         self.files = WatchedFiles()
         self._committing: asyncio.Task[None] | None = None
         self._chores: list[asyncio.Task[None]] = []
@@ -136,6 +141,36 @@ class Service:
             clock=clock,
         )
 
+    def _make_room(self) -> WorkRoom:
+        room = parts.work_room(
+            self._settings,
+            store=self._store,
+            committer=self.committer,
+            times=self._times,
+            meters=self.meters,
+            spans=self.spans,
+        )
+        if not self._store.is_shared:  # or each server that shares it counts all of them
+            room.life.on_capacity = self._share
+            self._share(room.life.capacity)
+        return room
+
+    def _share(self, capacity: int) -> None:
+        """Note how many orders workers in processes of their own process beside this one."""
+        self._times.share(self._settings.workers + capacity)
+
+    def work_endpoints(self, clock: Clock) -> WorkEndpoints:
+        """Return the endpoints of the calls of workers."""
+        workforce = Workforce(
+            overview=self.overview,
+            at_work=self._store.at_work,
+            life=self.room.life,
+            own=self._attempts.in_process,
+            clock=clock,
+        )
+        ids = Ids(self._store.recovery.log_id)
+        return parts.work_endpoints(self._settings, self.room, workforce, ids)
+
     def observed(self, certificates: Certificates | None) -> Observed:
         """Return the parts from which the metrics are read."""
         return Observed(
@@ -144,6 +179,7 @@ class Service:
             store=self._store,
             completions=self.completions,
             workers=self.workers,
+            room=self.room,
             stuck_threads=lambda: self.intake.figures.stuck_attempts,
             facts=parts.facts(self._settings),
             more=parts.file_readings(self._settings, self.files, certificates),
@@ -157,6 +193,8 @@ class Service:
         if self._settings.http:
             stalls = watch_stalls(self.meters.stalls)
             self._chores.append(tasks.create_task(stalls, name="loop-stalls"))
+        silence = tasks.create_task(self.room.bury_silent(), name="silent-workers")
+        self._chores.append(silence)
         self.workers.start(tasks)
 
     async def _watch(self) -> None:
@@ -174,7 +212,7 @@ class Service:
         async for state in self._store.watch():
             self.committer.apply(state)
             if state.workers is not None:
-                self._times.share(state.workers)
+                self._times.share(state.workers + state.capacity)
 
     async def note_stop(self) -> None:
         """Note in the store that an operator stops it; give up after a second, or if it cannot."""
@@ -198,6 +236,7 @@ class Service:
     async def drain(self, seconds: float) -> None:
         """Let attempts finish within `seconds`, commit everything, then end the streams."""
         await self.workers.drain(seconds)
+        self.room.close()
         self.committer.close()
         if self._committing is not None:
             await asyncio.wait({self._committing})

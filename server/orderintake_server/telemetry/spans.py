@@ -56,6 +56,9 @@ class Spans(Protocol):
     def attempt(self, order: Order, order_id: str) -> Span:
         """Begin the span of an attempt, as a child of what placed the order."""
 
+    def leased(self, order: Order, order_id: str) -> Span:
+        """Begin that of an attempt which is made elsewhere: it is no task's current one."""
+
 
 class NoSpans:
     """Begins none: the trace contexts of callers pass through as they are."""
@@ -66,6 +69,10 @@ class NoSpans:
 
     def attempt(self, _: Order, __: str) -> Span:
         """Keep `Spans.attempt`."""
+        return NO_SPAN
+
+    def leased(self, _: Order, __: str) -> Span:
+        """Keep `Spans.leased`."""
         return NO_SPAN
 
 
@@ -108,10 +115,18 @@ class RecordedSpans:
 
     def attempt(self, order: Order, order_id: str) -> Span:
         """Keep `Spans.attempt`."""
+        return self._attempt(order, order_id, is_current=True)
+
+    def leased(self, order: Order, order_id: str) -> Span:
+        """Keep `Spans.leased`."""
+        return self._attempt(order, order_id, is_current=False)
+
+    def _attempt(self, order: Order, order_id: str, *, is_current: bool) -> Span:
         before = self._attempts.pop(order.accept_sequence, None)
         span = self._begun(
             "process",
             order.trace,
+            is_current=is_current,
             kind=self._api.SpanKind.CONSUMER,
             links=[self._api.Link(before)] if before and order.attempt_count > 1 else [],
             attributes={
@@ -127,16 +142,27 @@ class RecordedSpans:
             self._remember(order.accept_sequence, self._context(span.trace))
         return span
 
-    def _begun(self, name: str, parent: bytes | None, **about: Any) -> Span:  # noqa: ANN401
-        return tried(partial(self._begin, name, parent, about), NO_SPAN)
+    def _begun(
+        self,
+        name: str,
+        parent: bytes | None,
+        *,
+        is_current: bool = True,
+        **about: Any,  # noqa: ANN401
+    ) -> Span:
+        return tried(partial(self._begin, name, parent, about, is_current=is_current), NO_SPAN)
 
-    def _begin(self, name: str, parent: bytes | None, about: dict[str, Any]) -> Span:
+    def _begin(
+        self, name: str, parent: bytes | None, about: dict[str, Any], *, is_current: bool
+    ) -> Span:
         api, contexts = self._api, self._contexts
         within = contexts.Context()
         if parent is not None:
             remote = api.NonRecordingSpan(self._context(parent))
             within = api.set_span_in_context(remote, within)
         begun = self._tracer.start_span(name, within, **about)
+        if not is_current:
+            return _Recorded(self, begun, lambda: None)
         token = contexts.attach(api.set_span_in_context(begun))
         return _Recorded(self, begun, lambda: contexts.detach(token))
 

@@ -72,6 +72,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "cancel_orders": lambda client: client.cancel_orders(tier=REGULAR, request_id="r"),
     "servers": lambda client: client.servers(),
     "subscribers": lambda client: client.subscribers(),
+    "workers": lambda client: client.workers(),
 }
 
 

@@ -41,6 +41,7 @@ COMMANDS = {
     "cancel many": ("cancel", "--all"),
     "servers": ("servers",),
     "subscribers": ("subscribers",),
+    "workers": ("workers",),
 }
 ENDS = [
     (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141),

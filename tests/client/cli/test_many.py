@@ -113,6 +113,19 @@ def test_servers_and_their_store_are_shown(server: FakeServer) -> None:
     assert found["store"]["commit_time_p99"] == "0.020s"
 
 
+def test_workers_are_shown(server: FakeServer) -> None:
+    assert run(server, "workers").stdout.splitlines() == [
+        "shop-1:7  in process  1 slot, 0 busy",
+        (
+            "kitchen:9  remote  16 slots, 1 busy  order-7 since 1970-01-01T00:00:02Z"
+            "  last heard 1970-01-01T00:00:03Z  stops"
+        ),
+        "3 workers, 2 of them shown",
+    ]
+    found = json.loads(run(server, "workers", "--json").stdout)
+    assert found["workers"][1]["worker_id"] == "me-7f3a"
+
+
 def test_subscribers_are_shown(server: FakeServer) -> None:
     assert run(server, "subscribers").stdout.splitlines() == [
         (

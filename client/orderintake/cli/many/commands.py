@@ -1,4 +1,4 @@
-"""The commands failures, servers and subscribers."""
+"""The commands failures, servers, workers and subscribers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from orderintake.cli.many.text import (
     failed_text,
     servers_text,
     subscribers_text,
+    workers_text,
 )
 from orderintake.cli.options import WHICH, Json, OnlyCustomer, OnlyTier, key_and_value
 from orderintake.cli.screen import Screen
@@ -79,6 +80,14 @@ def servers(context: typer.Context, *, as_json: Json = False) -> None:
     screen = Screen(as_json=as_json)
     with screen.calls(context.obj) as client:
         screen.show(client.servers(), servers_text)
+
+
+@app.command(rich_help_panel=OPERATORS)
+def workers(context: typer.Context, *, as_json: Json = False) -> None:
+    """Show who processes the orders: servers, and workers in processes of their own."""
+    screen = Screen(as_json=as_json)
+    with screen.calls(context.obj) as client:
+        screen.show(client.workers(), workers_text)
 
 
 @app.command(rich_help_panel=OPERATORS)

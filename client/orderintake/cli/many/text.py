@@ -1,4 +1,4 @@
-"""What is told of many orders, of servers and of subscribers, for people."""
+"""What is told of many orders, of servers, workers and subscribers, for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from orderintake.cli.text import failure_text, order_text, printable, tier_text, time_text
-from orderintake.v1.order_admin_service_pb2 import Transport
+from orderintake.v1.order_admin_service_pb2 import Transport, WorkerKind
 from orderintake.v1.order_intake_service_pb2 import Durability
 
 if TYPE_CHECKING:
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
         ListFailuresResponse,
         ListServersResponse,
         ListSubscribersResponse,
+        ListWorkersResponse,
         RedriveOrdersResponse,
         Server,
         StoreHealth,
         Subscriber,
+        Worker,
     )
 
 _MEGABYTE = 1_000_000
@@ -55,7 +57,11 @@ def cancelled_many_text(response: CancelOrdersResponse) -> Text:
 
 def _moved(done: str, count: int, *, is_replayed: bool) -> Text:
     word = "replayed" if is_replayed else done
-    return Text(f"{word}  ", style="green").append(f"{count} order{'' if count == 1 else 's'}")
+    return Text(f"{word}  ", style="green").append(f"{count} {_plural('order', count)}")
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
 
 
 def servers_text(response: ListServersResponse) -> Text:
@@ -85,6 +91,29 @@ def _store_text(store: StoreHealth) -> Text:
         half, most = store.commit_time_p50.ToMicroseconds(), store.commit_time_p99.ToMicroseconds()
         text.append(f", commits within {half / 1000:.1f} ms, 99 of 100 within {most / 1000:.1f} ms")
     return text
+
+
+def workers_text(response: ListWorkersResponse) -> Text:
+    """Return a line for each worker, with the order that it has had for longest, and a total."""
+    shown = len(response.workers)
+    more = f", {shown} of them shown" if shown < response.total else ""
+    total = Text(f"{response.total} {_plural('worker', response.total)}{more}", style="bold")
+    return Text("\n").join([*map(_worker_text, response.workers), total])
+
+
+def _worker_text(worker: Worker) -> Text:
+    known = worker.kind in WorkerKind.values()
+    kind = WorkerKind.Name(worker.kind) if known else str(worker.kind)
+    text = Text(printable(worker.name) or printable(worker.worker_id))
+    text.append(f"  {kind.removeprefix('WORKER_KIND_').lower().replace('_', ' ')}")
+    text.append(f"  {worker.capacity} {_plural('slot', worker.capacity)}, {worker.busy} busy")
+    if worker.attempts:
+        oldest = worker.attempts[0]
+        since = time_text(oldest.start_time)
+        text.append(f"  {printable(oldest.order_id)} since {since}", style="dim")
+    if worker.HasField("heartbeat_time"):
+        text.append(f"  last heard {time_text(worker.heartbeat_time)}", style="dim")
+    return text.append("  stops" if worker.stopping else "", style="yellow")
 
 
 def subscribers_text(response: ListSubscribersResponse) -> Text:

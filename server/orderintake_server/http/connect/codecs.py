@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orderintake_server.api.decoding import check_single, decoded, holds_orders, reader, unreadable
+from orderintake_server.api.decoding import check_single, decoded, may_be_large, reader, unreadable
 from orderintake_server.http.json import JSON_BYTES, read_json, write_json
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Json:
         self._request = method.request
         self._response = method.response
         self._reading, self._writing = reading, writing
-        self._is_single = not holds_orders(method.request)
+        self._is_single = not may_be_large(method.request)
         self._last: tuple[bytes, bytes] = b"", b"{}"
 
     async def read(self, body: bytes) -> Any:  # noqa: ANN401 - the method's message

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from orderintake_server.http.codes import DEADLINE_EXCEEDED, NotServed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
 @asynccontextmanager
@@ -26,3 +26,12 @@ async def deadline(seconds: float | None) -> AsyncIterator[None]:
         if limit.expired():
             raise NotServed(DEADLINE_EXCEEDED, "the call's time is over") from None
         raise
+
+
+def seconds_left(seconds: float | None) -> Callable[[], float | None]:
+    """Return what tells how much is left of so many seconds that begin now; None: no end."""
+    if seconds is None:
+        return lambda: None
+    clock = asyncio.get_running_loop().time
+    ends = clock() + seconds
+    return lambda: ends - clock()

@@ -59,7 +59,7 @@ class Streams:
         async def answer(call: Call) -> web.StreamResponse:
             call.transport = Transport.CONNECT
             async with deadline(seconds_of(request.headers)):
-                with connection_of(request).reading(), self._bodies.room() as take:
+                with connection_of(request).while_there(), self._bodies.room() as take:
                     message = await codec.read(await self._request(request, take))
                 async with aclosing(self._endpoint(message, call)) as stream:
                     async for told in stream:

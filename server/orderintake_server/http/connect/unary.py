@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -12,7 +13,7 @@ from aiohttp import web
 from orderintake_server.api.decoding import unreadable
 from orderintake_server.api.violations import invalid
 from orderintake_server.http.bodies import GZIP, deflated
-from orderintake_server.http.connect.deadline import deadline
+from orderintake_server.http.connect.deadline import deadline, seconds_left
 from orderintake_server.http.connect.errors import error_answer
 from orderintake_server.http.connect.headers import (
     check_version,
@@ -54,6 +55,7 @@ class Unary:
         self._by_type = {f"application/{name}": codec for name, codec in codecs.items()}
         self._bodies = bodies
         self._thread = thread
+        self._waits = around.method.meter.waits
         self._has_key = KEY_FIELD in around.method.request.DESCRIPTOR.fields_by_name
 
     async def post(self, request: web.Request) -> web.StreamResponse:
@@ -88,11 +90,16 @@ class Unary:
 
     async def _answered(self, request: web.Request, codec: Codec, read: Read) -> web.StreamResponse:
         async def answer(call: Call) -> web.StreamResponse:
-            async with deadline(seconds_of(request.headers)):
-                with connection_of(request).reading(), self._bodies.room() as take:
+            seconds = seconds_of(request.headers)
+            call.seconds_left = seconds_left(seconds)
+            async with deadline(seconds):
+                connection = connection_of(request)
+                with connection.while_there(), self._bodies.room() as take:
                     message = await read(take)
                 self._set_key(request, message)
-                written = await codec.write(await self._endpoint(message, call))
+                with connection.while_there() if self._waits else nullcontext():
+                    answered = await self._endpoint(message, call)
+                written = await codec.write(answered)
             return await self._packed(request, codec, written)
 
         return await self._around.serve(request, answer, _refuse)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orderintake_server.metrics import Labels, Meters
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
+    from orderintake_server.work.room import WorkRoom
 
     Values = Mapping[Labels, float | Histogram]
     """The value of each series of a metric."""
@@ -61,6 +62,7 @@ class Observed:
     store: Store
     completions: CompletionLog
     workers: Workers
+    room: WorkRoom
     stuck_threads: Callable[[], int]
     facts: Facts
     more: dict[str, Source] = field(default_factory=dict)
@@ -136,6 +138,7 @@ def _sources(observed: Observed) -> dict[str, Source]:
         **_of_calls(observed.meters),
         **_of_orders(observed),
         **_of_attempts(observed),
+        **_of_work(observed.room, observed.meters),
         **_of_store(observed.meters),
         **_of_process(observed),
     }
@@ -199,9 +202,31 @@ def _of_attempts(observed: Observed) -> dict[str, Source]:
         "attempts_total": lambda: attempts.ended,
         "quarantined_total": lambda: _one(attempts.quarantined),
         "failures_total": lambda: attempts.failures.counts,
-        "workers": lambda: {("own",): observed.facts.workers, ("remote",): 0},
-        "workers_busy": lambda: {("own",): observed.workers.busy, ("remote",): 0},
+        "workers": lambda: {
+            ("own",): observed.facts.workers,
+            ("remote",): observed.room.life.capacity,
+        },
+        "workers_busy": lambda: {
+            ("own",): observed.workers.busy,
+            ("remote",): len(observed.room.running),
+        },
         "stuck_threads": lambda: _one(observed.stuck_threads()),
+    }
+
+
+def _of_work(room: WorkRoom, meters: Meters) -> dict[str, Source]:
+    work = meters.work
+    return {
+        "remote_workers": lambda: _one(len(room.life)),
+        "remote_slots_offered": lambda: _one(room.leasing.offered),
+        "remote_calls_waiting": lambda: _one(len(room.leasing.waits)),
+        "remote_outcomes_total": lambda: work.outcomes,
+        "remote_answers_lost_total": lambda: {
+            ("caller_left",): room.unawaited,
+            **work.lost_answers,
+        },
+        "remote_oldest_lease_seconds": lambda: _one(room.running.oldest_seconds()),
+        "remote_deaths_total": lambda: _one(work.deaths),
     }
 
 

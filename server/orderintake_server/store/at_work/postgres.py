@@ -74,15 +74,29 @@ def _lent(lease: Lease, holder: Holder | None) -> Lease:
     return LentLease(order=lease.order, crash_count=lease.crash_count, holder=holder)
 
 
-def done(summary: Mapping[str, Any], work: Work, reports: list[State | None]) -> WorkDone:
-    """Read what became of what workers said, beside their reports."""
+def done(
+    summary: Mapping[str, Any], changes: Changes, states: list[State | None]
+) -> WorkDone | None:
+    """Read what became of what workers said; `states`: of all orders whose attempts are over."""
+    work, quiet = changes.work, _quiet(changes)
+    if work is None:
+        return None
     had = {worker_id: taken for worker_id, _, taken in summary.get("buried") or ()}
     return WorkDone(
-        reports=reports,
+        reports=states[quiet:],
+        repeated=_repeated(summary, quiet, len(work.reports)),
         words=[WorkerState[stands] for stands in summary["words"]],
         ends=[_taken(leases) for leases in summary["worker_ends"]],
         deaths=[_taken(had.pop(worker_id, ())) for worker_id in work.deaths],
     )
+
+
+def _repeated(summary: Mapping[str, Any], quiet: int, reports: int) -> list[int]:
+    """Tell which reports ended nothing; mostly all of them ended their attempts."""
+    if "ended_now" not in summary:
+        return []
+    ended = set(summary["ended_now"])
+    return [place for place in range(reports) if quiet + place + 1 not in ended]
 
 
 def _taken(leases: Iterable[Sequence[int]]) -> list[TakenBack]:

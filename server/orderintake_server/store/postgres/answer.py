@@ -83,16 +83,16 @@ class Answer:
         self, changes: Changes, *, accepted: list[Outcome], state: Mapping[str, Any]
     ) -> Committed:
         """Tell what became of the changes. `state`: how the store stands, as StoreState has it."""
-        summary, settles, work = self.summary, len(changes.settles), changes.work
+        summary, settles = self.summary, len(changes.settles)
         started = len(self.leases) - len(summary.get("told_again") or ())
         leases, again = self.leases[:started], self.leases[started:]
         attempts, quiet = _attempts(summary, changes), settles + len(changes.releases)
         return Committed(
             settled=attempts[:settles],
             released=attempts[settles:quiet],
-            work=at_work.done(summary, work, attempts[quiet:]) if work else None,
+            work=at_work.done(summary, changes, attempts),
             told_again=[lease for lease in again if isinstance(lease, LentLease)],
-            closed=set(summary.get("closed") or ()),
+            closed=set(summary["closed"]) if "closed" in summary else (),
             overdue=at_work.overdue(summary),
             news=tuple(sorted(set(summary.get("told_workers") or ()))),
             cancelled=self._cancelled(changes.cancels),

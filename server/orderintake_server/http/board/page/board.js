@@ -9,7 +9,7 @@ import { Link } from "./link.js";
 import { CustomerPage, OrderPage } from "./order.js";
 import { Passing } from "./passing.js";
 import { forget, heard, serverNow } from "./server_clock.js";
-import { Completions, Servers, Subscribers, firstOrder } from "./tables.js";
+import { Completions, Servers, Subscribers, Workers, firstOrder } from "./tables.js";
 import { theme } from "./theme.js";
 
 const POLL_MS = 2_000;
@@ -42,9 +42,10 @@ class Board {
     this.completions = new Completions();
     this.failures = new Failures(() => this.poll(true));
     this.servers = new Servers();
+    this.workers = new Workers();
     this.subscribers = new Subscribers();
     this.cards = el("div.two", this.completions.root, this.failures.root);
-    this.house = el("div.two", this.servers.root, this.subscribers.root);
+    this.house = el("div.two", this.servers.root, this.workers.root, this.subscribers.root);
     this.first = firstOrder();
     this.queue = el("div", el("h1.vh", "Completions"), this.floor.root, this.first, this.cards, this.house);
   }
@@ -120,10 +121,11 @@ class Board {
     const reading = [
       ["ListFailures", this.failures, () => this.failures.refresh(this.may)],
       ["ListServers", this.servers, async () => this.servers.show(await call("ListServers"), now)],
+      ["ListWorkers", this.workers, async () => this.workers.show(await call("ListWorkers"), now)],
       ["ListSubscribers", this.subscribers, async () => this.subscribers.show(await call("ListSubscribers"), now)],
     ];
     await Promise.all(reading.map((each) => this.readList(...each)));
-    this.house.hidden = this.servers.root.hidden && this.subscribers.root.hidden;
+    this.house.hidden = [...this.house.children].every((card) => card.hidden);
   }
 
   /** Read one card's list; a card whose list this server does not give, or not to us, is not shown. */

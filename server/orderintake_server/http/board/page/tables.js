@@ -1,4 +1,4 @@
-// The cards below the floor: what just completed, the servers with their store, and the subscribers.
+// The cards below the floor: what just completed, the servers with their store, workers, subscribers.
 
 import { between, content, count, customerLink, decoded, dot, el, orderLink, put, rate, set, span, wraps } from "./dom.js";
 
@@ -11,6 +11,7 @@ const OUTCOMES = {
 };
 const DURABILITIES = { DURABILITY_FSYNC: "on disk", DURABILITY_REPLICATED: "replicated", DURABILITY_RELAXED: "not flushed at once" };
 const TRANSPORTS = { TRANSPORT_GRPC: "gRPC", TRANSPORT_CONNECT: "Connect", TRANSPORT_EVENTS: "events" };
+const KINDS = { WORKER_KIND_IN_PROCESS: "in a server", WORKER_KIND_SUPERVISED: "kept by its server", WORKER_KIND_REMOTE: "on its own" };
 const WANTS = { TIER_VIP: "VIP", TIER_REGULAR: "regular" };
 const BEHIND = 1000; // from which on a subscriber needs somebody
 
@@ -102,6 +103,41 @@ function bytes(number) {
   const units = ["B", "KB", "MB", "GB", "TB"];
   const power = Math.min(units.length - 1, Math.floor(Math.log10(number) / 3));
   return `${(number / 1000 ** power).toFixed(power ? 1 : 0)} ${units[power]}`;
+}
+
+/** Who processes the orders, and which order each has had for longest. */
+export class Workers {
+  constructor() {
+    this.note = el("span.note");
+    this.body = el("tbody");
+    this.empty = el("p.empty", "Nobody processes orders.");
+    const heads = [head("Worker"), head("Busy", ".n"), head("Longest", ".n.wide"), head("Last heard", ".n")];
+    this.table = table(heads, this.body);
+    this.root = el("section.stale", el("div.head", el("h2.grow", "Workers"), this.note), this.empty, this.table);
+  }
+
+  show({ workers = [], total = 0 }, now) {
+    const shown = workers.slice(0, ROWS);
+    const rest = total - shown.length;
+    put(this.note, rest > 0 ? `${count(rest)} more` : "");
+    this.body.replaceChildren(...shown.map((each) => workerRow(each, now)));
+    this.empty.hidden = shown.length > 0;
+    this.table.hidden = !this.empty.hidden;
+  }
+}
+
+function workerRow(each, now) {
+  const since = (time) => Math.max(0, (now - Date.parse(time)) / 1000);
+  const [oldest] = each.attempts ?? [];
+  const silence = each.heartbeatTime ? since(each.heartbeatTime) : undefined;
+  const heard = silence === undefined ? "–" : silence < 1 ? "just now" : `${span(silence)} ago`;
+  return el(
+    "tr",
+    el("td.half.any", el("span.id.any", each.name || each.workerId), el("div.note", [KINDS[each.kind], each.stopping && "stops"].filter(Boolean).join(", "))),
+    el("td.n", `${count(each.busy ?? 0)} of ${count(each.capacity ?? 0)}`),
+    el("td.n.wide", oldest ? orderLink(oldest.orderId) : "–", oldest && el("div.note", span(since(oldest.startTime)))),
+    el("td.n", heard),
+  );
 }
 
 /** The completion streams of the server that answers. */

@@ -12,6 +12,7 @@ BEGIN
     w := apply_moves(w, m);
     IF NOT m.as_asked THEN
       IF quiet IS NOT NULL THEN
+        w.summary := w.summary || jsonb_build_object('ended_now', coalesce(m.places, '{}'));
         m := ended_before(w.entry, m, quiet, ids, starts, states);
       END IF;
       w.summary := w.summary || jsonb_build_object('attempts',

@@ -1,12 +1,9 @@
--- The numbers of the workers that the orders go to; 0 is the replica itself, NULL says that it gets all. A
--- worker that is not known begins here.
+-- The numbers of the workers that the orders go to; 0 is the replica itself. A worker that is not known
+-- begins here.
 CREATE FUNCTION numbers_of(w work, p jsonb) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
   until timestamptz := clock_timestamp() + make_interval(secs => (p ->> 'worker_lease')::double precision);
 BEGIN
-  IF w.worker_ids IS NULL THEN
-    RETURN NULL;
-  END IF;
   INSERT INTO workers (worker_id, expires_at)
   SELECT DISTINCT id, until FROM unnest(w.worker_ids) AS n (id)
   WHERE id <> '' AND NOT EXISTS (SELECT FROM workers k WHERE k.worker_id = id);

@@ -4,6 +4,7 @@
 CREATE FUNCTION start_orders(w work, p jsonb) RETURNS work LANGUAGE plpgsql AS $$
 DECLARE
   e commits := w.entry;
+  wanted jsonb := p -> 'claim_next';
   is_over boolean;
 BEGIN
   w.ids := '{}';
@@ -13,13 +14,20 @@ BEGIN
   is_over := e.next_due <= e.time;
   IF is_over THEN  -- also what this very commit accepted or took back
     w := expire(w);
+    e := w.entry;
   END IF;
   IF p ? 'claims' THEN
     w := find_claims(w, p -> 'claims', p -> 'holders');
-  ELSIF p -> 'claim_next' ? 'takes' THEN
-    w := deal(w, p -> 'claim_next');
+  ELSIF wanted ? 'takes' THEN
+    w := deal(w, wanted);
   ELSE
-    w := take_own(w, p -> 'claim_next');
+    SELECT array_agg(place), array_agg(id),
+      ARRAY[coalesce(max(rank) FILTER (WHERE tier = 1), e.low_water_mark[1]),
+        coalesce(max(rank) FILTER (WHERE tier = 2), e.low_water_mark[2])]
+    INTO w.places, w.ids, e.low_water_mark
+    FROM most_urgent(e, (wanted ->> 'most')::bigint, (wanted ->> 'alone')::integer,
+      (wanted ->> 'idle')::boolean);
+    w.entry := e;
   END IF;
   IF is_over THEN  -- for more than a thousand may be over
     w := expire_some(w);

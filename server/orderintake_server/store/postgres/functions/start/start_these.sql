@@ -6,7 +6,8 @@ DECLARE
   m moves;
 BEGIN
   IF cardinality(w.places) > 0 THEN
-    m := claim(w.entry, w.places, numbers_of(w, p), w.calls, p);
+    m := CASE WHEN w.worker_ids IS NULL THEN claim(w.entry, w.places)
+      ELSE lend(w.entry, w.places, numbers_of(w, p), w.calls, p) END;
     w.ids := m.answer;
     IF w.counts_customers THEN
       m.no_longer_waiting := ARRAY(

@@ -1,0 +1,102 @@
+"""W6 and W8: who is silent for longer than its lease, by a clock of what can be heard."""
+
+from collections.abc import Callable
+
+from orderintake_server.work.life import Life
+from support.clocks import Seconds
+
+
+def living(clock: Callable[[], float], limit: int = 10) -> Life:
+    """Make the life of workers with a lease of 30 s."""
+    return Life(lease_seconds=30, limit=limit, clock=clock)
+
+
+def passing(life: Life, clock: Seconds, seconds: int) -> list[str]:
+    """Let seconds pass; return who was silent for too long at the last of them."""
+    silent: list[str] = []
+    for _ in range(seconds):
+        clock.turn(1.0)
+        silent = life.tick()
+    return silent
+
+
+def test_who_is_silent_for_longer_than_its_lease_is_dead() -> None:
+    clock = Seconds()
+    life = living(clock)
+    life.hear("a")
+    assert passing(life, clock, 30) == []
+    life.hear("b")
+    assert passing(life, clock, 1) == ["a"]
+    assert life.ages() == {"a": 31.0, "b": 1.0}
+
+
+def test_every_call_is_a_sign_of_life() -> None:
+    clock = Seconds()
+    life = living(clock)
+    for _ in range(100):
+        life.hear("a")
+        assert passing(life, clock, 30) == []
+
+
+def test_a_call_that_waits_for_long_is_a_sign_as_long_as_it_waits() -> None:
+    clock = Seconds()
+    life = living(clock)
+    life.hear("a", waits=40.0)
+    assert passing(life, clock, 60) == []
+    assert passing(life, clock, 1) == ["a"]
+    life.hear("b", waits=10.0)
+    assert passing(life, clock, 30) == ["a"]
+    assert passing(life, clock, 1) == ["a", "b"]
+
+
+def test_it_is_dead_until_it_is_buried_or_heard() -> None:
+    clock = Seconds()
+    life = living(clock)
+    life.hear("a")
+    assert passing(life, clock, 31) == passing(life, clock, 1) == ["a"]
+    life.hear("a")
+    assert passing(life, clock, 1) == []
+    life.forget("a")
+    assert len(life) == 0
+
+
+def test_w8_a_frozen_server_counts_a_second() -> None:
+    clock = Seconds()
+    life = living(clock)
+    life.hear("a")
+    clock.turn(600.0)
+    assert life.tick() == []
+    assert life.ages() == {"a": 1.0}
+
+
+def test_w8_nothing_counts_before_the_port_opens() -> None:
+    clock = Seconds()
+    life = living(clock)
+    life.know([("a", 8)])
+    clock.turn(0.9)
+    life.open()
+    assert passing(life, clock, 30) == []
+    assert life.capacity == 8
+
+
+def test_w8_nothing_counts_while_the_store_is_away() -> None:
+    clock = Seconds()
+    life = living(clock)
+    life.hear("a")
+    life.is_counting = lambda: False
+    assert passing(life, clock, 100) == []
+    life.is_counting = lambda: True
+    assert passing(life, clock, 30) == []
+    assert passing(life, clock, 1) == ["a"]
+
+
+def test_the_capacity_of_all_is_told_when_it_changes() -> None:
+    told: list[int] = []
+    life = living(Seconds())
+    life.on_capacity = told.append
+    life.hear("a")
+    life.hear("a", 16)
+    life.hear("a", 16)
+    life.hear("b", 4)
+    life.forget("a")
+    assert told == [16, 20, 4]
