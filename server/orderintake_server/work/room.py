@@ -48,6 +48,9 @@ class WorkRoom:
         self.leasing = Leasing(ground, decide, tells_repeats=is_shared)
         self.keeping = Keeping(ground, life.lease_seconds, clock)
         self._is_stopping = self._is_over = False
+        self.ends_process: Callable[[str], bool] = lambda _: False
+        """Ends the process of a worker that is silent, and tells whether there is one: then that
+        end is its death."""
         ground.remote.on_news = self.keeping.wake
         ground.remote.on_recorded = ground.running.recorded
 
@@ -58,9 +61,10 @@ class WorkRoom:
         answered the same. Raises WorkerLimit, Draining or StorageUnavailable: then nothing of it
         was done, as far as is known, and a repeat tells.
         """
-        self.life.hear(asked.holder.worker_id, waits=0.0 if asked.reports else asked.wait)
+        self.life.hear(asked.holder.worker_id)
         self._refuse_if(is_late=self._is_stopping and not asked.reports)
-        leased = await self.leasing.lease(asked, is_open=not self._is_stopping)
+        with self.life.waiting(asked.holder.worker_id):
+            leased = await self.leasing.lease(asked, is_open=not self._is_stopping)
         leased.is_going_away = self._is_stopping
         return leased
 
@@ -111,7 +115,7 @@ class WorkRoom:
                 await self._bury_silent(worker_id)
 
     async def _bury_silent(self, worker_id: str) -> None:
-        if self._is_shared:
+        if self.ends_process(worker_id) or self._is_shared:
             self._forget(worker_id)
             return
         with suppress(StorageUnavailable):  # then it is looked at again
