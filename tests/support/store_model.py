@@ -82,8 +82,7 @@ class StoreModel(Workers):
         slots, had, closed = self._slots(wanted) if wanted else ([], [], set())
         again = [lease for holder in had for lease in self.leases_of(holder)]
         accepted = self._accept(changes.accepts, changes.capacity)
-        if changes.claims or changes.claim_next:
-            self._expire()
+        self._expire_before(changes)
         holders = changes.holders or [None] * len(changes.claims)
         claimed = [self._claim(*each) for each in zip(changes.claims, holders, strict=True)]
         next_ones = self._deal(wanted, slots) if wanted else []
@@ -94,9 +93,6 @@ class StoreModel(Workers):
             work=work,
             told_again=again,
             closed=closed,
-            overdue=self.overdue,
-            news=sorted(self.news),
-            capacity=self.capacity,
             cancelled=cancelled,
             cancelled_waiting=waiting,
             accepted=accepted,
@@ -104,18 +100,31 @@ class StoreModel(Workers):
             claimed_next=next_ones,
             queued=self._left_in_queue(next_ones),
             page=self._page(changes),
-            counts=self.counts(),
             accept_counts=Counter(
                 self.held[n].new.tier for n in range(before + 1, self._accepted + 1)
             ),
-            completion_counts=self._ended,
             start_count=self._started - started,
-            paused=self.paused,
-            next_due=self.next_due(),
-            head=self.head,
-            earliest=self.earliest,
             pruned=pruned,
+            **self._state(),
         )
+
+    def _expire_before(self, changes: Changes) -> None:
+        if changes.claims or changes.claim_next:
+            self._expire()
+
+    def _state(self) -> dict[str, Any]:
+        """Tell how the store stands, and what this commit found."""
+        return {
+            "counts": self.counts(),
+            "completion_counts": self._ended,
+            "paused": self.paused,
+            "next_due": self.next_due(),
+            "head": self.head,
+            "earliest": self.earliest,
+            "overdue": self.overdue,
+            "news": sorted(self.news),
+            "capacity": self.capacity,
+        }
 
     def leap(self, microseconds: int) -> None:
         """Move the ends of delays and of workers' attempts with the clock: they are lengths."""

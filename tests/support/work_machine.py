@@ -156,4 +156,7 @@ def _wanted(takes: list[Take], *, is_idle: bool) -> ClaimNext:
 
 def _plain(row: WorkerRow | None) -> WorkerRow | None:
     """Leave out what is not told by every store."""
-    return row and replace(row, heard=0, leases=list(row.leases))
+    if row is None:
+        return None
+    is_stopping = row.is_stopping or row.is_ended
+    return replace(row, heard=0, is_stopping=is_stopping, leases=list(row.leases))
