@@ -111,6 +111,8 @@ class HandlerCalls:
         self.figures = HandlerFigures()
         self._watch = LoopWatch(policy.name, self._order_of, self.figures)
         self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The event loop of all calls: to ask each time which it is takes a system call."""
 
     def __enter__(self) -> Self:
         """Begin to watch the event loop."""
@@ -152,7 +154,7 @@ class HandlerCalls:
         """
         if self._is_closed:
             raise RuntimeError("the handler cannot be called after shutdown")
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         call = _Call(order, loop.create_future())
         work = loop.create_task(self._work(call), name=f"attempt {order.order_id}")
         call.task, self._under_way[work] = work, call
@@ -181,7 +183,8 @@ class HandlerCalls:
 
     def _give_back(self) -> None:
         self._places += 1
-        self._place_left.set()
+        if self._places == 1:
+            self._place_left.set()
 
     async def _limit(self, work: asyncio.Task[Any], call: _Call, seconds: float) -> None:
         """Wait until an attempt ends; when its time is over, cancel it."""

@@ -11,6 +11,7 @@ from orderintake_server.dispatch.inbox import Batch, Bell, CommitPolicy, Inbox, 
 from orderintake_server.domain import CancelOutcome, Operator, Tier
 from orderintake_server.errors import QueueFull, StorageUnavailable, StoreObstacle, StoreRefused
 from orderintake_server.logger import get_logger
+from orderintake_server.process.loop import Futures
 from orderintake_server.store.changes import Cancel, OverCapacity, Pause, Settlement
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from orderintake_server.clock import Clock
     from orderintake_server.dispatch.admission import Admission
     from orderintake_server.dispatch.attempts import Attempts
-    from orderintake_server.dispatch.inbox import FreeWorker, Starts
+    from orderintake_server.dispatch.inbox import Accept, FreeWorker, Starts
     from orderintake_server.dispatch.queues import Queue
     from orderintake_server.dispatch.retention import Retention
     from orderintake_server.dispatch.stats import QueueStats
@@ -59,36 +60,41 @@ class Committer:
         self._queue = queue
         self._completions = completions
         self._admission = admission
-        self._attempts = attempts
-        self._stats = stats
+        self._attempts, self._stats = attempts, stats
         self._retention = retention
         self._clock = clock
         self._alarm = Alarm(clock, due=0)  # look at once
         self._policy = policy or CommitPolicy()
-        self._inbox = Inbox()
-        self._parts = Parts()
+        self._inbox, self._parts, self._bell = Inbox(), Parts(), Bell()
+        self._futures = Futures()
         self._reach = Reach(self._policy.probe_seconds, clock.steady)
         self._pending_orders = 0
-        self._comes_in_bursts = False
-        self._bell = Bell()
-        self._is_closing = self.is_broken = False
+        self._comes_in_bursts = self._is_closing = self.is_broken = False
         self.on_reach: Callable[[bool], object] = lambda _: None
         """Called with False when the store is away, and with True when it can be reached again."""
-
-    # Requests
 
     def accept(self, group: tuple[NewOrder, ...]) -> Future[tuple[Receipt, ...]]:
         """Request that a group of orders be accepted, all or none.
 
         The answer is the receipts, or RequestIdReused, QueueFull, CustomerQuota, InvalidOrder,
-        StorageUnavailable or StoreRefused. Raises QueueFull at once when too many orders wait for
-        a commit, StorageUnavailable when the store is broken.
+        StorageUnavailable or StoreRefused. Raises what `ask` does.
+        """
+        accept: Pending[Any, tuple[Receipt, ...]] = Pending(group, self._futures.new())
+        self.ask(accept)
+        return accept.answer
+
+    def ask(self, accept: Accept) -> None:
+        """Request what `accept` does; the request itself gets the answer.
+
+        Raises QueueFull when too many orders wait for a commit, StorageUnavailable when the store
+        is broken.
         """
         self._refuse_if_broken()
-        if self._pending_orders + len(group) > self._policy.pending_orders:
+        if self._pending_orders + len(accept.item) > self._policy.pending_orders:
             raise QueueFull("too many orders wait to be stored", retry_after=0.1)
-        self._pending_orders += len(group)
-        return self._request(self._inbox.accepts, group)
+        self._pending_orders += len(accept.item)
+        self._inbox.accepts.append(accept)
+        self._bell.ring()
 
     def cancel(self, accept_sequence: int, by: Operator | None = None) -> Future[Cancelled | None]:
         """Request that an order be cancelled; the answer is None when there is no such order.
@@ -111,7 +117,7 @@ class Committer:
     def _request(
         self, requests: MutableSequence[Pending[_Item, _Answer]], item: _Item
     ) -> Future[_Answer]:
-        pending: Pending[_Item, _Answer] = Pending(item)
+        pending: Pending[_Item, _Answer] = Pending(item, self._futures.new())
         requests.append(pending)
         self._bell.ring()
         return pending.answer
@@ -122,7 +128,7 @@ class Committer:
         The order is chosen when the commit that starts it begins: no order that an earlier commit
         accepted is more urgent. After `close` there is no answer.
         """
-        worker: FreeWorker = Pending(None)
+        worker: FreeWorker = Pending(None, self._futures.new())
         self._queue.add(worker)
         self._bell.ring()
         return worker.answer
@@ -191,7 +197,8 @@ class Committer:
             has_work = self._inbox or starts or prune
             if self._is_closing and not has_work:
                 return None
-            seconds = 0 if has_work else self._seconds_to_due()
+            due = self._retention.next_time, self._reach.probe_at
+            seconds = 0 if has_work else self._alarm.seconds(*due)
             if not seconds:
                 batch = self._inbox.next_batch(orders=self._policy.commit_orders)
                 self._comes_in_bursts = len(batch.accepts) > 1
@@ -201,12 +208,6 @@ class Committer:
 
     def _wanted(self) -> Starts:
         return self._queue.wanted(is_closing=self._is_closing)
-
-    def _seconds_to_due(self) -> float:
-        """Return the seconds until something is due, or it is time to look at the clock again."""
-        return self._alarm.seconds(self._retention.next_time, self._reach.probe_at)
-
-    # After a commit
 
     def apply(self, state: StoreState) -> None:
         """Update what is kept in memory after other processes changed the store."""
@@ -223,8 +224,7 @@ class Committer:
         starts = self._queue.apply_commit(batch.starts, committed, ended=len(ended))
         for lease in ended:
             self._attempts.end(lease.order)
-        kept = committed.head - committed.earliest
-        self._retention.note(batch.prune, committed.pruned, kept)
+        self._retention.note(batch.prune, committed.pruned, committed.head - committed.earliest)
         self._apply(committed)
         return starts
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from orderintake_server.store.changes import Changes
 
@@ -39,9 +39,7 @@ class Pending(Generic[_Item, _Answer]):
     """A request to the committer, and the future for its answer."""
 
     item: _Item
-    answer: asyncio.Future[_Answer] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    answer: asyncio.Future[_Answer]
 
     def resolve(self, answer: _Answer) -> bool:
         """Answer the request; False when nobody waits for the answer any more."""
@@ -96,13 +94,49 @@ class Bell:
             wait.set_result(None)
 
 
-class Requested(NamedTuple):
-    """A group of orders whose acceptance was requested, and the future of its receipts."""
+class Several:
+    """Orders that are accepted each for itself, and whose answers are awaited together.
 
-    group: tuple[NewOrder, ...]
-    paid: Sequence[NewOrder]
-    """Those for which their customer has given a token."""
-    answer: asyncio.Future[tuple[Receipt, ...]]
+    So they need one future, where each Pending has its own.
+    """
+
+    __slots__ = ("_left", "answered")
+
+    def __init__(self, orders: int) -> None:
+        """Begin with so many that have no answer."""
+        self._left = orders
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Has a result when all have an answer."""
+
+    def note(self) -> None:
+        """Note that one more has its answer."""
+        self._left -= 1
+        if not self._left and not self.answered.done():
+            self.answered.set_result(None)
+
+
+class OneOf:
+    """One of several orders, in the committer's inbox as a Pending is; and its answer."""
+
+    __slots__ = ("answer", "item", "paid", "several")
+
+    def __init__(
+        self, several: Several, item: tuple[NewOrder], paid: Sequence[NewOrder] = ()
+    ) -> None:
+        """Begin without an answer; with the order again, if its customer paid a token for it."""
+        self.several, self.item, self.paid = several, item, paid
+        self.answer: tuple[Receipt, ...] | Exception | None = None
+
+    def resolve(self, answer: tuple[Receipt, ...] | Exception) -> None:
+        """Answer the request, with the receipt or a refusal."""
+        self.answer = answer
+        self.several.note()
+
+    reject = resolve
+
+
+Accept = Pending[tuple["NewOrder", ...], tuple["Receipt", ...]] | OneOf
+"""A request to accept a group of orders, all or none."""
 
 
 FreeWorker = Pending[None, "Lease"]
@@ -118,9 +152,7 @@ class Inbox:
     cancels: list[Pending[Cancel, Cancelled | None]] = field(default_factory=list)
     cancels_waiting: list[Pending[CancelWaiting, None]] = field(default_factory=list)
     pauses: list[Pending[Pause, None]] = field(default_factory=list)
-    accepts: deque[Pending[tuple[NewOrder, ...], tuple[Receipt, ...]]] = field(
-        default_factory=deque
-    )
+    accepts: deque[Accept] = field(default_factory=deque)
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
@@ -193,7 +225,7 @@ class Inbox:
         """Whether a caller waits for an answer."""
         return any(True for _ in self.callers())
 
-    def callers(self) -> Iterator[Pending[Any, Any]]:
+    def callers(self) -> Iterator[Pending[Any, Any] | OneOf]:
         """Yield the requests of callers."""
         yield from self.accepts
         yield from self.cancels
