@@ -21,6 +21,7 @@ from orderintake.v1 import order_work_service_pb2 as work
 from support.hand import Hand, done, given_back
 from support.in_process import Stub, completions, listening
 from support.orders import order
+from support.postgres_home import PostgresHome, kinds
 from support.refusals import refused as told
 
 RECORDED, LOST = work.OUTCOME_RESULT_RECORDED, work.OUTCOME_RESULT_LEASE_LOST
@@ -60,11 +61,22 @@ async def kitchen_at(data: Path, **settings: Any) -> AsyncIterator[Kitchen]:  # 
         yield Kitchen(address, stub, channel, Hand(channel))
 
 
-@pytest.fixture
-async def kitchen(tmp_path: Path) -> AsyncIterator[Kitchen]:
-    """A server with an empty store."""
-    async with kitchen_at(tmp_path) as found:
+STORES = [pytest.param(None, id="sqlite"), *(pytest.param(k, id=k.name) for k in kinds()[:1])]
+
+
+@pytest.fixture(params=STORES)
+async def kitchen(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kitchen]:
+    """A server with an empty store, of SQLite and of PostgreSQL."""
+    if request.param is None:
+        async with kitchen_at(tmp_path) as found:
+            yield found
+        return
+    home: PostgresHome = request.param(tmp_path)
+    await home.open()
+    await home.close()
+    async with kitchen_at(tmp_path, store=home.url) as found:
         yield found
+    await home.leave()
 
 
 def skus(answer: Any) -> list[str]:  # noqa: ANN401 - a LeaseOrdersResponse

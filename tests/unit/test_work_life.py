@@ -1,5 +1,6 @@
 """W6 and W8: who is silent for longer than its lease, by a clock of what can be heard."""
 
+import asyncio
 from collections.abc import Callable
 
 from orderintake_server.work.life import Life
@@ -38,15 +39,31 @@ def test_every_call_is_a_sign_of_life() -> None:
         assert passing(life, clock, 30) == []
 
 
-def test_a_call_that_waits_for_long_is_a_sign_as_long_as_it_waits() -> None:
+def test_who_has_a_call_that_waits_is_alive_and_has_time_for_the_next() -> None:
     clock = Seconds()
     life = living(clock)
-    life.hear("a", waits=40.0)
-    assert passing(life, clock, 60) == []
+    life.hear("a")
+    with life.waiting("a"):
+        assert passing(life, clock, 40) == []
+    assert passing(life, clock, 20) == []
     assert passing(life, clock, 1) == ["a"]
-    life.hear("b", waits=10.0)
-    assert passing(life, clock, 30) == ["a"]
-    assert passing(life, clock, 1) == ["a", "b"]
+    life.hear("a")
+    with life.waiting("a"):
+        assert passing(life, clock, 5) == []
+    assert passing(life, clock, 25) == []
+    assert passing(life, clock, 1) == ["a"]
+
+
+def test_who_leaves_while_its_call_waits_gets_no_time_for_that() -> None:
+    clock = Seconds()
+    life = living(clock)
+    life.hear("a")
+    call = life.waiting("a")
+    call.__enter__()
+    assert passing(life, clock, 40) == []
+    left = asyncio.CancelledError()
+    assert not call.__exit__(type(left), left, None)
+    assert passing(life, clock, 1) == ["a"]
 
 
 def test_it_is_dead_until_it_is_buried_or_heard() -> None:

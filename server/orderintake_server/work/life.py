@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import WorkerLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 TICK_SECONDS = 1.0
 """No tick counts for more: a server that was frozen could not hear anybody meanwhile."""
@@ -20,6 +21,8 @@ class _Sign:
     heard: float
     """By the clock of ticks."""
     capacity: int
+    waiting: int = 0
+    """How many of its calls wait."""
 
 
 class Life:
@@ -53,21 +56,32 @@ class Life:
         """How many orders they can process at once."""
         return sum(sign.capacity for sign in self._signs.values())
 
-    def hear(self, worker_id: str, capacity: int | None = None, *, waits: float = 0.0) -> None:
-        """Note a sign of life, and the capacity if it names one. Raises WorkerLimit.
-
-        A call that `waits` for so many seconds leaves two thirds of a lease for the next one.
-        """
+    def hear(self, worker_id: str, capacity: int | None = None) -> None:
+        """Note a sign of life, and the capacity if it names one. Raises WorkerLimit."""
         sign = self._signs.get(worker_id)
         if sign is None:
             if len(self._signs) >= self._limit:
                 raise WorkerLimit(f"there are {self._limit} workers already")
             sign = self._signs[worker_id] = _Sign(self._now, 0)
-        sign.heard = max(sign.heard, self._now + max(waits - self.lease_seconds / 3, 0.0))
+        sign.heard = self._now
         self.on_sign(worker_id)
         if capacity is not None and capacity != sign.capacity:
             sign.capacity = capacity
             self.on_capacity(self.capacity)
+
+    @contextmanager
+    def waiting(self, worker_id: str) -> Iterator[None]:
+        """Take a worker that was heard for alive while a call of it waits inside.
+
+        Who is answered has two thirds of its lease left for the next call.
+        """
+        sign = self._signs[worker_id]
+        sign.waiting += 1
+        try:
+            yield
+            sign.heard = max(sign.heard, self._now - self.lease_seconds / 3)
+        finally:
+            sign.waiting -= 1
 
     def know(self, workers: Iterable[tuple[str, int]]) -> None:
         """Begin with workers that the store knows, each with its capacity: they have a full lease.
@@ -86,8 +100,7 @@ class Life:
 
     def ages(self) -> dict[str, float]:
         """Return for how many seconds each has been silent."""
-        signs = self._signs.items()
-        return {worker_id: max(self._now - sign.heard, 0.0) for worker_id, sign in signs}
+        return {worker_id: self._now - sign.heard for worker_id, sign in self._signs.items()}
 
     async def silent(self) -> list[str]:
         """Wait for the next tick, and return those that are silent for longer than their lease."""
@@ -106,4 +119,8 @@ class Life:
             return []
         self._now += min(passed, TICK_SECONDS)
         least = self._now - self.lease_seconds
-        return [worker_id for worker_id, sign in self._signs.items() if sign.heard < least]
+        return [
+            worker_id
+            for worker_id, sign in self._signs.items()
+            if sign.heard < least and not sign.waiting
+        ]

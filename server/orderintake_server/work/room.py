@@ -58,9 +58,10 @@ class WorkRoom:
         answered the same. Raises WorkerLimit, Draining or StorageUnavailable: then nothing of it
         was done, as far as is known, and a repeat tells.
         """
-        self.life.hear(asked.holder.worker_id, waits=0.0 if asked.reports else asked.wait)
+        self.life.hear(asked.holder.worker_id)
         self._refuse_if(is_late=self._is_stopping and not asked.reports)
-        leased = await self.leasing.lease(asked, is_open=not self._is_stopping)
+        with self.life.waiting(asked.holder.worker_id):
+            leased = await self.leasing.lease(asked, is_open=not self._is_stopping)
         leased.is_going_away = self._is_stopping
         return leased
 
