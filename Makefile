@@ -23,7 +23,7 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-all test-slow coverage chaos fuzz-handlers fuzz bench bench-quick bench-rivals counts check static \
+.PHONY: help install run demo test test-all test-slow coverage chaos chaos-workers fuzz-handlers fuzz bench bench-quick bench-rivals counts check static \
 	format format-check lint types layers sizes protos protos-fresh sync sync-fresh pins clean
 
 help: ## Show this list
@@ -92,6 +92,9 @@ coverage: install ## Run all tests but the slow ones, and tell which lines they 
 
 chaos: install ## Kill, freeze and restart servers and database for SECONDS=300 (SEED=1)
 	@PYTHONPATH=tests .venv/bin/python -m support.chaos --seconds $(SECONDS) --seed $(SEED)
+
+chaos-workers: install ## Kill, freeze and stop workers and servers for SECONDS=300 (SEED=1, ARGS=sqlite)
+	@PYTHONPATH=tests .venv/bin/python -m support.worker_chaos $(ARGS) --seconds $(SECONDS) --seed $(SEED)
 
 fuzz-handlers: install ## Let handlers do the worst for SECONDS=300 (SEED=1); the server must not end
 	@PYTHONPATH=tests .venv/bin/python -m support.handler_fuzz --seconds $(SECONDS) --seed $(SEED)

@@ -53,6 +53,16 @@ PROFILED = (
     "batch life, 64 workers",
 )
 THREADS = {"ours": "the event loop", "rival": "the store", "floor": "gRPC"}
+WORKERS = (
+    ("order started, p50, ms, at 500 a second", "started", "p50_ms"),
+    ("its p99", "started", "p99_ms"),
+    ("server's cores meanwhile", "started", "cores"),
+    ("server's cores, 500 a second of 100 ms each", "100 ms", "cores"),
+    ("receipt's p99, ms, while a handler blocks for 2 s", "blocked", "p99_ms"),
+    ("killed, s until the order starts again", "killed", "again_s"),
+)
+"""What is told of each place where handlers run: of which cases and number."""
+IDLE_WORKERS = (("KiB of memory each", "kib_each"), ("cores of all of them", "cores"))
 SUBSCRIBERS = (
     ("10,000 idle subscribers, KiB of memory each", "idle", "kib_each"),
     ("those of a bare stream", "bare, idle", "kib_each"),
@@ -242,6 +252,39 @@ class Page:
         rows = [(told, *self._cells("events", case, number)) for told, case, number in EVENTS]
         return table(("what", "measured", "of all turns"), rows)
 
+    def workers(self) -> str:
+        """Tell what an order costs where its handler runs."""
+        numbers = ("cpu_us", "worker_us", "calls_each", "per_second")
+        heads = (
+            "handler",
+            "server, µs",
+            "",
+            "workers, µs",
+            "",
+            "calls an order",
+            "",
+            "orders/s",
+            "",
+        )
+        cases = [case for case in self._cases("workers") if "," not in case and case != "idle"]
+        rows = [
+            (case, *(cell for each in numbers for cell in self._cells("workers", case, each)))
+            for case in cases
+        ]
+        return table(heads, rows)
+
+    def working(self) -> str:
+        """Tell how soon orders start where handlers run elsewhere, and what else that changes."""
+        places = ("in process", "supervised", "remote")
+        rows = []
+        for told, what, each in WORKERS:
+            found = (self._results.spread("workers", f"{what}, {place}", each) for place in places)
+            rows.append((told, *(number(at.middle) if at else "" for at in found)))
+        for told, each in IDLE_WORKERS:
+            at = self._results.spread("workers", "idle", each)
+            rows.append((f"1,000 idle workers: {told}", "", "", number(at.middle) if at else ""))
+        return table(("what", *places), rows)
+
     def postgres(self) -> str:
         """Tell what servers on one PostgreSQL do."""
         rows = [
@@ -300,12 +343,13 @@ class Page:
         }
         rows = []
         for attack in ATTACKS:
-            found = (
+            found = [
                 self._results.spread("hostile", f"{attack}, {whose}", each)
                 for whose, names in numbers.items()
                 for each in names
-            )
-            rows.append((attack, *(number(at.middle) if at else "" for at in found)))
+            ]
+            if any(found):
+                rows.append((attack, *(number(at.middle) if at else "" for at in found)))
         heads = (
             *("attack", "bare: worst wait, s", "of it at work"),
             *("ours: worst wait, s", "of it at work", "MiB before", "during", "after"),
@@ -396,6 +440,7 @@ NEEDS = {
     "cost": "core", "profile": "core", "latency": "core", "ratios": "core", "options": "options",
     "streams": "streams", "live": "streams", "postgres": "postgres", "growth": "growth",
     "waiting": "waiting", "rivals_cost": "rivals", "rivals_vips": "rivals", "promises": "rivals",
+    "working": "workers",
 }  # fmt: skip
 """Which part each block is of."""
 

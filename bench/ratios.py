@@ -86,6 +86,11 @@ RATIOS = (
         floor="a bare stream's rate", goal=0.45, least=0.35, number="per_second",
     ),
     Ratio(
+        told="its whole life with a worker elsewhere, 16 slots",
+        part="workers", case="remote", against="in process", floor="a handler in process",
+        goal=1.35, least=1.60,
+    ),
+    Ratio(
         told="whole lives on PostgreSQL, 2 servers",
         part="postgres", case="lives, 2 servers", against="lives, 2 servers",
         floor="the same before", goal=1.5, least=1.2, number="per_second",

@@ -67,6 +67,10 @@ class Server:
         """Read from its files how many orders it has accepted: the server is not asked."""
         return self._read("SELECT max(accept_sequence) FROM orders")
 
+    def started(self) -> int:
+        """Read from its files how many attempts have begun."""
+        return self._read("SELECT count(*) FROM starts")
+
     def completed(self) -> int:
         """Read from its files how many orders have ended."""
         return self._read("SELECT max(sequence) FROM log")

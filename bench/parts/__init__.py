@@ -16,6 +16,7 @@ from parts import (
     rivals,
     streams,
     subscribers,
+    workers,
 )
 from parts.waiting import waiting
 
@@ -25,6 +26,7 @@ PARTS: Mapping[str, Part] = {
     "http": http.PART,
     "streams": streams.PART,
     "events": events.PART,
+    "workers": workers.PART,
     "postgres": postgres.PART,
     "growth": growth.PART,
     "waiting": waiting(0, 10_000, 100_000, 1_000_000),

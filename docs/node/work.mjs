@@ -83,7 +83,7 @@ async function attempt({ lease, order, attempt_timeout: timeout }) {
 
 // A sign of life, with all that this worker has; the answer tells what to stop.
 async function keep() {
-  const { stops, lost, signal } = await insist("KeepLeases", () => ({
+  const { stops, lost } = await insist("KeepLeases", () => ({
     worker_id: me,
     name: `${hostname()}:${process.pid}`,
     capacity: SLOTS,
@@ -92,10 +92,9 @@ async function keep() {
     stops_heard: [...attempts.keys()].filter((lease) => attempts.get(lease).signal.aborted),
   }));
   for (const lease of [...stops, ...lost]) attempts.get(lease)?.abort(new Error("it was cancelled"));
-  if (signal === "WORK_SIGNAL_GOING_AWAY") await delay(100);
 }
 async function keepOn() {
-  while (!isOver) await keep();
+  for (; !isOver; await delay(100)) await keep();
 }
 
 // No more orders; attempts get their time, and a second signal gives all of them back at once.

@@ -59,6 +59,11 @@ def configure(
     )
 
 
+def pass_on(line: str) -> None:
+    """Write a line that another process made as this one makes its own."""
+    _lines.write(line)
+
+
 def writes(level: int) -> bool:
     """Tell whether entries of this level are written."""
     return level >= _levels[0]

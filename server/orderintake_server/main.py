@@ -16,7 +16,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from orderintake.work import forks
 from orderintake.work.ending import end_process
-from orderintake_server import config, handlers
+from orderintake_server import config, parts
 from orderintake_server.commands import COMMANDS, SUMMARIES
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone
 from orderintake_server.logger import get_logger
@@ -76,7 +76,7 @@ def _run(settings: Settings, output: LogOutput) -> tuple[str, int]:
         raise_file_limit()
         forks.contain()
         ignore_meaningless()
-        shop = handlers.shop(settings.handler, settings.lifespan)
+        shop = parts.shop(settings)
         run_to_end(_serve(settings, shop, output))
     except StartupFailed as failed:
         return f"orderintake-server: {failed}", 1
@@ -107,6 +107,8 @@ async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
         # module has set when it was loaded
         signals.look_at_files = service.look_at_files
         spare_what_stays()
+        if settings.worker_processes:
+            signals.on_renewal(service.renew)
         callers = "known" if settings.knows_callers else "anybody may do everything"
         for address in service.addresses:
             log.info("listening", address=address, callers=callers)

@@ -47,8 +47,10 @@ class Hand:
         return json.loads(end.stdout)
 
     def lease(self, call: int) -> Any:  # noqa: ANN401 - JSON
-        """Lease an order; none may be there."""
-        return self.call("LeaseOrders", call=call, slots=1, wait="5s").get("orders")
+        """Lease an order, as soon as there is one."""
+        while not (orders := self.call("LeaseOrders", call=call, slots=1).get("orders")):
+            pass
+        return orders
 
     def says(self, call: int, lease: str) -> Any:  # noqa: ANN401 - JSON
         """Say that an attempt succeeded; give what is answered."""

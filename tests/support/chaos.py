@@ -99,7 +99,7 @@ async def chaos(seconds: float, *, seed: int, place: Path) -> Summary:
         except BaseException as error:
             await asyncio.to_thread(here.keep, place)
             if isinstance(error, Exception):
-                raise ChaosFailed(f"seed {seed}, logs in {place}: {_why(error)}") from error
+                raise ChaosFailed(f"seed {seed}, logs in {place}: {why(error)}") from error
             raise
 
 
@@ -185,7 +185,7 @@ class _Run:
             on_calls=self._placers.on_calls,
             misdeeds=self._misdeeds(whole_log),
             quarantined=self._quarantined(whole_log),
-            ends=Counter(map(_end, whole_log)),
+            ends=Counter(map(end_of, whole_log)),
             starts=int(starts),
             faults=self._here.faults,
             restarts=self._here.restarts,
@@ -209,7 +209,7 @@ class _Run:
 
     def _quarantined(self, whole_log: list[Completion]) -> int:
         """Count the innocent among those whose servers died too often."""
-        found = [one.order.labels for one in whole_log if _end(one) == "QUARANTINED"]
+        found = [one.order.labels for one in whole_log if end_of(one) == "QUARANTINED"]
         return sum("misdeed" not in labels for labels in found)
 
     def _wrong_log(self, whole_log: list[Completion]) -> Iterator[str]:
@@ -241,7 +241,7 @@ class _Run:
         return await asyncio.to_thread(self._here.database.run_sql, query)
 
 
-def _end(completion: Completion) -> str:
+def end_of(completion: Completion) -> str:
     """Tell in a word how an order ended."""
     is_quarantined = completion.failure.code == "QUARANTINED"
     state = State.Name(completion.order.state).removeprefix("STATE_")
@@ -256,10 +256,10 @@ def _difference(seen: list[Completion], whole_log: list[Completion]) -> str:
     return f"{len(seen)} completions of {len(whole_log)}"
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
     """Tell what was wrong, whatever groups it comes in."""
     if isinstance(error, BaseExceptionGroup):
-        return "; ".join(map(_why, error.exceptions))
+        return "; ".join(map(why, error.exceptions))
     return f"{type(error).__name__}: {error}"
 
 

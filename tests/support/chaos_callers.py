@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar
@@ -20,7 +20,7 @@ from orderintake import (
     PlaceOrderResponse,
     Unavailable,
 )
-from support.chaos_orders import Placed, make
+from support.chaos_orders import KINDS, Placed, make
 
 PLACERS = 12
 PAUSE_SECONDS = 0.12
@@ -46,8 +46,10 @@ _T = TypeVar("_T")
 class Placers:
     """Those who place orders, each until it is acknowledged."""
 
-    def __init__(self, clients: list[AsyncClient], seed: int) -> None:
-        """Place by any of the clients; what is placed depends on the seed."""
+    def __init__(
+        self, clients: list[AsyncClient], seed: int, kinds: Mapping[str, int] = KINDS
+    ) -> None:
+        """Place orders of these kinds by any of the clients; what is placed depends on the seed."""
         self.placed: dict[str, Placed] = {}
         """What was acknowledged, by request_id."""
         self.on_calls = 0
@@ -57,6 +59,7 @@ class Placers:
         self.is_over = False
         self._clients = clients
         self._seed = seed
+        self._make = partial(make, kinds=kinds)
 
     async def place_on(self) -> None:
         """Place orders until it is over; all are acknowledged on return."""
@@ -71,7 +74,7 @@ class Placers:
         while not self.is_over:
             await asyncio.sleep(chance.expovariate(1 / PAUSE_SECONDS))
             count = chance.randint(2, MOST_IN_BATCH) if chance.random() < 0.02 else 1
-            orders = [make(chance, f"{placer}-{number + more}") for more in range(count)]
+            orders = [self._make(chance, f"{placer}-{number + more}") for more in range(count)]
             number += count
             if count > 1:
                 await self._place_batch(orders, chance)
@@ -100,7 +103,7 @@ class Placers:
         number = 0
         while not self.is_over:
             count = chance.randint(1, MOST_ON_A_CALL)
-            orders = [make(chance, f"{placer}-{number + more}") for more in range(count)]
+            orders = [self._make(chance, f"{placer}-{number + more}") for more in range(count)]
             number += count
             await self._by_some(partial(self._place_all, orders, chance), chance)
 

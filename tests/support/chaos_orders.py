@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,9 +56,9 @@ class Placed:
     cancelled: CancelOrderResponse | None = None
 
 
-def make(chance: random.Random, request_id: str) -> Placed:
+def make(chance: random.Random, request_id: str, kinds: Mapping[str, int] = KINDS) -> Placed:
     """Make an order of some kind. Placed again, it is the same."""
-    (kind,) = chance.choices(list(KINDS), list(KINDS.values()))
+    (kind,) = chance.choices(list(kinds), list(kinds.values()))
     tier = VIP if chance.random() < 0.3 else REGULAR
     seconds = chance.uniform(0.4, 1.5) if kind == "slow" else chance.expovariate(1 / 0.02)
     fails = {"failing": chance.randint(1, 2), "hopeless": FOR_EVER}.get(kind, 0)
@@ -84,10 +84,10 @@ def make(chance: random.Random, request_id: str) -> Placed:
 def work(order: OrderAttempt) -> Any:  # noqa: ANN401 - whatever a misdeed gives
     """Do what is to be done in a thread there; give the rest to be awaited in the event loop."""
     misdeed = order.labels.get("misdeed")
-    return misdeeds.do(misdeed, order) if misdeed else _work(order)
+    return misdeeds.do(misdeed, order) if misdeed else work_innocent(order)
 
 
-async def _work(order: OrderAttempt) -> Struct:
+async def work_innocent(order: OrderAttempt) -> Struct:
     """Take as long as a label says, fail as often as another; return which attempt this was."""
     await asyncio.sleep(float(order.labels["seconds"]))
     if order.attempt <= int(order.labels["fails"]):

@@ -3,30 +3,24 @@
 import asyncio
 import json
 import random
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP, SIGTERM
 from subprocess import TimeoutExpired
 
-import structlog
-
 from orderintake_server.store.postgres import schema as postgres_schema
 from support.chaos_orders import MAX_ATTEMPTS, MAX_CRASHES
+from support.faults import Faults
 from support.postgres import Cluster, cluster
-from support.process import ServerProcess
+from support.process import LoggedProcess, ServerProcess
 from support.program import free_port
-
-log = structlog.get_logger()
 
 REPLICAS = 3
 LEASE_SECONDS = 1.0
 ATTEMPT_SECONDS = 15.0
 """No innocent order takes so long, frozen for a while and beside others that block the loop."""
-PAUSE_SECONDS = 0.4, 2.2
-"""The least and the most between the beginnings of two faults."""
 DOWN_SECONDS = 1.5
 """The most that a killed replica stays away."""
 UP_SECONDS = 120
@@ -51,15 +45,28 @@ _TABLES = ("commits", "orders", "ready", "scheduled", "sessions", "leases", "sta
 class Replica:
     """A server that comes back on the same port, life after life."""
 
-    def __init__(self, name: str, url: str, chance: random.Random) -> None:
-        """Give it a name and a port; `url` is its database."""
+    def __init__(
+        self,
+        name: str,
+        arguments: Callable[[], tuple[str, ...]],
+        chance: random.Random,
+        *,
+        freeze_seconds: tuple[float, float],
+        data: Path = _UNUSED,
+    ) -> None:
+        """Give it a name and a port; each life has arguments of its own.
+
+        It is frozen for a time between these two.
+        """
         self.name = name
         self.address = f"127.0.0.1:{free_port()}"
         self.lives: list[ServerProcess] = []
         self.is_up = False
         """Whether nothing befalls it at the moment."""
-        self._url = url
+        self._arguments = arguments
         self._chance = chance
+        self._freeze_seconds = freeze_seconds
+        self._data = data
 
     @property
     def process(self) -> ServerProcess:
@@ -74,14 +81,8 @@ class Replica:
         self.is_up = True
 
     def _comes_up(self) -> bool:
-        self.lives.append(
-            ServerProcess(
-                _UNUSED,
-                *("--store", self._url, "--replica", self.name, "--listen", self.address),
-                *("--notify", self._chance.choice(["true", "true", "false"])),
-                *_ARGUMENTS,
-            )
-        )
+        listen = ("--listen", self.address)
+        self.lives.append(ServerProcess(self._data, *listen, *self._arguments()))
         try:
             self.process.wait_for("listening")
         except AssertionError:
@@ -100,7 +101,7 @@ class Replica:
     async def freeze(self) -> None:
         """Let it do nothing for a while, so that it expires perhaps."""
         self.process.signal(SIGSTOP)
-        await asyncio.sleep(LEASE_SECONDS * self._chance.uniform(0.2, 3.0))
+        await asyncio.sleep(self._chance.uniform(*self._freeze_seconds))
         self.process.signal(SIGCONT)
         self.is_up = True
 
@@ -135,16 +136,17 @@ class Shop:
         """Give each replica its name; none is started yet."""
         self.database = database
         self.url = database.url()
-        self.faults: Counter[str] = Counter()
+        self._faults = Faults(seed, FAULTS)
         self.replicas = [
-            Replica(name, self.url, random.Random(f"{seed} {name}")) for name in "abc"[:REPLICAS]
+            replica(name, self.url, random.Random(f"{seed} {name}")) for name in "abc"[:REPLICAS]
         ]
-        self._chance = random.Random(f"{seed} faults")
-        self._next_faults: list[str] = []
-        self._story: list[str] = []
         self._logs = [database.server.log]
-        self._began = time.monotonic()
         self._has_database = True
+
+    @property
+    def faults(self) -> Counter[str]:
+        """How many faults of each kind there were."""
+        return self._faults.counts
 
     @property
     def addresses(self) -> list[str]:
@@ -168,24 +170,14 @@ class Shop:
 
     async def befall(self, seconds: float) -> None:
         """Let one fault after the other begin for so long; all are over on return."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        async with asyncio.TaskGroup() as tasks:
-            while loop.time() < end:
-                await asyncio.sleep(self._chance.uniform(*PAUSE_SECONDS))
-                self.check_alive()
-                fault = self._next_fault()
-                if fault.startswith("database"):
-                    self._befall_database(fault, tasks)
-                else:
-                    self._befall_replica(fault, tasks)
+        await self._faults.befall(seconds, self._befall)
 
-    def _next_fault(self) -> str:
-        """Draw from all that are left of ten."""
-        if not self._next_faults:
-            self._next_faults = list(Counter(FAULTS).elements())
-            self._chance.shuffle(self._next_faults)
-        return self._next_faults.pop()
+    def _befall(self, fault: str, tasks: asyncio.TaskGroup) -> None:
+        self.check_alive()
+        if fault.startswith("database"):
+            self._befall_database(fault, tasks)
+        else:
+            self._befall_replica(fault, tasks)
 
     def check_alive(self) -> None:
         """Fail when a replica has ended that nobody told to."""
@@ -201,31 +193,20 @@ class Shop:
         if self._has_database:
             self._has_database = False
             does = self._crash if fault == "database crash" else self._restart
-            self._begin(fault, "", does, tasks)
+            self._faults.begin(fault, "", does, tasks)
 
     def _befall_replica(self, fault: str, tasks: asyncio.TaskGroup) -> None:
+        chance = self._faults.chance
         up = [replica for replica in self.replicas if replica.is_up]
-        if len(up) > 1 or (up and self._chance.random() < LAST_ONE):
-            victim = self._chance.choice(up)
+        if len(up) > 1 or (up and chance.random() < LAST_ONE):
+            victim = chance.choice(up)
             victim.is_up = False
             does = {"kill": victim.kill, "freeze": victim.freeze, "stop": victim.stop}[fault]
-            self._begin(fault, victim.name, does, tasks)
-
-    def _begin(
-        self, fault: str, victim: str, does: Callable[[], Awaitable[None]], tasks: asyncio.TaskGroup
-    ) -> None:
-        self.faults[fault] += 1
-
-        async def befall() -> None:
-            self._tell(f"{fault} {victim}")
-            await does()
-            self._tell(f"{fault} {victim} is over")
-
-        tasks.create_task(befall(), name=f"{fault} {victim}")
+            self._faults.begin(fault, victim.name, does, tasks)
 
     async def _crash(self) -> None:
         await asyncio.to_thread(self.database.kill)
-        await asyncio.sleep(self._chance.uniform(0, DOWN_SECONDS))
+        await asyncio.sleep(self._faults.chance.uniform(0, DOWN_SECONDS))
         await asyncio.to_thread(self.database.start)
         self._note_database()
 
@@ -237,24 +218,36 @@ class Shop:
         self._logs.append(self.database.server.log)
         self._has_database = True
 
-    def _tell(self, what: str) -> None:
-        self._story.append(f"{time.monotonic() - self._began:7.2f} {what}")
-        log.info("fault", what=what)
-
     def keep(self, place: Path) -> None:
         """Write down what happened: the faults, every log, what the database holds."""
         place.mkdir(parents=True, exist_ok=True)
-        place.joinpath("faults.txt").write_text("\n".join(self._story))
-        for replica in self.replicas:
-            for number, process in enumerate(replica.lives):
-                lines = [json.dumps(entry) for entry in list(process.log)]
-                place.joinpath(f"{replica.name}-{number}.jsonl").write_text("\n".join(lines))
+        place.joinpath("faults.txt").write_text("\n".join(self._faults.story))
+        for each in self.replicas:
+            keep_logs(place, each.name, each.lives)
         for number, lines in enumerate(self._logs):
             place.joinpath(f"database-{number}.log").write_text("\n".join(lines))
         with suppress(AssertionError, TimeoutExpired):  # it may be away
             for table in _TABLES:
                 rows = self.database.run_sql(f"TABLE orderintake.{table} ORDER BY 1")
                 place.joinpath(f"{table}.txt").write_text(rows)
+
+
+def replica(name: str, url: str, chance: random.Random) -> Replica:
+    """Give a replica on a database, with or without notifications in each life."""
+
+    def arguments() -> tuple[str, ...]:
+        notify = chance.choice(["true", "true", "false"])
+        return ("--store", url, "--replica", name, "--notify", notify, *_ARGUMENTS)
+
+    freeze_seconds = (0.2 * LEASE_SECONDS, 3.0 * LEASE_SECONDS)
+    return Replica(name, arguments, chance, freeze_seconds=freeze_seconds)
+
+
+def keep_logs(place: Path, name: str, lives: Sequence[LoggedProcess]) -> None:
+    """Write down what each life of a program logged."""
+    for number, process in enumerate(lives):
+        lines = [json.dumps(entry) for entry in list(process.log)]
+        place.joinpath(f"{name}-{number}.jsonl").write_text("\n".join(lines))
 
 
 @asynccontextmanager

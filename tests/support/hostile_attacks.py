@@ -8,10 +8,12 @@ import itertools
 import random
 import struct
 import sys
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_work_service_pb2 as work_api
 from support.hostile_peer import (
     CANCEL,
     CONTINUATION,
@@ -35,6 +37,8 @@ RESETS = 50_000
 """By all connections together, as fast as they go, and once."""
 CHUNK = 64
 STREAM = "/orderintake.v1.OrderIntakeService/StreamCompletions"
+LEASE = "/orderintake.v1.OrderWorkService/LeaseOrders"
+KEEP = "/orderintake.v1.OrderWorkService/KeepLeases"
 SLOW_SECONDS = 0.05
 
 Sends = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -113,6 +117,36 @@ async def _never_reading(writer: asyncio.StreamWriter) -> None:
     await _drain(writer)
 
 
+async def _workers_never_reading(writer: asyncio.StreamWriter) -> None:
+    """Wait for orders as many workers, and take nothing of what is answered."""
+    for stream in itertools.islice(_streams(), STREAMS):
+        path, request = (LEASE, _lease()) if stream % 4 == 1 else (KEEP, _keep())
+        writer.write(frame(HEADERS, END_HEADERS, stream, begun(path)))
+        writer.write(frame(0, 1, stream, framed(request)))
+    await _drain(writer)
+
+
+async def _workers_leaving(writer: asyncio.StreamWriter) -> None:
+    """Wait for orders, and leave in the same breath."""
+    block, ids = begun(LEASE), _streams()
+    for _ in range(RESETS // 10 // CONNECTIONS // CHUNK + 1):
+        for stream in itertools.islice(ids, CHUNK):
+            writer.write(frame(HEADERS, END_HEADERS, stream, block))
+            writer.write(frame(0, 1, stream, framed(_lease())))
+            writer.write(frame(RST_STREAM, 0, stream, CANCEL))
+        await _drain(writer)
+
+
+def _lease() -> bytes:
+    """Ask for an order, as a worker that nobody knows."""
+    request = work_api.LeaseOrdersRequest(worker_id=uuid.uuid4().hex, call=1, slots=1)
+    return request.SerializeToString()
+
+
+def _keep() -> bytes:
+    return work_api.KeepLeasesRequest(worker_id=uuid.uuid4().hex).SerializeToString()
+
+
 async def _header_flood(writer: asyncio.StreamWriter) -> None:
     """Send headers that never end."""
     writer.write(frame(HEADERS, 0, 1, begun(PLACE)))
@@ -175,6 +209,8 @@ ATTACKS: dict[str, Sends] = {
     "resets of whole orders": _placed_resets,
     "half-open calls": _half_open,
     "never reading": _never_reading,
+    "workers that never read": _workers_never_reading,
+    "workers that leave": _workers_leaving,
     "headers without an end": _header_flood,
     "large headers": _large_headers,
     "slow senders": _slow_senders,
@@ -189,7 +225,7 @@ async def attack(address: str, name: str, *, seconds: float) -> None:
     """Let all connections attack together; those that are done stay open until it is over."""
     async with AsyncExitStack() as stack:
         writers = [
-            await stack.enter_async_context(_connection(address, reads=name != "never reading"))
+            await stack.enter_async_context(_connection(address, reads="never read" not in name))
             for _ in range(CONNECTIONS)
         ]
         sending = [asyncio.create_task(_send(ATTACKS[name], writer)) for writer in writers]

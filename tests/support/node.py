@@ -20,23 +20,23 @@ NODE, NPM = shutil.which("node"), shutil.which("npm")
 
 def installed(folder: Path) -> Path:
     """Put the programs and their packages into an empty folder; skip the test where npm cannot."""
-    if not NODE or not NPM:
-        pytest.skip("there is no Node")
-    for path in (*(ROOT / "docs" / "node").iterdir(), ROOT / "tests/support/node_handler.mjs"):
-        if path.is_file():
-            shutil.copy(path, folder)
-    if why := _install(folder):
+    if why := install(folder):
         pytest.skip(why)
     return folder
 
 
 @cache
-def _install(folder: Path) -> str:
-    """Install the packages; tell why that cannot be."""
-    install = (str(NPM), "install", "--no-package-lock", "--no-audit", "--no-fund")
+def install(folder: Path) -> str:
+    """Put the programs and their packages into an empty folder; tell why that cannot be."""
+    if not NODE or not NPM:
+        return "there is no Node"
+    for path in (*(ROOT / "docs" / "node").iterdir(), ROOT / "tests/support/node_handler.mjs"):
+        if path.is_file():
+            shutil.copy(path, folder)
+    command = (NPM, "install", "--no-package-lock", "--no-audit", "--no-fund")
     try:
         end = subprocess.run(
-            install, cwd=folder, check=False, capture_output=True, timeout=INSTALL_SECONDS
+            command, cwd=folder, check=False, capture_output=True, timeout=INSTALL_SECONDS
         )
     except subprocess.TimeoutExpired:
         return "npm takes too long"

@@ -27,6 +27,15 @@ class Proxy:
         for link in self._links:
             link.is_hole = True
 
+    async def lose_answers(self, seconds: float) -> None:
+        """Let no answer come back over the connections there are for so long, then close them."""
+        links = tuple(self._links)
+        for link in links:
+            link.is_mute = True
+        await asyncio.sleep(seconds)
+        for link in links:
+            link.close()
+
     def cut(self) -> None:
         """Close the connections there are."""
         for link in tuple(self._links):
@@ -71,7 +80,7 @@ class Proxy:
         self, link: "_Link", reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         while data := await reader.read(CHUNK):
-            if link.is_hole:
+            if link.is_hole or link.is_mute:
                 continue
             kept = data if link.left is None else data[: link.left]
             self.sent_back += len(kept)
@@ -90,6 +99,7 @@ class _Link:
         self.writers = [writer]
         self.left = left
         self.is_hole = False
+        self.is_mute = False
 
     def close(self) -> None:
         for writer in self.writers:

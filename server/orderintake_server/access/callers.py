@@ -30,6 +30,18 @@ class Callers(Protocol):
         """Return who calls. Raises Unauthenticated."""
 
 
+class OwnProcesses:
+    """Lets in the worker processes of this server: nobody else reaches where they call."""
+
+    _PROCESS = Caller(
+        name="worker process", credential=Credential.OPEN, roles=frozenset({Role.WORKER})
+    )
+
+    def identify(self, _: Credentials) -> Caller:
+        """Return the caller that stands for any of them."""
+        return self._PROCESS
+
+
 class OpenDoor:
     """Lets anybody do everything: for a server that only its own machine can reach."""
 

@@ -104,6 +104,13 @@ class _Work(Sourced):
     exception_text: Switch = Field(
         default=False, description="whether subscribers are told the text of a handler's exceptions"
     )
+    worker_processes: Count = Field(
+        default=0,
+        ge=0,
+        le=1_000,
+        description="in how many processes of their own, which share the workers out, orders are "
+        "processed; 0 for none: in the server's own",
+    )
     worker_lease: Seconds = Field(
         default=30.0,
         ge=1,
@@ -271,6 +278,11 @@ class Settings(  # in the order in which --help tells them
     ORDERINTAKE_QUEUE_LIMIT or queue_limit. A flag wins over a variable, and a
     variable over the file.
     """
+
+    @property
+    def own_workers(self) -> int:
+        """How many orders are processed at once in the server's own process."""
+        return 0 if self.worker_processes else self.workers
 
     @model_validator(mode="after")
     def _check_retention(self) -> Self:

@@ -9,6 +9,7 @@ from orderintake_server.parts.serving import (
     recorder,
     rpc_settings,
 )
+from orderintake_server.parts.supervising import shop, worker_processes
 from orderintake_server.parts.trust import callers, certificates, tls_files
 from orderintake_server.parts.work import (
     admission,
@@ -44,6 +45,7 @@ __all__ = [
     "retention",
     "rpc_settings",
     "server_name",
+    "shop",
     "store",
     "store_policy",
     "tls_files",
@@ -51,4 +53,5 @@ __all__ = [
     "work_policy",
     "work_room",
     "worker_lease",
+    "worker_processes",
 ]

@@ -46,7 +46,8 @@ def rpc_settings(settings: Settings, certificates: Certificates | None) -> RpcSe
         connection_seconds=settings.max_connection_age or None,
         idle_seconds=settings.idle_timeout or None,
         most_connections=most_connections(
-            settings.workers + (share_of_files(settings.http_connections) if settings.http else 0),
+            settings.own_workers
+            + (share_of_files(settings.http_connections) if settings.http else 0),
             settings.max_connections or None,
         ),
         most_streams=settings.max_streams,
@@ -98,7 +99,7 @@ def facts(settings: Settings) -> Facts:
     """Return what the metrics tell of the settings."""
     path = settings.data / "orders.db"
     return Facts(
-        workers=settings.workers,
+        workers=settings.own_workers,
         queue_limit=settings.queue_limit,
         engine="postgresql" if settings.store else "sqlite",
         files={} if settings.store else {"db": path, "wal": path.with_name(f"{path.name}-wal")},

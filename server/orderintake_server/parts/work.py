@@ -51,7 +51,7 @@ async def store(settings: Settings, clock: Clock | None) -> AsyncIterator[Store]
         async with postgres_store(
             settings.store,
             replica=server_name(settings),
-            workers=settings.workers,
+            workers=settings.own_workers,
             lease_seconds=settings.lease,
             hints=settings.notify,
             is_pooled=settings.pooler,
@@ -143,7 +143,7 @@ def customer_rate(settings: Settings) -> CustomerRate:
 def work_policy(settings: Settings) -> WorkPolicy:
     """Return how orders are attempted."""
     return WorkPolicy(
-        workers=settings.workers,
+        workers=settings.own_workers,
         retries=RetryPolicy(
             max_attempts=settings.max_attempts,
             first_seconds=settings.retry_delay,
@@ -157,7 +157,7 @@ def call_policy(settings: Settings, shop: Shop) -> CallPolicy:
     """Tell how the handler is called."""
     return CallPolicy(
         name=shop.name,
-        slots=settings.workers,
+        slots=settings.own_workers,
         stuck=settings.stuck_attempts,
         attempt_seconds=settings.attempt_timeout or None,
         tells_text=settings.exception_text,

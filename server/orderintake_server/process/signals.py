@@ -90,6 +90,10 @@ class StopSignals:
         """Wait for the first signal to stop."""
         await self._stop.wait()
 
+    def on_renewal(self, renew: Callable[[], object]) -> None:
+        """Let SIGUSR2 renew the worker processes; it means nothing where there are none."""
+        self._loop.add_signal_handler(signal.SIGUSR2, renew)
+
     def _hear_again(self) -> None:
         """Take back, now and then, what code of a handler has taken over."""
         for number, heard in self._heard.items():

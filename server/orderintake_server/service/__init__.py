@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orderintake_server.config import Settings
     from orderintake_server.handlers import Shop
     from orderintake_server.rpc.server import RpcServer
+    from orderintake_server.supervisor.supervisor import Supervisor
     from orderintake_server.telemetry.spans import Spans
 
 __all__ = ["Running", "Service", "running"]
@@ -50,7 +51,7 @@ async def running(
     Raises StartupFailed when the service cannot start. Raises StoreBroken when the store breaks
     while it runs; the block is then cancelled.
     """
-    shop = shop or handlers.shop(settings.handler, settings.lifespan)
+    shop = shop or parts.shop(settings)
     async with parts.store(settings, clock) as store:
         parts.log_recovery(settings, store)
         ids = Ids(store.recovery.log_id)
@@ -60,29 +61,31 @@ async def running(
             judge = clock or Clock()
             service = Service(store, settings, calls, Responses(ids, judge), judge)
             async with (
-                _serving(service, settings, ids, judge) as (server, http_port),
+                _serving(service, settings, ids, judge) as (server, http_port, processes),
                 plain_errors(),
                 asyncio.TaskGroup() as tasks,
             ):
                 service.start(tasks)
+                processes.watch(tasks)
                 service.committer.on_reach = _health_reporter(server, tasks)
                 try:
                     with forks.belongs(None if settings.store else settings.data, server.listens):
-                        yield service.at(server.addresses, http_port)
+                        yield service.at(server, http_port, processes)
                 finally:
-                    service.intake.refuse_orders()
-                    service.room.refuse_leases()
+                    service.refuse()
                     await server.announce_stop()
+                    await processes.drain()
                     await service.drain(settings.drain_timeout)
 
 
 @asynccontextmanager
 async def _serving(
     service: Service, settings: Settings, ids: Ids, clock: Clock
-) -> AsyncIterator[tuple[RpcServer, int | None]]:
+) -> AsyncIterator[tuple[RpcServer, int | None, Supervisor]]:
     """Serve the methods of the table while inside; by HTTP metrics and health too.
 
-    The latter are there before the first call is answered, and after the last.
+    The latter are there before the first call is answered, and after the last; worker processes are
+    ready before.
     """
     refusals, responses = Refusals(ids), Responses(ids, clock)
     for_orders = OrderRefusals(refusals, service.meters.calls, method="PlaceOrders")
@@ -100,9 +103,10 @@ async def _serving(
     )
     rpc = rpc_server(frame, parts.rpc_settings(settings, certificates))
     http = parts.http_server(settings, callers, frame, service.observed(certificates), readiness)
-    async with service.files.looking(), http as http_port, rpc as server:
+    own = parts.worker_processes(settings, frame, clock, service.room)
+    async with service.files.looking(), own as processes, http as http_port, rpc as server:
         readiness.has_started = True
-        yield server, http_port
+        yield server, http_port, processes
 
 
 def _health_reporter(server: RpcServer, tasks: asyncio.TaskGroup) -> Callable[[bool], object]:

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from orderintake_server.config import Settings
     from orderintake_server.handlers import HandlerCalls
     from orderintake_server.rpc.port.tls import Certificates
+    from orderintake_server.rpc.server import RpcServer
     from orderintake_server.store.base import Store
+    from orderintake_server.supervisor.supervisor import Supervisor
     from orderintake_server.work.room import WorkRoom
 
 NOTE_SECONDS = 1.0
@@ -58,6 +60,8 @@ class Running:
     """Notes in the store that an operator stops the service: its end is no order's crash."""
     look_at_files: Callable[[], bool]
     """Looks at once for files that changed. Returns whether there are any to look at."""
+    renew: Callable[[], None]
+    """Replaces the worker processes, one by one."""
 
 
 class Service:
@@ -79,7 +83,7 @@ class Service:
         self.meters = Meters(quarantined=recovery.quarantined)
         self._attempts = Attempts()
         self._stats = QueueStats(recovery, time.monotonic)
-        self._times = ServiceTimes(workers=settings.workers, clock=time.monotonic)
+        self._times = ServiceTimes(workers=settings.own_workers, clock=time.monotonic)
         self.completions = parts.completion_log(settings, store, responses.delivered)
         self.committer = self._make_committer(clock)
         Overruling(self.committer.remote, parts.work_policy(settings).retries)
@@ -133,7 +137,7 @@ class Service:
     def _make_overview(self, clock: Clock) -> Overview:
         return Overview(
             parts.server_name(self._settings),
-            self._settings.workers,
+            self._settings.own_workers,
             self._store,
             self.completions,
             busy=lambda: self.workers.busy,
@@ -157,7 +161,7 @@ class Service:
 
     def _share(self, capacity: int) -> None:
         """Note how many orders workers in processes of their own process beside this one."""
-        self._times.share(self._settings.workers + capacity)
+        self._times.share(self._settings.own_workers + capacity)
 
     def work_endpoints(self, clock: Clock) -> WorkEndpoints:
         """Return the endpoints of the calls of workers."""
@@ -223,15 +227,21 @@ class Service:
             why = str(error) or f"no answer in {NOTE_SECONDS:g} s"
             log.warning("the stop could not be noted in the store", error=why)
 
-    def at(self, addresses: tuple[str, ...], http_port: int | None) -> Running:
-        """Return what is told of this service, which serves at these addresses."""
+    def at(self, server: RpcServer, http_port: int | None, processes: Supervisor) -> Running:
+        """Return what is told of this service, which is served and has these processes."""
         return Running(
-            addresses=addresses,
+            addresses=server.addresses,
             http_port=http_port,
             look_at_clock=self.committer.look_at_clock,
             note_stop=self.note_stop,
             look_at_files=self.files.look_now,
+            renew=processes.renew,
         )
+
+    def refuse(self) -> None:
+        """Accept no more orders, and lease none."""
+        self.intake.refuse_orders()
+        self.room.refuse_leases()
 
     async def drain(self, seconds: float) -> None:
         """Let attempts finish within `seconds`, commit everything, then end the streams."""

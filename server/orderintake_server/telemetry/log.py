@@ -27,6 +27,8 @@ ORDER_ID: ContextVar[Callable[[int], str] | None] = ContextVar("order_id", defau
 """Returns the order_id for an accept_sequence. It is known once the store is open."""
 _WITHOUT_LOCALS = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 """Local variables are left out: one may hold an order, which must not get into a log."""
+ALWAYS: list[Callable[[], dict[str, object]]] = []
+"""What gives fields to each entry of the process, in whichever thread it is made."""
 UNWRITABLE = "a log entry could not be put into words"
 _PLAIN = {str, int, float, bool, type(None)}
 """Types of values that run no foreign code when they are put into words."""
@@ -127,8 +129,10 @@ def _indented(text: str) -> str:
 
 
 def _add_call(_: object, __: str, entry: EventDict) -> EventDict:
-    """Add what the call is about during which the entry is made."""
+    """Add what the entry is about besides: the process, and the call during which it is made."""
     about = dict(ABOUT.get() or {})
+    for fields in ALWAYS:
+        about |= fields()
     trace = about.pop("trace", None)
     if isinstance(trace, bytes):
         about["trace_id"] = traces.trace_id(trace)

@@ -48,6 +48,9 @@ class WorkRoom:
         self.leasing = Leasing(ground, decide, tells_repeats=is_shared)
         self.keeping = Keeping(ground, life.lease_seconds, clock)
         self._is_stopping = self._is_over = False
+        self.ends_process: Callable[[str], bool] = lambda _: False
+        """Ends the process of a worker that is silent, and tells whether there is one: then that
+        end is its death."""
         ground.remote.on_news = self.keeping.wake
         ground.remote.on_recorded = ground.running.recorded
 
@@ -112,7 +115,7 @@ class WorkRoom:
                 await self._bury_silent(worker_id)
 
     async def _bury_silent(self, worker_id: str) -> None:
-        if self._is_shared:
+        if self.ends_process(worker_id) or self._is_shared:
             self._forget(worker_id)
             return
         with suppress(StorageUnavailable):  # then it is looked at again

@@ -1,0 +1,1 @@
+"""Workers in processes of their own: the server starts them, watches them, and renews them."""
