@@ -95,7 +95,9 @@ async def test_w3_a_repeat_takes_over_what_its_first_call_waits_for() -> None:
     assert not floor.committer.released
 
 
-async def test_w3_a_call_that_was_repeated_while_it_looked_takes_no_orders_beside_its_repeat() -> None:
+async def test_w3_a_call_that_was_repeated_while_it_looked_takes_no_orders_beside_its_repeat() -> (
+    None
+):
     floor = Floor()
     calls = [asyncio.create_task(floor.room.lease(asked(done(1)))) for _ in range(3)]
     while len(floor.committer.reports) < 3:
