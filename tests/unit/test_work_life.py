@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
+from orderintake_server.holders import TakenBack
 from orderintake_server.work.life import Life
 from support.clocks import Seconds
+from support.work_room import Floor
 
 
 def living(clock: Callable[[], float], limit: int = 10) -> Life:
@@ -45,6 +47,8 @@ def test_who_has_a_call_that_waits_is_alive_and_has_time_for_the_next() -> None:
     life.hear("a")
     with life.waiting("a"):
         assert passing(life, clock, 40) == []
+        assert life.ages() == {"a": 0.0}
+    assert life.ages() == {"a": 10.0}
     assert passing(life, clock, 20) == []
     assert passing(life, clock, 1) == ["a"]
     life.hear("a")
@@ -117,3 +121,31 @@ def test_the_capacity_of_all_is_told_when_it_changes() -> None:
     life.hear("b", 4)
     life.forget("a")
     assert told == [16, 20, 4]
+
+
+async def test_w6_the_silent_are_buried_at_once_and_who_is_heard_meanwhile_lives_on() -> None:
+    floor = Floor()
+    for name in ("a", "b"):
+        floor.life.hear(name)
+    silent, committed = asyncio.Queue[list[str]](), asyncio.Event()
+
+    async def bury(worker_id: str) -> list[TakenBack]:
+        floor.committer.buried.append(worker_id)
+        await committed.wait()
+        return []
+
+    floor.committer.bury = bury  # type: ignore[method-assign]
+    floor.life.silent = silent.get  # type: ignore[method-assign]
+    burying = asyncio.create_task(floor.room.bury_silent())
+    silent.put_nowait(["a", "b"])
+    while len(floor.committer.buried) < 2:
+        await asyncio.sleep(0)
+    floor.clock.turn(1.0)
+    floor.life.tick()
+    floor.life.hear("a")
+    committed.set()
+    while "b" in floor.life:
+        await asyncio.sleep(0)
+    assert "a" in floor.life
+    burying.cancel()
+    await asyncio.wait([burying])

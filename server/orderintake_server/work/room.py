@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -103,18 +104,23 @@ class WorkRoom:
         self.keeping.expect(worker_id)
 
     async def bury(self, worker_id: str) -> list[TakenBack]:
-        """Count a crash for each order of a worker that is dead; the orders wait again."""
+        """Count a crash for each order of a worker that is dead; the orders wait again.
+
+        One that is heard meanwhile lives again: what it is given then is watched.
+        """
+        heard = self.life.heard(worker_id)
         taken = await self._remote.bury(worker_id)
         self._meters.deaths += 1
-        self._forget(worker_id)
+        if self.life.heard(worker_id) == heard:
+            self._forget(worker_id)
         return taken
 
     async def bury_silent(self) -> None:
         """Bury whoever is silent for too long, without end. A shared store does that by itself."""
         self.life.open()
         while True:
-            for worker_id in await self.life.silent():
-                await self._bury_silent(worker_id)
+            silent = await self.life.silent()
+            await asyncio.gather(*map(self._bury_silent, silent))  # before any of them is heard
 
     async def _bury_silent(self, worker_id: str) -> None:
         if self.ends_process(worker_id) or self._is_shared:
