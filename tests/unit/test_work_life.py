@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
+from orderintake_server.domain import State
 from orderintake_server.holders import TakenBack
 from orderintake_server.work.life import Life
 from support.clocks import Seconds
-from support.work_room import Floor
+from support.logs import capture_logs
+from support.work_room import Floor, key
 
 
 def living(clock: Callable[[], float], limit: int = 10) -> Life:
@@ -139,7 +141,7 @@ async def test_w6_the_silent_are_buried_at_once_and_who_is_heard_meanwhile_lives
     async def bury(worker_id: str) -> list[TakenBack]:
         asked.put_nowait(worker_id)
         await committed.wait()
-        return []
+        return [TakenBack(key(1), State.FAILED)] if worker_id == "b" else []
 
     floor.life.silent, floor.committer.bury = silent, bury  # type: ignore[method-assign]
     burying = asyncio.create_task(floor.room.bury_silent())
@@ -147,8 +149,11 @@ async def test_w6_the_silent_are_buried_at_once_and_who_is_heard_meanwhile_lives
     floor.clock.turn(1.0)
     floor.life.tick()
     floor.life.hear("a")
-    committed.set()
-    await again.wait()
+    with capture_logs() as entries:
+        committed.set()
+        await again.wait()
+    (entry,) = entries
+    assert (entry["worker_id"], entry["orders"], entry["quarantined"]) == ("b", 1, 1)
     assert ("a" in floor.life, "b" in floor.life) == (True, False)
     burying.cancel()
     await asyncio.wait([burying])

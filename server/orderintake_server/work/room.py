@@ -7,7 +7,9 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from orderintake_server.domain import State
 from orderintake_server.errors import Draining, StorageUnavailable
+from orderintake_server.logger import get_logger
 from orderintake_server.work.keeping import Keeping
 from orderintake_server.work.leasing import Leasing
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from orderintake_server.work.leasing import Decide
     from orderintake_server.work.life import Life
     from orderintake_server.work.words import KeepAsked, LeaseAsked, Leased, News
+
+log = get_logger()
 
 
 class WorkRoom:
@@ -127,7 +131,13 @@ class WorkRoom:
             self._forget(worker_id)
             return
         with suppress(StorageUnavailable):  # then it is looked at again
-            await self.bury(worker_id)
+            if taken := await self.bury(worker_id):
+                log.warning(
+                    "a worker is silent; taken for dead",
+                    worker_id=worker_id,
+                    orders=len(taken),
+                    quarantined=sum(each.state is State.FAILED for each in taken),
+                )
 
     @contextmanager
     def _known(self, worker_id: str) -> Iterator[None]:
