@@ -26,6 +26,10 @@ class Slots:
         """Begin with none."""
         self._waiting: OrderedDict[int, Slot] = OrderedDict()
 
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._waiting)
+
     def add(self, slot: Slot) -> None:
         """Add what is offered, behind all others."""
         self._waiting[id(slot)] = slot
@@ -38,12 +42,30 @@ class Slots:
             self._waiting[id(slot)] = slot
             self._waiting.move_to_end(id(slot), last=False)
 
-    def live(self) -> Iterator[Slot]:
-        """Yield those that somebody waits for."""
-        while self._waiting and next(iter(self._waiting.values())).answer.done():
-            self._waiting.popitem(last=False)
-        for slot in self._waiting.values():
+    def first(self) -> Slot | None:
+        """Return the first that somebody waits for."""
+        waiting = self._waiting
+        while waiting:
+            slot = waiting[next(iter(waiting))]
             if not slot.answer.done():
+                return slot
+            waiting.popitem(last=False)
+        return None
+
+    def live(self) -> Iterator[Slot]:
+        """Yield those that somebody waits for; forget the others that are met."""
+        left: list[Slot] = []
+        try:
+            yield from self._met(left)
+        finally:
+            for slot in left:
+                self._waiting.pop(id(slot), None)
+
+    def _met(self, left: list[Slot]) -> Iterator[Slot]:
+        for slot in self._waiting.values():
+            if slot.answer.done():
+                left.append(slot)
+            else:
                 yield slot
 
     def take(self, slot: Slot) -> None:
