@@ -6,7 +6,8 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from orderintake_server.errors import Draining, StorageUnavailable
+from orderintake_server.errors import Draining, StorageUnavailable, StoreError
+from orderintake_server.logger import get_logger
 from orderintake_server.work.keeping import Keeping
 from orderintake_server.work.leasing import Leasing
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from orderintake_server.work.leasing import Decide
     from orderintake_server.work.life import Life
     from orderintake_server.work.words import KeepAsked, LeaseAsked, Leased, News
+
+
+log = get_logger()
 
 
 class WorkRoom:
@@ -41,7 +45,7 @@ class WorkRoom:
         A store that `is_shared` buries the silent, and answers repeats, by itself.
         """
         self._is_shared = is_shared
-        self._remote = ground.remote
+        self._remote, self._at_work = ground.remote, ground.at_work
         self._meters = ground.meters
         self.running = ground.running
         self.life = life
@@ -114,14 +118,19 @@ class WorkRoom:
         self.life.open()
         while True:
             for worker_id in await self.life.silent():
-                await self._bury_silent(worker_id)
+                with suppress(StorageUnavailable, StoreError):  # then it is looked at again
+                    await self._bury_silent(worker_id)
 
     async def _bury_silent(self, worker_id: str) -> None:
-        if self.ends_process(worker_id) or self._is_shared:
+        known = None if self._is_shared else await self._at_work.read_worker(worker_id)
+        if not self.life.is_silent(worker_id):
+            return  # it was heard meanwhile
+        if self.ends_process(worker_id) or known is None or known.is_ended:
             self._forget(worker_id)
             return
-        with suppress(StorageUnavailable):  # then it is looked at again
-            await self.bury(worker_id)
+        taken = await self.bury(worker_id)
+        name = known.name or worker_id
+        log.warning("took over from a worker that died", worker=name, orders=len(taken))
 
     @contextmanager
     def _known(self, worker_id: str) -> Iterator[None]:
