@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orderintake_server.dispatch.requests.loads import Loads
 from orderintake_server.dispatch.requests.pending import Offer
-from orderintake_server.dispatch.requests.slots import Slot, Slots, takes_of
+from orderintake_server.dispatch.requests.slots import Slot, Slots
 from orderintake_server.domain import QueueEntry
 from orderintake_server.holders import LentLease
 from orderintake_server.store.changes import MOST_STARTS, NEVER_ALONE, ClaimNext
@@ -109,13 +109,8 @@ class FreeWorkers:
         """Offer the free slots to orders that the next commit queues; `match` found them none."""
         if not self._ready.is_empty():
             return None
-        takes = takes_of(slot for slot in self._slots.live() if self._may_take_new(slot))
+        takes = self._slots.takes(own=not self._is_alone, may_take=self._loads.may_take)
         return ClaimNext(takes=takes, is_idle=not self._busy, alone=self._alone) if takes else None
-
-    def _may_take_new(self, slot: Slot) -> bool:
-        if slot.item is not None:
-            return self._loads.may_take(slot.item.worker_id)
-        return not self._is_alone
 
     def take(self, leases: Sequence[Lease]) -> list[tuple[Slot, Lease]]:
         """Give each order that started by an offer to its slot."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from orderintake_server.dispatch.inbox import Starts
-from orderintake_server.dispatch.requests.slots import Slots, takes_of
+from orderintake_server.dispatch.requests.slots import Slots
 from orderintake_server.holders import LentLease
 from orderintake_server.store.changes import NEVER_ALONE, ClaimNext
 
@@ -129,7 +129,7 @@ class SharedQueue:
         """Keep `Queue.wanted`."""
         if not self._may_have_more or is_closing:
             return Starts()
-        takes = takes_of(slot for slot in self._slots.live() if slot.item or not self._is_alone)
+        takes = self._slots.takes(own=not self._is_alone, may_take=_anybody)
         if not takes:
             return Starts()
         claim_next = ClaimNext(takes=takes, is_idle=not self._busy, alone=self._alone)
@@ -181,3 +181,8 @@ class SharedQueue:
 
     def reopen(self, worker_id: str, why: Closed) -> None:
         """Keep `Queue.reopen`: the store knows who takes orders."""
+
+
+def _anybody(_: str) -> bool:
+    """Leave it to the store which workers take something."""
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -107,30 +108,35 @@ class WorkRoom:
         self.keeping.expect(worker_id)
 
     async def bury(self, worker_id: str) -> list[TakenBack]:
-        """Count a crash for each order of a worker that is dead; the orders wait again."""
+        """Count a crash for each order of a worker that is dead; the orders wait again.
+
+        One that is heard meanwhile lives again: what it is given then is watched.
+        """
+        heard = self.life.heard(worker_id)
         taken = await self._remote.bury(worker_id)
         self._meters.deaths += 1
-        self._forget(worker_id)
+        if self.life.heard(worker_id) == heard:
+            self._forget(worker_id)
         return taken
 
     async def bury_silent(self) -> None:
         """Bury whoever is silent for too long, without end. A shared store does that by itself."""
         self.life.open()
         while True:
-            for worker_id in await self.life.silent():
-                with suppress(StorageUnavailable, StoreError):  # then it is looked at again
-                    await self._bury_silent(worker_id)
+            silent = await self.life.silent()
+            await asyncio.gather(*map(self._bury_silent, silent))  # before any of them is heard
 
     async def _bury_silent(self, worker_id: str) -> None:
-        known = None if self._is_shared else await self._at_work.read_worker(worker_id)
-        if not self.life.is_silent(worker_id):
-            return  # it was heard meanwhile
-        if self.ends_process(worker_id) or known is None or known.is_ended:
-            self._forget(worker_id)
-            return
-        taken = await self.bury(worker_id)
-        name = known.name or worker_id
-        log.warning("took over from a worker that died", worker=name, orders=len(taken))
+        with suppress(StorageUnavailable, StoreError):  # then it is looked at again
+            known = None if self._is_shared else await self._at_work.read_worker(worker_id)
+            if not self.life.is_silent(worker_id):
+                return
+            if self.ends_process(worker_id) or known is None or known.is_ended:
+                self._forget(worker_id)
+                return
+            taken = await self.bury(worker_id)
+            name = known.name or worker_id
+            log.warning("took over from a worker that died", worker=name, orders=len(taken))
 
     @contextmanager
     def _known(self, worker_id: str) -> Iterator[None]:
