@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orderintake_server.dispatch.ready import ReadyQueue
+    from orderintake_server.dispatch.requests.loads import Closed
     from orderintake_server.domain import Lease
     from orderintake_server.holders import LeaseKey, WorkerRow
 
@@ -138,11 +139,11 @@ class FreeWorkers:
         """Note that these attempts of workers are over."""
         self._loads.taken(keys)
 
-    def close(self, worker_id: str) -> None:
+    def close(self, worker_id: str, why: Closed) -> None:
         """Give a worker nothing any more."""
-        self._loads.close(worker_id)
+        self._loads.close(worker_id, why)
         self._slots.close(worker_id)
 
-    def reopen(self, worker_id: str) -> None:
-        """Give a worker orders again: it was forgotten, and begins anew."""
-        self._loads.reopen(worker_id)
+    def reopen(self, worker_id: str, why: Closed) -> None:
+        """Give a worker orders again, if it was closed for this or less."""
+        self._loads.reopen(worker_id, why)

@@ -130,9 +130,11 @@ class Life:
         if not self.is_counting():
             return []
         self._now += min(passed, TICK_SECONDS)
-        least = self._now - self.lease_seconds
-        return [
-            worker_id
-            for worker_id, sign in self._signs.items()
-            if sign.heard < least and not sign.waiting
-        ]
+        return [worker_id for worker_id in self._signs if self.is_silent(worker_id)]
+
+    def is_silent(self, worker_id: str) -> bool:
+        """Tell whether a worker is silent for longer than its lease, as of the newest tick."""
+        sign = self._signs.get(worker_id)
+        if sign is None or sign.waiting:
+            return False
+        return sign.heard < self._now - self.lease_seconds

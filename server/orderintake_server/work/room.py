@@ -7,8 +7,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from orderintake_server.domain import State
-from orderintake_server.errors import Draining, StorageUnavailable
+from orderintake_server.errors import Draining, StorageUnavailable, StoreError
 from orderintake_server.logger import get_logger
 from orderintake_server.work.keeping import Keeping
 from orderintake_server.work.leasing import Leasing
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from orderintake_server.work.leasing import Decide
     from orderintake_server.work.life import Life
     from orderintake_server.work.words import KeepAsked, LeaseAsked, Leased, News
+
 
 log = get_logger()
 
@@ -46,7 +46,7 @@ class WorkRoom:
         A store that `is_shared` buries the silent, and answers repeats, by itself.
         """
         self._is_shared = is_shared
-        self._remote = ground.remote
+        self._remote, self._at_work = ground.remote, ground.at_work
         self._meters = ground.meters
         self.running = ground.running
         self.life = life
@@ -127,17 +127,16 @@ class WorkRoom:
             await asyncio.gather(*map(self._bury_silent, silent))  # before any of them is heard
 
     async def _bury_silent(self, worker_id: str) -> None:
-        if self.ends_process(worker_id) or self._is_shared:
-            self._forget(worker_id)
-            return
-        with suppress(StorageUnavailable):  # then it is looked at again
-            if taken := await self.bury(worker_id):
-                log.warning(
-                    "a worker is silent; taken for dead",
-                    worker_id=worker_id,
-                    orders=len(taken),
-                    quarantined=sum(each.state is State.FAILED for each in taken),
-                )
+        with suppress(StorageUnavailable, StoreError):  # then it is looked at again
+            known = None if self._is_shared else await self._at_work.read_worker(worker_id)
+            if not self.life.is_silent(worker_id):
+                return
+            if self.ends_process(worker_id) or known is None or known.is_ended:
+                self._forget(worker_id)
+                return
+            taken = await self.bury(worker_id)
+            name = known.name or worker_id
+            log.warning("took over from a worker that died", worker=name, orders=len(taken))
 
     @contextmanager
     def _known(self, worker_id: str) -> Iterator[None]:

@@ -26,6 +26,10 @@ class Slots:
         """Begin with none."""
         self._waiting: OrderedDict[Slot, None] = OrderedDict()
 
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._waiting)
+
     def add(self, slot: Slot) -> None:
         """Add what is offered, behind all others."""
         self._waiting[slot] = None
