@@ -54,7 +54,11 @@ def _log_field(name: str) -> ContextVar[Any]:
     return Context().run(structlog.contextvars.bind_contextvars, **{name: None})[name].var
 
 
-_ORDER_ID, _CUSTOMER_ID, _ATTEMPT = map(_log_field, ("order_id", "customer_id", "attempt"))
+_ORDER_ID, _CUSTOMER_ID, _ATTEMPT, _TRACE_ID = map(
+    _log_field, ("order_id", "customer_id", "attempt", "trace_id")
+)
+_UNSET: Any = ...
+"""What structlog takes for no value."""
 
 
 async def simulate(order: OrderAttempt) -> None:
@@ -203,10 +207,7 @@ def _name_in_log(order: OrderAttempt, trace: bytes | None) -> None:
     _ORDER_ID.set(order.order_id)
     _CUSTOMER_ID.set(order.customer_id)
     _ATTEMPT.set(order.attempt)
-    if trace is None:
-        structlog.contextvars.unbind_contextvars("trace_id")
-    else:
-        structlog.contextvars.bind_contextvars(trace_id=traces.trace_id(trace))
+    _TRACE_ID.set(_UNSET if trace is None else traces.trace_id(trace))
 
 
 def _time(microseconds: int) -> datetime:

@@ -7,16 +7,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orderintake_server.dispatch.customer_rate import Tokens
-from orderintake_server.dispatch.inbox import Requested
+from orderintake_server.dispatch.requests.pending import OneOf, Several
 from orderintake_server.domain import Completion, Order, Receipt, Tier
-from orderintake_server.errors import Draining, OrderNotFound, TooManyStreams
+from orderintake_server.errors import (
+    Draining,
+    OrderNotFound,
+    Refusal,
+    StoreError,
+    TooManyStreams,
+)
 from orderintake_server.metrics import Promises
 from orderintake_server.rework import Rework
 from orderintake_server.stream.subscription import subscribed
 from orderintake_server.views import OrderStatus, StartAt, wait_reason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from orderintake.work.figures import HandlerFigures
     from orderintake_server.dispatch.committer import Committer
@@ -79,24 +85,49 @@ class Intake:
         Raises Draining, QueueFull, CustomerQuota, RequestIdReused or StorageUnavailable. Only after
         StorageUnavailable may the orders have been stored nevertheless.
         """
-        requested = await self.request(group)
-        await requested.answer
-        return self.receipts(requested)
-
-    async def request(self, group: tuple[NewOrder, ...]) -> Requested:
-        """Request what `place` does, after all that was requested before; do not wait for it.
-
-        Raises what is known at once of what `place` raises; the answer may be the rest.
-        """
         self._refuse_if_draining()
         paid = await self._tokens.take(group) if self._tokens.are_needed else ()
-        return Requested(group, paid, self._committer.accept(group))
+        return self._receipts(group, paid, await self._committer.accept(group))
 
-    def receipts(self, requested: Requested) -> tuple[Receipt, ...]:
-        """Return the receipts of what was requested, or raise the refusal, once it is answered."""
-        receipts = requested.answer.result()
-        if requested.paid:
-            self._tokens.give_back(requested.paid, requested.group, receipts)
+    async def request_each(
+        self, orders: Sequence[NewOrder | Exception]
+    ) -> Sequence[OneOf | Exception]:
+        """Request that orders be accepted, each for itself, after all that was requested before.
+
+        The answers are not awaited. An order that was refused before stays what it is, a refusal,
+        and so becomes one that is refused at once.
+        """
+        several = Several(len(orders))
+        return [await self._requested(order, several) for order in orders]
+
+    async def _requested(self, order: NewOrder | Exception, several: Several) -> OneOf | Exception:
+        if isinstance(order, Exception):
+            several.note()
+            return order
+        try:
+            self._refuse_if_draining()
+            group = (order,)
+            paid = await self._tokens.take(group) if self._tokens.are_needed else ()
+            asked = OneOf(several, group, paid)
+            self._committer.ask(asked)
+        except (Refusal, StoreError) as error:
+            several.note()
+            return error
+        return asked
+
+    def receipt(self, asked: OneOf) -> Receipt | Exception:
+        """Return the receipt of an order that was requested, or its refusal; it is answered."""
+        if isinstance(asked.answer, tuple):
+            return self._receipts(asked.item, asked.paid, asked.answer)[0]
+        assert asked.answer is not None  # noqa: S101 - it is answered; mypy cannot know
+        return asked.answer
+
+    def _receipts(
+        self, group: tuple[NewOrder, ...], paid: Sequence[NewOrder], receipts: tuple[Receipt, ...]
+    ) -> tuple[Receipt, ...]:
+        """Give back what repeats have paid; estimate when the orders will start."""
+        if paid:
+            self._tokens.give_back(paid, group, receipts)
         if self._times.is_known:
             for receipt in receipts:
                 receipt.wait = self._wait(receipt.order.accept_sequence, receipt.position)

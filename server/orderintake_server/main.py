@@ -20,6 +20,7 @@ from orderintake_server import config, parts
 from orderintake_server.commands import COMMANDS, SUMMARIES
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone
 from orderintake_server.logger import get_logger
+from orderintake_server.process.garbage import spare_what_stays
 from orderintake_server.process.loop import run_to_end
 from orderintake_server.process.signals import StopSignals, ignore_meaningless
 from orderintake_server.rpc.port.limits import raise_file_limit
@@ -105,6 +106,7 @@ async def _serve(settings: Settings, shop: Shop, output: LogOutput) -> None:
         output.configure(form=settings.log_format, level=settings.log_level)  # whatever a handler's
         # module has set when it was loaded
         signals.look_at_files = service.look_at_files
+        spare_what_stays()
         if settings.worker_processes:
             signals.on_renewal(service.renew)
         callers = "known" if settings.knows_callers else "anybody may do everything"

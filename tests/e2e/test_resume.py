@@ -1,6 +1,8 @@
 """P14 with real processes: both clients go on across every end that a server can come to."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
 
@@ -30,9 +32,17 @@ async def follow(address: str, seen: asyncio.Queue[int], capacity: asyncio.Semap
     return found
 
 
-def follow_on_a_thread(address: str) -> list[int]:
-    with Client(address) as client, client.completions() as completions:
-        return [next(completions).sequence for _ in range(ORDERS)]
+@asynccontextmanager
+async def follower_on_a_thread(address: str) -> AsyncIterator[Callable[[], list[int]]]:
+    """Give a function that reads all there will be; it ends with the block, whatever it read."""
+    block = ExitStack()
+    client = block.enter_context(Client(address))
+    completions = client.completions()
+    try:
+        await asyncio.to_thread(block.enter_context, completions)
+        yield lambda: [next(completions).sequence for _ in range(ORDERS)]
+    finally:
+        await asyncio.to_thread(block.close)
 
 
 @pytest.mark.always
@@ -44,11 +54,14 @@ async def test_p14_both_clients_go_on_across_restarts_under_load(
     await shop.start()
     seen: asyncio.Queue[int] = asyncio.Queue()
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with (
+            follower_on_a_thread(shop.address) as follow_on_a_thread,
+            asyncio.TaskGroup() as tasks,
+        ):
             capacity = asyncio.Semaphore(LEAD)
             placing = tasks.create_task(place(shop.address, ORDERS, capacity))
             first = tasks.create_task(follow(shop.address, seen, capacity))
-            second = tasks.create_task(asyncio.to_thread(follow_on_a_thread, shop.address))
+            second = tasks.create_task(asyncio.to_thread(follow_on_a_thread))
             for mark in (50, 150, 300):
                 while await seen.get() < mark:
                     pass

@@ -77,6 +77,8 @@ class HandlerCalls:
         self.figures = HandlerFigures()
         self._watch = LoopWatch(policy.name, self._order_of, self.figures)
         self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """The event loop of all calls: to ask each time which it is takes a system call."""
 
     def __enter__(self) -> Self:
         """Begin to watch the event loop."""
@@ -120,7 +122,7 @@ class HandlerCalls:
         """
         if self._is_closed:
             raise RuntimeError("the handler cannot be called after shutdown")
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         seconds = self._policy.attempt_seconds if seconds is None else seconds
         call = Call(order, loop.create_future(), seconds)
         work = loop.create_task(self._work(call), name=f"attempt {order.order_id}")
@@ -149,7 +151,8 @@ class HandlerCalls:
 
     def _give_back(self) -> None:
         self._places += 1
-        self._place_left.set()
+        if self._places == 1:
+            self._place_left.set()
 
     async def _limit(self, work: asyncio.Task[Any], call: Call, seconds: float) -> None:
         """Wait until an attempt ends; when its time is over, cancel it."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake_server.api import requests
 from orderintake_server.api.encoding import embedded
-from orderintake_server.dispatch.inbox import Requested
-from orderintake_server.errors import Draining, InvalidOrder, Refusal, StoreError
+from orderintake_server.dispatch.requests.pending import OneOf
+from orderintake_server.errors import Draining, InvalidOrder, Refusal
 from orderintake_server.stream.ring import MESSAGE_BYTES
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from orderintake_server.api.decoding import ReadOrder
     from orderintake_server.api.refusals import OrderRefusals
     from orderintake_server.api.responses import Responses
+    from orderintake_server.domain import NewOrder
     from orderintake_server.intake import Intake
 
 MAX_UNACKNOWLEDGED = 1_000
@@ -40,20 +40,6 @@ _RECEIPT = api.PlaceOrdersResult.RECEIPT_FIELD_NUMBER
 _REFUSAL = api.PlaceOrdersResult.REFUSAL_FIELD_NUMBER
 
 
-@dataclass(slots=True)
-class _Waiting:
-    """An order of the call without a result, in which it is number `index`, and its size."""
-
-    index: int
-    size: int
-    asked: Requested | Exception
-    """What was requested for it, or why it was refused at once."""
-
-    @property
-    def is_answered(self) -> bool:
-        return isinstance(self.asked, Exception) or self.asked.answer.done()
-
-
 class Placing:
     """The orders of one call: read ahead of their results, but no further than it may."""
 
@@ -65,8 +51,9 @@ class Placing:
         self._call = call
         self._responses = responses
         self._refusals = refusals
-        self._waiting: deque[_Waiting] = deque()
-        self._index = self._refused = 0
+        self._waiting: deque[OneOf | Exception] = deque()
+        """The orders without a result; or why one was refused at once."""
+        self._orders = self._index = self._refused = 0
         self._untold = self._untold_bytes = self._in_response = self._in_response_bytes = 0
         self._changed, self._told = asyncio.Event(), asyncio.Event()
         self._is_asking = self._is_over = self._is_stopped = False
@@ -119,24 +106,21 @@ class Placing:
             self._told.clear()
             await self._told.wait()
         self._untold += len(orders)
-        for order in orders:
-            waiting = await self._requested(order)
-            self._waiting.append(waiting)
-            self._index += 1
-            self._untold_bytes += waiting.size
+        asked = await self._intake.request_each([self._checked(order) for order in orders])
+        self._orders += len(orders)
+        self._untold_bytes += sum(map(_size, asked))
+        self._waiting += asked
         self._is_asking = False
         self._changed.set()
 
-    async def _requested(self, order: ReadOrder) -> _Waiting:
+    def _checked(self, order: ReadOrder) -> NewOrder | Exception:
         try:
             if isinstance(order, InvalidOrder):
-                raise order
+                return order
             self._call.check_orders((order,))
-            new = requests.new_order(order, self._call.trace)
-            requested = await self._intake.request((new,))
-        except (Refusal, StoreError) as error:
-            return _Waiting(self._index, 0, error)
-        return _Waiting(self._index, len(new.content), requested)
+            return requests.new_order(order, self._call.trace)
+        except Refusal as refusal:
+            return refusal
 
     async def _response(self) -> bytes | None:
         """Wait for results, and encode those that are there; None at the end.
@@ -151,46 +135,48 @@ class Placing:
                 return None
             self._changed.clear()
             await self._changed.wait()
-        first = self._waiting[0].asked
-        if isinstance(first, Requested) and not first.answer.done():
-            await asyncio.wait({first.answer})
+        first = self._waiting[0]
+        if isinstance(first, OneOf) and not first.answer:
+            await first.several.answered
         return self._encoded()
 
     def _encoded(self) -> bytes:
         """Encode the results that are there, in the order of their orders, up to a message full."""
         results: list[bytes] = []
         size = self._in_response = self._in_response_bytes = 0
-        while self._waiting and self._waiting[0].is_answered:
-            waiting = self._waiting[0]
-            size += waiting.size + RECEIPT_BYTES if waiting.size else REFUSAL_BYTES
+        while self._waiting and _is_answered(asked := self._waiting[0]):
+            own = _size(asked)
+            size += own + RECEIPT_BYTES if own else REFUSAL_BYTES
             if size > MESSAGE_BYTES:
                 break
             self._waiting.popleft()
+            results.append(embedded(_RESULTS, self._result(asked)))
             self._in_response += 1
-            self._in_response_bytes += waiting.size
-            index = api.PlaceOrdersResult(index=waiting.index).SerializeToString()
-            results.append(embedded(_RESULTS, index + self._outcome(waiting)))
+            self._in_response_bytes += own
         return b"".join(results)
 
-    def _outcome(self, waiting: _Waiting) -> bytes:
-        """Return an order's receipt, or why it was refused, as a part of its result."""
-        asked = waiting.asked
-        if isinstance(asked, Requested):
-            error = asked.answer.exception()
-            if error is None:
-                (receipt,) = self._intake.receipts(asked)
-                return embedded(_RECEIPT, self._responses.receipt(receipt))
-        else:
-            error = asked
+    def _result(self, asked: OneOf | Exception) -> bytes:
+        """Return an order's result, encoded: its receipt, or why it was refused."""
+        told = self._intake.receipt(asked) if isinstance(asked, OneOf) else asked
+        index = api.PlaceOrdersResult(index=self._index).SerializeToString()
+        self._index += 1
+        if not isinstance(told, Exception):
+            return index + embedded(_RECEIPT, self._responses.receipt(told))
         self._refused += 1
-        return embedded(_REFUSAL, self._refusals.of(error).SerializeToString())
+        return index + embedded(_REFUSAL, self._refusals.of(told).SerializeToString())
 
     def _leave(self) -> None:
         """Await no answer any more: what was requested is accepted all the same."""
-        for waiting in self._waiting:
-            if isinstance(waiting.asked, Requested):
-                waiting.asked.answer.cancel()
-        self._call.about.update(orders=self._index, refused=self._refused)
+        self._call.about.update(orders=self._orders, refused=self._refused)
+
+
+def _is_answered(asked: OneOf | Exception) -> bool:
+    return isinstance(asked, Exception) or asked.answer is not None
+
+
+def _size(asked: OneOf | Exception) -> int:
+    """Return how large an order is that has no result; 0: it was refused at once."""
+    return len(asked.item[0].content) if isinstance(asked, OneOf) else 0
 
 
 def _signal(signal: api.Signal.ValueType, *, max_unacknowledged: int = 0) -> bytes:

@@ -60,8 +60,7 @@ class Committer(OwnRequests):
         self._store = store
         self._completions = completions
         self._admission = admission
-        self._attempts = attempts
-        self._stats = stats
+        self._attempts, self._stats = attempts, stats
         self._retention = retention
         self._clock = clock
         self._alarm = Alarm(clock, due=0)  # look at once
@@ -112,7 +111,8 @@ class Committer(OwnRequests):
             has_work = self._inbox or starts or prune
             if self._is_closing and not has_work:
                 return None
-            seconds = 0 if has_work else self._seconds_to_due()
+            due = self._retention.next_time, self._reach.probe_at
+            seconds = 0 if has_work else self._alarm.seconds(*due)
             if not seconds:
                 batch = self._inbox.next_batch(orders=self._policy.commit_orders)
                 self._comes_in_bursts = len(batch.accepts) > 1
@@ -125,12 +125,6 @@ class Committer(OwnRequests):
 
     def _wanted(self) -> Starts:
         return self._queue.wanted(is_closing=self._is_closing)
-
-    def _seconds_to_due(self) -> float:
-        """Return the seconds until something is due, or it is time to look at the clock again."""
-        return self._alarm.seconds(self._retention.next_time, self._reach.probe_at)
-
-    # After a commit
 
     def apply(self, state: StoreState) -> None:
         """Update what is kept in memory after other processes changed the store."""
@@ -150,8 +144,7 @@ class Committer(OwnRequests):
         starts = self._queue.apply_commit(batch.starts, committed, ended=len(ended))
         for lease in ended:
             self._attempts.end(lease.order)
-        kept = committed.head - committed.earliest
-        self._retention.note(batch.prune, committed.pruned, kept)
+        self._retention.note(batch.prune, committed.pruned, committed.head - committed.earliest)
         self._apply(committed)
         return starts
 

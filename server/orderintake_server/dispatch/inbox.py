@@ -6,16 +6,23 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from orderintake_server.dispatch.requests.said import cut, work_of
 from orderintake_server.store.changes import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableSequence, Sequence
+    from collections.abc import Iterator, MutableSequence
 
-    from orderintake_server.dispatch.requests.pending import FreeSlot, Offer, Pending, Said
-    from orderintake_server.domain import Cancelled, Lease, NewOrder, QueueEntry, Receipt
+    from orderintake_server.dispatch.requests.pending import (
+        Accept,
+        FreeSlot,
+        Offer,
+        OneOf,
+        Pending,
+        Said,
+    )
+    from orderintake_server.domain import Cancelled, Lease, QueueEntry
     from orderintake_server.store.changes import (
         Cancel,
         CancelWaiting,
@@ -33,15 +40,6 @@ BURST_SECONDS = 0.005
 """A commit waits no longer for a burst, however long that goes on."""
 
 
-class Requested(NamedTuple):
-    """A group of orders whose acceptance was requested, and the future of its receipts."""
-
-    group: tuple[NewOrder, ...]
-    paid: Sequence[NewOrder]
-    """Those for which their customer has given a token."""
-    answer: asyncio.Future[tuple[Receipt, ...]]
-
-
 @dataclass(slots=True, kw_only=True)
 class Inbox:
     """The requests of callers, the settlements and releases of this process, what workers say.
@@ -55,9 +53,7 @@ class Inbox:
     cancels: list[Pending[Cancel, Cancelled | None]] = field(default_factory=list)
     cancels_waiting: list[Pending[CancelWaiting, None]] = field(default_factory=list)
     pauses: list[Pending[Pause, None]] = field(default_factory=list)
-    accepts: deque[Pending[tuple[NewOrder, ...], tuple[Receipt, ...]]] = field(
-        default_factory=deque
-    )
+    accepts: deque[Accept] = field(default_factory=deque)
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
@@ -132,7 +128,7 @@ class Inbox:
         """Whether a caller waits for an answer."""
         return any(True for _ in self.callers())
 
-    def callers(self) -> Iterator[Pending[Any, Any]]:
+    def callers(self) -> Iterator[Pending[Any, Any] | OneOf]:
         """Yield the requests of callers, and of workers."""
         yield from self.accepts
         yield from self.said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from heapq import heappop, heappush
 
 from orderintake_server.domain import QueueEntry, Tier
 from orderintake_server.store.changes import Page
@@ -42,7 +43,7 @@ class ReadyQueue:
 
     def pop(self) -> QueueEntry:
         """Remove and return the most urgent entry; there must be one."""
-        return self._queue.get_nowait()
+        return self._queue.pop()
 
     def push(self, entry: QueueEntry) -> None:
         """Add an entry that is in the store now, unless it is beyond the horizon."""
@@ -50,8 +51,7 @@ class ReadyQueue:
             return
         if self._horizon is not None and entry[:2] > self._horizon[:2]:
             return  # only rank and sequence count: a released entry may have another crash count
-        self._queue.put_nowait(entry)
-        if self._queue.qsize() > 2 * self._window:
+        if self._queue.push(entry) > 2 * self._window:
             self._bound()
 
     def pause(self, tiers: frozenset[Tier]) -> None:
@@ -76,7 +76,7 @@ class ReadyQueue:
         if page.after != self._horizon:
             return
         for entry in entries:
-            self._queue.put_nowait(entry)
+            self._queue.push(entry)
         self._horizon = entries[-1] if len(entries) == page.limit else None
         if self._queue.qsize() > 2 * self._window:
             self._bound()
@@ -88,10 +88,22 @@ class ReadyQueue:
 
 
 class _Heap(asyncio.PriorityQueue[QueueEntry]):
-    """A priority queue whose first entry can be read, and whose last entries can be cut off."""
+    """A priority queue whose first entry can be read, and whose last entries can be cut off.
+
+    Nobody waits at it, so that entries need not pass its ways of waking who does.
+    """
 
     def _init(self, maxsize: int) -> None:  # noqa: ARG002 - a hook of asyncio.Queue
         self._queue: list[QueueEntry] = []
+
+    def push(self, entry: QueueEntry) -> int:
+        """Add an entry; return how many there are."""
+        heappush(self._queue, entry)
+        return len(self._queue)
+
+    def pop(self) -> QueueEntry:
+        """Remove and return the most urgent entry; there must be one."""
+        return heappop(self._queue)
 
     def first(self) -> QueueEntry | None:
         """Return the most urgent entry, if there is one."""

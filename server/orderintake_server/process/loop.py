@@ -66,6 +66,20 @@ class ServiceLoop(_base()):  # type: ignore[misc] # chosen when it is imported
         raise RuntimeError("the event loop is the service's: it makes the tasks by itself")
 
 
+class Futures:
+    """Makes futures of one loop: to ask each time which it is takes a system call."""
+
+    def __init__(self) -> None:
+        """Make them of the loop that runs when the first one is made."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def new(self) -> asyncio.Future[Any]:
+        """Make one."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop.create_future()
+
+
 def run_to_end(main: Coroutine[Any, Any, None]) -> None:
     """Run `main` to its end, whatever tasks and callbacks do that a handler leaves behind.
 

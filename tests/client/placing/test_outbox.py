@@ -57,15 +57,23 @@ class Placed:
 
 
 class Server:
-    """What a right server does: it accepts each request_id once, or refuses as it is told."""
+    """What a right server does: it accepts each request_id once, or refuses as it is told.
+
+    What it refused for good, though the answer was lost, it refuses again.
+    """
 
     def __init__(self) -> None:
         self.accepted: list[str] = []
+        self._refused: set[str] = set()
 
     def result(
         self, index: int, request: api.PlaceOrderRequest, refusal: Refusal | None = None
     ) -> api.PlaceOrdersResult:
         result = api.PlaceOrdersResult(index=index)
+        if refusal is BAD:
+            self._refused.add(request.request_id)
+        elif request.request_id in self._refused:
+            refusal = BAD
         if refusal is not None:
             result.refusal.MergeFromString(refusal.details())
         else:

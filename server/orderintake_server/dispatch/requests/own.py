@@ -8,6 +8,7 @@ from orderintake_server.dispatch.inbox import Inbox
 from orderintake_server.dispatch.requests.pending import Bell, Pending
 from orderintake_server.dispatch.requests.remote import RemoteRequests
 from orderintake_server.errors import QueueFull, StorageUnavailable
+from orderintake_server.process.loop import Futures
 from orderintake_server.store.changes import Cancel, Pause, Settlement
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from orderintake_server.dispatch.inbox import CommitPolicy
     from orderintake_server.dispatch.queues import Queue
-    from orderintake_server.dispatch.requests.pending import FreeSlot
+    from orderintake_server.dispatch.requests.pending import Accept, FreeSlot
     from orderintake_server.domain import (
         Cancelled,
         Ending,
@@ -41,6 +42,7 @@ class OwnRequests:
         self._policy = policy
         self._inbox = Inbox()
         self._bell = Bell()
+        self._futures = Futures()
         self._pending_orders = 0
         self._is_closing = self.is_broken = False
         self.remote = RemoteRequests(self._inbox, queue, self._bell, self._refuse_if_broken)
@@ -50,14 +52,25 @@ class OwnRequests:
         """Request that a group of orders be accepted, all or none.
 
         The answer is the receipts, or RequestIdReused, QueueFull, CustomerQuota, InvalidOrder,
-        StorageUnavailable or StoreRefused. Raises QueueFull at once when too many orders wait for
-        a commit, StorageUnavailable when the store is broken.
+        StorageUnavailable or StoreRefused. Raises what `ask` does.
+        """
+        accept: Pending[tuple[NewOrder, ...], tuple[Receipt, ...]]
+        accept = Pending(group, self._futures.new())
+        self.ask(accept)
+        return accept.answer
+
+    def ask(self, accept: Accept) -> None:
+        """Request what `accept` does; the request itself gets the answer.
+
+        Raises QueueFull when too many orders wait for a commit, StorageUnavailable when the store
+        is broken.
         """
         self._refuse_if_broken()
-        if self._pending_orders + len(group) > self._policy.pending_orders:
+        if self._pending_orders + len(accept.item) > self._policy.pending_orders:
             raise QueueFull("too many orders wait to be stored", retry_after=0.1)
-        self._pending_orders += len(group)
-        return self._request(self._inbox.accepts, group)
+        self._pending_orders += len(accept.item)
+        self._inbox.accepts.append(accept)
+        self._bell.ring()
 
     def cancel(self, accept_sequence: int, by: Operator | None = None) -> Future[Cancelled | None]:
         """Request that an order be cancelled; the answer is None when there is no such order.
@@ -80,7 +93,7 @@ class OwnRequests:
     def _request(
         self, requests: MutableSequence[Pending[_Item, _Answer]], item: _Item
     ) -> Future[_Answer]:
-        pending: Pending[_Item, _Answer] = Pending(item)
+        pending: Pending[_Item, _Answer] = Pending(item, self._futures.new())
         requests.append(pending)
         self._bell.ring()
         return pending.answer
@@ -91,7 +104,7 @@ class OwnRequests:
         The order is chosen when the commit that starts it begins: no order that an earlier commit
         accepted is more urgent. After `close` there is no answer.
         """
-        slot: FreeSlot = Pending(None)
+        slot: FreeSlot = Pending(None, self._futures.new())
         self._queue.add(slot)
         self._bell.ring()
         return slot.answer

@@ -10,7 +10,9 @@ from orderintake_server.holders import Holder, LentLease
 from orderintake_server.store.work import AttemptEnd, WorkerWord
 
 if TYPE_CHECKING:
-    from orderintake_server.domain import Lease
+    from collections.abc import Sequence
+
+    from orderintake_server.domain import Lease, NewOrder, Receipt
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -38,6 +40,49 @@ class Pending(Generic[_Item, _Answer]):
             self.answer.set_exception(refusal)
 
 
+class Several:
+    """Orders that are accepted each for itself, and whose answers are awaited together.
+
+    So they need one future, where each Pending has its own.
+    """
+
+    __slots__ = ("_left", "answered")
+
+    def __init__(self, orders: int) -> None:
+        """Begin with so many that have no answer."""
+        self._left = orders
+        self.answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Has a result when all have an answer."""
+
+    def note(self) -> None:
+        """Note that one more has its answer."""
+        self._left -= 1
+        if not self._left and not self.answered.done():
+            self.answered.set_result(None)
+
+
+class OneOf:
+    """One of several orders, in the committer's inbox as a Pending is; and its answer."""
+
+    __slots__ = ("answer", "item", "paid", "several")
+
+    def __init__(
+        self, several: Several, item: tuple[NewOrder], paid: Sequence[NewOrder] = ()
+    ) -> None:
+        """Begin without an answer; with the order again, if its customer paid a token for it."""
+        self.several, self.item, self.paid = several, item, paid
+        self.answer: tuple[Receipt, ...] | Exception | None = None
+
+    def resolve(self, answer: tuple[Receipt, ...] | Exception) -> None:
+        """Answer the request, with the receipt or a refusal."""
+        self.answer = answer
+        self.several.note()
+
+    reject = resolve
+
+
+Accept: TypeAlias = "Pending[tuple[NewOrder, ...], tuple[Receipt, ...]] | OneOf"
+"""A request to accept a group of orders, all or none."""
 FreeSlot: TypeAlias = Pending[None, "Lease"]
 """A slot of this process that waits for an order; the answer is the order's lease."""
 
