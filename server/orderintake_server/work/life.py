@@ -51,6 +51,10 @@ class Life:
         """Return how many live."""
         return len(self._signs)
 
+    def __contains__(self, worker_id: str) -> bool:
+        """Tell whether a worker lives."""
+        return worker_id in self._signs
+
     @property
     def capacity(self) -> int:
         """How many orders they can process at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from orderintake_server.errors import Draining, StorageUnavailable
@@ -11,7 +11,7 @@ from orderintake_server.work.keeping import Keeping
 from orderintake_server.work.leasing import Leasing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from orderintake_server.holders import TakenBack
     from orderintake_server.work.ground import Ground
@@ -61,9 +61,10 @@ class WorkRoom:
         answered the same. Raises WorkerLimit, Draining or StorageUnavailable: then nothing of it
         was done, as far as is known, and a repeat tells.
         """
-        self.life.hear(asked.holder.worker_id)
+        worker_id = asked.holder.worker_id
+        self.life.hear(worker_id)
         self._refuse_if(is_late=self._is_stopping and not asked.reports)
-        with self.life.waiting(asked.holder.worker_id):
+        with self._known(worker_id), self.life.waiting(worker_id):
             leased = await self.leasing.lease(asked, is_open=not self._is_stopping)
         leased.is_going_away = self._is_stopping
         return leased
@@ -77,7 +78,8 @@ class WorkRoom:
         self._refuse_if(is_late=self._is_stopping and not asked.is_stopping)
         if asked.inventory is not None:
             self.leasing.repeats.called(asked.worker_id, asked.inventory.last_call)
-        news = await self.keeping.keep(asked, on_stop=self.leasing.waits.end)
+        with self._known(asked.worker_id):
+            news = await self.keeping.keep(asked, on_stop=self.leasing.waits.end)
         news.is_going_away = self._is_stopping
         return news
 
@@ -120,6 +122,15 @@ class WorkRoom:
             return
         with suppress(StorageUnavailable):  # then it is looked at again
             await self.bury(worker_id)
+
+    @contextmanager
+    def _known(self, worker_id: str) -> Iterator[None]:
+        """Keep nothing of a worker that ended while a call of it was answered inside."""
+        try:
+            yield
+        finally:
+            if worker_id not in self.life:
+                self._forget(worker_id)
 
     def _forget(self, worker_id: str) -> None:
         self.life.forget(worker_id)
