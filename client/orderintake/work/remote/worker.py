@@ -91,6 +91,8 @@ class Worker:
         self._over = asyncio.Event()
         self._stack = AsyncExitStack()
         self._session: Session | None = None
+        self._beginning: asyncio.Timeout | None = None
+        """As long as the lifespan begins: what ends it."""
         self._is_used = self._is_hurried = False
         self._refusal: OrderIntakeError | None = None
         self.exit_code = DONE
@@ -118,8 +120,11 @@ class Worker:
         return self.exit_code
 
     def stop(self) -> None:
-        """Begin to drain; called in its event loop."""
+        """Begin to drain; called in its event loop. A lifespan that begins is cancelled."""
         self._over.set()
+        if self._beginning is not None:
+            self._beginning.reschedule(0)
+            self._beginning = None
 
     def hurry(self) -> None:
         """Drain within a second: cancel what is under way, and give it back."""
@@ -151,7 +156,13 @@ class Worker:
             raise RuntimeError("a worker runs once: make another one")
         self._is_used = True
         await self._line.open()
-        self._session = await self._stack.enter_async_context(self._working())
+        try:
+            async with asyncio.timeout(0 if self._over.is_set() else None) as self._beginning:
+                self._session = await self._stack.enter_async_context(self._working())
+        except TimeoutError:
+            _log.info("stopped before the lifespan had begun")
+        finally:
+            self._beginning = None
         return self
 
     async def __aexit__(
