@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from orderintake import Worker
 from orderintake.v1 import order_work_service_pb2 as api
+from orderintake.work.remote import keeping
 from orderintake.work.remote.book import Book
 from orderintake.work.remote.keeping import About, Keeper
 from support.program import free_port
@@ -60,7 +63,10 @@ async def test_a_worker_that_found_no_server_ends_at_once() -> None:
     assert worker.exit_code == 0
 
 
-async def test_a_function_for_tokens_that_hangs_holds_up_no_stop() -> None:
+async def test_a_function_for_tokens_that_hangs_holds_up_no_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeping, "END_SECONDS", 0.1)
     asked, go_on = threading.Event(), threading.Event()
 
     def token() -> str:

@@ -97,7 +97,7 @@ class Worker:
         self._refusal: OrderIntakeError | None = None
         self.exit_code = DONE
         """How it ended: 0; 75, half of its slots hang in the handler, so a new process is needed;
-        1, the server did not hear what came of each attempt."""
+        1, the server did not hear what came of each attempt, or would not have the worker."""
 
     @property
     def worker_id(self) -> str:
@@ -206,7 +206,7 @@ class Worker:
         self._on_ready()
 
     def _refused(self, error: OrderIntakeError) -> None:
-        self._refusal = error
+        self._refusal, self.exit_code = error, UNTOLD
         self.stop()
 
     def _stuck(self) -> None:
