@@ -8,7 +8,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from support.postgres_home import each
 from support.store_machine import StoreMachine
-from support.stores import KINDS
+from support.stores import AT_WORK, KINDS
+from support.work_machine import WorkMachine
 
 
 @pytest.mark.always
@@ -26,7 +27,7 @@ def test_a_store_answers_as_the_model_does_for_long(kind: type[Any]) -> None:
 
 
 def _run(kind: type[Any], *, examples: int, steps: int) -> None:
-    class Machine(StoreMachine):
+    class Machine(WorkMachine if kind in AT_WORK else StoreMachine):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__(kind)
 

@@ -14,6 +14,7 @@ from orderintake_server.domain import (
     State,
     Tier,
 )
+from orderintake_server.holders import Holder
 from orderintake_server.store.base import Policy
 from orderintake_server.views import CountsByTier, FailedOrder, Selection, TierCounts
 
@@ -32,6 +33,8 @@ class Held:
     is_to_stop: bool = False
     is_gone: bool = False
     copy: int = 0
+    holder: Holder | None = None
+    deadline: int = 0
 
 
 class Orders:
@@ -129,11 +132,12 @@ class Orders:
         return [held for held in self.held.values() if held.order.state not in ENDED]
 
     def next_due(self) -> int | None:
-        """Tell when something that waits falls due or expires."""
+        """Tell when something that waits falls due or expires, or a worker's attempt is overdue."""
         waiting = [held for held in self.standing() if held.order.state in WAITS]
         due = [held.due for held in waiting if held.order.state is State.SCHEDULED]
         over = [held.new.expire_time for held in waiting if held.new.expire_time]
-        return min(due + over, default=None)
+        running = [held for held in self.standing() if held.order.state is State.PROCESSING]
+        return min(due + over + [held.deadline for held in running if held.deadline], default=None)
 
 
 def _matches(wanted: Selection, order: Order, time: int) -> bool:

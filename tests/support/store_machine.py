@@ -393,6 +393,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert found.counts == self.model.counts()
         assert (found.head, found.earliest) == (self.model.head, self.model.earliest)
         assert found.paused == self.model.paused
+        kept = [held for name in self.model.workers for held in self.model.had_by(name)]
+        assert found.kept == len(kept)
 
 
 def _settles(ended: list[tuple[Lease, Ending]]) -> list[Settlement]:
@@ -407,7 +409,15 @@ def _comparable(committed: Committed, *, is_shared: bool) -> Committed:
     """Give equal errors equal values; leave out what is but bounded, or not told by every store."""
     accepted: list[Any] = [_outcome(outcome, is_shared=is_shared) for outcome in committed.accepted]
     queued = [] if is_shared else sorted(committed.queued)
-    return replace(committed, accepted=accepted, queued=queued, next_due=None)
+    return replace(
+        committed,
+        accepted=accepted,
+        queued=queued,
+        next_due=None,
+        closed=set(committed.closed),
+        news=sorted(committed.news),
+        work=committed.work and replace(committed.work, repeated=list(committed.work.repeated)),
+    )
 
 
 def _outcome(outcome: Any, *, is_shared: bool) -> Any:  # noqa: ANN401 - whatever can be compared

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import takewhile
 from typing import Any
 
 from orderintake_server.domain import (
@@ -23,33 +22,34 @@ from orderintake_server.domain import (
     Tier,
 )
 from orderintake_server.errors import RequestIdReused
+from orderintake_server.holders import Holder, TakenBack, lease_of
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import (
     Cancel,
     CancelWaiting,
     Capacity,
     Changes,
-    ClaimNext,
     Committed,
     OverCapacity,
     Pause,
     Prune,
     Settlement,
 )
+from orderintake_server.store.work import OVERDUE_AGAIN, AttemptEnd, Work, WorkDone, WorkerWord
 from orderintake_server.views import OperatorAction
 from support.model_orders import (
     OUTCOMES,
     WAITS,
     Held,
-    Orders,
     accepted,
     quarantined,
     remembered,
     unstarted,
 )
+from support.model_work import Workers, key_of
 
 
-class StoreModel(Orders):
+class StoreModel(Workers):
     """Knows what a store must answer, and when: a commit is told its time.
 
     Where the promise leaves it open which of several orders ends first, it does as SQLite's store.
@@ -60,7 +60,6 @@ class StoreModel(Orders):
         self._named: dict[tuple[str, str], int] = {}
         self._accepted = 0
         self._started = 0
-        self._now = 0
         self._accept_time = 0
         self._queued: list[QueueEntry] = []
         self._ended: Counter[Tier] = Counter()
@@ -72,20 +71,28 @@ class StoreModel(Orders):
         self._sweep()
         settled = [self._settle(settlement) for settlement in changes.settles]
         released = [self._give_back(lease) for lease in changes.releases]
+        work = self._work(changes.work) if changes.work else None
         cancelled = self._cancel(changes.cancels)
         waiting = [self._cancel_waiting(asked) for asked in changes.cancels_waiting]
         for pause in changes.pauses:
             self._pause(pause)
         before, started = self._accepted, self._started
+        self._limit = changes.attempt_limit
+        wanted = changes.claim_next
+        slots, had, closed = self._slots(wanted) if wanted else ([], [], set())
+        again = [lease for holder in had for lease in self.leases_of(holder)]
         accepted = self._accept(changes.accepts, changes.capacity)
-        if changes.claims or changes.claim_next:
-            self._expire()
-        claimed = [self._claim(place) for place in changes.claims]
-        next_ones = self._claim_next(changes.claim_next) if changes.claim_next else []
+        self._expire_before(changes)
+        holders = changes.holders or [None] * len(changes.claims)
+        claimed = [self._claim(*each) for each in zip(changes.claims, holders, strict=True)]
+        next_ones = self._deal(wanted, slots) if wanted else []
         pruned = self._prune(changes.prune) if changes.prune else 0
         return Committed(
             settled=settled,
             released=released,
+            work=work,
+            told_again=again,
+            closed=closed,
             cancelled=cancelled,
             cancelled_waiting=waiting,
             accepted=accepted,
@@ -93,51 +100,139 @@ class StoreModel(Orders):
             claimed_next=next_ones,
             queued=self._left_in_queue(next_ones),
             page=self._page(changes),
-            counts=self.counts(),
             accept_counts=Counter(
                 self.held[n].new.tier for n in range(before + 1, self._accepted + 1)
             ),
-            completion_counts=self._ended,
             start_count=self._started - started,
-            paused=self.paused,
-            next_due=self.next_due(),
-            head=self.head,
-            earliest=self.earliest,
             pruned=pruned,
+            **self._state(),
         )
 
+    def _expire_before(self, changes: Changes) -> None:
+        if changes.claims or changes.claim_next:
+            self._expire()
+
+    def _state(self) -> dict[str, Any]:
+        """Tell how the store stands, and what this commit found."""
+        return {
+            "counts": self.counts(),
+            "completion_counts": self._ended,
+            "paused": self.paused,
+            "next_due": self.next_due(),
+            "head": self.head,
+            "earliest": self.earliest,
+            "overdue": self.overdue,
+            "news": sorted(self.news),
+            "capacity": self.capacity,
+        }
+
     def leap(self, microseconds: int) -> None:
-        """Move the ends of delays with the clock: they are lengths."""
+        """Move the ends of delays and of workers' attempts with the clock: they are lengths."""
         for held in self.standing():
             if held.order.state is State.SCHEDULED and held.order.attempt_count:
                 held.due += microseconds
+            held.deadline += microseconds if held.deadline else 0
 
     def restart(self, policy: Policy, now: int) -> tuple[int, int]:
         """Put what is in process where it belongs; tell how many wait, and were quarantined."""
         self.policy = policy
         self._begin(now)
         running = [held for held in self.standing() if held.order.state is State.PROCESSING]
+        own = [held for held in running if not held.holder]
+        for held in own:
+            self._crash(held)
+        local = [name for name, worker in self.workers.items() if worker.is_local]
+        taken = [each for name in local for each in self._bury(name)]
+        self.news = set()
         for held in running:
-            held.crashes += 1
-            if held.is_to_stop:
-                self._end(held, Event.CANCEL)
-            elif held.crashes >= policy.max_crashes:
-                self._end(held, Event.QUARANTINE, quarantined(held.crashes))
-            else:
-                self._wait_again(held)
-        stands = Counter(held.order.state for held in running)
+            if held.deadline:
+                held.deadline = max(held.deadline, now + OVERDUE_AGAIN)
+        stands = Counter([held.order.state for held in own] + [state for _, state in taken])
         return stands[State.QUEUED], stands[State.FAILED]
+
+    def _crash(self, held: Held) -> None:
+        """Count a crash of an order in process."""
+        held.crashes += 1
+        if held.is_to_stop:
+            self._end(held, Event.CANCEL)
+        elif held.crashes >= self.policy.max_crashes:
+            self._end(held, Event.QUARANTINE, quarantined(held.crashes))
+        else:
+            self._wait_again(held)
+
+    def _work(self, work: Work) -> WorkDone:
+        first: dict[int, int] = {}
+        for place, report in enumerate(work.reports):
+            first.setdefault(report.key.start_sequence, place)
+        counted = sorted(first.values(), key=lambda place: work.reports[place].ending is None)
+        states = {place: self._report(work.reports[place]) for place in counted}
+        reports = [
+            states.get(place) or self._said_before(report)
+            for place, report in enumerate(work.reports)
+        ]
+        repeated = [place for place in range(len(reports)) if not states.get(place)]
+        return WorkDone(
+            reports=reports,
+            repeated=repeated,
+            words=[self._note_word(word) for word in work.words],
+            ends=[self._end_worker(worker_id) for worker_id in work.ends],
+            deaths=[self._bury(worker_id) for worker_id in work.deaths],
+        )
+
+    def _report(self, report: AttemptEnd) -> State | None:
+        """End an attempt; None: its lease is not good."""
+        held = self.held.get(report.key.accept_sequence)
+        if held is None or held.holder is None or held.order.state is not State.PROCESSING:
+            return None
+        if held.order.start_sequence != report.key.start_sequence:
+            return None
+        lease = Lease(order=held.order, crash_count=held.crashes)
+        if report.ending:
+            state = self._settle(Settlement(lease=lease, ending=report.ending))
+        else:
+            state = self._give_back(lease)
+        if state in WAITS:
+            self._noted[report.key.start_sequence] = (state, self._now)
+        return state
+
+    def _end_worker(self, worker_id: str) -> list[TakenBack]:
+        self._note_word(WorkerWord(worker_id))
+        taken = self._take_back(worker_id, is_crash=False)
+        worker = self.workers[worker_id]
+        worker.ended_at = worker.ended_at or self._now
+        return taken
+
+    def _bury(self, worker_id: str) -> list[TakenBack]:
+        worker = self.workers.get(worker_id)
+        if worker is None or worker.ended_at:
+            return []
+        taken = self._take_back(worker_id, is_crash=not worker.is_stopping)
+        del self.workers[worker_id]
+        self.news.add(worker_id)
+        return taken
+
+    def _take_back(self, worker_id: str, *, is_crash: bool) -> list[TakenBack]:
+        mine = [(held, key_of(held)) for held in self.had_by(worker_id)]
+        for held, _ in mine:
+            if is_crash:
+                self._crash(held)
+            else:
+                self._give_back(Lease(order=held.order, crash_count=held.crashes))
+        return [TakenBack(key, held.order.state) for held, key in mine]
 
     def _begin(self, now: int) -> None:
         self._now = now
         self._queued = []
         self._ended = Counter()
+        self.news, self.overdue = set(), {}
+        self._forget_old_workers()
 
     def _sweep(self) -> None:
         self._expire()
         for held in self.standing():
             if held.order.state is State.SCHEDULED and held.due <= self._now:
                 self._enqueue(held)
+        self._find_overdue()
 
     def _expire(self) -> None:
         over = [
@@ -214,6 +309,8 @@ class StoreModel(Orders):
             is_running = held.order.state is State.PROCESSING
             if held in waiting or (is_running and not held.is_to_stop):
                 self._record_cancel(held, cancels)
+            if is_running and held.holder and not held.is_to_stop:
+                self.news.add(held.holder.worker_id)
             held.is_to_stop |= is_running
         return [self._cancelled(number) for number in numbers]
 
@@ -334,7 +431,7 @@ class StoreModel(Orders):
             position=self.position(number),
         )
 
-    def _claim(self, place: QueueEntry) -> Lease | None:
+    def _claim(self, place: QueueEntry, holder: Holder | None = None) -> Lease | None:
         held = self.held.get(place.accept_sequence)
         if held is None or held.order.state is not State.QUEUED:
             return None
@@ -346,14 +443,11 @@ class StoreModel(Orders):
             start_sequence=self._started,
             start_time=self._now,
         )
-        return Lease(order=held.order, crash_count=held.crashes)
-
-    def _claim_next(self, wanted: ClaimNext) -> list[Lease]:
-        first = self.startable()[: wanted.most]
-        places = list(takewhile(lambda place: place.crash_count < wanted.alone, first))
-        if first and not places and wanted.is_idle:
-            places = first[:1]
-        return [lease for lease in map(self._claim, places) if lease]
+        held.holder, held.deadline = holder, 0
+        if holder:
+            self._note_word(WorkerWord(holder.worker_id))
+            held.deadline = self._now + self._limit if self._limit else 0
+        return lease_of(held.order, held.crashes, holder)
 
     def _left_in_queue(self, started: Sequence[Lease]) -> list[QueueEntry]:
         numbers = {lease.order.accept_sequence for lease in started}

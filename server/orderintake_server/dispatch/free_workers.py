@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orderintake_server.dispatch.requests.loads import Loads
 from orderintake_server.dispatch.requests.pending import Offer
-from orderintake_server.dispatch.requests.slots import Slot, Slots, takes_of
+from orderintake_server.dispatch.requests.slots import Slot, Slots
 from orderintake_server.domain import QueueEntry
 from orderintake_server.holders import LentLease
 from orderintake_server.store.changes import MOST_STARTS, NEVER_ALONE, ClaimNext
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orderintake_server.dispatch.ready import ReadyQueue
+    from orderintake_server.dispatch.requests.loads import Closed
     from orderintake_server.domain import Lease
     from orderintake_server.holders import LeaseKey, WorkerRow
 
@@ -80,6 +81,9 @@ class FreeWorkers:
 
     def _slot_for(self, entry: QueueEntry) -> Slot | None:
         """Return the first slot that may start this order: a suspect runs alone."""
+        first = self._slots.first()
+        if first is None or self._may_take(first, entry):
+            return first
         return next((slot for slot in self._slots.live() if self._may_take(slot, entry)), None)
 
     def _may_take(self, slot: Slot, entry: QueueEntry) -> bool:
@@ -105,13 +109,8 @@ class FreeWorkers:
         """Offer the free slots to orders that the next commit queues; `match` found them none."""
         if not self._ready.is_empty():
             return None
-        takes = takes_of(slot for slot in self._slots.live() if self._may_take_new(slot))
+        takes = self._slots.takes(own=not self._is_alone, may_take=self._loads.may_take)
         return ClaimNext(takes=takes, is_idle=not self._busy, alone=self._alone) if takes else None
-
-    def _may_take_new(self, slot: Slot) -> bool:
-        if slot.item is not None:
-            return self._loads.may_take(slot.item.worker_id)
-        return not self._is_alone
 
     def take(self, leases: Sequence[Lease]) -> list[tuple[Slot, Lease]]:
         """Give each order that started by an offer to its slot."""
@@ -140,11 +139,11 @@ class FreeWorkers:
         """Note that these attempts of workers are over."""
         self._loads.taken(keys)
 
-    def close(self, worker_id: str) -> None:
+    def close(self, worker_id: str, why: Closed) -> None:
         """Give a worker nothing any more."""
-        self._loads.close(worker_id)
+        self._loads.close(worker_id, why)
         self._slots.close(worker_id)
 
-    def reopen(self, worker_id: str) -> None:
-        """Give a worker orders again: it was forgotten, and begins anew."""
-        self._loads.reopen(worker_id)
+    def reopen(self, worker_id: str, why: Closed) -> None:
+        """Give a worker orders again, if it was closed for this or less."""
+        self._loads.reopen(worker_id, why)
