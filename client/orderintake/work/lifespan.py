@@ -77,6 +77,8 @@ class _Life:
         except asyncio.CancelledError:
             task.cancel()
             raise
+        if isinstance(error, HandlerUnusable):  # the one of a lifespan around the shop's own
+            raise error
         if error is not None:
             raise HandlerUnusable(f"the lifespan of {name!r} cannot begin: {why(error)}")
         return value

@@ -10,6 +10,8 @@ import pytest
 
 from orderintake import Worker
 from orderintake.v1 import order_work_service_pb2 as api
+from orderintake.work.finding import HandlerUnusable
+from orderintake.work.lifespan import lifespan
 from orderintake.work.remote import keeping
 from orderintake.work.remote.book import Book
 from orderintake.work.remote.keeping import About, Keeper
@@ -137,3 +139,21 @@ async def test_a_stop_that_came_before_its_lease_is_to_be_told_again() -> None:
     await keeper.end()
     assert list(life.requests[1].inventory.held) == ["new", "old"]
     assert list(life.requests[1].stops_heard) == ["old"]
+
+
+async def test_a_lifespan_around_another_one_says_once_why_that_cannot_begin() -> None:
+    @asynccontextmanager
+    async def inner() -> AsyncIterator[None]:
+        raise ConnectionError("no database")
+        yield
+
+    @asynccontextmanager
+    async def outer() -> AsyncIterator[None]:
+        async with lifespan(inner, "kitchen:prepare"):
+            yield
+
+    with pytest.raises(HandlerUnusable) as unusable:
+        async with lifespan(outer, "prepare"):
+            pass
+    why = "the lifespan of 'kitchen:prepare' cannot begin: ConnectionError: no database"
+    assert str(unusable.value) == why
