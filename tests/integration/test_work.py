@@ -18,8 +18,11 @@ from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
 from orderintake.v1 import order_work_service_pb2 as work
+from orderintake_server.config import Settings
+from orderintake_server.service import running
 from support.hand import Hand, done, given_back
 from support.in_process import Stub, completions, listening
+from support.metrics import scrape
 from support.orders import order
 from support.postgres_home import PostgresHome, kinds
 from support.refusals import refused as told
@@ -31,7 +34,6 @@ RECORDED, LOST = work.OUTCOME_RESULT_RECORDED, work.OUTCOME_RESULT_LEASE_LOST
 class Kitchen:
     """A server without workers of its own, and one by hand."""
 
-    address: str
     stub: Stub
     channel: grpc.aio.Channel
     me: Hand
@@ -58,7 +60,7 @@ async def kitchen_at(data: Path, **settings: Any) -> AsyncIterator[Kitchen]:  # 
         listening(data, **chosen) as (address, stub),
         grpc.aio.insecure_channel(address) as channel,
     ):
-        yield Kitchen(address, stub, channel, Hand(channel))
+        yield Kitchen(stub, channel, Hand(channel))
 
 
 STORES = [pytest.param(None, id="sqlite"), *(pytest.param(k, id=k.name) for k in kinds()[:1])]
@@ -281,17 +283,28 @@ async def test_w9_a_worker_hears_of_a_cancel(kitchen: Kitchen) -> None:
 
 
 async def test_w12_a_server_that_stops_sends_waiting_calls_away(tmp_path: Path) -> None:
-    async with kitchen_at(tmp_path) as kitchen:
-        channel = grpc.aio.insecure_channel(kitchen.address)  # it outlives the server
+    places: dict[str, Any] = {"listen": ("127.0.0.1:0",), "http": "127.0.0.1:0"}
+    async with running(Settings(data=tmp_path, workers=0, **places)) as service:
+        assert service.http_port is not None
+        channel = grpc.aio.insecure_channel(service.addresses[0])  # it outlives the server
         me = Hand(channel)
         await me.keeps(name="kitchen:7")
         calls = [asyncio.ensure_future(me.leases()) for _ in range(20)]
         keeps = asyncio.ensure_future(me.keeps(*range(1, 21)))
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            while await in_flight(service.http_port) != (20, 1):
+                pass
         assert not keeps.done()
     assert {(await call).signal for call in calls} == {work.WORK_SIGNAL_GOING_AWAY}
     assert (await keeps).signal == work.WORK_SIGNAL_GOING_AWAY
     await channel.close()
+
+
+async def in_flight(port: int) -> tuple[float, float]:
+    """Tell how many calls of LeaseOrders and of KeepLeases a server has."""
+    found = await scrape(port)
+    kept = found.value("rpc_in_flight", method="orderintake.v1.OrderWorkService/KeepLeases")
+    return found.value("remote_calls_waiting"), kept
 
 
 async def test_w13_an_outcome_that_cannot_be_stored_is_its_own_orders_failure(
