@@ -54,6 +54,30 @@ class FreeWorkers:
 
     def match(self) -> list[Match]:
         """Remove the most urgent orders from `ready`; return them, each with a free slot."""
+        live = self._slots.live()
+        if self._slots.lent:
+            return self._match_with_workers()
+        matched: list[Match] = []
+        ready = self._ready
+        for slot in live:
+            if len(matched) == MOST_STARTS or not self._may_start(ready.first()):
+                break
+            matched.append((ready.pop(), slot))
+            self._busy += 1
+        self._slots.take_own(live[: len(matched)])
+        return matched
+
+    def _may_start(self, first: QueueEntry | None) -> bool:
+        """Whether this process may start the most urgent order; a suspect only when it is idle."""
+        if first is None or self._is_alone:
+            return False
+        if first.crash_count < self._alone:
+            return True
+        self._is_alone = not self._busy
+        return self._is_alone
+
+    def _match_with_workers(self) -> list[Match]:
+        """Match while workers offer slots too."""
         matched: list[Match] = []
         while len(matched) < MOST_STARTS:
             first = self._ready.first()
@@ -80,7 +104,7 @@ class FreeWorkers:
 
     def _slot_for(self, entry: QueueEntry) -> Slot | None:
         """Return the first slot that may start this order: a suspect runs alone."""
-        return next((slot for slot in self._slots.live() if self._may_take(slot, entry)), None)
+        return next((slot for slot in self._slots if self._may_take(slot, entry)), None)
 
     def _may_take(self, slot: Slot, entry: QueueEntry) -> bool:
         if slot.item is not None:
@@ -105,7 +129,10 @@ class FreeWorkers:
         """Offer the free slots to orders that the next commit queues; `match` found them none."""
         if not self._ready.is_empty():
             return None
-        takes = takes_of(slot for slot in self._slots.live() if self._may_take_new(slot))
+        if self._slots.lent:
+            takes = takes_of(slot for slot in self._slots if self._may_take_new(slot))
+        else:
+            takes = [] if self._is_alone else self._slots.takes()
         return ClaimNext(takes=takes, is_idle=not self._busy, alone=self._alone) if takes else None
 
     def _may_take_new(self, slot: Slot) -> bool:
@@ -116,16 +143,16 @@ class FreeWorkers:
     def take(self, leases: Sequence[Lease]) -> list[tuple[Slot, Lease]]:
         """Give each order that started by an offer to its slot."""
         pairs = self._slots.pair(leases)
-        for _, lease in pairs:
-            if isinstance(lease, LentLease):
-                self._loads.begin(lease)
-            else:
-                self._busy += 1
-                self._is_alone = self._is_alone or lease.crash_count >= self._alone
+        for slot, lease in pairs:
+            if slot.item is not None:
+                self.started(lease)
+                continue
+            self._busy += 1
+            self._is_alone = self._is_alone or lease.crash_count >= self._alone
         return pairs
 
     def started(self, lease: Lease) -> None:
-        """Note that an order that was matched has started."""
+        """Note that an order has started at a worker."""
         if isinstance(lease, LentLease):
             self._loads.begin(lease)
 

@@ -93,9 +93,10 @@ class OwnQueue:
         for (entry, slot), lease in zip(wanted.claims, committed.claimed, strict=True):
             if lease is None:
                 self._workers.missed(entry, slot)
-            else:
+                continue
+            if slot.item is not None:
                 self._workers.started(lease)
-                starts.append((slot, lease))
+            starts.append((slot, lease))
         return starts + self._workers.take(committed.claimed_next)
 
     def apply(self, state: StoreState) -> None:
@@ -129,7 +130,11 @@ class SharedQueue:
         """Keep `Queue.wanted`."""
         if not self._may_have_more or is_closing:
             return Starts()
-        takes = takes_of(slot for slot in self._slots.live() if slot.item or not self._is_alone)
+        live = self._slots.live()
+        if self._is_alone:
+            takes = takes_of([slot for slot in live if slot.item])
+        else:
+            takes = self._slots.takes()
         if not takes:
             return Starts()
         claim_next = ClaimNext(takes=takes, is_idle=not self._busy, alone=self._alone)
