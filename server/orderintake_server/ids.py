@@ -135,7 +135,7 @@ class Ids:
             key = LeaseKey(accept, start, Tier(tier), attempts, crashes)
         except (struct.error, ValueError):
             raise LeaseInvalid("this is not a lease, or it was damaged") from None
-        if lease != self.lease(key):
+        if lease != self.lease(key) or max(key) >= NEWEST or key.tries < 1:
             raise LeaseInvalid("this is not a lease of this store, or it was damaged")
         return key
 

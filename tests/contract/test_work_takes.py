@@ -59,9 +59,10 @@ async def test_w1_a_paused_tier_is_not_dealt(shop: FoundStore) -> None:
 
 
 async def test_w3_a_repeated_call_is_given_the_same_and_nothing_else(shop: FoundStore) -> None:
-    await place(shop, *(new() for _ in range(5)))
-    first = await take(shop, ANN, 2, call=7)
-    committed = await deal(shop, Take(4, calls(ANN, 7)), Take(1, calls(ANN, 8)))
+    await place(shop, *(new(vip=number > 4) for number in range(1, 9)))
+    first = await take(shop, ANN, 6, call=7)
+    assert numbers(first) == [5, 6, 7, 8, 1, 2]
+    committed = await deal(shop, Take(8, calls(ANN, 7)), Take(1, calls(ANN, 8)))
     assert committed.told_again == first
     assert numbers(committed.claimed_next) == [3]
     assert committed.start_count == 1

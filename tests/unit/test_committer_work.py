@@ -128,6 +128,26 @@ async def test_w6_who_died_may_come_back_and_what_it_had_has_a_crash(desk: Desk)
     assert other.order.accept_sequence in numbers(again)
 
 
+async def test_w7_who_ended_is_given_nothing_though_its_late_calls_fall_silent(
+    desk: Desk,
+) -> None:
+    await desk.place(new())
+    await desk.committer.remote.end(ANN)
+    assert await desk.committer.remote.bury(ANN) == []
+    assert await offer(desk, ANN, call=2) == []
+
+
+async def test_w6_who_could_not_be_buried_is_given_orders_as_before(
+    store: FaultyStore, desk: Desk
+) -> None:
+    await desk.place(new())
+    store.fill()
+    with pytest.raises(StorageUnavailable):
+        await desk.committer.remote.bury(ANN)
+    store.repair()
+    assert numbers(await offer(desk, ANN)) == [1]
+
+
 async def test_w6_a_suspect_is_alone_at_its_worker_and_nobody_passes_it(store: FaultyStore) -> None:
     async with working(Desk(store, max_crashes=2)) as desk:
         await desk.place(new(), new())

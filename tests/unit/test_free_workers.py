@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from orderintake_server.dispatch.free_workers import FreeWorkers
 from orderintake_server.dispatch.ready import ReadyQueue
 from orderintake_server.dispatch.requests.pending import Pending
+from orderintake_server.dispatch.requests.slots import Slots
 from orderintake_server.domain import Lease, QueueEntry
 from support.changes import strictly
 
@@ -73,6 +74,15 @@ def test_nobody_is_given_anything_when_nothing_waits() -> None:
     here = counter()
     here.free()
     assert here.match() == []
+
+
+def test_calls_that_were_left_are_not_kept_behind_a_slot_that_waits() -> None:
+    slots = Slots()
+    asks = [Pending(None, answer=Answer(is_done=number > 0)) for number in range(9)]  # type: ignore[arg-type,var-annotated]
+    for ask in asks:
+        slots.add(ask)
+    assert list(slots.live()) == asks[:1]
+    assert len(slots) == 1
 
 
 def test_a_worker_that_was_stopped_is_passed_over() -> None:

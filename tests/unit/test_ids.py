@@ -17,7 +17,7 @@ from orderintake_server.errors import (
     OrderNotFound,
 )
 from orderintake_server.holders import LeaseKey
-from orderintake_server.ids import Ids
+from orderintake_server.ids import NEWEST, Ids
 
 LOG = Ids("0123abcd")
 ALPHABET = string.ascii_letters + string.digits + string.punctuation + " \n\x00é"
@@ -159,12 +159,14 @@ def _refused(cursor: str) -> None:
 
 
 KEYS = st.builds(
-    LeaseKey,
-    SEQUENCES,
-    SEQUENCES,
+    lambda accept, start, tier, tries, crashes: LeaseKey(
+        accept, start, tier, tries + crashes, crashes
+    ),
+    st.integers(0, NEWEST - 1),
+    st.integers(0, NEWEST - 1),
     st.sampled_from(Tier),
-    st.integers(0, 2**32 - 1),
-    st.integers(0, 2**32 - 1),
+    st.integers(1, 2**31),
+    st.integers(0, 2**31 - 1),
 )
 
 
@@ -189,6 +191,20 @@ def test_no_lease_that_was_damaged_is_taken(key: LeaseKey, place: int, character
     assume(damaged != lease)
     with pytest.raises(LeaseInvalid):
         LOG.lease_key(damaged)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        LeaseKey(NEWEST, 2, Tier.VIP, 1, 0),
+        LeaseKey(1, 2**64 - 1, Tier.VIP, 1, 0),
+        LeaseKey(1, 2, Tier.VIP, 3, 3),
+        LeaseKey(1, 2, Tier.VIP, 0, 2**32 - 1),
+    ],
+)
+def test_no_lease_is_taken_that_no_store_gives(key: LeaseKey) -> None:
+    with pytest.raises(LeaseInvalid):
+        LOG.lease_key(LOG.lease(key))
 
 
 @pytest.mark.parametrize("text", ["", "x", LOG.cursor(7), LOG.order_id(7), LOG.page_token(7, b"")])

@@ -163,6 +163,15 @@ async def test_w7_a_worker_that_stops_is_answered_at_once_and_its_calls_end() ->
     assert (await again).is_going_away
 
 
+async def test_w7_a_worker_is_told_at_once_that_it_stops_though_the_store_knows_it() -> None:
+    floor = Floor()
+    floor.store.know(is_stopping=True)  # another server answered, or nobody heard the answer
+    stopping = KeepAsked(worker_id=ME, is_stopping=True, wait=60.0)
+    with floor.room.leasing.waits.waiting(ME) as mine:
+        assert await floor.room.keep(stopping) == QUIET
+        assert (mine.is_over, floor.committer.words) == (True, [])
+
+
 async def test_w12_a_server_that_stops_serves_those_that_stop_too_and_nobody_else() -> None:
     floor = Floor()
     floor.room.refuse_leases()

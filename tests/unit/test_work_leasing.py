@@ -95,6 +95,19 @@ async def test_w3_a_repeat_takes_over_what_its_first_call_waits_for() -> None:
     assert not floor.committer.released
 
 
+async def test_w3_a_call_that_was_repeated_while_it_looked_takes_no_orders_beside_its_repeat() -> (
+    None
+):
+    floor = Floor()
+    calls = [asyncio.create_task(floor.room.lease(asked(done(1)))) for _ in range(3)]
+    while len(floor.committer.reports) < 3:
+        await floor.when_asked()
+    assert len(floor.committer.offers) == 1
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+
+
 async def test_w3_a_repeat_that_was_answered_is_answered_the_same() -> None:
     floor = Floor()
     floor.store.given[Holder(ME, 7)] = [lent(1, 7)]
@@ -183,6 +196,16 @@ async def test_w7_the_calls_of_a_worker_that_ends_are_answered_without_orders() 
     call = await begun(floor, asked())
     assert await floor.room.end(ME) == 1
     assert await call == Leased(states=[])
+
+
+async def test_w7_nothing_is_kept_of_a_worker_that_ended_while_its_calls_were_answered() -> None:
+    floor = Floor()
+    cut, answered = await begun(floor, asked(call=1)), await begun(floor, asked(call=2))
+    floor.committer.offers[1][2].set_result([lent(2, call=2)])  # and taken back by the end
+    await floor.room.end(ME)
+    cut.cancel()
+    await asyncio.wait([cut, answered])
+    assert (len(floor.room.running), len(floor.room.leasing.repeats)) == (0, 0)
 
 
 async def test_w12_calls_that_wait_are_told_to_go_elsewhere_and_reports_are_taken() -> None:

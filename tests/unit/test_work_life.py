@@ -3,8 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
+from orderintake_server.holders import TakenBack, WorkerRow
 from orderintake_server.work.life import Life
 from support.clocks import Seconds
+from support.work_room import ME, Floor
 
 
 def living(clock: Callable[[], float], limit: int = 10) -> Life:
@@ -45,6 +49,8 @@ def test_who_has_a_call_that_waits_is_alive_and_has_time_for_the_next() -> None:
     life.hear("a")
     with life.waiting("a"):
         assert passing(life, clock, 40) == []
+        assert life.ages() == {"a": 0.0}
+    assert life.ages() == {"a": 10.0}
     assert passing(life, clock, 20) == []
     assert passing(life, clock, 1) == ["a"]
     life.hear("a")
@@ -117,3 +123,73 @@ def test_the_capacity_of_all_is_told_when_it_changes() -> None:
     life.hear("b", 4)
     life.forget("a")
     assert told == [16, 20, 4]
+
+
+async def bury(floor: Floor, *silent: str) -> None:
+    """Let a room hear that these are silent, and do what it does then."""
+    found: asyncio.Queue[list[str]] = asyncio.Queue(maxsize=1)
+    floor.life.silent = found.get  # type: ignore[method-assign]
+    burying = asyncio.create_task(floor.room.bury_silent())
+    for each in [*silent], [], []:  # when there is room for the last, the first is done
+        await found.put(each)
+    burying.cancel()
+
+
+@pytest.mark.parametrize(
+    ("about", "buried"), [({}, [ME]), ({"is_ended": True}, []), (None, [])], ids=str
+)
+async def test_w6_who_is_silent_is_buried_unless_it_has_ended(
+    about: dict[str, object] | None, buried: list[str]
+) -> None:
+    floor = Floor()
+    if about is not None:
+        floor.store.know(**about)
+    floor.life.hear(ME)
+    await bury(floor, *passing(floor.life, floor.clock, 31))
+    assert floor.committer.buried == buried
+    assert floor.meters.work.deaths == len(buried)
+    assert ME not in floor.life
+
+
+async def test_w5_who_is_heard_while_others_are_buried_is_not() -> None:
+    floor = Floor()
+    floor.store.know()
+    floor.life.hear(ME)
+    silent = passing(floor.life, floor.clock, 31)
+    floor.life.hear(ME)
+    await bury(floor, *silent)
+    assert floor.committer.buried == []
+    assert ME in floor.life
+
+
+async def test_w6_the_silent_are_buried_at_once_and_who_is_heard_meanwhile_lives_on() -> None:
+    floor = Floor()
+    for name in ("a", "b"):
+        floor.life.hear(name)
+        floor.store.rows[name] = WorkerRow(worker_id=name, since=1)
+    passing(floor.life, floor.clock, 31)
+    asked, again, committed = asyncio.Queue[str](), asyncio.Event(), asyncio.Event()
+    rounds = iter([["a", "b"]])
+
+    async def silent() -> list[str]:
+        for found in rounds:
+            return found
+        again.set()
+        return await asyncio.Future()
+
+    async def bury(worker_id: str) -> list[TakenBack]:
+        asked.put_nowait(worker_id)
+        await committed.wait()
+        return []
+
+    floor.life.silent, floor.committer.bury = silent, bury  # type: ignore[method-assign]
+    burying = asyncio.create_task(floor.room.bury_silent())
+    assert {await asked.get(), await asked.get()} == {"a", "b"}
+    floor.clock.turn(1.0)
+    floor.life.tick()
+    floor.life.hear("a")
+    committed.set()
+    await again.wait()
+    assert ("a" in floor.life, "b" in floor.life) == (True, False)
+    burying.cancel()
+    await asyncio.wait([burying])

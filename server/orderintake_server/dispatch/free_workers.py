@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orderintake_server.dispatch.requests.loads import Loads
 from orderintake_server.dispatch.requests.pending import Offer
-from orderintake_server.dispatch.requests.slots import Slot, Slots, takes_of
+from orderintake_server.dispatch.requests.slots import Slot, Slots
 from orderintake_server.domain import QueueEntry
 from orderintake_server.holders import LentLease
 from orderintake_server.store.changes import MOST_STARTS, NEVER_ALONE, ClaimNext
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from orderintake_server.dispatch.ready import ReadyQueue
+    from orderintake_server.dispatch.requests.loads import Closed
     from orderintake_server.domain import Lease
     from orderintake_server.holders import LeaseKey, WorkerRow
 
@@ -54,30 +55,6 @@ class FreeWorkers:
 
     def match(self) -> list[Match]:
         """Remove the most urgent orders from `ready`; return them, each with a free slot."""
-        live = self._slots.live()
-        if self._slots.lent:
-            return self._match_with_workers()
-        matched: list[Match] = []
-        ready = self._ready
-        for slot in live:
-            if len(matched) == MOST_STARTS or not self._may_start(ready.first()):
-                break
-            matched.append((ready.pop(), slot))
-            self._busy += 1
-        self._slots.take_own(live[: len(matched)])
-        return matched
-
-    def _may_start(self, first: QueueEntry | None) -> bool:
-        """Whether this process may start the most urgent order; a suspect only when it is idle."""
-        if first is None or self._is_alone:
-            return False
-        if first.crash_count < self._alone:
-            return True
-        self._is_alone = not self._busy
-        return self._is_alone
-
-    def _match_with_workers(self) -> list[Match]:
-        """Match while workers offer slots too."""
         matched: list[Match] = []
         while len(matched) < MOST_STARTS:
             first = self._ready.first()
@@ -104,7 +81,10 @@ class FreeWorkers:
 
     def _slot_for(self, entry: QueueEntry) -> Slot | None:
         """Return the first slot that may start this order: a suspect runs alone."""
-        return next((slot for slot in self._slots if self._may_take(slot, entry)), None)
+        first = self._slots.first()
+        if first is None or self._may_take(first, entry):
+            return first
+        return next((slot for slot in self._slots.live() if self._may_take(slot, entry)), None)
 
     def _may_take(self, slot: Slot, entry: QueueEntry) -> bool:
         if slot.item is not None:
@@ -129,30 +109,22 @@ class FreeWorkers:
         """Offer the free slots to orders that the next commit queues; `match` found them none."""
         if not self._ready.is_empty():
             return None
-        if self._slots.lent:
-            takes = takes_of(slot for slot in self._slots if self._may_take_new(slot))
-        else:
-            takes = [] if self._is_alone else self._slots.takes()
+        takes = self._slots.takes(own=not self._is_alone, may_take=self._loads.may_take)
         return ClaimNext(takes=takes, is_idle=not self._busy, alone=self._alone) if takes else None
-
-    def _may_take_new(self, slot: Slot) -> bool:
-        if slot.item is not None:
-            return self._loads.may_take(slot.item.worker_id)
-        return not self._is_alone
 
     def take(self, leases: Sequence[Lease]) -> list[tuple[Slot, Lease]]:
         """Give each order that started by an offer to its slot."""
         pairs = self._slots.pair(leases)
-        for slot, lease in pairs:
-            if slot.item is not None:
-                self.started(lease)
-                continue
-            self._busy += 1
-            self._is_alone = self._is_alone or lease.crash_count >= self._alone
+        for _, lease in pairs:
+            if isinstance(lease, LentLease):
+                self._loads.begin(lease)
+            else:
+                self._busy += 1
+                self._is_alone = self._is_alone or lease.crash_count >= self._alone
         return pairs
 
     def started(self, lease: Lease) -> None:
-        """Note that an order has started at a worker."""
+        """Note that an order that was matched has started."""
         if isinstance(lease, LentLease):
             self._loads.begin(lease)
 
@@ -167,11 +139,11 @@ class FreeWorkers:
         """Note that these attempts of workers are over."""
         self._loads.taken(keys)
 
-    def close(self, worker_id: str) -> None:
+    def close(self, worker_id: str, why: Closed) -> None:
         """Give a worker nothing any more."""
-        self._loads.close(worker_id)
+        self._loads.close(worker_id, why)
         self._slots.close(worker_id)
 
-    def reopen(self, worker_id: str) -> None:
-        """Give a worker orders again: it was forgotten, and begins anew."""
-        self._loads.reopen(worker_id)
+    def reopen(self, worker_id: str, why: Closed) -> None:
+        """Give a worker orders again, if it was closed for this or less."""
+        self._loads.reopen(worker_id, why)

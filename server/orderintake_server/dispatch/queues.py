@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from orderintake_server.dispatch.inbox import Starts
-from orderintake_server.dispatch.requests.slots import Slots, takes_of
+from orderintake_server.dispatch.requests.slots import Slots
 from orderintake_server.holders import LentLease
 from orderintake_server.store.changes import NEVER_ALONE, ClaimNext
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from orderintake_server.dispatch.free_workers import FreeWorkers, Match
     from orderintake_server.dispatch.ready import ReadyQueue
+    from orderintake_server.dispatch.requests.loads import Closed
     from orderintake_server.dispatch.requests.slots import Slot
     from orderintake_server.domain import Lease
     from orderintake_server.holders import LeaseKey
@@ -46,11 +47,11 @@ class Queue(Protocol):
     def taken(self, keys: Iterable[LeaseKey]) -> None:
         """Note that these attempts of workers are over."""
 
-    def close(self, worker_id: str) -> None:
+    def close(self, worker_id: str, why: Closed) -> None:
         """Give a worker nothing any more; its calls that wait end without orders."""
 
-    def reopen(self, worker_id: str) -> None:
-        """Give a worker orders again: it was forgotten, and begins anew."""
+    def reopen(self, worker_id: str, why: Closed) -> None:
+        """Give a worker orders again, unless it was closed for what outlasts this."""
 
 
 class OwnQueue:
@@ -93,10 +94,9 @@ class OwnQueue:
         for (entry, slot), lease in zip(wanted.claims, committed.claimed, strict=True):
             if lease is None:
                 self._workers.missed(entry, slot)
-                continue
-            if slot.item is not None:
+            else:
                 self._workers.started(lease)
-            starts.append((slot, lease))
+                starts.append((slot, lease))
         return starts + self._workers.take(committed.claimed_next)
 
     def apply(self, state: StoreState) -> None:
@@ -114,7 +114,6 @@ class SharedQueue:
         """Run an order alone when its next crash would quarantine it, as FreeWorkers does."""
         self._alone = max_crashes - 1 or NEVER_ALONE
         self._slots = Slots()
-        self.close = self._slots.close
         self._busy = 0
         """How many orders this process has itself."""
         self._is_alone = False
@@ -130,11 +129,7 @@ class SharedQueue:
         """Keep `Queue.wanted`."""
         if not self._may_have_more or is_closing:
             return Starts()
-        live = self._slots.live()
-        if self._is_alone:
-            takes = takes_of([slot for slot in live if slot.item])
-        else:
-            takes = self._slots.takes()
+        takes = self._slots.takes(own=not self._is_alone, may_take=_anybody)
         if not takes:
             return Starts()
         claim_next = ClaimNext(takes=takes, is_idle=not self._busy, alone=self._alone)
@@ -180,5 +175,14 @@ class SharedQueue:
     def taken(self, keys: Iterable[LeaseKey]) -> None:
         """Keep `Queue.taken`: the store knows what each worker has."""
 
-    def reopen(self, worker_id: str) -> None:
+    def close(self, worker_id: str, why: Closed) -> None:  # noqa: ARG002
+        """Keep `Queue.close`: the store knows who takes orders."""
+        self._slots.close(worker_id)
+
+    def reopen(self, worker_id: str, why: Closed) -> None:
         """Keep `Queue.reopen`: the store knows who takes orders."""
+
+
+def _anybody(_: str) -> bool:
+    """Leave it to the store which workers take something."""
+    return True

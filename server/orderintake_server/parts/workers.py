@@ -47,7 +47,7 @@ def work_room(  # noqa: PLR0913 - the parts it works with
     life = Life(
         lease_seconds=worker_lease(settings), limit=settings.worker_limit, clock=time.monotonic
     )
-    life.know([(row.worker_id, row.capacity) for row in store.recovery.workers])
+    life.know([(row.worker_id, row.capacity) for row in store.recovery.workers if not row.is_ended])
     life.is_counting = lambda: meters.commits.obstacle is None
     store.at_work.follow(life.ages)
     order_id = Ids(store.recovery.log_id).order_id

@@ -33,6 +33,8 @@ class Keeping:
         self._told = news.LastTold(clock)
         self.waits: Waits = Waits()
         self._supervised: set[str] = set()
+        self._stops_told: set[str] = set()
+        """Those that stop, and have heard from here that they are given no more orders."""
 
     def expect(self, worker_id: str) -> None:
         """Know a worker as one that this server starts, and watches."""
@@ -46,16 +48,20 @@ class Keeping:
         worker_id, until = asked.worker_id, self._clock() + asked.wait
         with self.waits.waiting(worker_id, ONLY) as wait:
             known = await self._read(worker_id)
-            if await self._tell(asked, known):
+            is_news = await self._tell(asked, known)
+            if asked.is_stopping and worker_id not in self._stops_told:
+                is_news = True  # here; what it was told elsewhere, or before, may be lost
+                on_stop(worker_id)
+            if is_news:
                 wait.end()  # it asked for no news, but to be heard
-                if asked.is_stopping:
-                    on_stop(worker_id)
             found = await self._compared(asked, known)
             while (seconds := self._seconds(worker_id, found, until)) > 0 and not wait.is_over:
                 await asyncio.wait({wait.woken}, timeout=seconds)
                 wait.look()
                 found = await self._compared(asked, await self._read(worker_id))
         self._told.told(worker_id, [*found.stops, *found.lost])
+        if asked.is_stopping:
+            self._stops_told.add(worker_id)
         return found
 
     async def _read(self, worker_id: str) -> WorkerRow | None:
@@ -109,6 +115,7 @@ class Keeping:
         """Forget a worker that has ended; its call that waits ends."""
         self._told.forget(worker_id)
         self._supervised.discard(worker_id)
+        self._stops_told.discard(worker_id)
         self.waits.end(worker_id)
 
 

@@ -49,7 +49,7 @@ class Leasing:
             told = await self._told(holder, wait)
             reported = [self._report(report) for report in asked.reports]
             try:
-                if not told and wait.offer is None and asked.slots and is_open:
+                if not (told or wait.offer or wait.is_over) and asked.slots and is_open:
                     wait.offer = self._remote.offer(holder, asked.slots)
                 states = await asyncio.gather(*reported) if reported else []
                 if wait.offer is not None and not reported:

@@ -51,6 +51,10 @@ class Life:
         """Return how many live."""
         return len(self._signs)
 
+    def __contains__(self, worker_id: str) -> bool:
+        """Tell whether a worker lives."""
+        return worker_id in self._signs
+
     @property
     def capacity(self) -> int:
         """How many orders they can process at once."""
@@ -98,9 +102,17 @@ class Life:
         if sign is not None and sign.capacity:
             self.on_capacity(self.capacity)
 
+    def heard(self, worker_id: str) -> float | None:
+        """Return when a worker was heard last, by the clock of ticks; None: it does not live."""
+        sign = self._signs.get(worker_id)
+        return None if sign is None else sign.heard
+
     def ages(self) -> dict[str, float]:
-        """Return for how many seconds each has been silent."""
-        return {worker_id: self._now - sign.heard for worker_id, sign in self._signs.items()}
+        """Return for how many seconds each has been silent: for none while a call of it waits."""
+        return {
+            worker_id: 0.0 if sign.waiting else self._now - sign.heard
+            for worker_id, sign in self._signs.items()
+        }
 
     async def silent(self) -> list[str]:
         """Wait for the next tick, and return those that are silent for longer than their lease."""
@@ -118,9 +130,11 @@ class Life:
         if not self.is_counting():
             return []
         self._now += min(passed, TICK_SECONDS)
-        least = self._now - self.lease_seconds
-        return [
-            worker_id
-            for worker_id, sign in self._signs.items()
-            if sign.heard < least and not sign.waiting
-        ]
+        return [worker_id for worker_id in self._signs if self.is_silent(worker_id)]
+
+    def is_silent(self, worker_id: str) -> bool:
+        """Tell whether a worker is silent for longer than its lease, as of the newest tick."""
+        sign = self._signs.get(worker_id)
+        if sign is None or sign.waiting:
+            return False
+        return sign.heard < self._now - self.lease_seconds

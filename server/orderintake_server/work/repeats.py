@@ -29,6 +29,10 @@ class Repeats:
         """Begin with none."""
         self._calls: dict[str, _Calls] = {}
 
+    def __len__(self) -> int:
+        """Return of how many workers there are any."""
+        return len(self._calls)
+
     def may_have_leases(self, holder: Holder) -> bool:
         """Note a call; tell whether it may have been given orders before, here or elsewhere."""
         if not holder.call:

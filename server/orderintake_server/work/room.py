@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from orderintake_server.errors import Draining, StorageUnavailable
+from orderintake_server.errors import Draining, StorageUnavailable, StoreError
+from orderintake_server.logger import get_logger
 from orderintake_server.work.keeping import Keeping
 from orderintake_server.work.leasing import Leasing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from orderintake_server.holders import TakenBack
     from orderintake_server.work.ground import Ground
     from orderintake_server.work.leasing import Decide
     from orderintake_server.work.life import Life
     from orderintake_server.work.words import KeepAsked, LeaseAsked, Leased, News
+
+
+log = get_logger()
 
 
 class WorkRoom:
@@ -41,7 +46,7 @@ class WorkRoom:
         A store that `is_shared` buries the silent, and answers repeats, by itself.
         """
         self._is_shared = is_shared
-        self._remote = ground.remote
+        self._remote, self._at_work = ground.remote, ground.at_work
         self._meters = ground.meters
         self.running = ground.running
         self.life = life
@@ -61,9 +66,10 @@ class WorkRoom:
         answered the same. Raises WorkerLimit, Draining or StorageUnavailable: then nothing of it
         was done, as far as is known, and a repeat tells.
         """
-        self.life.hear(asked.holder.worker_id)
+        worker_id = asked.holder.worker_id
+        self.life.hear(worker_id)
         self._refuse_if(is_late=self._is_stopping and not asked.reports)
-        with self.life.waiting(asked.holder.worker_id):
+        with self._known(worker_id), self.life.waiting(worker_id):
             leased = await self.leasing.lease(asked, is_open=not self._is_stopping)
         leased.is_going_away = self._is_stopping
         return leased
@@ -77,7 +83,8 @@ class WorkRoom:
         self._refuse_if(is_late=self._is_stopping and not asked.is_stopping)
         if asked.inventory is not None:
             self.leasing.repeats.called(asked.worker_id, asked.inventory.last_call)
-        news = await self.keeping.keep(asked, on_stop=self.leasing.waits.end)
+        with self._known(asked.worker_id):
+            news = await self.keeping.keep(asked, on_stop=self.leasing.waits.end)
         news.is_going_away = self._is_stopping
         return news
 
@@ -101,25 +108,44 @@ class WorkRoom:
         self.keeping.expect(worker_id)
 
     async def bury(self, worker_id: str) -> list[TakenBack]:
-        """Count a crash for each order of a worker that is dead; the orders wait again."""
+        """Count a crash for each order of a worker that is dead; the orders wait again.
+
+        One that is heard meanwhile lives again: what it is given then is watched.
+        """
+        heard = self.life.heard(worker_id)
         taken = await self._remote.bury(worker_id)
         self._meters.deaths += 1
-        self._forget(worker_id)
+        if self.life.heard(worker_id) == heard:
+            self._forget(worker_id)
         return taken
 
     async def bury_silent(self) -> None:
         """Bury whoever is silent for too long, without end. A shared store does that by itself."""
         self.life.open()
         while True:
-            for worker_id in await self.life.silent():
-                await self._bury_silent(worker_id)
+            silent = await self.life.silent()
+            await asyncio.gather(*map(self._bury_silent, silent))  # before any of them is heard
 
     async def _bury_silent(self, worker_id: str) -> None:
-        if self.ends_process(worker_id) or self._is_shared:
-            self._forget(worker_id)
-            return
-        with suppress(StorageUnavailable):  # then it is looked at again
-            await self.bury(worker_id)
+        with suppress(StorageUnavailable, StoreError):  # then it is looked at again
+            known = None if self._is_shared else await self._at_work.read_worker(worker_id)
+            if not self.life.is_silent(worker_id):
+                return
+            if self.ends_process(worker_id) or known is None or known.is_ended:
+                self._forget(worker_id)
+                return
+            taken = await self.bury(worker_id)
+            name = known.name or worker_id
+            log.warning("took over from a worker that died", worker=name, orders=len(taken))
+
+    @contextmanager
+    def _known(self, worker_id: str) -> Iterator[None]:
+        """Keep nothing of a worker that ended while a call of it was answered inside."""
+        try:
+            yield
+        finally:
+            if worker_id not in self.life:
+                self._forget(worker_id)
 
     def _forget(self, worker_id: str) -> None:
         self.life.forget(worker_id)

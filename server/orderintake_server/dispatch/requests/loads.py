@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -13,6 +14,15 @@ if TYPE_CHECKING:
 
 MOST_CLOSED = 10_000
 """So many workers are remembered that take nothing any more; the store knows of older ones."""
+
+
+class Closed(IntEnum):
+    """Why a worker is given nothing; the later ones outlast the earlier."""
+
+    IS_THOUGHT_DEAD = 1
+    STOPS = 2
+    """Until it is taken for dead and begins anew."""
+    HAS_ENDED = 3
 
 
 class _Load(NamedTuple):
@@ -35,10 +45,11 @@ class Loads:
         """By accept sequence."""
         self._has: defaultdict[str, set[int]] = defaultdict(set)
         self._alone: set[str] = set()
-        self._closed: dict[str, None] = {}
+        self._closed: dict[str, Closed] = {}
         for worker in workers:
             if worker.is_stopping or worker.is_ended:
-                self.close(worker.worker_id)
+                why = Closed.HAS_ENDED if worker.is_ended else Closed.STOPS
+                self.close(worker.worker_id, why)
             for key, *_ in worker.leases:
                 self._add(worker.worker_id, key.accept_sequence, key.start_sequence)
                 self._note_alone(worker.worker_id, key.crash_count)
@@ -54,15 +65,16 @@ class Loads:
         """Tell whether a worker takes nothing any more."""
         return worker_id in self._closed
 
-    def close(self, worker_id: str) -> None:
+    def close(self, worker_id: str, why: Closed) -> None:
         """Note that a worker takes nothing any more."""
-        self._closed[worker_id] = None
+        self._closed[worker_id] = max(why, self._closed.get(worker_id, why))
         if len(self._closed) > MOST_CLOSED:
             del self._closed[next(iter(self._closed))]
 
-    def reopen(self, worker_id: str) -> None:
-        """Note that a worker takes orders again."""
-        self._closed.pop(worker_id, None)
+    def reopen(self, worker_id: str, why: Closed) -> None:
+        """Note that a worker takes orders again, unless it is closed for what outlasts this."""
+        if self._closed.get(worker_id, Closed.HAS_ENDED) <= why:
+            del self._closed[worker_id]
 
     def reserve(self, holder: Holder, entry: QueueEntry) -> None:
         """Note that a worker is to be given an order."""

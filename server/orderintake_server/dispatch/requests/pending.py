@@ -18,7 +18,7 @@ _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pending(Generic[_Item, _Answer]):
     """A request to the committer, and the future for its answer."""
 

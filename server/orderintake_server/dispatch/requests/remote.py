@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from orderintake_server.dispatch.requests.loads import Closed
 from orderintake_server.dispatch.requests.pending import Offer, Pending, WorkerDeath, WorkerEnd
 from orderintake_server.dispatch.requests.said import answers
 from orderintake_server.holders import LentLease, key_of
@@ -71,18 +72,23 @@ class RemoteRequests:
     def word(self, word: WorkerWord) -> Future[WorkerState]:
         """Note what is known of a worker. When it stops, its calls that wait end at once."""
         if word.is_stopping:
-            self._queue.close(word.worker_id)
+            self._queue.close(word.worker_id, Closed.STOPS)
         return self._say(word)
 
     def end(self, worker_id: str) -> Future[list[TakenBack]]:
         """End a worker; its calls that wait end at once. The answer is what it had."""
-        self._queue.close(worker_id)
+        self._queue.close(worker_id, Closed.HAS_ENDED)
         return self._say(WorkerEnd(worker_id))
 
     def bury(self, worker_id: str) -> Future[list[TakenBack]]:
-        """Note that a worker died; its calls that wait end at once. The answer is what it had."""
-        self._queue.close(worker_id)
-        return self._say(WorkerDeath(worker_id))
+        """Note that a worker died; its calls that wait end at once. The answer is what it had.
+
+        Where that is refused, it lives as before.
+        """
+        said: Future[list[TakenBack]] = self._say(WorkerDeath(worker_id))
+        self._queue.close(worker_id, Closed.IS_THOUGHT_DEAD)
+        said.add_done_callback(lambda _: self._queue.reopen(worker_id, Closed.IS_THOUGHT_DEAD))
+        return said
 
     def release(self, lease: LentLease) -> None:
         """Let an order wait again of which the worker was not told; its attempt is not counted."""
@@ -113,7 +119,7 @@ class RemoteRequests:
             self._queue.taken(key for key, _ in taken)
         for each in batch.said:
             if isinstance(each.item, WorkerDeath):
-                self._queue.reopen(each.item.worker_id)
+                self._queue.reopen(each.item.worker_id, Closed.STOPS)
 
     def answer(self, batch: Inbox, committed: Committed) -> None:
         """Answer what was said, and tell what is to be told."""

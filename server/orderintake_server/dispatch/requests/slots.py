@@ -10,7 +10,7 @@ from orderintake_server.holders import LentLease
 from orderintake_server.store.changes import MOST_STARTS, Take
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from orderintake_server.domain import Lease
     from orderintake_server.holders import Holder
@@ -24,94 +24,84 @@ class Slots:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._waiting: OrderedDict[int, Slot] = OrderedDict()
-        self.lent = 0
-        """How many of them are offers of workers, those that nobody waits for any more too."""
+        self._waiting: OrderedDict[Slot, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._waiting)
 
     def add(self, slot: Slot) -> None:
         """Add what is offered, behind all others."""
-        self._waiting[id(slot)] = slot
-        if slot.item is not None:
-            self.lent += 1
+        self._waiting[slot] = None
 
     def put_back(self, slots: Sequence[Slot]) -> None:
         """Add slots that were taken, before all others, in their order."""
         for slot in reversed(slots):
             if isinstance(slot, Offer):
                 slot.left += 1
-                self.lent += id(slot) not in self._waiting
-            self._waiting[id(slot)] = slot
-            self._waiting.move_to_end(id(slot), last=False)
+            self._waiting[slot] = None
+            self._waiting.move_to_end(slot, last=False)
 
-    def __iter__(self) -> Iterator[Slot]:
-        """Yield all in their order; while that goes on none may be added or taken."""
-        return iter(self._waiting.values())
+    def first(self) -> Slot | None:
+        """Return the first one that somebody waits for; forget those before it."""
+        waiting = self._waiting
+        while waiting:
+            slot = next(iter(waiting))
+            if not slot.answer.done():
+                return slot
+            del waiting[slot]
+        return None
 
     def live(self) -> list[Slot]:
-        """Forget those that nobody waits for any more; return the others."""
-        live = [slot for slot in self._waiting.values() if not slot.answer.done()]
-        if len(live) < len(self._waiting):
-            self._waiting = OrderedDict((id(slot), slot) for slot in live)
-            self.lent = sum(slot.item is not None for slot in live)
-        return live
+        """Return those that somebody waits for; forget the others."""
+        for gone in [slot for slot in self._waiting if slot.answer.done()]:
+            del self._waiting[gone]
+        return list(self._waiting)
 
     def take(self, slot: Slot) -> None:
         """Take a slot, or one of an offer's, out."""
-        if isinstance(slot, Offer):
+        if slot.item is not None:
             slot.left -= 1
             if slot.left:
                 return
-            self.lent -= 1
-        del self._waiting[id(slot)]
-
-    def take_own(self, slots: Sequence[Slot]) -> None:
-        """Take out slots of this process."""
-        for slot in slots:
-            del self._waiting[id(slot)]
+        del self._waiting[slot]
 
     def close(self, worker_id: str) -> None:
         """Let the calls of a worker end without orders."""
-        for slot in self._waiting.values():
+        for slot in self._waiting:
             if isinstance(slot, Offer) and slot.item.worker_id == worker_id:
                 slot.resolve([])
 
-    def takes(self) -> list[Take]:
-        """Write all as takes, as `takes_of` does."""
-        if self.lent:
-            return takes_of(self._waiting.values())
-        return [Take(min(len(self._waiting), MOST_STARTS))] if self._waiting else []
-
     def pair(self, leases: Sequence[Lease]) -> list[tuple[Slot, Lease]]:
         """Take out a slot for each lease: the first of the call that it is for."""
-        if not self.lent:
-            return [(self._waiting.popitem(last=False)[1], lease) for lease in leases]
         of: defaultdict[Holder | None, deque[Lease]] = defaultdict(deque)
         for lease in leases:
             of[lease.holder if isinstance(lease, LentLease) else None].append(lease)
         pairs: list[tuple[Slot, Lease]] = []
-        for slot in list(self._waiting.values()) if leases else ():
+        for slot in list(self._waiting) if leases else ():
             mine = of.get(slot.item, ())
-            while mine and id(slot) in self._waiting:
+            while mine and slot in self._waiting:
                 self.take(slot)
                 pairs.append((slot, mine.popleft()))
             if len(pairs) == len(leases):
                 break
         return pairs
 
+    def takes(self, *, own: bool, may_take: Callable[[str], bool]) -> list[Take]:
+        """Write them as takes, at most MOST_STARTS slots: this process's are joined.
 
-def takes_of(slots: Iterable[Slot]) -> list[Take]:
-    """Write slots as takes, at most MOST_STARTS of them: this process's own are joined."""
-    takes: list[Take] = []
-    own, left = 0, MOST_STARTS
-    for slot in slots:
-        if not left:
-            break
-        if slot.item is None:
-            own += 1
-            left -= 1
-            continue
-        takes += [Take(own)] if own else []
-        own, most = 0, min(slot.left, left)
-        takes.append(Take(most, slot.item))
-        left -= most
-    return [*takes, Take(own)] if own else takes
+        Without its `own`; of workers those that `may_take`.
+        """
+        takes: list[Take] = []
+        joined, left = 0, MOST_STARTS
+        for slot in self.live():
+            if slot.item is None:
+                joined, left = joined + own, left - own
+            elif may_take(slot.item.worker_id):
+                takes += [Take(joined)] if joined else []
+                joined, most = 0, min(slot.left, left)
+                takes.append(Take(most, slot.item))
+                left -= most
+            if not left:
+                break
+        return [*takes, Take(joined)] if joined else takes

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.store.work import REMEMBERED, WorkerState, WorkerWord
-from orderintake_server.views import NEVER
 
 if TYPE_CHECKING:
     import sqlite3
@@ -63,11 +62,13 @@ class Roster:
             for number, worker_id, name, slots, local, stopping, ended_at in execute(_MEMBERS)
         ]
         self._members = {member.worker_id: member for member in members}
+        self.capacity = sum(member.capacity for member in members if not member.ended_at)
+        ended = [member for member in members if member.ended_at]
+        self._ended = deque(sorted(ended, key=lambda member: member.ended_at))
         self._held: dict[int, Held] = {}
         self._of: defaultdict[int, set[int]] = defaultdict(set)
         for start_sequence, *held in execute(_HELD):
             self._hold(start_sequence, Held(*held))
-        self._count()
         self._is_changed = self._is_stale = False
 
     def begin(self) -> None:
@@ -109,9 +110,10 @@ class Roster:
         )
         if after != before and not member.ended_at:
             self._is_changed = True
+            self.capacity -= member.capacity
             member.name, member.capacity, member.is_local, member.is_stopping = after
+            self.capacity += member.capacity
             self._connection.execute(_CHANGE, (*after, member.number))
-            self._count()
         return member
 
     def _make(self, word: WorkerWord, now: int) -> Member:
@@ -120,7 +122,7 @@ class Roster:
         (number,) = self._connection.execute(_MAKE, (word.worker_id, *said, now)).fetchone()
         member = Member(number, word.worker_id, *said)
         self._members[word.worker_id] = member
-        self._count()
+        self.capacity += member.capacity
         return member
 
     def end(self, member: Member, now: int) -> None:
@@ -129,27 +131,24 @@ class Roster:
             self._is_changed = True
             member.ended_at = now
             self._connection.execute(_END, (now, member.number))
-            self._count()
+            self.capacity -= member.capacity
+            self._ended.append(member)
 
     def forget_old(self, now: int) -> None:
         """Forget the workers that ended long ago."""
-        if self._oldest_end < now - REMEMBERED:
-            old = [m for m in self._members.values() if 0 < m.ended_at < now - REMEMBERED]
-            for member in old:
-                self.remove(member)
+        while self._ended and self._ended[0].ended_at < now - REMEMBERED:
+            self._remove(self._ended.popleft())
 
     def remove(self, member: Member) -> None:
-        """Forget a worker that has no lease."""
+        """Forget a worker that has not ended, and has no lease."""
+        self.capacity -= member.capacity
+        self._remove(member)
+
+    def _remove(self, member: Member) -> None:
         self._is_changed = True
         del self._members[member.worker_id]
         self._of.pop(member.number, None)
         self._connection.execute("DELETE FROM workers WHERE number = ?", (member.number,))
-        self._count()
-
-    def _count(self) -> None:
-        members = self._members.values()
-        self.capacity = sum(member.capacity for member in members if not member.ended_at)
-        self._oldest_end = min([m.ended_at for m in members if m.ended_at], default=NEVER)
 
     # Leases
 
