@@ -20,6 +20,8 @@ from servers import Server, cpu_seconds, environment, order_server, until
 
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
+from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # how tests run Node, we do too
 from support.node import NODE, install
@@ -27,7 +29,7 @@ from support.node import NODE, install
 ROOT = Path(__file__).parents[1]
 WORKER_LEASE_SECONDS = 4.0
 SERVER = (
-    *("--metrics", "127.0.0.1:0", "--lease", "2"),
+    *("--http", "127.0.0.1:0", "--lease", "2"),
     *("--worker-lease", str(WORKER_LEASE_SECONDS)),
 )
 START_SECONDS = 20.0
@@ -129,6 +131,12 @@ def node(server: Server, folder: Path, _: str, slots: int) -> "subprocess.Popen[
 def has_node() -> bool:
     """Tell whether workers in Node can be started here."""
     return NODE is not None
+
+
+def place(server: Server, request: api.PlaceOrderRequest) -> None:
+    """Place one order."""
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        api_grpc.OrderIntakeServiceStub(channel).PlaceOrder(request, timeout=10)
 
 
 def slots_of(server: Server) -> int:

@@ -77,7 +77,7 @@ def started(manned: Manned, orders: int) -> Turn:
 def killed(start: Callable[[], AbstractContextManager[Manned]], _: int) -> Turn:
     """Kill who has an order in process; tell after how many seconds it starts again."""
     with start() as manned:
-        load.place(manned.server.port, 1, in_flight=1)
+        crews.place(manned.server, load.REQUEST)
         (first,) = crews.noted(manned.notes, 1)
         at = crews.kill(first.pid)
         return {"again_s": crews.noted(manned.notes, 2)[1].at - at}
@@ -86,7 +86,7 @@ def killed(start: Callable[[], AbstractContextManager[Manned]], _: int) -> Turn:
 def blocked(manned: Manned, orders: int) -> Turn:
     """Let a handler block its process; tell how long orders take that are placed meanwhile."""
     server, before = manned.server, manned.server.completed()
-    load.place(server.port, 1, in_flight=1, request=BLOCKING)
+    crews.place(server, BLOCKING)
     until(lambda: server.started() > before, "it to start")
     turn = seen(load.place(server.port, orders, in_flight=4))
     server.wait_for(before + orders + 1)

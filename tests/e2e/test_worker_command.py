@@ -106,11 +106,20 @@ async def test_what_a_handler_leaves_behind_does_not_end_it(port: WorkPort) -> N
     assert "what a handler left behind cannot end the process" in process.events()
 
 
-async def test_a_refusal_ends_it_and_it_says_why(port: WorkPort) -> None:
-    port.refusal = (grpc.StatusCode.UNAUTHENTICATED, "who are you?")
+@pytest.mark.parametrize(
+    ("refusal", "why"),
+    [
+        ((grpc.StatusCode.UNAUTHENTICATED, "who are you?"), "who are you?"),
+        ((grpc.StatusCode.UNIMPLEMENTED, "no such method"), "an older server"),
+    ],
+)
+async def test_a_refusal_ends_it_and_it_says_why(
+    port: WorkPort, refusal: tuple[grpc.StatusCode, str], why: str
+) -> None:
+    port.refusal = refusal
     with worker(port, *DOES) as process:
         assert await ends(process) == 1
-    assert "who are you?" in str(process.events()[-1])
+    assert why in str(process.events()[-1])
 
 
 @pytest.mark.parametrize(

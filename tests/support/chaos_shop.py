@@ -84,7 +84,7 @@ class Replica:
         listen = ("--listen", self.address)
         self.lives.append(ServerProcess(self._data, *listen, *self._arguments()))
         try:
-            self.process.wait_for("listening")
+            self.process.wait_for("listening", seconds=UP_SECONDS)
         except AssertionError:
             if not any("cannot open the store" in str(event) for event in self.process.events()):
                 raise

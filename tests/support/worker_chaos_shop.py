@@ -1,6 +1,7 @@
 """Servers, workers in processes of their own, lossy ways between them, and what befalls all."""
 
 import asyncio
+import os
 import random
 import socket
 from collections import Counter
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP, SIGTERM
+from unittest import mock
 
 import psutil
 
@@ -26,19 +28,22 @@ from support.proxy import Proxy, proxy
 from support.worker_chaos_orders import JOURNALS
 
 SERVERS = {"sqlite": 1, "postgres": 3}
-WORKERS, SLOTS = 6, 4
+HANDLER = "support.worker_chaos_orders:work"
+WORKERS, SLOTS, CHILDREN = 6, 4, 2
+"""So many workers that are no server's, the slots of each; and each server's children."""
 WORKER_LEASE_SECONDS = 4.0
 """More than a healthy worker needs on a busy machine, beside a server that is frozen."""
 ATTEMPT_SECONDS = 90.0
 """So late nobody is overruled before it is taken for dead, though servers are away meanwhile."""
 LOST_SECONDS = 0.5
 """The most that answers are swallowed for before their connection breaks."""
-PAUSE_SECONDS = 0.1, 0.9
+PAUSE_SECONDS = 0.1, 0.7
 START_SECONDS = 60
 THREADS = 64
 
 FAULTS = {
-    "kill worker": 12,
+    "kill worker": 20,
+    "kill child": 3,
     "freeze worker": 3,
     "stop worker": 4,
     "kill server": 2,
@@ -47,16 +52,17 @@ FAULTS = {
     "lose answers": 5,
     "cut": 1,
 }
-"""How many of thirty faults are of each kind."""
+"""How many of forty-one faults are of each kind."""
 
 _SERVER = (
-    *("--workers", "0", "--worker-lease", str(WORKER_LEASE_SECONDS), "--lease", "1"),
+    *("--handler", HANDLER, "--workers", str(SLOTS), "--worker-processes", str(CHILDREN)),
+    *("--worker-lease", str(WORKER_LEASE_SECONDS), "--lease", "1"),
     *("--attempt-timeout", str(ATTEMPT_SECONDS), "--retry-delay", "0.2"),
     *("--max-attempts", str(MAX_ATTEMPTS), "--max-crashes", str(MAX_CRASHES)),
     *("--drain-timeout", "10"),
 )
 _WORKER = (
-    *("--handler", "support.worker_chaos_orders:work", "--slots", str(SLOTS)),
+    *("--handler", HANDLER, "--slots", str(SLOTS)),
     *("--drain-timeout", "3"),
 )
 
@@ -80,27 +86,22 @@ class Marks:
 class Life:
     """One process of a worker."""
 
-    def __init__(self, name: str, target: str, journals: Path) -> None:
+    def __init__(self, name: str, target: str) -> None:
         """Start it, to work for what answers at the target."""
         self.name = name
-        self.process = WorkerProcess(
-            target, *_WORKER, "--name", name, env={JOURNALS: str(journals)}
-        )
+        self.process = WorkerProcess(target, *_WORKER, "--name", name)
 
 
 class Worker:
     """A worker that comes back, life after life."""
 
-    def __init__(
-        self, name: str, target: str, journals: Path, chance: random.Random, marks: Marks
-    ) -> None:
+    def __init__(self, name: str, target: str, chance: random.Random, marks: Marks) -> None:
         """Give it a name; it is not started yet."""
         self.name = name
         self.lives: list[Life] = []
         self.is_up = False
         """Whether nothing befalls it at the moment."""
         self._target = target
-        self._journals = journals
         self._chance = chance
         self._marks = marks
 
@@ -112,7 +113,7 @@ class Worker:
     async def start(self) -> None:
         """Begin another life; a server knows it on return."""
         name = f"{self.name}-{len(self.lives)}"
-        self.lives.append(await asyncio.to_thread(Life, name, self._target, self._journals))
+        self.lives.append(await asyncio.to_thread(Life, name, self._target))
         process = self.life.process
         await asyncio.to_thread(process.wait_for, "working", seconds=START_SECONDS)
         self.is_up = True
@@ -180,7 +181,7 @@ class WorkShop:
         self.journals.mkdir()
         target = f"ipv4:{','.join(way.address for way in ways)}"
         self.workers = [
-            Worker(name, target, self.journals, random.Random(f"{seed} {name}"), self.marks)
+            Worker(name, target, random.Random(f"{seed} {name}"), self.marks)
             for name in (f"worker-{number}" for number in range(WORKERS))
         ]
         self._ways = ways
@@ -239,7 +240,7 @@ class WorkShop:
         if len(up) > 1 or len(up) == len(self.servers):
             victim = self._faults.chance.choice(up)
             victim.is_up = False
-            does = {"kill server": self._kill, "freeze server": Replica.freeze}
+            does = {"kill server": self._kill, "freeze server": self._freeze}
             act = partial(does.get(fault, self._stop), victim)
             self._faults.begin(fault, victim.name, act, tasks)
 
@@ -247,6 +248,11 @@ class WorkShop:
         """Kill a server; its supervised workers end with it."""
         self.marks.die(map(_name, _children(server)))
         await server.kill()
+
+    async def _freeze(self, server: Replica) -> None:
+        """Freeze a server; taken for dead, it takes its supervised workers with it."""
+        self.marks.die(map(_name, _children(server)))
+        await server.freeze()
 
     async def _stop(self, server: Replica) -> None:
         """Tell a server to stop; its supervised workers give back what they do not end."""
@@ -314,6 +320,8 @@ async def work_shop(kind: str, seed: int, place: Path) -> AsyncIterator[WorkShop
     # All may be waited for at the same time, each by a thread.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
     async with AsyncExitStack() as life:
+        journals = str(place / "journals")
+        life.enter_context(mock.patch.dict(os.environ, {JOURNALS: journals}))
         store, arguments = await (_postgres(life) if kind == "postgres" else _sqlite(place))
         servers = [
             _server(name, arguments, place / "data", seed) for name in "abc"[: SERVERS[kind]]

@@ -50,6 +50,13 @@ async def begin(handler: str) -> WorkerProcess:
     return process
 
 
+async def said(lines: list[str]) -> None:
+    """Wait for a line of the log."""
+    async with asyncio.timeout(10):
+        while not lines:  # noqa: ASYNC110 - a list tells nobody of it
+            await asyncio.sleep(0.01)
+
+
 async def gone(pid: int) -> None:
     """Wait until a process runs no longer."""
     if psutil.pid_exists(pid):
@@ -93,6 +100,7 @@ async def test_w14_the_end_of_the_server_ends_a_process_that_holds_pythons_lock_
     lines: list[str],
 ) -> None:
     process = await begin("spins")
+    await said(lines)
     os.close(process._alive)  # noqa: SLF001 - as the kernel does when the server ends
     process._alive = os.dup(2)  # noqa: SLF001
     assert await process.ended == -9

@@ -35,7 +35,7 @@ async def lifespan(make: Callable[[], Any] | None, name: str) -> AsyncIterator[A
     life = _Life(make)
     task = asyncio.create_task(life.live(), name="lifespan")
     try:
-        yield await life.begins(name)
+        yield await life.begins(name, task)
     finally:
         life.over.set()
         await _ends(task)
@@ -67,9 +67,18 @@ class _Life:
         if ending.error is not None:
             _log.error(ENDED_BADLY, extra={"reason": why(ending.error)})
 
-    async def begins(self, name: str) -> Any:  # noqa: ANN401 - whatever it gives
-        """Wait until it has begun; give its value. Raises HandlerUnusable when it cannot."""
-        value, error = await self._begun
+    async def begins(self, name: str, task: asyncio.Task[None]) -> Any:  # noqa: ANN401 - as it gives
+        """Wait until it has begun in its task; give its value.
+
+        A caller that is cancelled cancels it. Raises HandlerUnusable when it cannot begin.
+        """
+        try:
+            value, error = await self._begun
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if isinstance(error, HandlerUnusable):  # the one of a lifespan around the shop's own
+            raise error
         if error is not None:
             raise HandlerUnusable(f"the lifespan of {name!r} cannot begin: {why(error)}")
         return value

@@ -120,3 +120,11 @@ def test_a_value_that_raises_is_told_as_such() -> None:
     assert json.loads(Json().format(record("x", value=Bad())))["value"] == (
         "<a value that cannot be told>"
     )
+
+
+def test_what_json_cannot_hold_is_told_in_words() -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    for value in ({(1, 2): "x"}, circle):
+        told = json.loads(Json().format(record("x", value=value, order_id="a")))
+        assert (told["value"], told["order_id"], told["event"]) == (repr(value), "a", "x")

@@ -36,7 +36,10 @@ class Json(logging.Formatter):
             "logger": record.name,
             "timestamp": _time(record),
         }
-        return json.dumps(entry, default=_told)
+        try:
+            return json.dumps(entry, default=_told)
+        except (TypeError, ValueError, RecursionError):  # a key that JSON has not, a circle
+            return json.dumps({str(name): _plain(value) for name, value in entry.items()})
 
 
 class Text(logging.Formatter):
@@ -72,6 +75,10 @@ def _time(record: logging.LogRecord) -> str:
 def _value(value: object) -> str:
     text = value if type(value) is str else _told(value)
     return text if text.isprintable() and " " not in text and text else repr(text)
+
+
+def _plain(value: object) -> object:
+    return value if type(value) in {str, int, float, bool} else _told(value)
 
 
 def _told(value: object) -> str:

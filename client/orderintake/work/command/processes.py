@@ -21,7 +21,8 @@ FIRST_SECONDS, MOST_SECONDS = 0.1, 30.0
 HEALTHY_SECONDS = 60.0
 """Who lived so long has nothing to do with the deaths before it."""
 FINAL = frozenset({2, 77})
-"""Exit codes that another start would end with too."""
+"""Exit codes that another start would end with too, when the first one did. Later they may pass:
+the lifespan waits for a database that is away, a key was exchanged."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Processes:
         while not self._stopping.is_set():
             began = time.monotonic()
             code = await self._run_one(number)
-            if self._stopping.is_set() or code in FINAL:
+            if self._stopping.is_set() or (code in FINAL and not deaths):
                 self._codes.append(0 if code == -signal.SIGTERM else code)  # while it started
                 self._stop()
                 return

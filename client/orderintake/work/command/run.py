@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from grpc import StatusCode
+
 from orderintake.errors import NotAllowed, OrderIntakeError, Unauthenticated
 from orderintake.work import forks
 from orderintake.work.command import logs, signals
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 REFUSED, USAGE, DENIED = 1, 2, 77
 """Exit codes of a worker that cannot begin; see the ends of Worker for the others."""
+OLD = "; what answers there knows no workers: an older server, or something else"
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +60,8 @@ def _run(options: Options) -> int:
         return _failed(str(error), USAGE)
     except OrderIntakeError as error:
         is_denied = isinstance(error, Unauthenticated | NotAllowed)
-        return _failed(str(error), DENIED if is_denied else REFUSED)
+        why = f"{error}{OLD}" if error.code is StatusCode.UNIMPLEMENTED else str(error)
+        return _failed(why, DENIED if is_denied else REFUSED)
 
 
 async def _work(worker: Worker, options: Options) -> int:

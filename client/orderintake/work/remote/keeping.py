@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 UNTOLD_SECONDS = 15.0
 """How long an answer may take, while the server has not said how long leases are good."""
+END_SECONDS = 1.0
+"""How long the end of the thread is waited for: it may hang in the shop's function for tokens."""
 PACE_SECONDS = 0.1
 """An answer without news that comes sooner is not asked for again before this time."""
 
@@ -78,11 +80,11 @@ class Keeper:
             self._cancel()
 
     async def end(self) -> None:
-        """Keep nothing any more; return when no call is under way."""
+        """Keep nothing any more; return when no call is under way, nor will be one."""
         with self._lock:
             self._is_over = True
             self._cancel()
-        await self._ended
+        await asyncio.wait({self._ended}, timeout=END_SECONDS)
 
     def _cancel(self) -> None:
         """End the wait that there is, for an answer or before the next call."""
@@ -91,16 +93,15 @@ class Keeper:
             self._call.cancel()
 
     def _run(self) -> None:
-        while not self._is_over:
-            try:
-                pause = self._paced()
-            except OrderIntakeError as error:
-                self._tell(self._hears.refused, error)
-                break
-            self._wake.wait(pause)
-            self._wake.clear()
-        self._life.close()
-        self._tell(_resolve, self._ended)
+        try:
+            while not self._is_over:
+                self._wake.wait(self._paced())
+                self._wake.clear()
+        except OrderIntakeError as error:
+            self._tell(self._hears.refused, error)
+        finally:
+            self._life.close()
+            self._tell(_resolve, self._ended)
 
     def _paced(self) -> float:
         """Make one call; tell how long to wait before the next. Raises what is final."""
@@ -151,7 +152,8 @@ class Keeper:
             self._has_begun = True
             self._tell(self._hears.begun)
         if response.stops or response.lost:
-            self._heard.update(response.stops)
+            # Of one that came after the request nobody here may know yet: it is to be told again.
+            self._heard.update(set(response.stops).intersection(request.inventory.held))
             self._tell(self._hears.hear, response)
         if request.stopping:
             self._tell(self._hears.stopped)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TELL_SECONDS = 5.0
 """At least so long a drain waits until the server has heard of all."""
 HURRY_SECONDS = 0.5
-"""The same, when the worker was told to hurry."""
+"""The same, when the worker was told to hurry, or no server ever answered it."""
 CALL_SECONDS = 5.0
 """How long the answer to EndWorker may take; then it is repeated."""
 
@@ -57,7 +57,7 @@ class Session:
         self.on_stuck: Callable[[], object] = lambda: None
         """Called when half of the slots hang in the handler."""
         self._limit: asyncio.Timeout | None = None
-        self._is_refused = self._is_hurried = False
+        self._is_known = self._is_refused = self._is_hurried = False
 
     def start(self) -> None:
         """Begin to keep leases, and to ask for orders."""
@@ -79,14 +79,16 @@ class Session:
         """Take no more orders, and end. Attempts get so many seconds; late ones are given back.
 
         Tells whether the server has heard of all; it is waited for as long as there is time left,
-        and five seconds at least.
+        and five seconds at least. One that never knew the worker is hardly waited for.
         """
         clock = asyncio.get_running_loop().time
         until = clock() + seconds
         self._book.stop()
         self._keeper.stop()
         await self._runner.drain(seconds)
-        left = HURRY_SECONDS if self._is_hurried else max(until - clock(), TELL_SECONDS)
+        left = max(until - clock(), TELL_SECONDS)
+        if self._is_hurried or not (self._is_known or self._book.held):
+            left = HURRY_SECONDS
         try:
             async with asyncio.timeout(left) as self._limit:
                 await self._take_leave()
@@ -129,6 +131,7 @@ class Session:
 
     def begun(self) -> None:
         """Hear that a server knows the worker."""
+        self._is_known = True
         self.on_begun()
 
     def refused(self, error: OrderIntakeError) -> None:

@@ -91,11 +91,13 @@ class Worker:
         self._over = asyncio.Event()
         self._stack = AsyncExitStack()
         self._session: Session | None = None
+        self._beginning: asyncio.Timeout | None = None
+        """As long as the lifespan begins: what ends it."""
         self._is_used = self._is_hurried = False
         self._refusal: OrderIntakeError | None = None
         self.exit_code = DONE
         """How it ended: 0; 75, half of its slots hang in the handler, so a new process is needed;
-        1, the server did not hear what came of each attempt."""
+        1, the server did not hear what came of each attempt, or would not have the worker."""
 
     @property
     def worker_id(self) -> str:
@@ -118,8 +120,11 @@ class Worker:
         return self.exit_code
 
     def stop(self) -> None:
-        """Begin to drain; called in its event loop."""
+        """Begin to drain; called in its event loop. A lifespan that begins is cancelled."""
         self._over.set()
+        if self._beginning is not None:
+            self._beginning.reschedule(0)
+            self._beginning = None
 
     def hurry(self) -> None:
         """Drain within a second: cancel what is under way, and give it back."""
@@ -151,7 +156,13 @@ class Worker:
             raise RuntimeError("a worker runs once: make another one")
         self._is_used = True
         await self._line.open()
-        self._session = await self._stack.enter_async_context(self._working())
+        try:
+            async with asyncio.timeout(0 if self._over.is_set() else None) as self._beginning:
+                self._session = await self._stack.enter_async_context(self._working())
+        except TimeoutError:
+            _log.info("stopped before the lifespan had begun")
+        finally:
+            self._beginning = None
         return self
 
     async def __aexit__(
@@ -195,7 +206,7 @@ class Worker:
         self._on_ready()
 
     def _refused(self, error: OrderIntakeError) -> None:
-        self._refusal = error
+        self._refusal, self.exit_code = error, UNTOLD
         self.stop()
 
     def _stuck(self) -> None:

@@ -1,0 +1,41 @@
+"""Which exit codes of a worker's processes end all of them, and which are a reason for another."""
+
+import asyncio
+
+import pytest
+
+from orderintake.work.command import processes
+from orderintake.work.command.processes import Processes
+
+
+class Played(Processes):
+    """One process, which ends with one code after the other."""
+
+    def __init__(self, *codes: int) -> None:
+        super().__init__((), 1, None)
+        self.codes = list(codes)
+
+    async def _run_one(self, _: int) -> int:
+        await asyncio.sleep(0)
+        code = self.codes.pop(0)
+        if not self.codes:
+            self._stop()
+        return code
+
+
+@pytest.mark.parametrize(
+    ("codes", "left", "code"),
+    [
+        ((2, 0, 0), [0, 0], 2),  # it cannot be loaded
+        ((77, 0, 0), [0, 0], 77),
+        ((-9, 2, 77, 75, 0), [], 0),  # killed; then the lifespan's database was away, and so on
+        ((1, 1, 0), [], 0),
+    ],
+)
+async def test_only_the_first_of_them_can_tell_that_no_other_would_work(
+    monkeypatch: pytest.MonkeyPatch, codes: tuple[int, ...], left: list[int], code: int
+) -> None:
+    monkeypatch.setattr(processes, "FIRST_SECONDS", 0.0)
+    played = Played(*codes)
+    assert await played.run() == code
+    assert played.codes == left
