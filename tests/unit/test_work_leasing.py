@@ -166,7 +166,7 @@ async def test_w4_a_repeat_after_its_caller_left_does_not_look_at_what_is_given_
 
 async def test_w4_a_repeat_does_not_look_at_what_its_call_was_given_too_late() -> None:
     floor = Floor()
-    assert (await floor.room.lease(asked(wait=0.0))).leases == ()
+    assert (await (await begun(floor, asked(wait=0.0)))).leases == ()
     floor.store.given[Holder(ME, 1)] = [lent(1)]  # by the commit that was under way: it goes back
     repeat = await begun(floor, asked())
     floor.committer.offers[1][2].set_result([lent(2)])
