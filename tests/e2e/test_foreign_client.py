@@ -92,6 +92,7 @@ def test_reflection_lists_the_services_and_their_methods(tmp_path: Path) -> None
         "grpc.reflection.v1alpha.ServerReflection",
         "orderintake.v1.OrderAdminService",
         INTAKE,
+        "orderintake.v1.OrderWorkService",
     ]
     assert f"{INTAKE}/PlaceOrder" in methods.stdout.split()
 

@@ -79,7 +79,7 @@ async def _forged_leases(stub: WorkStub, chance: random.Random) -> None:
     good = ids.lease_key(stolen) if stolen else LeaseKey(1, 1, Tier.VIP, 1, 0)
     for _ in range(20):
         name = chance.choice(good._fields)
-        number = chance.choice([0, 1, 2, 1_000, 2**31, 2**32 - 1])
+        number = chance.choice([0, 1, 2, 1_000, 2**31, 2**32 - 1, 2**63, 2**64 - 1])
         with suppress(ValueError, struct.error):  # which no text can say
             changed: dict[str, Any] = {name: Tier(number) if name == "tier" else number}
             forged = ids.lease(good._replace(**changed))

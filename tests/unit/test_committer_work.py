@@ -185,3 +185,15 @@ async def test_a_full_disk_refuses_what_is_said_and_nothing_of_it_is_kept(
     assert await state(store, 1) is State.PROCESSING
     assert await desk.committer.remote.report(key_of(lease), DONE) is State.SUCCEEDED
     assert await log_of(store) == [(1, State.SUCCEEDED)]
+
+
+async def test_w12_what_is_asked_after_the_last_commit_is_refused_at_once(
+    store: FaultyStore,
+) -> None:
+    async with working(Desk(store)) as desk:
+        await desk.place(new())
+        (lease,) = await offer(desk, ANN)
+    with pytest.raises(StorageUnavailable):
+        desk.committer.remote.report(key_of(lease), DONE)
+    with pytest.raises(StorageUnavailable):
+        desk.committer.cancel(1)

@@ -15,8 +15,8 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 LOGS = {"log", "_log"}
 ORDERS = {"accept_sequence", "order_id", "lease", "order", "settle", "settlement"}
 """What a single order, or an attempt at one, is called in the code."""
-NAMED_BY = {"accept_sequence", "order_id"}
-"""The renderer puts the order_id beside an accept_sequence."""
+NAMED_BY = {"accept_sequence", "order_id", "lease"}
+"""The renderer puts the order_id beside an accept_sequence; a worker elsewhere knows a lease."""
 ATTEMPT = ROOT / "client" / "orderintake" / "work" / "handlers.py"
 """What is logged there has the order_id from the attempt's context, as the handler's own entries
 have: see test_handler_surroundings."""
@@ -49,8 +49,20 @@ def _faults(file: Path) -> list[str]:
         for function in _functions(file)
         if _names(function) & ORDERS
         for call in _log_calls(function)
-        if not {keyword.arg for keyword in call.keywords} & NAMED_BY
+        if not _fields(call) & NAMED_BY
     ]
+
+
+def _fields(call: ast.Call) -> set[object]:
+    """Return what an entry has beside its text; the standard library takes it as `extra`."""
+    extra = {
+        key.value
+        for keyword in call.keywords
+        if keyword.arg == "extra" and isinstance(keyword.value, ast.Dict)
+        for key in keyword.value.keys
+        if isinstance(key, ast.Constant)
+    }
+    return extra | {keyword.arg for keyword in call.keywords}
 
 
 @pytest.mark.parametrize(

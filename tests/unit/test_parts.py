@@ -3,6 +3,8 @@
 import math
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,34 @@ def test_without_a_timeout_or_an_age_there_is_none() -> None:
     most = parts.rpc_settings(settings, None).most_connections
     assert most == most_connections(settings.workers)
     assert parts.retention(settings, Clock()).due() is None
+
+
+async def test_every_setting_of_a_shared_store_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: dict[str, object] = {}
+
+    @asynccontextmanager
+    async def remembers(address: str, **settings: object) -> AsyncIterator[None]:
+        opened.update(settings, address=address)
+        yield
+
+    monkeypatch.setattr("orderintake_server.store.postgres.store.postgres_store", remembers)
+    settings = Settings(
+        store="postgresql://db/orders", replica="one", lease=2, worker_lease=60,
+        notify=False, pooler=True, max_crashes=7,
+    )  # fmt: skip
+    async with parts.store(settings, None):
+        pass
+    assert opened == {
+        "address": "postgresql://db/orders", "replica": "one", "workers": settings.own_workers,
+        "lease_seconds": 2, "worker_lease": 60, "hints": False, "is_pooled": True, "clock": None,
+        "policy": parts.store_policy(settings),
+    }  # fmt: skip
+
+
+def test_who_shares_a_store_takes_a_worker_for_dead_after_two_leases_at_the_least() -> None:
+    assert parts.worker_lease(Settings(lease=20, worker_lease=30)) == 30
+    shared = Settings(store="postgresql://db/orders", lease=20, worker_lease=30)
+    assert parts.worker_lease(shared) == 40
 
 
 def test_every_setting_of_the_work_and_of_the_port_arrives() -> None:

@@ -97,6 +97,7 @@ class Committer(OwnRequests):
                 starts = self._apply_commit(batch, committed)
                 self._completions.publish(committed.head)
                 self._answer(batch.inbox, committed, starts)
+        self._has_ended = True
 
     async def _next_batch(self) -> Batch | None:
         """Wait for something to commit; None when closed and nothing is left."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Said,
     )
     from orderintake_server.domain import Cancelled, Lease, QueueEntry
+    from orderintake_server.holders import Holder
     from orderintake_server.store.changes import (
         Cancel,
         CancelWaiting,
@@ -149,9 +150,10 @@ class Starts:
     """Who is free besides, should the commit accept or take back orders."""
 
     @property
-    def is_lent(self) -> bool:
-        """Whether any of the claims is for a worker."""
-        return any(True for _, slot in self.claims if slot.item is not None)
+    def holders(self) -> list[Holder | None]:
+        """Who gets each of the claims; empty: this process itself gets all."""
+        holders = [slot.item for _, slot in self.claims]
+        return holders if any(holders) else []
 
     def __bool__(self) -> bool:
         """Whether the queue wants anything, if nobody else does."""
@@ -182,7 +184,7 @@ class Batch:
             accepts=[pending.item for pending in inbox.accepts],
             capacity=capacity,
             claims=[entry for entry, _ in starts.claims],
-            holders=[slot.item for _, slot in starts.claims] if starts.is_lent else (),
+            holders=starts.holders,
             attempt_limit=attempt_limit,
             claim_next=starts.claim_next or starts.offer,
             page=starts.page,

@@ -23,8 +23,9 @@ from orderintake_server.parts.work import (
     store,
     store_policy,
     work_policy,
+    worker_lease,
 )
-from orderintake_server.parts.workers import work_endpoints, work_room, worker_lease
+from orderintake_server.parts.workers import work_endpoints, work_room
 
 __all__ = [
     "admission",

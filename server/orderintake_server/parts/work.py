@@ -53,6 +53,7 @@ async def store(settings: Settings, clock: Clock | None) -> AsyncIterator[Store]
             replica=server_name(settings),
             workers=settings.own_workers,
             lease_seconds=settings.lease,
+            worker_lease=worker_lease(settings),
             hints=settings.notify,
             is_pooled=settings.pooler,
             clock=clock,
@@ -80,6 +81,14 @@ def log_recovery(settings: Settings, store: Store) -> None:
         kept=recovery.kept,
         head=recovery.head,
     )
+
+
+def worker_lease(settings: Settings) -> float:
+    """Return for how many seconds a worker may be silent.
+
+    Where servers share a database, each writes once a third of its own lease whom it has heard.
+    """
+    return max(settings.worker_lease, 2 * settings.lease if settings.store else 0.0)
 
 
 def server_name(settings: Settings) -> str:

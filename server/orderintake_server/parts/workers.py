@@ -10,7 +10,7 @@ from orderintake_server.api.work.endpoints import WorkEndpoints
 from orderintake_server.api.work.responses import WorkResponses
 from orderintake_server.dispatch.retries import ending_of
 from orderintake_server.ids import Ids
-from orderintake_server.parts.work import work_policy
+from orderintake_server.parts.work import work_policy, worker_lease
 from orderintake_server.work.ground import Ground
 from orderintake_server.work.life import Life
 from orderintake_server.work.room import WorkRoom
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from orderintake_server.store.base import Store
     from orderintake_server.telemetry.spans import Spans
     from orderintake_server.work.seen import Workforce
-
-
-def worker_lease(settings: Settings) -> float:
-    """Return for how many seconds a worker may be silent.
-
-    Where servers share a database, each writes once a third of its own lease whom it has heard.
-    """
-    return max(settings.worker_lease, 2 * settings.lease if settings.store else 0.0)
 
 
 def work_room(  # noqa: PLR0913 - the parts it works with

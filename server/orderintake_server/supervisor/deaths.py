@@ -58,10 +58,15 @@ async def account(process: WorkerProcess, code: int, deaths: Deaths) -> None:
     else:
         log.error("a worker process died", **about, end=told_end(code), orders=len(charged))
     for each in charged:
-        log.warning(
-            "an attempt ended with its worker process",
-            **about,
-            accept_sequence=each.accept_sequence,
-            crash_count=each.crash_count,
-            quarantined=each.is_quarantined,
-        )
+        _tell_of(each, about)
+
+
+def _tell_of(charge: Charged, about: dict[str, int]) -> None:
+    """Tell the log to which order a death is charged."""
+    log.warning(
+        "an attempt ended with its worker process",
+        **about,
+        accept_sequence=charge.accept_sequence,
+        crash_count=charge.crash_count,
+        quarantined=charge.is_quarantined,
+    )

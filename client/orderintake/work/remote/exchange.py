@@ -71,15 +71,18 @@ class RemoteExchange:
         if self._book.end(outcome):
             self._soon()
         else:
-            _log.warning("an outcome is not told: its lease was lost meanwhile")
+            _log.warning(
+                "an outcome is not told: its lease was lost meanwhile",
+                extra={"lease": outcome.lease},
+            )
 
     def hear(self, news: api.KeepLeasesResponse) -> None:
         """Stop the attempts whose orders were cancelled, or whose leases are lost."""
         lost = self._book.lost(news.lost)
         if lost:
             _log.warning("leases were lost: their attempts are stopped", extra={"count": len(lost)})
-        for lease in (*news.stops, *lost):
-            if signal := self._signals.get(lease):
+        for each in (*news.stops, *lost):
+            if signal := self._signals.get(each):
                 signal.request()
 
     def stop_waiting(self) -> None:
@@ -154,6 +157,10 @@ class RemoteExchange:
             _log.warning("outcomes came too late: their leases were lost", extra={"count": lost})
         if response.signal == WORK_SIGNAL_GOING_AWAY:
             self._repeats.announced()
+        self._give(call, response)
+
+    def _give(self, call: Call[Slot], response: api.LeaseOrdersResponse) -> None:
+        """Give each order that came to the slot that waits for it."""
         for slot, told in self._book.answered(call, response):
             signal = self._signals[told.lease] = StopSignal()
             leased = messages.leased(told, signal, self._resources)

@@ -44,8 +44,8 @@ class OwnRequests:
         self._bell = Bell()
         self._futures = Futures()
         self._pending_orders = 0
-        self._is_closing = self.is_broken = False
-        self.remote = RemoteRequests(self._inbox, queue, self._bell, self._refuse_if_broken)
+        self._is_closing = self._has_ended = self.is_broken = False
+        self.remote = RemoteRequests(self._inbox, queue, self._bell, self._refuse_if_over)
         """The requests of workers in processes of their own."""
 
     def accept(self, group: tuple[NewOrder, ...]) -> Future[tuple[Receipt, ...]]:
@@ -63,9 +63,9 @@ class OwnRequests:
         """Request what `accept` does; the request itself gets the answer.
 
         Raises QueueFull when too many orders wait for a commit, StorageUnavailable when the store
-        is broken.
+        is broken, or the last commit was made.
         """
-        self._refuse_if_broken()
+        self._refuse_if_over()
         if self._pending_orders + len(accept.item) > self._policy.pending_orders:
             raise QueueFull("too many orders wait to be stored", retry_after=0.1)
         self._pending_orders += len(accept.item)
@@ -75,19 +75,20 @@ class OwnRequests:
     def cancel(self, accept_sequence: int, by: Operator | None = None) -> Future[Cancelled | None]:
         """Request that an order be cancelled; the answer is None when there is no such order.
 
-        The answer may be StorageUnavailable, which is raised at once when the store is broken.
+        The answer may be StorageUnavailable, which is raised at once when the store is broken, or
+        the last commit was made.
         """
-        self._refuse_if_broken()
+        self._refuse_if_over()
         return self._request(self._inbox.cancels, Cancel(accept_sequence, by))
 
     def cancel_waiting(self, asked: CancelWaiting) -> Future[None]:
         """Request that many orders be cancelled, if they wait; it may be refused as `cancel` is."""
-        self._refuse_if_broken()
+        self._refuse_if_over()
         return self._request(self._inbox.cancels_waiting, asked)
 
     def pause(self, tier: Tier, *, is_paused: bool, by: Operator | None = None) -> Future[None]:
         """Request that a tier be paused or resumed; it may be refused as `cancel` is."""
-        self._refuse_if_broken()
+        self._refuse_if_over()
         return self._request(self._inbox.pauses, Pause(tier, is_paused, by))
 
     def _request(
@@ -128,6 +129,8 @@ class OwnRequests:
         self._is_closing = True
         self._bell.ring()
 
-    def _refuse_if_broken(self) -> None:
+    def _refuse_if_over(self) -> None:
         if self.is_broken:
             raise StorageUnavailable("the store is broken; the service is ending")
+        if self._has_ended:
+            raise StorageUnavailable("the server has stored its last; it is stopping")

@@ -27,12 +27,12 @@ class RemoteRequests:
     """The requests of workers. A caller that leaves loses only the answer.
 
     Every answer may be StorageUnavailable instead, which is raised at once when the store is
-    broken; then the request may be repeated. All answers of one commit are given in one turn of the
-    event loop.
+    broken, or the last commit was made; then the request may be repeated. All answers of one commit
+    are given in one turn of the event loop.
     """
 
     def __init__(self, inbox: Inbox, queue: Queue, bell: Bell, check: Callable[[], None]) -> None:
-        """Put requests into `inbox` and ring; `check` raises when the store is broken."""
+        """Put requests into `inbox` and ring; `check` raises when nothing is stored any more."""
         self._inbox = inbox
         self._queue = queue
         self._bell = bell

@@ -7,17 +7,16 @@ from dataclasses import replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from orderintake_server.domain import TRANSITIONS, Ending, Event, QueueEntry, State
-from orderintake_server.holders import LentLease, lease_of
+from orderintake_server.domain import TRANSITIONS, Ending, Event, Lease, QueueEntry, State
+from orderintake_server.holders import LentLease
 from orderintake_server.store.rows import ACCEPTED, ORDER_COLUMNS, order_of
 from orderintake_server.store.sqlite.due import end_waiting
 from orderintake_server.store.sqlite.statements import as_json, insert
-from orderintake_server.store.sqlite.workers.lending import OWN_LEASES, columns_of, lend
+from orderintake_server.store.sqlite.workers.lending import OWN_LEASES, lend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.domain import Lease
     from orderintake_server.holders import Holder
     from orderintake_server.store.changes import Settlement
     from orderintake_server.store.sqlite.unit_of_work import End, UnitOfWork
@@ -44,7 +43,11 @@ def claim(
         *accepted, rank, attempt_count, crash_count = found
         number = unit.counters.started + len(started) + 1
         order = order_of(accepted, _STARTED, (attempt_count + 1, number, unit.now))
-        started.append(lease_of(order, crash_count, holder))
+        started.append(
+            Lease(order=order, crash_count=crash_count)
+            if holder is None
+            else LentLease(order=order, crash_count=crash_count, holder=holder)
+        )
         entries.append(QueueEntry(rank, accept_sequence, order.tier, crash_count))
         leases.append(started[-1])
     unit.leave_queue([lease.order for lease in started], entries)
@@ -60,15 +63,17 @@ def start(unit: UnitOfWork, leases: Sequence[Lease]) -> None:
     starts = [(o.accept_sequence, o.start_sequence, o.start_time) for o in orders]
     insert(unit.connection, "starts", starts)
     unit.count_processing(+1, orders)
-    lent = [lease for lease in leases if isinstance(lease, LentLease)]
+    lent = [lease for lease in leases if type(lease) is LentLease]
     if lent:
         lend(unit, lent)
-        leases = [lease for lease in leases if not isinstance(lease, LentLease)]
-    insert(
-        unit.connection,
-        OWN_LEASES,
-        [(*columns_of(lease), lease.crash_count - unit.forgiven) for lease in leases],
-    )
+        leases = [lease for lease in leases if type(lease) is not LentLease]
+        orders = [lease.order for lease in leases]
+    crashes = [lease.crash_count - unit.forgiven for lease in leases]
+    rows = [
+        (o.accept_sequence, o.attempt_count, o.start_sequence, o.start_time, count)
+        for o, count in zip(orders, crashes, strict=True)
+    ]
+    insert(unit.connection, OWN_LEASES, rows)
 
 
 def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, tuple[Any, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from orderintake_server.store.work import WorkerState
@@ -40,11 +39,14 @@ class Dealer:
         """Ids of those workers that take nothing any more."""
         self.had: list[Holder] = []
         """The calls that have leases already."""
-        self._takes = [take for take in wanted.takes if self._is_open(take.holder)]
-        self.most = sum([take.most for take in self._takes])
-        self._offers = deque([_Offer(take.holder, take.most) for take in self._takes])
-        self._given: set[str] = set()
-        self._alone: set[str] = set()
+        self.most = wanted.own
+        self._has_workers = wanted.own < wanted.most
+        if self._has_workers:
+            takes = [take for take in wanted.takes if self._is_open(take.holder)]
+            self.most = sum([take.most for take in takes])
+            self._offers = deque([_Offer(take.holder, take.most) for take in takes])
+            self._given: set[str] = set()
+            self._alone: set[str] = set()
 
     def _is_open(self, holder: Holder | None) -> bool:
         if holder is None:
@@ -66,7 +68,7 @@ class Dealer:
 
         Those that are left do not start.
         """
-        if all(take.holder is None for take in self._takes):
+        if not self._has_workers:
             return [None] * self._own(entries)
         dealt: list[Holder | None] = []
         for entry in entries:
@@ -101,7 +103,8 @@ class Dealer:
     def _own(self, entries: Sequence[QueueEntry]) -> int:
         """Return how many start when all slots are this process's own."""
         alone = self._wanted.alone
-        start = sum(1 for _ in takewhile(lambda entry: entry.crash_count < alone, entries))
+        suspects = [place for place, entry in enumerate(entries) if entry.crash_count >= alone]
+        start = min([*suspects[:1], len(entries), self.most])
         if not start and entries and self.most and self._wanted.is_idle:
             return 1
-        return min(start, self.most)
+        return start

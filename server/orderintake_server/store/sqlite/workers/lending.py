@@ -10,19 +10,13 @@ from orderintake_server.store.sqlite.statements import insert
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orderintake_server.domain import Lease
     from orderintake_server.holders import LentLease
     from orderintake_server.store.sqlite.unit_of_work import UnitOfWork
 
 
-def columns_of(lease: Lease) -> tuple[int, int, int, int]:
-    """Return what a lease's row says of the attempt."""
-    order = lease.order
-    return order.accept_sequence, order.attempt_count, order.start_sequence, order.start_time
-
-
 def lend(unit: UnitOfWork, leases: Sequence[LentLease]) -> None:
     """Write the leases of attempts that begin at workers."""
+    orders = [lease.order for lease in leases]
     members = unit.roster.lend(leases, unit.now)
     alone = unit.policy.alone
     deadline = unit.now + unit.attempt_limit if unit.attempt_limit else 0
@@ -31,10 +25,11 @@ def lend(unit: UnitOfWork, leases: Sequence[LentLease]) -> None:
         _LENT_LEASES,
         [
             (
-                *(*columns_of(lease), lease.crash_count),
+                *(order.accept_sequence, order.attempt_count, order.start_sequence),
+                *(order.start_time, lease.crash_count),
                 *(member.number, lease.holder.call, deadline, int(lease.crash_count >= alone)),
             )
-            for lease, member in zip(leases, members, strict=True)
+            for order, lease, member in zip(orders, leases, members, strict=True)
         ],
     )
     unit.expect_due([deadline] if deadline else [])
