@@ -181,3 +181,23 @@ async def test_a_cancel_is_news_of_its_worker_at_every_replica(
     found = await other.at_work.read_worker("w")
     assert found
     assert found.leases[0].is_cancel_requested
+
+
+_TEN_THOUSAND = """
+INSERT INTO orderintake.workers (worker_id, expires_at, is_stopping, ended_at)
+SELECT 'w' || n, clock_timestamp(), true, c.time - 20000 + n
+FROM orderintake.commits c, generate_series(1, 10001) AS n
+WHERE c.number = (SELECT max(number) FROM orderintake.commits)
+"""
+
+
+async def test_w7_of_more_than_ten_thousand_that_ended_the_first_are_forgotten(
+    home: PostgresHome, store: PostgresStore
+) -> None:
+    await tell(store, ends=["v"])
+    await tell(store, deaths=["v"])
+    database = home.url.rpartition("/")[2]
+    await asyncio.to_thread(home.cluster.run_sql, _TEN_THOUSAND, database=database)
+    await tell(store, ends=["x"])
+    found = [await store.at_work.read_worker(worker_id) for worker_id in ("w1", "w2", "w3", "v")]
+    assert [row is not None and row.is_ended for row in found] == [False, False, True, True]

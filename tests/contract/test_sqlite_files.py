@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from orderintake_server.errors import StartupFailed, StoreBroken, StoreBusy, Sto
 from orderintake_server.store.sqlite import database
 from orderintake_server.store.sqlite import store as store_module
 from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
+from orderintake_server.store.sqlite.files.generations import Generations
 from orderintake_server.store.sqlite.store import SqliteStore
 from support.changes import new, place, start, waiting
 from support.stores import SqliteHome
@@ -162,6 +164,39 @@ async def test_an_idle_store_notices_a_backup_written_over_its_file(home: Sqlite
     (home.directory / NAME).write_bytes(backup)
     with pytest.raises(StoreGone, match="was written over"):
         await asyncio.wait_for(_ends(store), 5)
+
+
+class _CopiesAtOnce(sqlite3.Connection):
+    """Copies what it writes into the database's file at once, as a log that is full does."""
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:  # noqa: ANN401
+        cursor = super().execute(sql, *parameters)
+        if sql.startswith("PRAGMA application_id ="):
+            super().execute("PRAGMA wal_checkpoint")
+            self.was_own = self.generations.is_own_database()
+        return cursor
+
+    generations: Generations
+    was_own = False
+
+
+async def test_a_token_is_known_before_it_can_be_in_the_file(home: SqliteHome) -> None:
+    await place(await home.open(), new())
+    await home.close()
+    assert await asyncio.to_thread(_is_own_when_copied_at_once, home.directory)
+
+
+def _is_own_when_copied_at_once(directory: Path) -> bool:
+    path = directory / NAME
+    with closing(sqlite3.connect(path, factory=_CopiesAtOnce)) as connection:
+        connection.execute("UPDATE policy SET since = since")
+        connection.commit()
+        log, database_file = os.open(directory / LOG, os.O_RDONLY), os.open(path, os.O_RDONLY)
+        connection.generations = Generations(connection, log, database_file)
+        connection.generations.note_commit()
+        for descriptor in (log, database_file):
+            os.close(descriptor)
+        return connection.was_own
 
 
 @pytest.mark.usefixtures("_at_once")

@@ -1,11 +1,14 @@
 """W2 to W8, W13: what workers say counts once; what they leave behind waits again."""
 
+from pathlib import Path
+
 import pytest
 
 from orderintake_server.domain import Ending, Event, Failure, State
 from orderintake_server.holders import LentLease, key_of
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Changes, Take
+from orderintake_server.store.sqlite.workers import roster
 from orderintake_server.store.work import (
     NOT_STORED,
     REMEMBERED,
@@ -32,8 +35,8 @@ from support.changes import (
     whole_log,
 )
 from support.clocks import SECOND
-from support.stores import FoundStore, Home
-from support.work import ANN, BEN, bury, calls, deal, end, numbers, report, say, take, work
+from support.stores import FoundStore, Home, SqliteHome
+from support.work import ANN, BEN, CAT, bury, calls, deal, end, numbers, report, say, take, work
 
 ENDINGS = {
     "succeeded": (DONE, State.SUCCEEDED),
@@ -198,6 +201,22 @@ async def test_w7_a_worker_that_ended_stays_so_for_a_while(
     assert await take(left, ANN) == []
     work_home.clock.turn(REMEMBERED / SECOND + 1)
     assert numbers(await take(left, ANN)) == [1]
+
+
+async def test_w7_of_too_many_that_ended_the_first_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(roster, "MOST_ENDED", 2)
+    home = SqliteHome(tmp_path)
+    shop = await home.open()
+    for worker_id in ANN, BEN, CAT:
+        await end(shop, worker_id)
+    shop = await home.crash()
+    rows = [await shop.at_work.read_worker(worker_id) for worker_id in (ANN, BEN, CAT)]
+    assert [row is not None and row.is_ended for row in rows] == [False, True, True]
+    await end(shop, ANN)
+    assert await shop.at_work.read_worker(BEN) is None
+    await home.close()
 
 
 async def test_w8_attempts_of_workers_outlive_the_server(work_home: Home, shop: FoundStore) -> None:

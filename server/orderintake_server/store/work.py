@@ -19,6 +19,8 @@ OVERDUE_AGAIN = 5_000_000
 REMEMBERED = 600_000_000
 """Microseconds for which it is remembered that a worker ended, and which attempts workers ended
 without a completion."""
+MOST_ENDED = 10_000
+"""Of so many workers, the last ones, it is remembered at the most that they ended."""
 NOT_STORED = "OUTCOME_NOT_STORED"
 """The code of a failure by an outcome that the store did not take."""
 QUARANTINED = "QUARANTINED"
@@ -78,7 +80,8 @@ class Work:
     words: Sequence[WorkerWord] = ()
     ends: Sequence[str] = ()
     """Ids of workers that end, known or not: what they have waits again, uncounted, or is cancelled
-    if somebody asked for that. From now on they are given nothing, for as long as REMEMBERED."""
+    if somebody asked for that. From now on they are given nothing, for as long as REMEMBERED, and
+    for the last MOST_ENDED of them."""
     deaths: Sequence[str] = ()
     """Ids of workers that died: each attempt that they had counts one crash, as at the end of a
     process, unless they had said that they stop. They are forgotten: who was only thought dead

@@ -6,14 +6,16 @@ from collections import defaultdict
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from orderintake_server.store.work import MOST_ENDED
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from orderintake_server.domain import QueueEntry
     from orderintake_server.holders import Holder, LeaseKey, LentLease, WorkerRow
 
-MOST_CLOSED = 10_000
-"""So many workers are remembered that take nothing any more; the store knows of older ones."""
+MOST_CLOSED = 2 * MOST_ENDED
+"""So many workers are remembered that take nothing any more: more than the store remembers."""
 
 
 class Closed(IntEnum):

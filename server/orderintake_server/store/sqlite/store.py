@@ -185,7 +185,7 @@ class SqliteStore:
     async def _look_after_files(self) -> None:
         """Look whether the files are still there; empty the log when nothing is written."""
         if self._files is not None:
-            await self._run(self._files.check_content)
+            await self._write(self._files.check_content)  # where tokens are written, and known
         written_at = self._written_at
         if written_at is None or time.monotonic() - written_at < IDLE_SECONDS:
             return

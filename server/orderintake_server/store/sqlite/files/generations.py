@@ -111,6 +111,7 @@ class Generations:
         if salts == self._salts:
             return
         token = successor(self._token, self._log_id)
+        self._known.add(token)  # the commit that writes it may copy it into the file at once
         with suppress(sqlite3.Error, MemoryError):
             self._connection.execute(f"PRAGMA application_id = {token:d}")
             is_new = bool(self._salts)  # at the first time, the log may be an older one

@@ -49,7 +49,10 @@ class FileWatch:
                 raise StoreGone(f"{path} was removed or replaced while the server was running")
 
     def check_content(self) -> None:
-        """Raise StoreGone when a file was removed or replaced, or written over by another."""
+        """Raise StoreGone when a file was removed or replaced, or written over by another.
+
+        It belongs to the thread that commits: between two commits the tokens are what is written.
+        """
         self.check()
         if not self._generations.is_own_database():
             path = next(iter(self._known))

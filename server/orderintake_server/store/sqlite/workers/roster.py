@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from orderintake_server.store.work import REMEMBERED, WorkerState, WorkerWord
+from orderintake_server.store.work import MOST_ENDED, REMEMBERED, WorkerState, WorkerWord
 
 if TYPE_CHECKING:
     import sqlite3
@@ -133,6 +133,8 @@ class Roster:
             self._connection.execute(_END, (now, member.number))
             self.capacity -= member.capacity
             self._ended.append(member)
+            if len(self._ended) > MOST_ENDED:
+                self._remove(self._ended.popleft())
 
     def forget_old(self, now: int) -> None:
         """Forget the workers that ended long ago."""
