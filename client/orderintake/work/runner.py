@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from orderintake.work.current import CURRENT
-from orderintake.work.outcome import Kind
+from orderintake.work.outcome import Kind, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,7 @@ class Runner:
         self._on_stuck = on_stuck
         self._idle: set[asyncio.Task[None]] = set()
         self._all: set[asyncio.Task[None]] = set()
-        self._is_draining = False
+        self._is_draining = self._is_interrupting = False
 
     def start(self) -> None:
         """Start every slot."""
@@ -86,6 +86,7 @@ class Runner:
             _log.warning(
                 "attempts are interrupted; they will run again", extra={"count": len(late)}
             )
+        self._is_interrupting = True
         _cancel(late)
         stubborn = await _wait(late, INTERRUPT_SECONDS)
         _cancel(stubborn)
@@ -95,7 +96,7 @@ class Runner:
 
     def hurry(self) -> None:
         """Cancel every attempt, so that a drain ends within half a second."""
-        self._is_draining = True
+        self._is_draining = self._is_interrupting = True
         _cancel(self._all)
         asyncio.get_running_loop().call_later(HURRY_SECONDS, _cancel, self._all)
 
@@ -116,12 +117,18 @@ class Runner:
             await self._attempt(leased)
 
     async def _attempt(self, leased: Leased) -> None:
-        """Make one attempt, and tell what came of it; one that is cancelled is given back."""
+        """Make one attempt, and tell what came of it; one that we cancel is given back.
+
+        One that code of a handler cancels counts: else its order could end any number of workers.
+        """
         CURRENT.set(leased.order)
         try:
             outcome = await self._calls(leased.order, leased.seconds)
-        except asyncio.CancelledError:
-            self._exchange.give_back(leased)
+        except asyncio.CancelledError as error:
+            if self._is_interrupting:
+                self._exchange.give_back(leased)
+            else:
+                self._exchange.end(leased, outcome_of(None, error, tells_text=False))
             raise
         self._exchange.end(leased, outcome)
         if outcome.kind is not Kind.SUCCEEDED:

@@ -147,6 +147,19 @@ def test_an_answer_counts_once_and_not_at_all_when_its_call_was_given_up() -> No
     assert book.inventory() == api.Inventory(last_call=1)
 
 
+def test_the_outcomes_of_a_call_that_was_given_up_are_told_by_another_one() -> None:
+    book = at_work("a", "b", "c")
+    for lease in "abc":
+        book.end(done(lease))
+    call = due(book)
+    book.gave_up(call)
+    book.gave_up(call)
+    again = due(book)
+    assert again.request.call == call.request.call + 1
+    assert again.request.outcomes == call.request.outcomes
+    assert book.untold == len("abc")
+
+
 def test_the_inventory_has_every_lease_without_an_answer_sent_or_not() -> None:
     book = at_work("a", "b", "c")
     book.end(done("a"))

@@ -10,6 +10,7 @@ import pytest
 
 from orderintake import Worker
 from orderintake.v1 import order_work_service_pb2 as api
+from orderintake.work import OrderAttempt
 from orderintake.work.finding import HandlerUnusable
 from orderintake.work.lifespan import lifespan
 from orderintake.work.remote import keeping
@@ -157,3 +158,21 @@ async def test_a_lifespan_around_another_one_says_once_why_that_cannot_begin() -
             pass
     why = "the lifespan of 'kitchen:prepare' cannot begin: ConnectionError: no database"
     assert str(unusable.value) == why
+
+
+async def test_an_order_whose_handler_cancels_all_around_it_has_had_its_attempt() -> None:
+    own = ("slot-", "attempt ", "lease orders ", "worker")
+
+    async def handler(order: OrderAttempt) -> None:
+        for task in asyncio.all_tasks():
+            if task.get_name().startswith(own):
+                task.cancel()
+
+    async with work_port() as port:
+        worker = Worker(handler, server=port.address, slots=2)
+        running = asyncio.create_task(worker.run(), name="worker")
+        await port.place("a")
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert [each.failed.code for each in port.desk.outcomes] == ["HANDLER_ERROR"]
+        assert (port.desk.ended, worker.exit_code) == ({worker.worker_id}, 0)

@@ -185,9 +185,10 @@ class Book(Generic[S]):
             return dropped
 
     def gave_up(self, call: Call[S]) -> None:
-        """Note that nobody waits for the answer of a call any more."""
+        """Note that nobody waits for the answer of a call any more; its outcomes are told again."""
         with self._lock:
-            self._open.pop(call.request.call, None)
+            if self._open.pop(call.request.call, None) is not None:
+                self._unsent.extendleft(reversed(call.request.outcomes))
             self._free.extend(call.slots)
 
     # What there is

@@ -42,7 +42,7 @@ class RemoteExchange:
         self._signals: dict[str, StopSignal] = {}
         """How each attempt under way is told to stop, by its lease."""
         self._repeats = Repeats("the way to orders")
-        self._is_due = False
+        self._is_due = self._is_closed = False
 
     async def next(self) -> Leased:
         """Offer a slot, and wait for its order; see Exchange."""
@@ -98,7 +98,8 @@ class RemoteExchange:
             await asyncio.wait(self._carried, return_when=asyncio.FIRST_COMPLETED)
 
     async def close(self) -> None:
-        """Give up every call."""
+        """Give up every call, and make no more."""
+        self._is_closed = True
         for task in self._carried:
             task.cancel()
         if self._carried:
@@ -114,7 +115,7 @@ class RemoteExchange:
 
     def _pump(self) -> None:
         self._is_due = False
-        while call := self._book.next_call():
+        while not self._is_closed and (call := self._book.next_call()):
             name = f"lease orders {call.request.call}"
             task = self._loop.create_task(self._carry(call), name=name)
             self._carried[task] = call
@@ -129,7 +130,8 @@ class RemoteExchange:
         except asyncio.CancelledError:
             self._book.gave_up(call)
             raise
-        self._soon()
+        finally:
+            self._soon()
 
     async def _answers(self, call: Call[Slot], failures: int) -> bool:
         """Make a call once, after a pause if it failed before; tell whether that was its end."""
