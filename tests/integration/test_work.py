@@ -111,6 +111,12 @@ async def test_w1_a_call_waits_for_an_order(kitchen: Kitchen) -> None:
     assert skus(await kitchen.me.leases(wait=0)) == []
 
 
+async def test_w1_a_call_that_does_not_wait_gets_what_is_there(kitchen: Kitchen) -> None:
+    await kitchen.place("tea", "milk")
+    assert skus(await kitchen.me.leases(wait=0)) == ["tea"]
+    assert skus(await kitchen.me.leases(wait=0.001)) == ["milk"]
+
+
 async def test_w1_a_call_is_answered_before_its_deadline(kitchen: Kitchen) -> None:
     request = kitchen.me.asks()
     answer = await kitchen.me.stub.LeaseOrders(request, timeout=1.1)

@@ -164,6 +164,15 @@ async def test_w4_a_repeat_after_its_caller_left_does_not_look_at_what_is_given_
     assert (await repeat).leases == [lent(2, 7)]
 
 
+async def test_w4_a_repeat_does_not_look_at_what_its_call_was_given_too_late() -> None:
+    floor = Floor()
+    assert (await (await begun(floor, asked(wait=0.0)))).leases == ()
+    floor.store.given[Holder(ME, 1)] = [lent(1)]  # by the commit that was under way: it goes back
+    repeat = await begun(floor, asked())
+    floor.committer.offers[1][2].set_result([lent(2)])
+    assert [lease.order.accept_sequence for lease in (await repeat).leases] == [2]
+
+
 async def test_a_store_that_is_away_keeps_nothing_of_a_call() -> None:
     floor = Floor()
     floor.committer.states = {key(1): StorageUnavailable("away"), key(2): State.SUCCEEDED}

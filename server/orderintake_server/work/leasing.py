@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from orderintake_server.store.work import WorkerWord
 from orderintake_server.work.repeats import Repeats
 from orderintake_server.work.waits import Waits
 from orderintake_server.work.words import Leased
+
+SHORT_SECONDS = 1.0
+"""A shorter wait may be over before the commit that would give an order."""
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -54,7 +58,7 @@ class Leasing:
                 states = await asyncio.gather(*reported) if reported else []
                 if wait.offer is not None and not reported:
                     await self._wait_for(wait.offer, wait, asked)
-                leases = told or _taken(wait.offer)
+                leases = told or self._taken(holder, wait.offer)
             except BaseException:
                 self._give_back(holder, wait.offer)
                 raise
@@ -77,13 +81,27 @@ class Leasing:
         return await self._at_work.leases_of(holder)
 
     async def _wait_for(self, offer: Offer, wait: Wait, asked: LeaseAsked) -> None:
-        """Wait until there is an order, or the call is to be answered without one."""
+        """Wait until there is an order, or the call is to be answered without one.
+
+        What is there already is given in a commit, however short the wait is.
+        """
         self.offered += asked.slots
         either: set[Future[Any]] = {offer, wait.woken}
         try:
+            if asked.wait < SHORT_SECONDS:
+                await self._remote.word(WorkerWord(asked.holder.worker_id))
             await asyncio.wait(either, timeout=asked.wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.offered -= asked.slots
+
+    def _taken(self, holder: Holder, offer: Offer | None) -> Sequence[LentLease]:
+        """Return what an offer has got; withdraw it if that is nothing yet."""
+        if offer is None:
+            return ()
+        if offer.cancel() or offer.cancelled():
+            self.repeats.left(holder)  # a commit that is under way may give it something
+            return ()
+        return offer.result()
 
     def _give_back(self, holder: Holder, offer: Offer | None) -> None:
         """Give back what an offer has got, or get it nothing: nobody hears the answer."""
@@ -99,10 +117,3 @@ class Leasing:
         """Forget a worker that has ended; its calls that wait end."""
         self.repeats.forget(worker_id)
         self.waits.end(worker_id)
-
-
-def _taken(offer: Offer | None) -> Sequence[LentLease]:
-    """Return what an offer has got; withdraw it if that is nothing yet."""
-    if offer is None or offer.cancel() or offer.cancelled():
-        return ()
-    return offer.result()
