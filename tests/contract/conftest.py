@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.postgres_home import PostgresHome, each, kinds
-from support.stores import AT_WORK, KINDS, FoundStore, Home, SqliteHome
+from support.stores import KINDS, FoundStore, Home, SqliteHome
 
 
 @pytest.fixture(params=each(KINDS), ids=lambda kind: kind.name)
@@ -53,9 +53,9 @@ async def database(tmp_path: Path) -> AsyncIterator[PostgresHome]:
     await place.leave()
 
 
-@pytest.fixture(params=each(AT_WORK), ids=lambda kind: kind.name)
+@pytest.fixture(params=each(KINDS), ids=lambda kind: kind.name)
 async def work_home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Home]:
-    """The place of an empty store, of each kind that knows workers; all rules are obeyed."""
+    """The place of an empty store, of each kind in turn; all rules are obeyed at the end."""
     place: Home = request.param(tmp_path)
     yield place
     assert await asyncio.to_thread(place.findings) == []
@@ -64,5 +64,5 @@ async def work_home(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
 
 @pytest.fixture
 async def shop(work_home: Home) -> FoundStore:
-    """An empty store that knows workers, open."""
+    """An empty store, open, which obeys all rules at the end."""
     return await work_home.open()

@@ -7,8 +7,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from support.postgres_home import each
-from support.store_machine import StoreMachine
-from support.stores import AT_WORK, KINDS
+from support.stores import KINDS
 from support.work_machine import WorkMachine
 
 
@@ -27,7 +26,7 @@ def test_a_store_answers_as_the_model_does_for_long(kind: type[Any]) -> None:
 
 
 def _run(kind: type[Any], *, examples: int, steps: int) -> None:
-    class Machine(WorkMachine if kind in AT_WORK else StoreMachine):  # type: ignore[misc]
+    class Machine(WorkMachine):
         def __init__(self) -> None:
             super().__init__(kind)
 

@@ -159,5 +159,3 @@ def _spoil(path: Path, table: str) -> None:
 
 KINDS = [SqliteHome, *kinds()]
 """The homes of all who keep the promise of store/base.py."""
-AT_WORK = [SqliteHome]
-"""Of these, the homes of stores that know workers in processes of their own."""

@@ -79,7 +79,7 @@ def done(
 ) -> WorkDone | None:
     """Read what became of what workers said; `states`: of all orders whose attempts are over."""
     work, quiet = changes.work, _quiet(changes)
-    if work is None:
+    if not work:
         return None
     had = {worker_id: taken for worker_id, _, taken in summary.get("buried") or ()}
     return WorkDone(

@@ -244,6 +244,6 @@ class Heartbeat:
             workers=workers,
             may_recover=seconds >= self.lease_seconds,
             has_expired=has_expired,
-            may_bury=seconds >= self.signs.worker_lease,
+            may_bury=seconds >= self.signs.worker_lease and self.signs.may_bury(),
             has_silent=has_silent,
         )

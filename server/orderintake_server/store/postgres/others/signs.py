@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,9 +28,14 @@ WHERE k.number = h.number AND k.ended_at = 0 AND h.until > k.expires_at + interv
 class Signs:
     """Asks, in the loop in which it was made, who was heard, and writes it from another."""
 
-    def __init__(self, worker_lease: float) -> None:
-        """A worker is dead after `worker_lease` seconds in which no replica heard it."""
+    def __init__(self, worker_lease: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """A worker is dead after `worker_lease` seconds in which no replica heard it.
+
+        `clock` is steady, in seconds.
+        """
         self.worker_lease = worker_lease
+        self._clock = clock
+        self._answered_since: float | None = None
         self._loop = asyncio.get_running_loop()
         self._ages: Callable[[], Mapping[str, float]] = dict
 
@@ -43,10 +49,18 @@ class Signs:
         try:
             heard = await asyncio.wait_for(asyncio.wrap_future(ages), seconds)
         except TimeoutError:
+            self._answered_since = None
             return
+        if self._answered_since is None:
+            self._answered_since = self._clock()
         if heard:
             values = list(heard), list(heard.values()), self.worker_lease
             await connector.fetch(connection, _HEARD, *values)
+
+    def may_bury(self) -> bool:
+        """Tell whether the loop could hear workers for the time of their lease without a break."""
+        since = self._answered_since
+        return since is not None and self._clock() - since >= self.worker_lease
 
     async def _ask(self) -> Mapping[str, float]:
         return self._ages()

@@ -19,6 +19,9 @@ BEGIN
   IF p ? 'claims' THEN
     w := find_claims(w, p -> 'claims', p -> 'holders');
   ELSIF wanted ? 'takes' THEN
+    IF EXISTS (SELECT FROM workers WHERE ended_at > 0 AND ended_at < e.time - 600000000) THEN
+      PERFORM forget_workers(e.time);
+    END IF;
     w := deal(w, wanted);
   ELSE
     SELECT array_agg(place), array_agg(id),
