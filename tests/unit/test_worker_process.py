@@ -7,8 +7,10 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -94,6 +96,22 @@ def test_a_process_waits_longer_after_each_death_until_it_lived_well() -> None:
 
 def test_an_end_is_told_by_its_code_or_by_its_signal() -> None:
     assert [told_end(code) for code in (3, -9, -99)] == ["exit code 3", "SIGKILL", "signal 99"]
+
+
+@pytest.mark.usefixtures("lines")
+async def test_why_a_process_cannot_work_is_read_though_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, ended = WorkerProcess._read_report, threading.Event()  # noqa: SLF001
+
+    def read_late(process: WorkerProcess, *given: Any) -> None:  # noqa: ANN401
+        ended.wait(30)
+        read(process, *given)
+
+    monkeypatch.setattr(WorkerProcess, "_read_report", read_late)
+    process = await start(replace(TOLD, handler="unusable", number=1, slots=8, worker_id="id"))
+    process.ended.add_done_callback(lambda _: ended.set())
+    assert "no such thing" in await process.becomes_ready()
 
 
 async def test_w14_the_end_of_the_server_ends_a_process_that_holds_pythons_lock_and_its_group(

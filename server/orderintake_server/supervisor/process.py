@@ -11,7 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from orderintake_server.supervisor.output import read_log
 
@@ -26,6 +26,8 @@ GO = b"go\n"
 """What it is answered then: from now on it may take orders."""
 IN_ORDER = {0, 75}
 """The exit codes of a process that gave back what it had; 75: too many of its slots are stuck."""
+REPORT_SECONDS = 1.0
+"""How much later than its end what it said before may be read."""
 MODULE = "orderintake_server.supervisor.child"
 
 
@@ -66,13 +68,15 @@ class WorkerProcess:
         self._alive, self._talk = pipes.alive, pipes.talk
         self._report: asyncio.Future[str] = loop.create_future()
         self._log = _thread(f"worker-{told.number}-log", read_log, pipes.log, told.log_format)
-        _thread(f"worker-{told.number}-report", self._read_report, loop)
+        said = pipes.talk.makefile(encoding="utf-8", errors="replace")  # open until it is read
+        _thread(f"worker-{told.number}-report", self._read_report, said, loop)
         _thread(f"worker-{told.number}-end", self._await_end, loop)
 
     async def becomes_ready(self) -> str:
         """Wait until it can process orders, and give nothing; or give why it never will."""
         either: set[asyncio.Future[Any]] = {self._report, self.ended}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({self._report}, timeout=REPORT_SECONDS)
         report = self._report.result() if self._report.done() else ""
         if report == READY:
             return ""
@@ -109,9 +113,9 @@ class WorkerProcess:
             with suppress(ProcessLookupError):
                 send(self.pid, number)
 
-    def _read_report(self, loop: asyncio.AbstractEventLoop) -> None:
-        with self._talk.makefile(encoding="utf-8", errors="replace") as lines:
-            _call(loop, _resolve, self._report, lines.readline().strip())
+    def _read_report(self, said: TextIO, loop: asyncio.AbstractEventLoop) -> None:
+        with said:
+            _call(loop, _resolve, self._report, said.readline().strip())
 
     def _await_end(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for its end; of one that did not end in order, kill what it leaves behind."""
