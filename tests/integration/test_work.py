@@ -63,7 +63,10 @@ async def kitchen_at(data: Path, **settings: Any) -> AsyncIterator[Kitchen]:  # 
         yield Kitchen(stub, channel, Hand(channel))
 
 
-STORES = [pytest.param(None, id="sqlite"), *(pytest.param(k, id=k.name) for k in kinds()[:1])]
+STORES = [
+    pytest.param(None, id="sqlite"),
+    *(pytest.param(kind, id=kind.name, marks=pytest.mark.again) for kind in kinds()[:1]),
+]
 
 
 @pytest.fixture(params=STORES)
