@@ -8,6 +8,9 @@ HTTP ?= 127.0.0.1:$(shell $(PYTHON) -c 'import socket; print(socket.socket().con
 SEED ?= 1
 WORKERS ?= auto
 
+# Where this is set, each of the thousand processes of the tests would compile all code anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 PIN = .venv/bin/uv pip compile --no-config --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-annotate --no-emit-index-url --no-emit-find-links \

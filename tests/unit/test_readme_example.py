@@ -41,7 +41,7 @@ def test_the_readmes_example_passes(pytester: pytest.Pytester) -> None:
     run(pytester, example()).assert_outcomes(passed=1)
 
 
-@pytest.mark.always
+@pytest.mark.seconds
 def test_the_examples_of_the_page_about_tests_pass(pytester: pytest.Pytester) -> None:
     examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(examples) == 4
@@ -51,7 +51,7 @@ def test_the_examples_of_the_page_about_tests_pass(pytester: pytest.Pytester) ->
     done.assert_outcomes(passed=4)
 
 
-@pytest.mark.always
+@pytest.mark.seconds
 def test_each_test_has_a_server_of_its_own(pytester: pytest.Pytester) -> None:
     source = """
         import orderintake
