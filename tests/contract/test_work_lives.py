@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from orderintake_server.domain import Ending, Event, Failure, State
+from orderintake_server.errors import StoreFull
 from orderintake_server.holders import LentLease, key_of
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Changes, Take
@@ -18,6 +19,7 @@ from orderintake_server.store.work import (
     WorkerWord,
 )
 from support.changes import (
+    AMPLE,
     DONE,
     FAILED,
     again,
@@ -228,6 +230,24 @@ async def test_w8_attempts_of_workers_outlive_the_server(work_home: Home, shop: 
     assert await report(left, *kept) == [State.SUCCEEDED, State.SUCCEEDED]
     assert await waiting(left) == [strictly(1, crash_count=1), strictly(4)]
     assert await settle(left, own) == [None]
+
+
+async def test_what_a_full_disk_refuses_of_workers_was_not_done(
+    work_home: Home, shop: FoundStore
+) -> None:
+    await place(shop, *(new() for _ in range(3)))
+    await say(shop, WorkerWord(ANN, capacity=4))
+    (lease,) = await take(shop, ANN, call=1)
+    await take(shop, BEN)
+    words = [WorkerWord("eve-5", capacity=9), WorkerWord(ANN, capacity=7)]
+    asked = Work(reports=[AttemptEnd(key_of(lease), DONE)], words=words, ends=[ANN], deaths=[BEN])
+    full = Changes(work=asked, accepts=[[new(b"x" * 90_000)]], capacity=AMPLE)
+    with work_home.full(), pytest.raises(StoreFull):
+        await shop.commit(full)
+    committed = await deal(shop, Take(1, calls(ANN, 1)), Take(1, calls(ANN, 2)))
+    assert (committed.told_again, numbers(committed.claimed_next)) == ([lease], [3])
+    assert committed.capacity == 4
+    assert [state for _, state in await bury(shop, BEN)] == [State.QUEUED]
 
 
 async def test_a_worker_is_known_by_what_it_said(work_home: Home, shop: FoundStore) -> None:
