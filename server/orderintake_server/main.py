@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from orderintake.work import forks
-from orderintake.work.ending import end_process
+from orderintake.work.process.ending import end_process
 from orderintake_server import config, parts
 from orderintake_server.commands import COMMANDS, SUMMARIES
 from orderintake_server.errors import StartupFailed, StoreBroken, StoreGone

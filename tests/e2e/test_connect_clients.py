@@ -13,16 +13,16 @@ import pytest
 
 from support.callers import entry, key_of, write_access
 from support.http_port import http_port
+from support.node import installed
 from support.process import ServerProcess, server_process
 
 ROOT = Path(__file__).parents[2]
 BUF = str(Path(sys.executable).parent / "buf")
-CURL, NODE, NPM = (shutil.which(name) for name in ("curl", "node", "npm"))
+CURL, NODE = shutil.which("curl"), shutil.which("node")
 INTAKE, ADMIN = "orderintake.v1.OrderIntakeService", "orderintake.v1.OrderAdminService"
 HTTP = ("--http", "127.0.0.1:0", "--workers", "0")
 ORDER = '{"customerId": "ada", "tier": "TIER_VIP", "lines": [{"sku": "tea", "quantity": 2}]}'
 SECONDS = 30
-INSTALL_SECONDS = 50
 
 
 def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -81,6 +81,7 @@ def test_the_lines_of_the_page_run_as_they_stand_there(url: str) -> None:
     assert found["order"] == placed["order"]
 
 
+@pytest.mark.seconds
 def test_buf_curl_speaks_its_default_protocol(url: str) -> None:
     def buf(method: str, request: str) -> subprocess.CompletedProcess[str]:
         return run(
@@ -115,6 +116,7 @@ def test_buf_curl_streams(url: str) -> None:
     assert "SIGNAL_CAUGHT_UP" in signals[1]
 
 
+@pytest.mark.seconds
 def test_a_key_goes_with_a_call(tmp_path: Path) -> None:
     access = write_access(tmp_path / "access.toml", [entry("watch", "observer")])
     with server_process(tmp_path / "data", *HTTP, "--access", str(access)) as server:
@@ -132,21 +134,7 @@ def test_a_key_goes_with_a_call(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example with its packages installed and its code generated, as its first lines say."""
-    if not NODE or not NPM:
-        pytest.skip("there is no Node")
-    folder = tmp_path_factory.mktemp("connect")
-    for path in (*(ROOT / "docs" / "connect").iterdir(), ROOT / "tests/support/connect_check.mjs"):
-        if path.is_file():
-            shutil.copy(path, folder)
-    install = (NPM, "install", "--no-package-lock", "--no-audit", "--no-fund")
-    try:
-        end = subprocess.run(
-            install, cwd=folder, check=False, capture_output=True, timeout=INSTALL_SECONDS
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm takes too long")
-    if end.returncode:
-        pytest.skip(f"npm cannot install: {end.stderr.decode()[-300:]}")
+    folder = installed(tmp_path_factory.mktemp("connect"), "connect", "connect_check.mjs")
     generated = run(BUF, "generate", str(ROOT / "protos"), cwd=folder)
     assert generated.returncode == 0, generated.stderr
     return folder

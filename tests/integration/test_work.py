@@ -16,12 +16,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from orderintake.v1 import order_admin_service_pb2 as admin
 from orderintake.v1 import order_admin_service_pb2_grpc as admin_grpc
 from orderintake.v1 import order_intake_service_pb2 as api
+from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 from orderintake.v1 import order_pb2
 from orderintake.v1 import order_work_service_pb2 as work
 from orderintake_server.config import Settings
 from orderintake_server.service import running
 from support.hand import Hand, done, given_back
-from support.in_process import Stub, completions, listening
+from support.in_process import Stub, completions
 from support.metrics import scrape
 from support.orders import order
 from support.postgres_home import PostgresHome, kinds
@@ -37,6 +38,7 @@ class Kitchen:
     stub: Stub
     channel: grpc.aio.Channel
     me: Hand
+    http_port: int
 
     async def place(self, *skus: str, vip: bool = False) -> list[str]:
         """Place an order of each; give their ids."""
@@ -55,12 +57,15 @@ class Kitchen:
 @asynccontextmanager
 async def kitchen_at(data: Path, **settings: Any) -> AsyncIterator[Kitchen]:  # noqa: ANN401
     """Run a server on this directory."""
-    chosen: dict[str, Any] = {"workers": 0, "retry_delay": 0.0, **settings}
+    places: dict[str, Any] = {"listen": ("127.0.0.1:0",), "http": "127.0.0.1:0"}
+    chosen = {"workers": 0, "max_attempts": 1, "retry_delay": 0.0, "vip_reserve": 0.0, **settings}
     async with (
-        listening(data, **chosen) as (address, stub),
-        grpc.aio.insecure_channel(address) as channel,
+        running(Settings(data=data, drain_timeout=5.0, **places, **chosen)) as service,
+        grpc.aio.insecure_channel(service.addresses[0]) as channel,
     ):
-        yield Kitchen(stub, channel, Hand(channel))
+        assert service.http_port is not None
+        stub = api_grpc.OrderIntakeServiceStub(channel)
+        yield Kitchen(stub, channel, Hand(channel), service.http_port)
 
 
 STORES = [
@@ -108,7 +113,7 @@ async def test_w1_the_slots_take_the_most_urgent_orders_and_no_more(kitchen: Kit
 
 async def test_w1_a_call_waits_for_an_order(kitchen: Kitchen) -> None:
     waits = asyncio.ensure_future(kitchen.me.leases(slots=3))
-    await asyncio.sleep(0.05)
+    await are_in_flight(kitchen.http_port, leases=1)
     await kitchen.place("tea")
     assert skus(await waits) == ["tea"]
     assert skus(await kitchen.me.leases(wait=0)) == []
@@ -223,7 +228,7 @@ async def test_w3_a_repeat_is_answered_the_same_after_a_restart(tmp_path: Path) 
 async def test_w3_a_repeat_takes_the_place_of_its_first_call(kitchen: Kitchen) -> None:
     request = kitchen.me.asks()
     first = asyncio.ensure_future(kitchen.me.sends(request))
-    await asyncio.sleep(0.05)
+    await are_in_flight(kitchen.http_port, leases=1)
     again = asyncio.ensure_future(kitchen.me.sends(request))
     assert skus(await first) == []
     await kitchen.place("tea")
@@ -259,7 +264,7 @@ async def test_w7_what_a_worker_that_ends_still_has_waits_again_uncounted(kitche
     ids = await kitchen.place("tea", "milk")
     await kitchen.me.leases(slots=2)
     waits = asyncio.ensure_future(kitchen.me.leases())
-    await asyncio.sleep(0.05)
+    await are_in_flight(kitchen.http_port, leases=1)
     assert await kitchen.me.ends() == 2
     assert skus(await waits) == []
     assert await kitchen.me.ends() == 0
@@ -269,7 +274,7 @@ async def test_w7_what_a_worker_that_ends_still_has_waits_again_uncounted(kitche
 
 async def test_w7_a_worker_that_stops_is_given_nothing_any_more(kitchen: Kitchen) -> None:
     waits = asyncio.ensure_future(kitchen.me.leases())
-    await asyncio.sleep(0.05)
+    await are_in_flight(kitchen.http_port, leases=1)
     await kitchen.me.keeps(1, stopping=True)
     assert skus(await waits) == []
     await kitchen.place("tea")
@@ -282,7 +287,7 @@ async def test_w9_a_worker_hears_of_a_cancel(kitchen: Kitchen) -> None:
     (order_id,) = await kitchen.place("tea")
     (leased,) = (await kitchen.me.leases()).orders
     keeps = asyncio.ensure_future(kitchen.me.keeps())
-    await asyncio.sleep(0.05)
+    await are_in_flight(kitchen.http_port, keeps=1)
     assert (await kitchen.cancel(order_id)).outcome == api.CANCEL_OUTCOME_CANCEL_REQUESTED
     news = await keeps
     assert (list(news.stops), list(news.lost)) == ([leased.lease], [])
@@ -300,20 +305,22 @@ async def test_w12_a_server_that_stops_sends_waiting_calls_away(tmp_path: Path) 
         await me.keeps(name="kitchen:7")
         calls = [asyncio.ensure_future(me.leases()) for _ in range(20)]
         keeps = asyncio.ensure_future(me.keeps(*range(1, 21)))
-        async with asyncio.timeout(10):
-            while await in_flight(service.http_port) != (20, 1):
-                pass
+        await are_in_flight(service.http_port, leases=20, keeps=1)
         assert not keeps.done()
     assert {(await call).signal for call in calls} == {work.WORK_SIGNAL_GOING_AWAY}
     assert (await keeps).signal == work.WORK_SIGNAL_GOING_AWAY
     await channel.close()
 
 
-async def in_flight(port: int) -> tuple[float, float]:
-    """Tell how many calls of LeaseOrders and of KeepLeases a server has."""
-    found = await scrape(port)
-    kept = found.value("rpc_in_flight", method="orderintake.v1.OrderWorkService/KeepLeases")
-    return found.value("remote_calls_waiting"), kept
+async def are_in_flight(port: int, *, leases: int = 0, keeps: int = 0) -> None:
+    """Wait until a server has so many calls of LeaseOrders that wait, and of KeepLeases."""
+    keeping = "orderintake.v1.OrderWorkService/KeepLeases"
+    async with asyncio.timeout(10):
+        while True:
+            found = await scrape(port)
+            kept = found.value("rpc_in_flight", method=keeping)
+            if (found.value("remote_calls_waiting"), kept) == (leases, keeps):
+                return
 
 
 async def test_w13_an_outcome_that_cannot_be_stored_is_its_own_orders_failure(

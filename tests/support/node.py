@@ -1,4 +1,4 @@
-"""The programs of docs/node at work, with their packages installed as their first lines say."""
+"""Programs in Node, with their packages installed as their first lines say; those of docs/node."""
 
 import json
 import os
@@ -18,19 +18,22 @@ END_SECONDS = 30
 NODE, NPM = shutil.which("node"), shutil.which("npm")
 
 
-def installed(folder: Path) -> Path:
-    """Put the programs and their packages into an empty folder; skip the test where npm cannot."""
-    if why := install(folder):
+def installed(folder: Path, programs: str = "node", beside: str = "node_handler.mjs") -> Path:
+    """Do as `install` does; skip the test where npm cannot."""
+    if why := install(folder, programs, beside):
         pytest.skip(why)
     return folder
 
 
 @cache
-def install(folder: Path) -> str:
-    """Put the programs and their packages into an empty folder; tell why that cannot be."""
+def install(folder: Path, programs: str = "node", beside: str = "node_handler.mjs") -> str:
+    """Put programs and their packages into an empty folder; tell why that cannot be.
+
+    They are those of a folder of docs/, and one that only tests need.
+    """
     if not NODE or not NPM:
         return "there is no Node"
-    for path in (*(ROOT / "docs" / "node").iterdir(), ROOT / "tests/support/node_handler.mjs"):
+    for path in (*(ROOT / "docs" / programs).iterdir(), ROOT / "tests" / "support" / beside):
         if path.is_file():
             shutil.copy(path, folder)
     command = (NPM, "install", "--no-package-lock", "--no-audit", "--no-fund")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from structlog.typing import EventDict
 
+from orderintake.work.process.backoff import Backoff
 from orderintake_server.errors import StartupFailed
 from orderintake_server.supervisor import supervisor as supervisors
-from orderintake_server.supervisor.backoff import Backoff
 from orderintake_server.supervisor.deaths import Charged
 from orderintake_server.supervisor.instructions import Instructions
 from orderintake_server.supervisor.supervisor import Supervisor, shares, supervised

@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
+from orderintake.work.process.backoff import Backoff
 from orderintake_server import logger
 from orderintake_server.errors import StartupFailed
-from orderintake_server.supervisor.backoff import Backoff
 from orderintake_server.supervisor.home import PREFIX, private_socket
 from orderintake_server.supervisor.instructions import Instructions
 from orderintake_server.supervisor.output import read_log
@@ -114,6 +114,7 @@ async def test_why_a_process_cannot_work_is_read_though_it_has_ended(
     assert "no such thing" in await process.becomes_ready()
 
 
+@pytest.mark.seconds
 async def test_w14_the_end_of_the_server_ends_a_process_that_holds_pythons_lock_and_its_group(
     lines: list[str],
 ) -> None:
@@ -125,6 +126,7 @@ async def test_w14_the_end_of_the_server_ends_a_process_that_holds_pythons_lock_
     await gone(int(lines[0]))
 
 
+@pytest.mark.seconds
 async def test_who_dies_leaves_nothing_of_its_group_behind(lines: list[str]) -> None:
     process = await begin("leaves")
     assert await process.ended == -9

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from orderintake.work import forks
 from orderintake.work.current import CURRENT
-from orderintake.work.ending import end_process
 from orderintake.work.finding import HandlerUnusable, check, find
 from orderintake.work.lifespan import lifespan
+from orderintake.work.process.ending import end_process
 from orderintake.work.remote.worker import Worker
 from orderintake_server.process.loop import run_to_end
 from orderintake_server.process.signals import StopSignals, ignore_meaningless

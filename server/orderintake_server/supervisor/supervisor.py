@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orderintake.work.process.backoff import Backoff
 from orderintake_server.errors import StartupFailed
 from orderintake_server.logger import get_logger
-from orderintake_server.supervisor.backoff import Backoff
 from orderintake_server.supervisor.deaths import account
 from orderintake_server.supervisor.process import start
 

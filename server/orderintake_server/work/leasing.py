@@ -10,9 +10,6 @@ from orderintake_server.work.repeats import Repeats
 from orderintake_server.work.waits import Waits
 from orderintake_server.work.words import Leased
 
-SHORT_SECONDS = 1.0
-"""A shorter wait may be over before the commit that would give an order."""
-
 if TYPE_CHECKING:
     from asyncio import Future
     from collections.abc import Callable, Sequence
@@ -27,6 +24,9 @@ if TYPE_CHECKING:
     Decide = Callable[[Outcome, int], Ending]
     """Tells what comes of an order by the outcome of an attempt, after so many of them."""
     Offer = Future[list[LentLease]]
+
+SHORT_SECONDS = 1.0
+"""A shorter wait may be over before the commit that would give an order."""
 
 
 class Leasing:

@@ -42,6 +42,8 @@ class Running:
         self._order_id = order_id
         self._attempts: dict[int, _Attempt] = {}
         """By start sequence."""
+        self._of: dict[str, set[int]] = {}
+        """The start sequences of each worker's: its KeepLeases looks at these alone."""
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -70,25 +72,22 @@ class Running:
                 known += 1
                 continue
             span = self._spans.leased(order, self._order_id(order.accept_sequence))
-            self._attempts[order.start_sequence] = _Attempt(worker_id, self._times.now(), span)
+            self._add(order.start_sequence, _Attempt(worker_id, self._times.now(), span))
         return known
 
     def align(self, worker_id: str, starts: Iterable[int], *, since: float) -> None:
         """Know those of a worker that the store knows, as it was read at `since` or later."""
         known = set(starts)
-        for start in [
-            start
-            for start, attempt in self._attempts.items()
-            if attempt.worker_id == worker_id and attempt.began < since and start not in known
-        ]:
-            self._leave(start)
+        for start in self._of.get(worker_id, set()) - known:
+            if self._attempts[start].began < since:
+                self._leave(start)
         for start in known - self._attempts.keys():
-            self._attempts[start] = _Attempt(worker_id, since, None)
+            self._add(start, _Attempt(worker_id, since, None))
 
     def recorded(self, end: AttemptEnd, state: State) -> None:
         """Count how an attempt ended, whoever said so: it is told once of each."""
         tier = end.key.tier
-        attempt = self._attempts.pop(end.key.start_sequence, None)
+        attempt = self._pop(end.key.start_sequence)
         failure = end.ending.failure if end.ending else None
         if attempt and attempt.span:
             attempt.span.end_attempt(failure.code if failure else "" if end.ending else None)
@@ -114,7 +113,20 @@ class Running:
         """Forget the attempts of a worker that has ended."""
         self.align(worker_id, (), since=math.inf)
 
-    def _leave(self, start: int) -> None:
+    def _add(self, start: int, attempt: _Attempt) -> None:
+        self._attempts[start] = attempt
+        self._of.setdefault(attempt.worker_id, set()).add(start)
+
+    def _pop(self, start: int) -> _Attempt | None:
         attempt = self._attempts.pop(start, None)
+        if attempt is not None:
+            mine = self._of[attempt.worker_id]
+            mine.remove(start)
+            if not mine:
+                del self._of[attempt.worker_id]
+        return attempt
+
+    def _leave(self, start: int) -> None:
+        attempt = self._pop(start)
         if attempt and attempt.span:
             attempt.span.end_attempt(None)

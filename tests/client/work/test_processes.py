@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from orderintake.work.command import processes
 from orderintake.work.command.processes import Processes
+from orderintake.work.process import backoff
 
 
 class Played(Processes):
@@ -35,7 +35,7 @@ class Played(Processes):
 async def test_only_the_first_of_them_can_tell_that_no_other_would_work(
     monkeypatch: pytest.MonkeyPatch, codes: tuple[int, ...], left: list[int], code: int
 ) -> None:
-    monkeypatch.setattr(processes, "FIRST_SECONDS", 0.0)
+    monkeypatch.setattr(backoff, "FIRST_SECONDS", 0.0)
     played = Played(*codes)
     assert await played.run() == code
     assert played.codes == left

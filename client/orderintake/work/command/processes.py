@@ -7,19 +7,15 @@ import logging
 import os
 import signal
 import sys
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from orderintake.work.command.signals import STOPS
+from orderintake.work.process.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FIRST_SECONDS, MOST_SECONDS = 0.1, 30.0
-"""How long to wait before one that died is started anew: at first, and at most."""
-HEALTHY_SECONDS = 60.0
-"""Who lived so long has nothing to do with the deaths before it."""
 FINAL = frozenset({2, 77})
 """Exit codes that another start would end with too, when the first one did. Later they may pass:
 the lifespan waits for a database that is away, a key was exchanged."""
@@ -55,16 +51,15 @@ class Processes:
                 process.send_signal(signal.SIGTERM)
 
     async def _keep(self, number: int) -> None:
-        deaths = 0
+        backoff, is_first = Backoff(), True
         while not self._stopping.is_set():
-            began = time.monotonic()
+            backoff.begin()
             code = await self._run_one(number)
-            if self._stopping.is_set() or (code in FINAL and not deaths):
+            if self._stopping.is_set() or (code in FINAL and is_first):
                 self._codes.append(0 if code == -signal.SIGTERM else code)  # while it started
                 self._stop()
                 return
-            deaths = 1 if time.monotonic() - began > HEALTHY_SECONDS else deaths + 1
-            pause = min(FIRST_SECONDS * 2 ** min(deaths - 1, 20), MOST_SECONDS)
+            pause, is_first = backoff.delay(), False
             about = {"number": number, "exit_code": code, "seconds": pause}
             _log.warning("a process ended; another one is started", extra=about)
             with suppress(TimeoutError):

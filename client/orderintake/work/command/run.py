@@ -17,8 +17,8 @@ from orderintake.work import forks
 from orderintake.work.command import logs, signals
 from orderintake.work.command.options import read
 from orderintake.work.command.processes import Processes
-from orderintake.work.ending import end_process
 from orderintake.work.finding import HandlerUnusable, find
+from orderintake.work.process.ending import end_process
 from orderintake.work.remote.worker import Worker
 
 if TYPE_CHECKING:

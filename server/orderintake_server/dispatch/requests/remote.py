@@ -112,9 +112,8 @@ class RemoteRequests:
         self._queue.taken(released)
         if done is None:
             return
-        reports = [each.item.key for each in batch.said if isinstance(each.item, AttemptEnd)]
-        ended = zip(reports, done.reports, strict=True)
-        self._queue.taken(key for key, state in ended if state is not None)
+        ended = zip(_reports(batch), done.reports, strict=True)
+        self._queue.taken(report.key for report, state in ended if state is not None)
         for taken in (*done.ends, *done.deaths):
             self._queue.taken(key for key, _ in taken)
         for each in batch.said:
@@ -130,8 +129,7 @@ class RemoteRequests:
             return
         for pending, answer in answers(batch.said, committed.work):
             pending.resolve(answer)
-        reports = [each.item for each in batch.said if isinstance(each.item, AttemptEnd)]
-        said = zip(reports, committed.work.reports, strict=True)
+        said = zip(_reports(batch), committed.work.reports, strict=True)
         for place, (report, state) in enumerate(said):
             if state is not None and place not in committed.work.repeated:
                 self.on_recorded(report, state)
@@ -150,3 +148,8 @@ class RemoteRequests:
         """Tell who has news."""
         if state.news:
             self.on_news(state.news)
+
+
+def _reports(batch: Inbox) -> list[AttemptEnd]:
+    """Return what workers reported of attempts, in its order."""
+    return [each.item for each in batch.said if isinstance(each.item, AttemptEnd)]
