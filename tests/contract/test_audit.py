@@ -305,6 +305,7 @@ def test_damage_to_the_file_is_found(data: Path) -> None:
     assert finding.count == len(finding.examples) > 0
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("head_start", [None, 5 * SECOND])
 async def test_after_a_long_run_no_rule_is_broken(home: SqliteHome, head_start: int | None) -> None:
     home.policy = Policy(ranking=Ranking(vip_head_start=head_start), max_crashes=2)

@@ -227,6 +227,7 @@ async def test_what_was_in_process_waits_again_in_a_copy_or_has_ended(
     assert await queue(store) == [4]
 
 
+@pytest.mark.seconds
 async def test_a_source_stays_as_it_was(
     home: SqliteHome, database: PostgresHome, tmp_path: Path
 ) -> None:

@@ -120,6 +120,7 @@ async def _work(store: PostgresStore, chance: Random) -> None:
     await settle(store, *leases)
 
 
+@pytest.mark.seconds
 async def test_replicas_that_commit_at_once_neither_lock_each_other_out_nor_leave_a_hole(
     home: PostgresHome, store: PostgresStore
 ) -> None:

@@ -229,6 +229,7 @@ async def test_functions_that_fail_leave_those_that_were_there(database: Databas
     assert await audit(database.url) == []
 
 
+@pytest.mark.seconds
 async def test_a_server_commits_on_while_the_functions_of_its_release_are_deployed_anew(
     database: Database,
 ) -> None:

@@ -32,12 +32,14 @@ async def test_a_store_in_use_is_audited_and_one_that_breaks_a_rule_is_named(
     assert "every order is in exactly one place" in broken.stdout
 
 
+@pytest.mark.seconds
 def test_where_there_is_no_store_there_is_nothing_to_audit(tmp_path: Path) -> None:
     end = run_to_end("audit", "--data", str(tmp_path))
     assert end.returncode == 2
     assert f"there is no store in {tmp_path}" in end.stderr
 
 
+@pytest.mark.seconds
 def test_the_audit_tells_how_it_is_used() -> None:
     end = run_to_end("audit", "--help")
     assert end.returncode == 0

@@ -170,6 +170,7 @@ def test_promtool_finds_no_fault_in_the_alerts_and_the_panels(tmp_path: Path) ->
     assert end.returncode == 0, end.stdout + end.stderr
 
 
+@pytest.mark.seconds
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is in Debian's prometheus")
 def test_promtool_finds_no_fault_in_what_is_shown(tmp_path: Path) -> None:
     with demo_server(tmp_path) as server:

@@ -83,6 +83,7 @@ def _curl(data: Path) -> Iterator[Curl]:
         yield Curl(server.address, data)
 
 
+@pytest.mark.seconds
 def test_reflection_lists_the_services_and_their_methods(tmp_path: Path) -> None:
     with _curl(tmp_path) as curl:
         services = curl.run("--list-services")
@@ -97,6 +98,7 @@ def test_reflection_lists_the_services_and_their_methods(tmp_path: Path) -> None
     assert f"{INTAKE}/PlaceOrder" in methods.stdout.split()
 
 
+@pytest.mark.seconds
 def test_an_order_is_placed_its_completion_streamed_and_the_stream_gone_on_with(
     tmp_path: Path,
 ) -> None:
@@ -124,6 +126,7 @@ def test_an_order_is_placed_its_completion_streamed_and_the_stream_gone_on_with(
     assert signals == ["SIGNAL_STARTED", "SIGNAL_CAUGHT_UP"]
 
 
+@pytest.mark.seconds
 def test_p4_a_bad_order_is_answered_with_its_reason_and_every_bad_field(tmp_path: Path) -> None:
     with _curl(tmp_path) as curl:
         end = curl.run("--data", '{"lines": [{"sku": "tea"}]}', path=f"/{INTAKE}/PlaceOrder")
@@ -138,6 +141,7 @@ def test_p4_a_bad_order_is_answered_with_its_reason_and_every_bad_field(tmp_path
     assert fields == ["customer_id", "lines[0].quantity"]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("service", ["", INTAKE])
 def test_health_is_told_for_the_server_and_for_the_service(tmp_path: Path, service: str) -> None:
     with _curl(tmp_path) as curl:
@@ -146,6 +150,7 @@ def test_health_is_told_for_the_server_and_for_the_service(tmp_path: Path, servi
         }
 
 
+@pytest.mark.seconds
 def test_with_tls_and_a_key_it_places_and_reads_and_without_it_is_refused(tmp_path: Path) -> None:
     pki = Pki(tmp_path)
     access = write_access(

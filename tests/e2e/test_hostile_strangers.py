@@ -19,6 +19,7 @@ from support.orders import order
 from support.pki import Pki
 from support.process import Entry, ServerProcess, server_process
 
+pytestmark = pytest.mark.seconds  # a server each
 KNOWN = bearing(key_of("shop"))
 MIB = 1024 * 1024
 MANY = 10_000
@@ -94,6 +95,7 @@ async def test_a_huge_header_opens_nothing_whatever_its_size(
     assert outcomes <= {"UNAUTHENTICATED", "RESOURCE_EXHAUSTED"}
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("count", [100, 1_000])
 async def test_a_flood_of_headers_opens_nothing(server: ServerProcess, count: int) -> None:
     flood = tuple((f"x-{number}", "a" * 20) for number in range(count))

@@ -96,6 +96,7 @@ async def test_p19_a_server_that_drains_says_that_it_is_not_ready(tmp_path: Path
     assert metrics.value("workers_busy") == 1
 
 
+@pytest.mark.seconds
 def test_a_port_that_is_taken_stops_the_start_and_says_so(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -105,6 +106,7 @@ def test_a_port_that_is_taken_stops_the_start_and_says_so(tmp_path: Path) -> Non
     assert f"cannot listen on {address} (--http): address already in use" in end.stderr.lower()
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("missing", ["aiohttp", "prometheus_client"])
 def test_without_its_extra_the_start_says_what_to_install(tmp_path: Path, missing: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{missing!r}] = None\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.seconds  # two processes each
 SERVER = [sys.executable, "-m", "orderintake_server.main"]
 COMMANDS = [["--version"], ["--help"], ["audit", "--help"], ["audit", "--data", "data"]]
 

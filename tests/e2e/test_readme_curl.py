@@ -17,6 +17,7 @@ LINES = re.findall(r"^    (curl (?:.*\\\n)*.*)$", README, re.MULTILINE)
 THERE = "127.0.0.1:8080"
 
 
+@pytest.mark.always
 def test_an_order_is_placed_and_its_completion_comes(tmp_path: Path) -> None:
     if not shutil.which("curl") and "CI" not in os.environ:
         pytest.skip("no curl")

@@ -46,7 +46,11 @@ async def follower_on_a_thread(address: str) -> AsyncIterator[Callable[[], list[
 
 
 @pytest.mark.always
-@pytest.mark.parametrize("number", [SIGTERM, SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(SIGTERM, marks=pytest.mark.seconds), SIGKILL],
+    ids=lambda number: number.name,
+)
 async def test_p14_both_clients_go_on_across_restarts_under_load(
     tmp_path: Path, number: Signals
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_bad_setting_is_named_wherever_it_stands(tmp_path: Path, place: str) -
     assert "many" in end.stderr
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("flags", "env", "used"),
     [
@@ -152,6 +153,7 @@ def test_a_handler_whose_module_fails_is_refused_with_the_cause(tmp_path: Path) 
     assert "ZeroDivisionError: division by zero" in end.stderr
 
 
+@pytest.mark.seconds
 async def test_a_handler_may_stand_in_the_working_directory(tmp_path: Path) -> None:
     (tmp_path / "kitchen.py").write_text("async def prepare(order): print('cooking')\n")
     with server_process(tmp_path, "--handler", "kitchen:prepare", cwd=tmp_path) as server:
@@ -172,6 +174,7 @@ def test_data_that_cannot_be_written_is_refused() -> None:
     assert "orderintake-server: cannot use the data directory /proc/self" in end.stderr
 
 
+@pytest.mark.seconds
 def test_a_store_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / NAME)) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -201,6 +204,7 @@ async def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
     assert f"orderintake-server: cannot open the store {tmp_path / NAME}" in end.stderr
 
 
+@pytest.mark.seconds
 async def test_a_sync_handler_runs_in_a_thread_and_its_message_is_the_result(
     tmp_path: Path,
 ) -> None:
@@ -214,6 +218,7 @@ async def test_a_sync_handler_runs_in_a_thread_and_its_message_is_the_result(
     assert found.order.state == order_pb2.STATE_SUCCEEDED
 
 
+@pytest.mark.seconds
 async def test_a_handler_that_raises_or_exits_fails_its_order_and_no_other(
     tmp_path: Path,
 ) -> None:

@@ -166,6 +166,7 @@ async def test_p17_a_cursor_ahead_of_a_restored_log_is_refused(tmp_path: Path) -
     assert stream.code == grpc.StatusCode.FAILED_PRECONDITION
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("request_", "field"),
     [

@@ -137,6 +137,7 @@ def settled(message: Message) -> Message:
     return message
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("path", METHODS)
 async def test_p26_a_method_answers_the_same_by_every_transport(shop: Shop, path: str) -> None:
     method = METHODS[path]

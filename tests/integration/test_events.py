@@ -124,6 +124,7 @@ async def raw(port: int, query: str, *, until: bytes) -> str:
     return text.decode()
 
 
+@pytest.mark.seconds
 async def test_filters_and_p16_the_place_of_who_is_told_nothing_moves_on(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         quick: dict[str, Any] = {"heartbeatInterval": "1s"}

@@ -199,6 +199,7 @@ def test_every_method_has_its_expectation() -> None:
         assert [len(each) for each in expected.outcomes.split()] == [3] * len(CALLERS)
 
 
+@pytest.mark.seconds
 async def test_p24_each_role_may_do_what_the_table_says_and_nothing_else(shop: Shop) -> None:
     found, wanted = {}, {}
     for path, expected in EXPECTED.items():

@@ -162,6 +162,7 @@ async def test_the_store_is_the_one_that_the_settings_name(tmp_path: Path) -> No
     assert (tmp_path / "orders" / "orders.db").is_file()
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     "arguments",
     [
