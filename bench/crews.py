@@ -70,6 +70,7 @@ class Crewed:
     """Our server and, on so many slots in all, a handler: in its process, or by workers."""
 
     handler: str
+    """Of `instant`, or MODULE:NAME."""
     slots: int = 16
     children: int = 0
     """So many supervised processes share the slots."""
@@ -82,7 +83,8 @@ class Crewed:
     @contextmanager
     def start(self, folder: Path, _: Path | None) -> Iterator[Manned]:
         """Run all of them."""
-        named = ("--handler", f"instant:{self.handler}", "--workers", str(self.slots))
+        handler = self.handler if ":" in self.handler else f"instant:{self.handler}"
+        named = ("--handler", handler, "--workers", str(self.slots))
         own = (*named, "--worker-processes", str(self.children))
         options = ("--workers", "0") if self.man else own
         with (

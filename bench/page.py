@@ -285,6 +285,19 @@ class Page:
             rows.append((f"1,000 idle workers: {told}", "", "", number(at.middle) if at else ""))
         return table(("what", *places), rows)
 
+    def misdeeds(self) -> str:
+        """Tell what handlers that do the worst take from a polite caller."""
+        told = {"alone": "nothing else happens", "beside": "handlers do the worst"}
+        rows = [
+            (
+                words,
+                *self._cells("misdeeds", case, "p50_ms"),
+                *self._cells("misdeeds", case, "p99_ms"),
+            )
+            for case, words in told.items()
+        ]
+        return table(("meanwhile", "p50, ms", "of all turns", "p99, ms", "of all turns"), rows)
+
     def postgres(self) -> str:
         """Tell what servers on one PostgreSQL do."""
         rows = [

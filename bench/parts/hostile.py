@@ -8,53 +8,23 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
-import grpc
 import load
+from polite import Polite
 from servers import Server
 from turns import Bare, Case, Ours, Part, Start, Turn
-
-from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))  # who attacks there does so here too
 from support.hostile_attacks import ATTACKS
 
 STREAMS = "64"
 """What a connection may have at once."""
-PAUSE_SECONDS = 0.05
 ATTACK_SECONDS = 5
 BACK_SECONDS = 100
 """In so long memory is back: it is looked at every 10 s, and given back once a minute, twice."""
 MIB = 1024 * 1024
-
-
-class Polite:
-    """A caller who places an order now and then."""
-
-    def __init__(self, server: Server) -> None:
-        """Call this server."""
-        self._server = server
-        self.waited: list[float] = []
-        """In seconds, for each order; next, how long the server worked meanwhile."""
-        self.worked: list[float] = []
-        self.failures = 0
-
-    async def place_on(self) -> None:
-        """Place for ever."""
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{self._server.port}") as channel:
-            stub = api_grpc.OrderIntakeServiceStub(channel)
-            while True:
-                began, worked = time.perf_counter(), self._server.cpu_seconds()
-                try:
-                    await stub.PlaceOrder(load.REQUEST, timeout=30)
-                except grpc.aio.AioRpcError:
-                    self.failures += 1
-                self.waited.append(time.perf_counter() - began)
-                self.worked.append(self._server.cpu_seconds() - worked)
-                await asyncio.sleep(PAUSE_SECONDS)
 
 
 def _attacking(server: Server, name: str) -> subprocess.Popen[bytes]:

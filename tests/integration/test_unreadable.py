@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import grpc
 import pytest
+import pytest_asyncio
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orderintake.v1 import order_intake_service_pb2 as api
@@ -17,6 +17,8 @@ from orderintake_server.api.methods import SERVICES
 from support.in_process import listening
 from support.orders import order
 from support.refusals import refused
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PATHS = [
     f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods
@@ -44,10 +46,11 @@ UNREADABLE = {
 }
 
 
-@pytest.fixture
-async def channel(tmp_path: Path) -> AsyncIterator[grpc.aio.Channel]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def channel(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[grpc.aio.Channel]:
+    """A server for all cases: what cannot be read changes nothing."""
     async with (
-        listening(tmp_path, workers=0) as (address, _),
+        listening(tmp_path_factory.mktemp("data"), workers=0) as (address, _),
         grpc.aio.insecure_channel(address) as opened,
     ):
         yield opened
@@ -102,7 +105,7 @@ async def test_an_unknown_method_is_told_as_the_contract_says(
     assert refused(error).reason == "METHOD_UNKNOWN"
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(body=st.one_of(st.binary(max_size=200), st.binary(max_size=60).map(lambda end: GOOD + end)))
 async def test_no_bytes_get_an_answer_that_is_not_the_contracts(
     channel: grpc.aio.Channel, body: bytes
