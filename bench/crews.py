@@ -77,6 +77,7 @@ class Crewed:
     man: Man | None = None
     """Starts a worker that is no child of the server."""
     men: int = 1
+    options: tuple[str, ...] = ()
     is_ours = False
     """Older trees have no workers."""
 
@@ -89,7 +90,7 @@ class Crewed:
         options = ("--workers", "0") if self.man else own
         with (
             mock.patch.dict(os.environ, {NOTES: str(folder / "notes")}),
-            order_server(folder / "data", *SERVER, *options) as server,
+            order_server(folder / "data", *SERVER, *options, *self.options) as server,
             self._manned(server, folder) as hands,
         ):
             until(lambda: slots_of(server) == self.slots, "its workers", START_SECONDS)

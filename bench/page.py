@@ -287,7 +287,7 @@ class Page:
 
     def misdeeds(self) -> str:
         """Tell what handlers that do the worst take from a polite caller."""
-        told = {"alone": "nothing else happens", "beside": "handlers do the worst"}
+        told = {"alone": "nothing", "good": "good orders", "bad": "handlers do the worst"}
         rows = [
             (
                 words,

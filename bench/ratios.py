@@ -92,7 +92,7 @@ RATIOS = (
     ),
     Ratio(
         told="a receipt's p99 while supervised handlers do the worst",
-        part="misdeeds", case="beside", against="alone", floor="nothing else happens",
+        part="misdeeds", case="bad", against="good", floor="as many good ones",
         goal=1.1, least=1.2, number="p99_ms",
     ),
     Ratio(

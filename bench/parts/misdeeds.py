@@ -1,14 +1,16 @@
 """What handlers that do the worst take from a polite caller, where the server supervises them.
 
-The same server, the same caller: now nothing else happens, now handlers fork, block, flood the log,
-forget descriptors and threads, raise whatever can be raised.
+The same server, the same caller: now nothing else happens, now others place good orders, now as
+many whose handlers fork, block, flood the log, forget threads, or raise whatever can be. Each
+order has one attempt, so that good and bad ones mean as many commits.
 """
 
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from unittest import mock
@@ -32,8 +34,10 @@ TESTS = sys.path[-1]
 HANDLER = "support.misdeeds:quick"
 CHILDREN, SLOTS = 2, 8
 SECONDS, PAUSE_SECONDS = 15.0, 0.02
-MISDEEDS, EACH_SECONDS = 5, 0.5
-"""So many bad orders come each so often."""
+AT_ONCE, EACH_SECONDS = 5, 0.5
+"""So many orders of others come each so often."""
+GOOD = order("good", labels={"way": "good", "seed": "0"})
+Orders = list[api.PlaceOrderRequest]
 
 
 class Misdoing(Crewed):
@@ -47,50 +51,47 @@ class Misdoing(Crewed):
             yield it
 
 
-async def _misdeeds(manned: Manned, chance: Random) -> None:
-    """Place orders without end whose handlers do the worst."""
+async def _others(manned: Manned, orders: Callable[[], Orders]) -> None:
+    """Place orders without end."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{manned.server.port}") as channel:
         stub = api_grpc.OrderIntakeServiceStub(channel)
         while True:
-            drawn = batch(chance, count=MISDEEDS)
-            await stub.BatchPlaceOrders(api.BatchPlaceOrdersRequest(requests=drawn), timeout=30)
+            placed = api.BatchPlaceOrdersRequest(requests=orders())
+            await stub.BatchPlaceOrders(placed, timeout=30)
             await asyncio.sleep(EACH_SECONDS)
 
 
-async def _waits(manned: Manned, *, beside: bool) -> Turn:
-    polite = Polite(
-        manned.server, order("polite", labels={"way": "good", "seed": "0"}), PAUSE_SECONDS
-    )
+async def _waits(manned: Manned, orders: Callable[[], Orders] | None) -> Turn:
+    polite = Polite(manned.server, GOOD, PAUSE_SECONDS)
     tasks = [asyncio.create_task(polite.place_on())]
-    if beside:
-        tasks.append(asyncio.create_task(_misdeeds(manned, Random(1))))
+    if orders:
+        tasks.append(asyncio.create_task(_others(manned, orders)))
     await asyncio.sleep(SECONDS)
     for task in tasks:
         task.cancel()
-    for task in tasks:
-        with suppress(asyncio.CancelledError):
-            await task
+    await asyncio.wait(tasks)
     p50, p99 = load.middle_and_far([each * 1e3 for each in polite.waited])
     return {"p50_ms": p50, "p99_ms": p99, "failures": polite.failures}
 
 
-def alone(manned: Manned, _: int) -> Turn:
-    """Tell how long a polite caller waits when nothing else happens."""
-    return load.run(_waits(manned, beside=False))
+def waits(manned: Manned, _: int, *, orders: Callable[[], Orders] | None) -> Turn:
+    """Tell how long a polite caller waits while others place such orders."""
+    return load.run(_waits(manned, orders))
 
 
-def beside(manned: Manned, _: int) -> Turn:
-    """Tell it while handlers do the worst."""
-    return load.run(_waits(manned, beside=True))
-
-
-SERVER = Misdoing(HANDLER, SLOTS, children=CHILDREN)
+CASES: dict[str, Callable[[], Orders] | None] = {
+    "alone": None,
+    "good": partial(list, [GOOD] * AT_ONCE),
+    "bad": partial(batch, Random(1), count=AT_ONCE),
+}
+"""Which orders others place meanwhile."""
+SERVER = Misdoing(HANDLER, SLOTS, children=CHILDREN, options=("--max-attempts", "1"))
 PART = Part(
     told="A polite caller's wait while supervised handlers do the worst",
     servers={"supervised": SERVER},
     cases={
-        "alone": Case(on="supervised", drive=alone, orders=1, fixed=True),
-        "beside": Case(on="supervised", drive=beside, orders=1, fixed=True),
+        name: Case(on="supervised", drive=partial(waits, orders=orders), orders=1, fixed=True)
+        for name, orders in CASES.items()
     },
     turns=5,
     warm_up=0,
