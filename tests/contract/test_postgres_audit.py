@@ -22,6 +22,8 @@ from support.mixes import mix
 from support.postgres import Cluster
 from support.postgres_home import PostgresHome, each, kinds
 
+pytestmark = pytest.mark.again  # SQLite's audit has the same rules
+
 KINDS = kinds()
 PLACES = "every order is in exactly one place"
 ORDERS = "nothing stands for an order that is not there"

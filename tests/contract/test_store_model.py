@@ -15,7 +15,7 @@ from support.work_machine import WorkMachine
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", each(KINDS), ids=lambda kind: kind.name)
 def test_a_store_answers_as_the_model_does(kind: type[Any]) -> None:
-    _run(kind, examples=20 if kind.is_shared else 90, steps=40)
+    _run(kind, examples=10 if kind.is_shared else 40, steps=40)
 
 
 @pytest.mark.slow
