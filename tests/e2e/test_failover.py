@@ -1,7 +1,7 @@
 """P1, P2, P10, P14 when a database is lost: what was acknowledged is on the standby too."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -16,13 +16,15 @@ from orderintake_server.store.postgres.audit import audit
 from support.gate import Gate
 from support.in_process import completions, serving
 from support.orders import order
-from support.process import ServerProcess, server_process
+from support.process import ServerProcess, WorkerProcess, server_process
 from support.refusals import refusal_of
 from support.standby import Pair, pair
 
 CALLERS = 4
 ORDERS = 300
 """Acknowledged before the primary is lost, and as many behind that."""
+NO_HANDLERS = ("--workers", "0")
+DOES = ("--handler", "support.work_handlers:does", "--slots", "4")
 COMMIT = "commit_changes"
 BARRIER = "pg_logical_emit_message"
 UNUSED = Path("/nonexistent")
@@ -109,17 +111,41 @@ async def _until_stored(client: AsyncClient, request_id: str) -> api.PlaceOrderR
 def servers(database: Pair) -> Iterator[tuple[ServerProcess, ServerProcess]]:
     """Two servers that know both databases."""
     with ExitStack() as life:
-        arguments = ("--store", database.url, "--workers", "4")
-        yield (
-            life.enter_context(server_process(UNUSED, *arguments)),
-            life.enter_context(server_process(UNUSED, *arguments)),
-        )
+        yield _servers(life, database, "--workers", "4")
+
+
+def _servers(
+    life: ExitStack, database: Pair, *arguments: str
+) -> tuple[ServerProcess, ServerProcess]:
+    given = ("--store", database.url, *arguments)
+    one, other = (life.enter_context(server_process(UNUSED, *given)) for _ in range(2))
+    return one, other
 
 
 @pytest.mark.always
 async def test_p1_p10_p14_losing_the_primary_under_load_loses_nothing_and_all_goes_on_by_itself(
     database: Pair, servers: tuple[ServerProcess, ServerProcess]
 ) -> None:
+    await _lose_the_primary(database, servers)
+
+
+@pytest.mark.seconds
+async def test_w2_w3_workers_elsewhere_go_on_by_themselves_too(database: Pair) -> None:
+    with ExitStack() as life:
+        servers = _servers(life, database, *NO_HANDLERS)
+        workers = [WorkerProcess(server.address, *DOES) for server in servers]
+        for worker in workers:
+            life.callback(worker.kill)
+        seen = await _lose_the_primary(database, servers, workers)
+    assert {completion.order.attempt_count for completion in seen} == {1}
+
+
+async def _lose_the_primary(
+    database: Pair,
+    servers: tuple[ServerProcess, ServerProcess],
+    workers: Sequence[WorkerProcess] = (),
+) -> list[order_pb2.Completion]:
+    """Place orders at both servers, now with one database, now with the other; check all ends."""
     load = Load(*(server.address for server in servers))
     async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
         following = tasks.create_task(load.follow())
@@ -133,8 +159,9 @@ async def test_p1_p10_p14_losing_the_primary_under_load_loses_nothing_and_all_go
             load.end()
         await load.told()
         following.cancel()
-    assert all(server.is_running() for server in servers)
-    assert [await server.stops() for server in servers] == [0, 0]
+    processes = [*workers, *servers]
+    assert all(process.is_running() for process in processes)
+    assert {await process.stops() for process in processes} == {0}
 
     ended = [c.order.order_id for c in load.seen]
     assert sorted(ended) == sorted(load.order_ids.values())
@@ -144,6 +171,7 @@ async def test_p1_p10_p14_losing_the_primary_under_load_loses_nothing_and_all_go
     assert set(load.durabilities[:before]) == {api.DURABILITY_REPLICATED}
     assert load.durabilities[-1] == api.DURABILITY_FSYNC
     assert await audit(database.url) == []
+    return load.seen
 
 
 @pytest.mark.seconds
