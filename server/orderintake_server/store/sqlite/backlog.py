@@ -9,6 +9,7 @@ from orderintake_server.domain import State, Tier
 from orderintake_server.views import TierCounts
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Hashable, Iterable, Mapping
 
     from orderintake_server.domain import Ranking
@@ -112,13 +113,20 @@ class Backlog:
         """Return how many orders of a customer wait; 0 when customers are not counted."""
         return self._customers.get(customer_id, 0)
 
-    def load(self, tier: Tier, state: State, count: int) -> None:
-        """Begin with so many orders of a tier in this state; blocks and customers not included."""
-        self._counts[tier][state] = count
-
-    def load_customers(self, counts: Iterable[tuple[str, int]]) -> None:
-        """Begin with so many waiting orders of each customer."""
-        self._customers.update(counts)
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Begin with what the tables hold."""
+        execute = connection.execute
+        for tier, count in execute("SELECT tier, count(*) FROM ready GROUP BY tier"):
+            self._counts[Tier(tier)][State.QUEUED] = count
+        for tier in Tier:
+            for block, count in execute(_BLOCKS, (tier, self.blocks.bits)):
+                self.blocks.add(block, count)
+        for state, table in ((State.SCHEDULED, "scheduled"), (State.PROCESSING, "leases")):
+            counts = execute(_BY_TIER.format(table=table)).fetchone()
+            for tier, count in zip(Tier, counts, strict=True):
+                self._counts[tier][state] = count
+        if self.counts_customers:
+            self._customers.update(execute(_CUSTOMERS))
 
     def apply(self, move: Move) -> None:
         """Count a move, which `commit` keeps and `rollback` undoes."""
@@ -149,3 +157,28 @@ class Backlog:
             self._customers[customer_id] = remaining
         else:
             self._customers.pop(customer_id, None)
+
+
+_BLOCKS = """
+WITH RECURSIVE found (block) AS (
+  SELECT min(rank) >> ?2 FROM ready WHERE tier = ?1
+  UNION ALL
+  SELECT (SELECT min(rank) FROM ready WHERE tier = ?1 AND rank >= (block + 1) << ?2) >> ?2
+  FROM found WHERE block IS NOT NULL
+)
+SELECT block, (SELECT count(*) FROM ready
+               WHERE tier = ?1 AND rank >= block << ?2 AND rank < (block + 1) << ?2)
+FROM found WHERE block IS NOT NULL
+"""
+"""Walks a tier's index from block to block: to group all rows would take memory for each."""
+_BY_TIER = (
+    "SELECT "
+    + ", ".join(f"count(*) FILTER (WHERE o.tier = {tier:d})" for tier in Tier)
+    + " FROM {table} p JOIN orders o ON o.accept_sequence = p.accept_sequence"
+)
+_CUSTOMERS = """
+SELECT o.customer_id, count(*) FROM orders o
+WHERE o.accept_sequence IN (SELECT accept_sequence FROM ready UNION ALL
+                            SELECT accept_sequence FROM scheduled)
+GROUP BY o.customer_id
+"""

@@ -73,23 +73,7 @@ class UnitOfWork:
 
     def load(self) -> None:
         """Count the orders that have not ended."""
-        execute = self.connection.execute
-        for tier, count in execute("SELECT tier, count(*) FROM ready GROUP BY tier"):
-            self.backlog.load(Tier(tier), State.QUEUED, count)
-        blocks = execute(
-            "SELECT rank >> ?, count(*) FROM ready GROUP BY 1", (self.backlog.blocks.bits,)
-        )
-        for block, count in blocks:
-            self.backlog.blocks.add(block, count)
-        for state, table in ((State.SCHEDULED, "scheduled"), (State.PROCESSING, "leases")):
-            counts = execute(
-                f"SELECT o.tier, count(*) FROM {table} p"
-                " JOIN orders o ON o.accept_sequence = p.accept_sequence GROUP BY o.tier"
-            )
-            for tier, count in counts:
-                self.backlog.load(Tier(tier), state, count)
-        if self.policy.counts_customers:
-            self.backlog.load_customers(execute(_CUSTOMERS))
+        self.backlog.load(self.connection)
         self.look_ahead()
 
     def rerank(self) -> None:
@@ -290,10 +274,4 @@ _RERANK_ORDERS = """
 UPDATE orders SET rank = order_rank(tier, accept_sequence, accept_time)
 WHERE accept_sequence IN (SELECT accept_sequence FROM ready UNION ALL
   SELECT accept_sequence FROM scheduled UNION ALL SELECT accept_sequence FROM leases)
-"""
-_CUSTOMERS = """
-SELECT o.customer_id, count(*) FROM orders o
-WHERE o.accept_sequence IN (SELECT accept_sequence FROM ready UNION ALL
-                            SELECT accept_sequence FROM scheduled)
-GROUP BY o.customer_id
 """
