@@ -54,9 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Tell how many cases run at once: most of the long ones wait for processes that they start."""
-    return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
+    each = 2 if config.getoption("--fast") else 3
+    return min(each * (os.cpu_count() or 1), MOST_WORKERS)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from support.chaos import SETTLE_SECONDS, chaos
 
 log = structlog.get_logger()
 
-SECONDS = 60 if os.environ.get("CI") == "true" else 15
+SECONDS = 30 if os.environ.get("CI") == "true" else 15
 
 
 @pytest.mark.seconds

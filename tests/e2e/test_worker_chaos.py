@@ -13,7 +13,7 @@ from support.worker_chaos_shop import SERVERS
 
 log = structlog.get_logger()
 
-SECONDS = 45 if os.environ.get("CI") == "true" else 12
+SECONDS = 20 if os.environ.get("CI") == "true" else 12
 
 
 @pytest.mark.seconds
