@@ -116,11 +116,10 @@ class Backlog:
     def load(self, connection: sqlite3.Connection) -> None:
         """Begin with what the tables hold."""
         execute = connection.execute
-        for tier, count in execute("SELECT tier, count(*) FROM ready GROUP BY tier"):
-            self._counts[Tier(tier)][State.QUEUED] = count
         for tier in Tier:
             for block, count in execute(_BLOCKS, (tier, self.blocks.bits)):
                 self.blocks.add(block, count)
+                self._counts[tier][State.QUEUED] += count
         for state, table in ((State.SCHEDULED, "scheduled"), (State.PROCESSING, "leases")):
             counts = execute(_BY_TIER.format(table=table)).fetchone()
             for tier, count in zip(Tier, counts, strict=True):
