@@ -78,6 +78,7 @@ class Crewed:
     """Starts a worker that is no child of the server."""
     men: int = 1
     options: tuple[str, ...] = ()
+    """What else the server is told."""
     is_ours = False
     """Older trees have no workers."""
 

@@ -7,7 +7,6 @@ order has one attempt, so that good and bad ones mean as many commits.
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,14 +22,10 @@ from turns import Case, Part, Turn
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_intake_service_pb2_grpc as api_grpc
-
-sys.path.append(
-    str(Path(__file__).parents[2] / "tests")
-)  # who does the worst there does so here too
-from support.handler_fuzz import batch
+from support import handler_fuzz
 from support.orders import order
 
-TESTS = sys.path[-1]
+TESTS = str(Path(handler_fuzz.__file__).parents[1])
 HANDLER = "support.misdeeds:quick"
 CHILDREN, SLOTS = 2, 8
 SECONDS, PAUSE_SECONDS = 15.0, 0.02
@@ -82,7 +77,7 @@ def waits(manned: Manned, _: int, *, orders: Callable[[], Orders] | None) -> Tur
 CASES: dict[str, Callable[[], Orders] | None] = {
     "alone": None,
     "good": partial(list, [GOOD] * AT_ONCE),
-    "bad": partial(batch, Random(1), count=AT_ONCE),
+    "bad": partial(handler_fuzz.batch, Random(1), count=AT_ONCE),
 }
 """Which orders others place meanwhile."""
 SERVER = Misdoing(HANDLER, SLOTS, children=CHILDREN, options=("--max-attempts", "1"))

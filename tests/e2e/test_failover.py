@@ -16,7 +16,7 @@ from orderintake_server.store.postgres.audit import audit
 from support.gate import Gate
 from support.in_process import completions, serving
 from support.orders import order
-from support.process import ServerProcess, WorkerProcess, server_process
+from support.process import ServerProcess, WorkerProcess, server_process, worker_process
 from support.refusals import refusal_of
 from support.standby import Pair, pair
 
@@ -133,9 +133,7 @@ async def test_p1_p10_p14_losing_the_primary_under_load_loses_nothing_and_all_go
 async def test_w2_w3_workers_elsewhere_go_on_by_themselves_too(database: Pair) -> None:
     with ExitStack() as life:
         servers = _servers(life, database, *NO_HANDLERS)
-        workers = [WorkerProcess(server.address, *DOES) for server in servers]
-        for worker in workers:
-            life.callback(worker.kill)
+        workers = [life.enter_context(worker_process(server.address, *DOES)) for server in servers]
         seen = await _lose_the_primary(database, servers, workers)
     assert {completion.order.attempt_count for completion in seen} == {1}
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from orderintake.v1.order_pb2 import STATE_SUCCEEDED
 from support.callers import entry, key_of, write_access
 from support.issuer import ISSUER, Key, claims, write_jwks
 from support.pki import Pki
-from support.process import ServerProcess, WorkerProcess, server_process
+from support.process import ServerProcess, WorkerProcess, server_process, worker_process
 
 pytestmark = pytest.mark.seconds
 
@@ -42,14 +42,11 @@ def server(pki: Pki, tmp_path: Path) -> Iterator[ServerProcess]:
         yield process
 
 
-@contextmanager
-def worker(server: ServerProcess, pki: Pki, *arguments: str) -> Iterator[WorkerProcess]:
+def worker(
+    server: ServerProcess, pki: Pki, *arguments: str
+) -> AbstractContextManager[WorkerProcess]:
     """Run a worker; kill it at the end."""
-    process = WorkerProcess(server.address, *DOES, "--ca", str(pki.ca), *arguments)
-    try:
-        yield process
-    finally:
-        process.kill()
+    return worker_process(server.address, *DOES, "--ca", str(pki.ca), *arguments)
 
 
 async def ended(server: ServerProcess, pki: Pki) -> None:

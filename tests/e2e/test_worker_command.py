@@ -3,15 +3,15 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
 
 import grpc
 import psutil
 import pytest
 
-from support.process import LoggedProcess, WorkerProcess
+from support.process import LoggedProcess, WorkerProcess, worker_process
 from support.work_port import WorkPort, work_port
 
 pytestmark = pytest.mark.seconds
@@ -25,14 +25,9 @@ async def port() -> AsyncIterator[WorkPort]:
         yield port
 
 
-@contextmanager
-def worker(port: WorkPort, *arguments: str) -> Iterator[WorkerProcess]:
+def worker(port: WorkPort, *arguments: str) -> AbstractContextManager[WorkerProcess]:
     """Run the command; kill it at the end."""
-    process = WorkerProcess(port.address, *arguments)
-    try:
-        yield process
-    finally:
-        process.kill()
+    return worker_process(port.address, *arguments)
 
 
 async def said(process: LoggedProcess, event: str) -> dict[str, object]:

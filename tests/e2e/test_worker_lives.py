@@ -1,8 +1,8 @@
 """Worker processes and a server process: killed, frozen and restarted, with orders under way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
@@ -11,7 +11,7 @@ import pytest
 from orderintake import AsyncClient, Order
 from orderintake.v1.order_pb2 import STATE_SUCCEEDED
 from support.coming_back import Shop
-from support.process import LoggedProcess, WorkerProcess
+from support.process import LoggedProcess, WorkerProcess, worker_process
 from support.proxy import proxy
 
 pytestmark = pytest.mark.seconds
@@ -30,14 +30,9 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     shop.kill()
 
 
-@contextmanager
-def worker(address: str, *arguments: str) -> Iterator[WorkerProcess]:
+def worker(address: str, *arguments: str) -> AbstractContextManager[WorkerProcess]:
     """Run a worker; kill it at the end."""
-    process = WorkerProcess(address, *DOES, *arguments)
-    try:
-        yield process
-    finally:
-        process.kill()
+    return worker_process(address, *DOES, *arguments)
 
 
 async def said(process: LoggedProcess, event: str) -> None:

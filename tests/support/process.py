@@ -168,6 +168,16 @@ class WorkerProcess(LoggedProcess):
 
 
 @contextmanager
+def worker_process(server: str, *arguments: str) -> Iterator[WorkerProcess]:
+    """Run a worker process for the server at this address; kill it at the end."""
+    process = WorkerProcess(server, *arguments)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+@contextmanager
 def server_process(
     data: Path,
     *arguments: str,
