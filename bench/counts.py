@@ -106,9 +106,14 @@ class Counted:
 
     def connect(self, *given: Any, **named: Any) -> sqlite3.Connection:  # noqa: ANN401
         """Connect, and count the statements that are run there."""
-        connection: sqlite3.Connection = CONNECT(*given, **named)
-        connection.set_trace_callback(lambda text: self.note("SQL statements", text))
-        return connection
+
+        class Counted(sqlite3.Connection):
+            """Notes what is asked of it: a trace would tell the statements of triggers too."""
+
+            execute = self._noting("SQL statements", sqlite3.Connection.execute)
+            executemany = self._noting("SQL statements", sqlite3.Connection.executemany)
+
+        return CONNECT(*given, **named, factory=Counted)
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """Make an event loop that counts what it is asked for."""

@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
 STUCK_SECONDS = 10.0
 """After the drain timeout a stop takes a second or two; this much later, a handler does not end."""
-SWITCH_SECONDS = 0.0005
-"""How soon Python's lock passes from one thread to another: from the event loop to the store's
-threads, which need it only briefly. The default of 5 ms is as long as ten commits. Measured with
-the parts core and streams of bench/."""
 
 log = get_logger()
 
@@ -64,7 +60,6 @@ def main() -> None:
         _exit(output, f"orderintake-server: {failed}", 2)
     output.configure(form=settings.log_format, level=settings.log_level)
     _warn_of_variables()
-    sys.setswitchinterval(SWITCH_SECONDS)
     with suppress(OSError):  # the working directory was removed
         sys.path.append(str(Path.cwd()))  # the handler may be in it
     _exit(output, *_run(settings, output))

@@ -13,7 +13,7 @@ from orderintake_server.domain import Ending, Event, Failure, State
 from orderintake_server.errors import StartupFailed, StoreRefused
 from orderintake_server.store.changes import Changes, Settlement
 from orderintake_server.store.sqlite.database import LOCK_NAME, NAME
-from orderintake_server.store.sqlite.statements import insert
+from orderintake_server.store.sqlite.writing.statements import insert
 from orderintake_server.views import EVERY_ORDER
 from support.changes import DONE, new, place, settle, start, waiting, whole_log
 from support.stores import SqliteHome

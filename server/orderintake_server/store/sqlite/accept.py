@@ -15,7 +15,7 @@ from orderintake_server.store.receipts import Pruned, Receipts, accepted_order, 
 from orderintake_server.store.sqlite import attempts
 from orderintake_server.store.sqlite.backlog import tally
 from orderintake_server.store.sqlite.reads import standing
-from orderintake_server.store.sqlite.statements import insert
+from orderintake_server.store.sqlite.writing.writes import ACCEPT, NAME_REQUEST
 
 if TYPE_CHECKING:
     import sqlite3
@@ -51,7 +51,7 @@ class Acceptance:
         self._unit = unit
         self._capacity = capacity
         self._spare = capacity.spare(unit.backlog.waiting())
-        self._held = _held(unit.connection, groups)
+        self._held = _held(unit.before("requests"), groups)
         self._before = unit.counters.accepted
         """The last number given before: the fresh orders have those after it."""
         self._fresh: list[NewOrder] = []
@@ -132,8 +132,8 @@ class Acceptance:
             for number, new in enumerate(self._fresh, self._before + 1)
         ]
         entries = list(map(unit.entry, self._orders))
-        insert(unit.connection, "orders", list(map(_row, self._fresh, self._orders, entries)))
-        insert(unit.connection, "requests", self._requests())
+        unit.write(ACCEPT, list(map(_row, self._fresh, self._orders, entries)))
+        unit.write(NAME_REQUEST, self._requests())
         unit.accept_counts.update([order.tier for order in self._orders])
         self._schedule()
         self._queued = [
@@ -142,10 +142,10 @@ class Acceptance:
             if order.state is State.QUEUED
         ]
         self._started, rest = self._divided(dealer)
-        unit.enqueue(list(map(self._order, rest)), rest)
-        copies = self._redrives()
-        _mark_redriven(unit.connection, copies)
-        Trail(unit.connection, unit.now).redriven(copies)
+        unit.enqueue(list(map(self._order, rest)), rest, are_new=True)
+        if copies := self._redrives():
+            _mark_redriven(unit.connection, copies)
+            Trail(unit.connection, unit.now).redriven(copies)
         return self._start()
 
     def _order(self, entry: QueueEntry) -> Order:
@@ -239,11 +239,10 @@ class Acceptance:
 
 def _mark_redriven(connection: sqlite3.Connection, copies: Mapping[int, NewOrder]) -> None:
     """Let the log tell of each order that is redriven by which copy; the first one counts."""
-    if copies:
-        connection.executemany(
-            "UPDATE log SET copy = ? WHERE accept_sequence = ? AND copy = 0",
-            [(number, copy.redrive_of) for number, copy in copies.items()],
-        )
+    connection.executemany(
+        "UPDATE log SET copy = ? WHERE accept_sequence = ? AND copy = 0",
+        [(number, copy.redrive_of) for number, copy in copies.items()],
+    )
 
 
 def _row(new: NewOrder, order: Order, entry: QueueEntry) -> tuple[Any, ...]:

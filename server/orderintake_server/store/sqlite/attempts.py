@@ -11,8 +11,9 @@ from orderintake_server.domain import TRANSITIONS, Ending, Event, Lease, QueueEn
 from orderintake_server.holders import LentLease
 from orderintake_server.store.rows import ACCEPTED, ORDER_COLUMNS, order_of
 from orderintake_server.store.sqlite.due import end_waiting
-from orderintake_server.store.sqlite.statements import as_json, insert
-from orderintake_server.store.sqlite.workers.lending import OWN_LEASES, lend
+from orderintake_server.store.sqlite.workers.lending import lend
+from orderintake_server.store.sqlite.writing.statements import as_json
+from orderintake_server.store.sqlite.writing.writes import LEASE, LEAVE_LEASES, NOTE_START
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +62,7 @@ def start(unit: UnitOfWork, leases: Sequence[Lease]) -> None:
     unit.counters.started += len(orders)
     unit.start_count += len(orders)
     starts = [(o.accept_sequence, o.start_sequence, o.start_time) for o in orders]
-    insert(unit.connection, "starts", starts)
+    unit.write(NOTE_START, starts)
     unit.count_processing(+1, orders)
     lent = [lease for lease in leases if type(lease) is LentLease]
     if lent:
@@ -73,19 +74,20 @@ def start(unit: UnitOfWork, leases: Sequence[Lease]) -> None:
         (o.accept_sequence, o.attempt_count, o.start_sequence, o.start_time, count)
         for o, count in zip(orders, crashes, strict=True)
     ]
-    insert(unit.connection, OWN_LEASES, rows)
+    unit.write(LEASE, rows)
 
 
 def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, tuple[Any, ...]]:
     """Read those of the claimed orders that are queued, by accept sequence; end what is over."""
-    rows = unit.connection.execute(
-        f"SELECT {ACCEPTED}, r.rank, r.attempt_count, r.crash_count"
-        " FROM json_each(?) k CROSS JOIN orders o ON o.accept_sequence = k.value"
-        " CROSS JOIN ready r ON r.tier = o.tier AND r.rank = o.rank"
-        " AND r.accept_sequence = o.accept_sequence",
-        (as_json([entry.accept_sequence for entry in claims]),),
-    ).fetchall()
-    queued = {row[0]: row for row in rows}
+    (found,) = (
+        unit.before("orders", "ready")
+        .execute(_QUEUED, (as_json([entry.accept_sequence for entry in claims]),))
+        .fetchone()
+    )
+    queued = {row[0]: row for row in json.loads(found)}
+    for row in queued.values():
+        row[_CONTENT] = bytes.fromhex(row[_CONTENT])
+        row[_TRACE] = bytes.fromhex(row[_TRACE]) or None
     if over := [row for row in queued.values() if 0 < row[_EXPIRE_TIME] <= unit.now]:
         orders = [
             order_of(accepted, State.QUEUED, (attempt_count, 0, 0))
@@ -160,15 +162,15 @@ def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> tuple[set[int], se
     come as one row: for each row of an answer, Python's lock is given away.
     """
     orders = {lease.order.start_sequence: lease.order for lease in leases}
-    found = unit.connection.execute(
-        _STANDING_LEASES, (as_json({order.accept_sequence for order in orders.values()}),)
-    ).fetchone()
+    found = (
+        unit.before("leases")
+        .execute(_STANDING_LEASES, (as_json({order.accept_sequence for order in orders.values()}),))
+        .fetchone()
+    )
     standing, cancelled = map(json.loads, found)
     ended = [orders[number] for number in standing if number in orders]
-    unit.connection.execute(
-        "DELETE FROM leases WHERE accept_sequence IN (SELECT value FROM json_each(?))",
-        (as_json([order.accept_sequence for order in ended]),),
-    )
+    if ended:
+        unit.write(LEAVE_LEASES, [(as_json([order.accept_sequence for order in ended]),)])
     unit.count_processing(-1, ended)
     unit.roster.drop(order.start_sequence for order in ended)
     return {order.start_sequence for order in ended}, set(cancelled)
@@ -177,6 +179,15 @@ def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> tuple[set[int], se
 _STOPPED = Ending(event=Event.CANCEL)
 _STARTED = TRANSITIONS[State.QUEUED, Event.CLAIM]
 _EXPIRE_TIME = ORDER_COLUMNS.index("expire_time")
+_CONTENT = ORDER_COLUMNS.index("content")
+_TRACE = ORDER_COLUMNS.index("trace")
+_QUEUED = f"""
+SELECT json_group_array(json_array(
+  {ACCEPTED.replace("o.content", "hex(o.content)").replace("o.trace", "hex(o.trace)")},
+  r.rank, r.attempt_count, r.crash_count))
+FROM json_each(?) k CROSS JOIN orders o ON o.accept_sequence = k.value
+CROSS JOIN ready r ON r.tier = o.tier AND r.rank = o.rank AND r.accept_sequence = o.accept_sequence
+"""
 _STANDING_LEASES = """
 SELECT json_group_array(l.start_sequence),
   json_group_array(l.start_sequence) FILTER (WHERE l.cancel_requested)

@@ -15,8 +15,8 @@ from orderintake_server.domain import (
 from orderintake_server.store.actions.sqlite import Trail
 from orderintake_server.store.rows import ACCEPTED, cancelled_of, order_of
 from orderintake_server.store.sqlite.reads import standing
-from orderintake_server.store.sqlite.statements import as_json
 from orderintake_server.store.sqlite.workers.lost import find_overdue
+from orderintake_server.store.sqlite.writing.statements import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from orderintake_server.store.sqlite.statements import as_json
+from orderintake_server.store.sqlite.writing.statements import as_json
 
 if TYPE_CHECKING:
     from orderintake_server.store.changes import Prune

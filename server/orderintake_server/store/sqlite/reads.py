@@ -23,7 +23,7 @@ from orderintake_server.store.rows import (
     CompletionRow,
     standing_of,
 )
-from orderintake_server.store.sqlite.statements import as_json
+from orderintake_server.store.sqlite.writing.statements import as_json
 
 if TYPE_CHECKING:
     import sqlite3

@@ -7,10 +7,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orderintake_server.domain import Failure, Order, QueueEntry, State, Tier
-from orderintake_server.store.rows import LOG_COLUMNS
 from orderintake_server.store.sqlite.backlog import Backlog, Move, tally
-from orderintake_server.store.sqlite.statements import as_json, insert
 from orderintake_server.store.sqlite.workers.roster import Roster
+from orderintake_server.store.sqlite.writing.statements import as_json
+from orderintake_server.store.sqlite.writing.transaction import Transaction
+from orderintake_server.store.sqlite.writing.writes import (
+    COMPLETE,
+    COUNT,
+    LEAVE_QUEUE,
+    LEAVE_SCHEDULE,
+    QUEUE,
+    QUEUE_NEW,
+    SCHEDULE,
+    WATCH_EXPIRY,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -49,7 +59,8 @@ class UnitOfWork:
         """Read the last sequences. The counts come with `load`, after `rerank`."""
         use_rank(connection, policy.ranking)
         self._rank = policy.ranking.rank
-        self.connection = connection
+        self._transaction = Transaction(connection)
+        self.write, self.before = self._transaction.write, self._transaction.before
         self.policy = policy
         self.now = 0
         numbers = connection.execute(
@@ -62,7 +73,7 @@ class UnitOfWork:
         self.accept_counts: Counter[Tier] = Counter()
         self.completion_counts: Counter[Tier] = Counter()
         self.start_count = 0
-        self.roster = Roster(connection)
+        self.roster = Roster(self._transaction)
         self.attempt_limit = 0
         self.overdue: dict[LeaseKey, str] = {}
         self.news: set[str] = set()
@@ -120,25 +131,30 @@ class UnitOfWork:
         self.roster.forget_old(self.now)
 
     def flush(self) -> None:
-        """Write the sequences into the transaction, if they have changed."""
+        """Write all that was done into the transaction, which goes on."""
+        self._write_sequences()
+        self._transaction.flush()
+
+    def commit(self) -> None:
+        """Make all that was done durable, and keep it in memory."""
+        self._write_sequences()
+        self._transaction.commit()
+        self.backlog.commit()
+
+    def _write_sequences(self) -> None:
+        """Write the sequences, if they have changed."""
         now = self.counters
         if now != self._committed:
             now.time = self.now
-            self.connection.execute(
-                "UPDATE counters SET accepted = ?, started = ?, completed = ?, time = ?,"
-                " accept_time = ?",
-                (now.accepted, now.started, now.completed, now.time, now.accept_time),
-            )
-
-    def commit(self) -> None:
-        """Keep what was done: the transaction is durable."""
-        self.backlog.commit()
+            sequences = (now.accepted, now.started, now.completed, now.time, now.accept_time)
+            self.write(COUNT, [sequences])
 
     def rollback(self) -> None:
-        """Undo in memory what was done: the transaction was rolled back."""
+        """Undo what was done, in memory too."""
         self.roster.rollback()
         self.counters, (self.earliest, self.next_due) = self._committed, self._before
         self.backlog.rollback()
+        self._transaction.rollback()
 
     def look_ahead(self) -> None:
         """Read when the next waiting order falls due or expires, or an attempt's time is over."""
@@ -148,6 +164,11 @@ class UnitOfWork:
             " UNION ALL SELECT min(deadline) FROM leases WHERE deadline > 0)"
         ).fetchone()
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, in the transaction; all is in it that was written so far."""
+        return self._transaction.connection
+
     # The moves of orders: an order leaves its old table before it enters another
 
     def entry(self, order: Order, crash_count: int = 0) -> QueueEntry:
@@ -156,11 +177,12 @@ class UnitOfWork:
         rank = self._rank(order.tier, number, order.accept_time)
         return QueueEntry(rank, number, order.tier, crash_count)
 
-    def enqueue(self, orders: Sequence[Order], entries: Sequence[QueueEntry]) -> None:
-        """Add orders to the queue, each with its entry."""
-        insert(
-            self.connection,
-            "ready",
+    def enqueue(
+        self, orders: Sequence[Order], entries: Sequence[QueueEntry], *, are_new: bool = False
+    ) -> None:
+        """Add orders to the queue, each with its entry; new ones are those accepted just now."""
+        self.write(
+            QUEUE_NEW if are_new else QUEUE,
             [
                 (int(tier), rank, number, order.attempt_count, crashes)
                 for order, (rank, number, tier, crashes) in zip(orders, entries, strict=True)
@@ -174,9 +196,8 @@ class UnitOfWork:
         self, orders: Sequence[Order], crash_counts: Sequence[int], due_times: Sequence[int]
     ) -> None:
         """Let orders wait until their due times."""
-        insert(
-            self.connection,
-            "scheduled",
+        self.write(
+            SCHEDULE,
             [
                 (order.accept_sequence, due, order.attempt_count, crashes)
                 for order, crashes, due in zip(orders, crash_counts, due_times, strict=True)
@@ -190,23 +211,14 @@ class UnitOfWork:
         """Remove orders from the queue; they must be in it, with these entries."""
         for tier in {entry.tier for entry in entries}:
             of_tier = [entry for entry in entries if entry.tier is tier]
-            self.connection.execute(
-                "DELETE FROM ready WHERE tier = ? AND rank IN (SELECT value FROM json_each(?))"
-                " AND +accept_sequence IN (SELECT value FROM json_each(?))",
-                (
-                    tier,
-                    as_json([entry.rank for entry in of_tier]),
-                    as_json([entry.accept_sequence for entry in of_tier]),
-                ),
-            )
+            ranks = as_json([entry.rank for entry in of_tier])
+            numbers = as_json([entry.accept_sequence for entry in of_tier])
+            self.write(LEAVE_QUEUE, [(int(tier), ranks, numbers)])
         self._count_waiting(-1, State.QUEUED, orders, entries)
 
     def leave_schedule(self, orders: Sequence[Order]) -> None:
         """Remove orders from the schedule; they must be in it."""
-        self.connection.execute(
-            "DELETE FROM scheduled WHERE accept_sequence IN (SELECT value FROM json_each(?))",
-            (as_json([order.accept_sequence for order in orders]),),
-        )
+        self.write(LEAVE_SCHEDULE, [(as_json([order.accept_sequence for order in orders]),)])
         self._count_waiting(-1, State.SCHEDULED, orders)
 
     def count_processing(self, sign: int, orders: Iterable[Order]) -> None:
@@ -219,9 +231,8 @@ class UnitOfWork:
         before = self.counters.completed
         self.counters.completed += len(ends)
         sequences = range(before + 1, self.counters.completed + 1)
-        insert(
-            self.connection,
-            _LOG,
+        self.write(
+            COMPLETE,
             [
                 (
                     *(sequence, int(state)),
@@ -240,7 +251,7 @@ class UnitOfWork:
         """Note the orders' expire_times; an order that does not wait by then does not expire."""
         rows = [(o.expire_time, o.accept_sequence) for o in orders if o.expire_time]
         if rows:
-            insert(self.connection, "expiries", rows, verb="INSERT OR IGNORE")
+            self.write(WATCH_EXPIRY, rows)
             self.expect_due([row[0] for row in rows])
 
     def expect_due(self, times: Sequence[int]) -> None:
@@ -265,7 +276,6 @@ def use_rank(connection: sqlite3.Connection, ranking: Ranking) -> None:
     connection.create_function("order_rank", 3, ranking.rank, deterministic=True)
 
 
-_LOG = f"log ({', '.join(LOG_COLUMNS)}, accept_sequence, customer_id, tier)"
 _NOTE_FALL = """
 INSERT INTO clock_falls SELECT accepted, started, completed,
   (SELECT coalesce(max(rowid), 0) FROM pauses), ? FROM counters

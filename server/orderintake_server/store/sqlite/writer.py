@@ -69,26 +69,21 @@ class Writer:
         order = find(self._connection, accept_sequence)
         if not isinstance(order, Order) or order.state is not State.QUEUED:
             return None if order is None else Located(order)
-        position = self._before(self._unit.entry(order)) + 1
+        position = self._before(self._connection, self._unit.entry(order)) + 1
         return Located(order, position, is_paused=order.tier in self._paused)
 
     def _transact(self, work: Callable[[], _T]) -> _T:
         """Run `work` as one transaction; the state in memory is rolled back with it."""
         unit, paused, moment = self._unit, self._paused, self._clock.moment()
         unit.begin(moment.now)
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
             unit.follow_clock(self._leaps.leap(moment))
             outcome = work()
-            unit.flush()
-            self._connection.execute("COMMIT")
+            unit.commit()
         except BaseException:
             unit.rollback()
             self._paused = paused
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
             raise
-        unit.commit()
         self._leaps.keep(moment)
         return outcome
 
@@ -98,8 +93,8 @@ class Writer:
         unit.rerank()
         unit.load()
         taken = [state for _, state in lost.recover(unit)]
-        workers = tuple(rows(self._connection, "true"))
-        (log_id,) = self._connection.execute("SELECT log_id FROM identity").fetchone()
+        workers = tuple(rows(unit.connection, "true"))
+        (log_id,) = unit.connection.execute("SELECT log_id FROM identity").fetchone()
         return RecoveryReport(
             log_id=log_id,
             counts=unit.backlog.counts(),
@@ -170,7 +165,7 @@ class Writer:
         told: dict[str, Any] = {"overdue": self._unit.overdue} if self._unit.overdue else {}
         if dealer and (dealer.had or dealer.closed):
             again = [
-                lease for holder in dealer.had for lease in leases_of(self._connection, holder)
+                lease for holder in dealer.had for lease in leases_of(self._unit.connection, holder)
             ]
             told |= {"told_again": again, "closed": dealer.closed}
         return told
@@ -184,7 +179,7 @@ class Writer:
         decisions = [acceptance.decide(group) for group in changes.accepts]
         is_empty = not self._paused and not self._unit.backlog.queued()
         started = acceptance.store(dealer if is_empty else None)
-        return acceptance.receipts(changes.accepts, decisions, self._before), started
+        return acceptance.receipts(changes.accepts, decisions, self._ahead_of), started
 
     def _claim_next(self, dealer: Dealer | None) -> list[Lease]:
         """Start the most urgent orders; an order that must run alone starts with no other."""
@@ -199,16 +194,16 @@ class Writer:
         """Record which tiers are paused or resumed, since when, and by whom."""
         for pause in pauses:
             if pause.is_paused != (pause.tier in self._paused):
-                self._connection.execute(
+                self._unit.connection.execute(
                     "INSERT INTO pauses VALUES (?, ?, ?)",
                     (pause.tier, self._unit.now, pause.is_paused),
                 )
                 self._unit.counters.time = self._unit.now
-                Trail(self._connection, self._unit.now).paused(pause)
+                Trail(self._unit.connection, self._unit.now).paused(pause)
                 self._paused = self._read_paused()
 
     def _read_paused(self) -> frozenset[Tier]:
-        rows = self._connection.execute(
+        rows = self._unit.before("pauses").execute(
             "SELECT tier FROM pauses WHERE rowid IN (SELECT max(rowid) FROM pauses GROUP BY tier)"
             " AND is_paused"
         )
@@ -220,7 +215,7 @@ class Writer:
         return list(islice(merge(*tiers), page.limit))
 
     def _page_of(self, tier: Tier, page: Page) -> list[QueueEntry]:
-        rows = self._connection.execute(
+        rows = self._unit.connection.execute(
             "SELECT rank, accept_sequence, crash_count FROM ready"
             " WHERE tier = ? AND (rank, accept_sequence) > (?, ?)"
             " ORDER BY rank, accept_sequence LIMIT ?",
@@ -228,11 +223,14 @@ class Writer:
         )
         return [QueueEntry(rank, number, tier, crashes) for rank, number, crashes in rows]
 
-    def _before(self, entry: QueueEntry) -> int:
-        """Return how many orders are ahead of this entry in the queue."""
+    def _ahead_of(self, entry: QueueEntry) -> int:
+        return self._before(self._unit.connection, entry)
+
+    def _before(self, connection: sqlite3.Connection, entry: QueueEntry) -> int:
+        """Return how many orders are ahead of this entry in the queue, as the connection has it."""
         blocks = self._unit.backlog.blocks
         start = entry.rank >> blocks.bits << blocks.bits
-        (rest,) = self._connection.execute(
+        (rest,) = connection.execute(
             _BETWEEN, (start, entry.rank, entry.accept_sequence)
         ).fetchone()
         return blocks.before(entry.rank) + int(rest)

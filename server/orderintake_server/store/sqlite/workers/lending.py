@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orderintake_server.store.rows import ATTEMPT_COLUMNS
-from orderintake_server.store.sqlite.statements import insert
+from orderintake_server.store.sqlite.writing.writes import LEND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +19,8 @@ def lend(unit: UnitOfWork, leases: Sequence[LentLease]) -> None:
     members = unit.roster.lend(leases, unit.now)
     alone = unit.policy.alone
     deadline = unit.now + unit.attempt_limit if unit.attempt_limit else 0
-    insert(
-        unit.connection,
-        _LENT_LEASES,
+    unit.write(
+        LEND,
         [
             (
                 *(order.accept_sequence, order.attempt_count, order.start_sequence),
@@ -33,8 +31,3 @@ def lend(unit: UnitOfWork, leases: Sequence[LentLease]) -> None:
         ],
     )
     unit.expect_due([deadline] if deadline else [])
-
-
-OWN_LEASES = f"leases (accept_sequence, {', '.join(ATTEMPT_COLUMNS)}, crash_count)"
-"""The columns of this process's own leases."""
-_LENT_LEASES = f"{OWN_LEASES[:-1]}, worker, call, deadline, is_alone)"

@@ -9,7 +9,7 @@ from orderintake_server.domain import TRANSITIONS, Event, Failure, QueueEntry, S
 from orderintake_server.holders import LeaseKey, TakenBack
 from orderintake_server.store.changes import MOST_STARTS
 from orderintake_server.store.rows import ACCEPTED, order_of
-from orderintake_server.store.sqlite.statements import as_json
+from orderintake_server.store.sqlite.writing.statements import as_json
 from orderintake_server.store.work import OVERDUE_AGAIN, QUARANTINED, WorkerWord
 
 if TYPE_CHECKING:

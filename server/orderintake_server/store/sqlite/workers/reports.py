@@ -8,8 +8,8 @@ from orderintake_server.domain import ENDED, Event, Lease, State
 from orderintake_server.store.changes import Settlement
 from orderintake_server.store.rows import ACCEPTED, order_of
 from orderintake_server.store.sqlite import attempts
-from orderintake_server.store.sqlite.statements import as_json, insert
 from orderintake_server.store.sqlite.workers.lost import bury, end_worker
+from orderintake_server.store.sqlite.writing.statements import as_json, insert
 from orderintake_server.store.work import (
     GIVES,
     NOT_STORED,

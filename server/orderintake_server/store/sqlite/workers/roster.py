@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from orderintake_server.store.work import MOST_ENDED, REMEMBERED, WorkerState, WorkerWord
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Collection, Iterable, Sequence
 
     from orderintake_server.holders import Holder, LentLease
+    from orderintake_server.store.sqlite.writing.transaction import Transaction
 
 
 @dataclass(slots=True)
@@ -47,16 +47,16 @@ class Held(NamedTuple):
 class Roster:
     """The workers and their leases, which follow the transaction: a rollback reads them anew."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         """Read them."""
-        self._connection = connection
+        self._transaction = transaction
         self.capacity = 0
         """How many slots those have that have not ended."""
         self.reload()
 
     def reload(self) -> None:
         """Read all anew: what was done in memory was not done in the tables."""
-        execute = self._connection.execute
+        execute = self._transaction.before("workers", "leases").execute
         members = [
             Member(number, worker_id, name, slots, bool(local), bool(stopping), ended_at)
             for number, worker_id, name, slots, local, stopping, ended_at in execute(_MEMBERS)
@@ -113,13 +113,15 @@ class Roster:
             self.capacity -= member.capacity
             member.name, member.capacity, member.is_local, member.is_stopping = after
             self.capacity += member.capacity
-            self._connection.execute(_CHANGE, (*after, member.number))
+            self._transaction.connection.execute(_CHANGE, (*after, member.number))
         return member
 
     def _make(self, word: WorkerWord, now: int) -> Member:
         self._is_changed = True
         said = (word.name or "", word.capacity or 0, bool(word.is_local), word.is_stopping)
-        (number,) = self._connection.execute(_MAKE, (word.worker_id, *said, now)).fetchone()
+        (number,) = self._transaction.connection.execute(
+            _MAKE, (word.worker_id, *said, now)
+        ).fetchone()
         member = Member(number, word.worker_id, *said)
         self._members[word.worker_id] = member
         self.capacity += member.capacity
@@ -130,7 +132,7 @@ class Roster:
         if not member.ended_at:
             self._is_changed = True
             member.ended_at = now
-            self._connection.execute(_END, (now, member.number))
+            self._transaction.connection.execute(_END, (now, member.number))
             self.capacity -= member.capacity
             self._ended.append(member)
             if len(self._ended) > MOST_ENDED:
@@ -150,7 +152,9 @@ class Roster:
         self._is_changed = True
         del self._members[member.worker_id]
         self._of.pop(member.number, None)
-        self._connection.execute("DELETE FROM workers WHERE number = ?", (member.number,))
+        self._transaction.connection.execute(
+            "DELETE FROM workers WHERE number = ?", (member.number,)
+        )
 
     # Leases
 

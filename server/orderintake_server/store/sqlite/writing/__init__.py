@@ -1,0 +1,1 @@
+"""How a transaction of the writer is written: in as few statements as may be."""
