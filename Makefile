@@ -26,7 +26,7 @@ PROTOC = .venv-protos/bin/python -m grpc_tools.protoc --proto_path=protos \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run demo test test-all test-slow coverage chaos chaos-workers fuzz-handlers fuzz bench bench-quick bench-rivals counts check static \
+.PHONY: help install run demo test test-all test-long test-slow coverage chaos chaos-workers fuzz-handlers fuzz bench bench-quick bench-rivals counts check static \
 	format format-check lint types layers sizes protos protos-fresh sync sync-fresh pins clean
 
 help: ## Show this list
@@ -48,6 +48,9 @@ test: install ## Run the quick tests, and what proves the README (ARGS="-k cance
 test-all: install ## Run all tests but the slow ones
 	@$(PYTEST) $(PARALLEL) $(ARGS)
 
+test-long: install ## Run of those what `make test` leaves out, and all examples of what it cuts short
+	@$(PYTEST) --long $(PARALLEL) $(ARGS)
+
 test-slow: install ## Run every test, one after the other
 	@$(PYTEST) --slow $(ARGS)
 
@@ -63,7 +66,7 @@ bench-rivals: install .venv-rivals/installed ## Measure what users would pick in
 counts: install ## Count what an order makes the service do, against bench/budget.json (ARGS=--renew)
 	@.venv/bin/python bench/counts.py $(ARGS)
 
-check: static coverage ## Everything a change must pass
+check: static coverage test-long ## Everything a change must pass
 
 static: format-check lint types layers sizes protos-fresh sync-fresh ## All of it that needs no test
 
@@ -90,8 +93,8 @@ layers: install ## Check who imports whom
 sizes: install ## Check that functions, files and folders are small
 	.venv/bin/python tools/sizes.py
 
-coverage: install ## Run all tests but the slow ones, and tell which lines they missed
-	$(PYTEST) $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
+coverage: install ## Run the quick tests, and tell which lines they missed
+	$(PYTEST) --fast $(PARALLEL) --cov --cov-report=term:skip-covered $(ARGS)
 
 chaos: install ## Kill, freeze and restart servers and database for SECONDS=300 (SEED=1)
 	@PYTHONPATH=tests .venv/bin/python -m support.chaos --seconds $(SECONDS) --seed $(SEED)

@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import is_hypothesis_test
 
 from orderintake_server.telemetry import configure_log
 
@@ -33,11 +34,13 @@ LIMIT_SECONDS = 2.0
 The time of its fixtures does not count."""
 CLEAN_UP_SECONDS = 60.0
 LONG = {"always", "seconds", "slow"}
+NOT_FAST = {"seconds", "again"}
 TOO_LONG = "takes too long, and has no mark that says so: "
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="leave out cases that take seconds")
+    parser.addoption("--long", action="store_true", help="run what --fast leaves out or cuts short")
     parser.addoption("--slow", action="store_true", help="run the slow cases too")
     parser.addoption(
         "--looks",
@@ -63,10 +66,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = set() if config.getoption("--slow") else {"slow"}
     if config.getoption("--fast"):
-        left_out |= {"seconds", "again"}
+        left_out |= NOT_FAST
     sides: dict[bool, list[pytest.Item]] = {True: [], False: []}
     for item in items:
-        sides[left_out.isdisjoint(mark.name for mark in item.iter_markers())].append(item)
+        marks = {mark.name for mark in item.iter_markers()}
+        is_long = not marks.isdisjoint(NOT_FAST) or is_hypothesis_test(getattr(item, "obj", None))
+        is_wanted = is_long or not config.getoption("--long")
+        sides[is_wanted and marks.isdisjoint(left_out)].append(item)
     items[:] = sides[True]
     config.hook.pytest_deselected(items=sides[False])
 
