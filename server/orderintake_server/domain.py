@@ -273,7 +273,7 @@ class Receipt:
 
     `position` is the order's position in the queue, from 1, at the moment at which it stood as
     `order` says; 0 when it was not in the queue, None when its position is not known. `wait`
-    estimates how long it will wait; None when that is not known. A store never sets it.
+    is the mean of the seconds it will wait; None when not known. A store never sets it.
     """
 
     order: Order
@@ -281,7 +281,7 @@ class Receipt:
     after: int
     position: int | None = 0
     durability: Durability = Durability.FSYNC
-    wait: WaitEstimate | None = None
+    wait: float | None = None
 
 
 class CancelOutcome(IntEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orderintake_server.dispatch.customer_rate import Tokens
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from orderintake_server.dispatch.customer_rate import CustomerRate
     from orderintake_server.dispatch.estimate import ServiceTimes
     from orderintake_server.dispatch.stats import QueueStats
-    from orderintake_server.domain import Cancelled, NewOrder, Operator, WaitEstimate
+    from orderintake_server.domain import Cancelled, NewOrder, Operator
     from orderintake_server.store.base import Store
     from orderintake_server.stream.log import CompletionLog
     from orderintake_server.stream.subscription import Subscription
@@ -98,17 +99,27 @@ class Intake:
         and so becomes one that is refused at once.
         """
         several = Several(len(orders))
-        return [await self._requested(order, several) for order in orders]
+        if not self._tokens.are_needed:
+            return [self._requested(order, several) for order in orders]
+        return [await self._paid(order, several) for order in orders]
 
-    async def _requested(self, order: NewOrder | Exception, several: Several) -> OneOf | Exception:
+    async def _paid(self, order: NewOrder | Exception, several: Several) -> OneOf | Exception:
+        """Take a token for an order that was not refused before, and request it."""
+        try:
+            paid = () if isinstance(order, Exception) else await self._tokens.take((order,))
+        except (Refusal, StoreError) as error:
+            return self._requested(error, several)
+        return self._requested(order, several, paid)
+
+    def _requested(
+        self, order: NewOrder | Exception, several: Several, paid: Sequence[NewOrder] = ()
+    ) -> OneOf | Exception:
         if isinstance(order, Exception):
             several.note()
             return order
+        asked = OneOf(several, (order,), paid)
         try:
             self._refuse_if_draining()
-            group = (order,)
-            paid = await self._tokens.take(group) if self._tokens.are_needed else ()
-            asked = OneOf(several, group, paid)
             self._committer.ask(asked)
         except (Refusal, StoreError) as error:
             several.note()
@@ -128,9 +139,8 @@ class Intake:
         """Give back what repeats have paid; estimate when the orders will start."""
         if paid:
             self._tokens.give_back(paid, group, receipts)
-        if self._times.is_known:
-            for receipt in receipts:
-                receipt.wait = self._wait(receipt.order.accept_sequence, receipt.position)
+        for receipt in receipts:
+            receipt.wait = self._mean_wait(receipt.order.accept_sequence, receipt.position)
         return receipts
 
     @contextmanager
@@ -170,19 +180,20 @@ class Intake:
         order = self._known(found, owner)
         if isinstance(order, Completion):
             return OrderStatus(found=order)
+        is_estimated = not is_paused and self._mean_wait(accept_sequence, position) is not None
         return OrderStatus(
             found=order,
             position=position,
-            wait=None if is_paused else self._wait(accept_sequence, position),
+            wait=self._times.wait(position) if is_estimated else None,
             reason=wait_reason(order, is_paused=is_paused),
         )
 
-    def _wait(self, accept_sequence: int, position: int | None) -> WaitEstimate | None:
-        """Estimate how long an order at this position waits; None: not queued, or not known."""
-        wait = self._times.wait(position) if position else None
-        if wait is not None:
-            self._promises.note(accept_sequence, wait)
-        return wait
+    def _mean_wait(self, accept_sequence: int, position: int | None) -> float | None:
+        """Estimate how long an order waits at this position, if known; note it, for it is told."""
+        if not (position and self._times.is_known):
+            return None
+        self._promises.note(accept_sequence, partial(self._times.wait, position))
+        return self._times.mean_wait(position)
 
     async def list_orders(
         self,

@@ -184,7 +184,7 @@ def test_a_promise_holds_when_the_order_starts_within_it(
     clock: Seconds, seconds: float, held: str
 ) -> None:
     promises = Promises(clock=clock)
-    promises.note(1, WAIT)
+    promises.note(1, lambda: WAIT)
     clock.turn(seconds)
     promises.started(1)
     promises.started(1)
@@ -194,8 +194,8 @@ def test_a_promise_holds_when_the_order_starts_within_it(
 
 def test_the_first_promise_counts(clock: Seconds) -> None:
     promises = Promises(clock=clock)
-    promises.note(1, WAIT)
-    promises.note(1, WaitEstimate(mean=0.0, least=0.0, most=0.0))
+    promises.note(1, lambda: WAIT)
+    promises.note(1, lambda: WaitEstimate(mean=0.0, least=0.0, most=0.0))
     clock.turn(10)
     promises.started(1)
     assert promises.held[("true",)] == 1
@@ -203,10 +203,10 @@ def test_the_first_promise_counts(clock: Seconds) -> None:
 
 def test_what_starts_at_once_or_never_is_no_promise(clock: Seconds) -> None:
     promises = Promises(clock=clock)
-    promises.note(1, WAIT)
+    promises.note(1, lambda: WAIT)
     promises.cancelled(1)
     promises.has_free_worker = lambda: True
-    promises.note(2, WAIT)
+    promises.note(2, lambda: WAIT)
     for number in (1, 2, 3):
         promises.started(number)
     assert promises.held.total() == 0
@@ -215,10 +215,10 @@ def test_what_starts_at_once_or_never_is_no_promise(clock: Seconds) -> None:
 def test_no_more_promises_are_remembered_than_may(clock: Seconds) -> None:
     promises = Promises(clock=clock, most=10)
     for number in range(10_000):
-        promises.note(number, WAIT)
+        promises.note(number, lambda: WAIT)
     assert len(promises) == 10
     promises.started(0)
-    promises.note(20_000, WAIT)
+    promises.note(20_000, lambda: WAIT)
     assert len(promises) == 10
     clock.turn(10)
     promises.started(20_000)
@@ -228,9 +228,9 @@ def test_no_more_promises_are_remembered_than_may(clock: Seconds) -> None:
 def test_promises_of_orders_that_never_start_make_room(clock: Seconds) -> None:
     promises = Promises(clock=clock, most=10)
     for number in range(10):
-        promises.note(number, WAIT)
+        promises.note(number, lambda: WAIT)
     clock.turn(3600)
-    promises.note(11, WAIT)
+    promises.note(11, lambda: WAIT)
     clock.turn(10)
     promises.started(11)
     assert promises.held[("true",)] == 1

@@ -9,7 +9,7 @@ from orderintake.v1 import order_pb2
 from orderintake_server.api import requests
 from orderintake_server.api.encoding import embedded
 from orderintake_server.api.responses import Responses
-from orderintake_server.domain import Durability, Order, Receipt, State, WaitEstimate
+from orderintake_server.domain import Durability, Order, Receipt, State
 from orderintake_server.ids import Ids
 
 IDS = Ids("0123abcd")
@@ -78,8 +78,7 @@ RECEIPTS = st.builds(
     after=st.integers(0, 3),
     position=st.none() | NUMBERS,
     durability=st.sampled_from(Durability),
-    wait=st.none()
-    | st.builds(WaitEstimate, mean=st.floats(0, 1e9), least=st.just(0.0), most=st.just(1e9)),
+    wait=st.none() | st.floats(0, 1e9),
 )
 
 
@@ -93,7 +92,7 @@ def message_of(receipt: Receipt) -> api.PlaceOrderResponse:
         cursor=IDS.cursor(receipt.after),
     )
     if receipt.wait is not None:
-        message.estimated_start_time.FromMicroseconds(NOW + round(receipt.wait.mean * 1e6))
+        message.estimated_start_time.FromMicroseconds(NOW + round(receipt.wait * 1e6))
     return message
 
 

@@ -175,7 +175,7 @@ WAIT = WaitEstimate(mean=60.0, least=30.0, most=90.0)
 
 def test_a_receipt_tells_place_and_start_as_far_as_they_are_known() -> None:
     receipt = Receipt(order=QUEUED, replayed=False, after=5, position=12)
-    told = _receipt(replace(receipt, wait=WAIT))
+    told = _receipt(replace(receipt, wait=WAIT.mean))
     assert told.position == 12
     assert _seconds_from_now(told.estimated_start_time) == 60
     assert not _receipt(receipt).HasField("estimated_start_time")

@@ -251,7 +251,7 @@ async def test_what_was_cancelled_does_not_hold_up_what_comes_later(
 async def test_what_was_promised_to_those_that_are_cancelled_is_forgotten(desk: Desk) -> None:
     await desk.place(new(), new())
     for number in (6, 7):
-        desk.meters.promises.note(number, WaitEstimate(1.0, 0.5, 2.0))
+        desk.meters.promises.note(number, lambda: WaitEstimate(1.0, 0.5, 2.0))
     await desk.intake.rework.cancel_many(bulk())
     assert len(desk.meters.promises) == 0
 

@@ -63,7 +63,7 @@ class Responses:
         if receipt.position is not None:
             own.position = receipt.position
         if receipt.wait is not None:
-            set_time(own.estimated_start_time, self._from_now(receipt.wait.mean))
+            set_time(own.estimated_start_time, self._from_now(receipt.wait))
         order = embedded(_ORDER, self._encoder.order(receipt.order))
         return self._head(receipt) + own.SerializeToString() + order
 

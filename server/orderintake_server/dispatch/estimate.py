@@ -58,6 +58,10 @@ class ServiceTimes:
         """Whether anything has been measured, and somebody starts orders."""
         return bool(self._weight and self.workers)
 
+    def mean_wait(self, position: int) -> float:
+        """Return the mean of `wait`, in seconds: all that a receipt tells. It must be known."""
+        return max(position * self._mean / self.workers, 0.0)
+
     def wait(self, position: int) -> WaitEstimate | None:
         """Return how long the order at this position (from 1) waits; None: nothing measured yet.
 

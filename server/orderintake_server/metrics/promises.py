@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
     from orderintake_server.domain import WaitEstimate
 
-MOST = 4_096
-"""So many orders are remembered at once: a sample, about 1 MiB. Which orders are in it does not
-depend on how their promises end: one more is taken whenever there is room."""
+MOST = 128
+"""So many orders are remembered at once: a sample, small enough that most orders of a burst are not
+in it, and cost nothing. Which ones are does not depend on how their promises end: one more is taken
+whenever there is room."""
 LATE_FACTOR = 10
 LATE_SECONDS = 60.0
 """Who has not started by ten times the promise and a minute will hardly start here: it was
@@ -48,12 +49,16 @@ class Promises:
         """Return how many orders are remembered."""
         return len(self._open)
 
-    def note(self, accept_sequence: int, wait: WaitEstimate) -> None:
-        """Remember what is promised now, if there is room and it is the order's first promise."""
+    def note(self, accept_sequence: int, estimate: Callable[[], WaitEstimate | None]) -> None:
+        """Remember what is promised now, if there is room and it is the order's first promise.
+
+        Only then an `estimate` is made, for it takes longer than all else here.
+        """
         if accept_sequence in self._open or self.has_free_worker():
             return
         now = self._clock()
-        if len(self._open) < self._most or self._forgets_one(now):
+        has_room = len(self._open) < self._most or self._forgets_one(now)
+        if has_room and (wait := estimate()):
             late = now + LATE_FACTOR * wait.most + LATE_SECONDS
             self._open[accept_sequence] = _Promise(now + wait.least, now + wait.most, late)
 
