@@ -169,12 +169,26 @@ def test_what_is_read_has_what_was_written_but_for_new_orders(
     assert connection.execute("SELECT count(*) FROM ready").fetchone() == (0,)
 
 
-def test_a_transaction_that_writes_nothing_begins_none(connection: sqlite3.Connection) -> None:
+def test_a_small_transaction_is_one_statement(connection: sqlite3.Connection) -> None:
     statements: list[str] = []
     transaction = Transaction(connection)
     connection.set_trace_callback(statements.append)
-    transaction.write(QUEUE, [])
-    transaction.commit()
     transaction.write(COUNT, [(1, 2, 3, 4, 5)])
     transaction.commit()
     assert {statement.split()[0] for statement in statements} == {"INSERT"}  # each trigger is told
+
+
+def test_a_transaction_that_writes_nothing_tells_whether_it_could(tmp_path: Path) -> None:
+    with (
+        closing(sqlite3.connect(tmp_path / "db", isolation_level=None, timeout=0)) as connection,
+        closing(sqlite3.connect(tmp_path / "db", isolation_level=None)) as other,
+    ):
+        schema.prepare(connection, tmp_path / "db")
+        transaction = Transaction(connection)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            transaction.commit()
+        transaction.rollback()
+        other.execute("COMMIT")
+        transaction.commit()
+        assert not connection.in_transaction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from heapq import merge
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -215,13 +216,13 @@ class Writer:
         return list(islice(merge(*tiers), page.limit))
 
     def _page_of(self, tier: Tier, page: Page) -> list[QueueEntry]:
-        rows = self._unit.connection.execute(
-            "SELECT rank, accept_sequence, crash_count FROM ready"
-            " WHERE tier = ? AND (rank, accept_sequence) > (?, ?)"
-            " ORDER BY rank, accept_sequence LIMIT ?",
-            (tier, page.after.rank, page.after.accept_sequence, page.limit),
+        (found,) = self._unit.connection.execute(
+            _PAGE, (tier, page.after.rank, page.after.accept_sequence, page.limit)
+        ).fetchone()
+        entries = json.loads(found)
+        return sorted(
+            [QueueEntry(rank, number, tier, crashes) for rank, number, crashes in entries]
         )
-        return [QueueEntry(rank, number, tier, crashes) for rank, number, crashes in rows]
 
     def _ahead_of(self, entry: QueueEntry) -> int:
         return self._before(self._unit.connection, entry)
@@ -244,6 +245,11 @@ def _without(queued: list[QueueEntry], started: Sequence[Lease]) -> list[QueueEn
     )
 
 
+_PAGE = """
+SELECT json_group_array(json_array(rank, accept_sequence, crash_count)) FROM (
+  SELECT rank, accept_sequence, crash_count FROM ready
+  WHERE tier = ? AND (rank, accept_sequence) > (?, ?) ORDER BY rank, accept_sequence LIMIT ?)
+"""
 _BETWEEN_OF_TIER = """
 SELECT count(*) AS count FROM ready WHERE tier = {tier:d}
 AND (rank, accept_sequence) >= (?1, 0) AND (rank, accept_sequence) < (?2, ?3)
