@@ -38,6 +38,20 @@ async def test_a_lease_carries_the_order_as_it_starts(store: FoundStore) -> None
     )
     assert lease.order.start_time > receipt.order.accept_time
     assert await store.find(1) == lease.order
+
+
+@pytest.mark.parametrize("trace", [None, bytes(range(25))])
+@pytest.mark.parametrize("content", [b"", bytes(range(256)), b"\xff" * 65_536])
+async def test_an_order_starts_as_it_was_placed_whatever_is_in_it(
+    store: FoundStore, content: bytes, trace: bytes | None
+) -> None:
+    customer = "\\\"{}[]'%_\u2028\U0001f375"
+    order = new(content, customer_id=customer, trace=trace, expire_time=(1 << 53) + 1)
+    await place(store, order)
+    (lease,) = await start(store)
+    started = lease.order
+    assert (started.customer_id, started.content, started.trace) == (customer, content, trace)
+    assert started.expire_time == (1 << 53) + 1
     assert await waiting(store) == []
 
 
