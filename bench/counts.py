@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -106,14 +107,20 @@ class Counted:
 
     def connect(self, *given: Any, **named: Any) -> sqlite3.Connection:  # noqa: ANN401
         """Connect, and count the statements that are run there."""
+        note = partial(self.note, "SQL statements")
 
-        class Counted(sqlite3.Connection):
+        class Noting(sqlite3.Connection):
             """Notes what is asked of it: a trace would tell the statements of triggers too."""
 
-            execute = self._noting("SQL statements", sqlite3.Connection.execute)
-            executemany = self._noting("SQL statements", sqlite3.Connection.executemany)
+            def execute(self, text: str, *values: Any) -> sqlite3.Cursor:  # noqa: ANN401
+                note(text)
+                return super().execute(text, *values)
 
-        return CONNECT(*given, **named, factory=Counted)
+            def executemany(self, text: str, *rows: Any) -> sqlite3.Cursor:  # noqa: ANN401
+                note(text)
+                return super().executemany(text, *rows)
+
+        return CONNECT(*given, **named, factory=Noting)
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """Make an event loop that counts what it is asked for."""

@@ -51,7 +51,7 @@ class Acceptance:
         self._unit = unit
         self._capacity = capacity
         self._spare = capacity.spare(unit.backlog.waiting())
-        self._held = _held(unit.before("requests"), groups)
+        self._held = _held(unit.reading("requests"), groups)
         self._before = unit.counters.accepted
         """The last number given before: the fresh orders have those after it."""
         self._fresh: list[NewOrder] = []

@@ -77,10 +77,10 @@ def start(unit: UnitOfWork, leases: Sequence[Lease]) -> None:
     unit.write(LEASE, rows)
 
 
-def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, tuple[Any, ...]]:
+def _queued(unit: UnitOfWork, claims: Sequence[QueueEntry]) -> dict[int, list[Any]]:
     """Read those of the claimed orders that are queued, by accept sequence; end what is over."""
     (found,) = (
-        unit.before("orders", "ready")
+        unit.reading("orders", "ready")
         .execute(_QUEUED, (as_json([entry.accept_sequence for entry in claims]),))
         .fetchone()
     )
@@ -163,7 +163,7 @@ def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> tuple[set[int], se
     """
     orders = {lease.order.start_sequence: lease.order for lease in leases}
     found = (
-        unit.before("leases")
+        unit.reading("leases")
         .execute(_STANDING_LEASES, (as_json({order.accept_sequence for order in orders.values()}),))
         .fetchone()
     )

@@ -60,7 +60,7 @@ class UnitOfWork:
         use_rank(connection, policy.ranking)
         self._rank = policy.ranking.rank
         self._transaction = Transaction(connection)
-        self.write, self.before = self._transaction.write, self._transaction.before
+        self.write, self.reading = self._transaction.write, self._transaction.reading
         self.policy = policy
         self.now = 0
         numbers = connection.execute(

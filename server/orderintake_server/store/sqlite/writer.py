@@ -204,7 +204,7 @@ class Writer:
                 self._paused = self._read_paused()
 
     def _read_paused(self) -> frozenset[Tier]:
-        rows = self._unit.before("pauses").execute(
+        rows = self._unit.reading("pauses").execute(
             "SELECT tier FROM pauses WHERE rowid IN (SELECT max(rowid) FROM pauses GROUP BY tier)"
             " AND is_paused"
         )

@@ -10,6 +10,7 @@ from orderintake_server.holders import LeaseKey, TakenBack
 from orderintake_server.store.changes import MOST_STARTS
 from orderintake_server.store.rows import ACCEPTED, order_of
 from orderintake_server.store.sqlite.writing.statements import as_json
+from orderintake_server.store.sqlite.writing.writes import LEAVE_LEASES
 from orderintake_server.store.work import OVERDUE_AGAIN, QUARANTINED, WorkerWord
 
 if TYPE_CHECKING:
@@ -81,10 +82,7 @@ def find_overdue(unit: UnitOfWork) -> None:
 def _take_back(unit: UnitOfWork, which: str, *values: object, is_crash: bool) -> list[TakenBack]:
     """End the leases for which the condition `which` holds; tell what became of the orders."""
     rows = unit.connection.execute(_LEASES.format(which=which), values).fetchall()
-    unit.connection.execute(
-        "DELETE FROM leases WHERE accept_sequence IN (SELECT value FROM json_each(?))",
-        (as_json([row[0] for row in rows]),),
-    )
+    unit.write(LEAVE_LEASES, [(as_json([row[0] for row in rows]),)])
     orders: list[Order] = []
     taken: list[TakenBack] = []
     for *accepted, attempts, start_sequence, start_time, crashes, is_cancelled in rows:

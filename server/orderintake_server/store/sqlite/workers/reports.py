@@ -73,7 +73,7 @@ def _standing(unit: UnitOfWork, reports: Sequence[AttemptEnd]) -> dict[int, Leas
     numbers = as_json([report.key.accept_sequence for report in reports])
     asked = {report.key.start_sequence for report in reports}
     found: dict[int, Lease] = {}
-    rows = unit.before("leases", "orders").execute(_LEASES, (numbers,)).fetchall()
+    rows = unit.reading("leases", "orders").execute(_LEASES, (numbers,)).fetchall()
     for *accepted, attempt_count, start, start_time, crashes in rows:
         if start in asked:
             order = order_of(accepted, State.PROCESSING, (attempt_count, start, start_time))

@@ -56,7 +56,7 @@ class Roster:
 
     def reload(self) -> None:
         """Read all anew: what was done in memory was not done in the tables."""
-        execute = self._transaction.before("workers", "leases").execute
+        execute = self._transaction.reading("workers", "leases").execute
         members = [
             Member(number, worker_id, name, slots, bool(local), bool(stopping), ended_at)
             for number, worker_id, name, slots, local, stopping, ended_at in execute(_MEMBERS)

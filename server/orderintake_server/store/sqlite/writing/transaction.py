@@ -24,7 +24,7 @@ do, and those are ten calls more. Measured with the part core of bench/."""
 
 
 class Transaction:
-    """One transaction after the other; each begins when it must, and one small statement is one."""
+    """One transaction after the other; a small one, in which nothing is read, is one statement."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Give the connection a view of its own, whose rows are what a transaction writes."""
@@ -57,7 +57,7 @@ class Transaction:
         self.flush()
         return self._connection
 
-    def before(self, *tables: str) -> sqlite3.Connection:
+    def reading(self, *tables: str) -> sqlite3.Connection:
         """Return the connection, to read these tables: only new orders may be missing in them.
 
         Those are the orders that this transaction itself accepts.
