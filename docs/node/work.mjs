@@ -19,7 +19,8 @@ const DRAIN_SECONDS = Number(process.env.DRAIN_SECONDS ?? 20);
 const CALL_SECONDS = 20; // twice as long as a call without news takes
 const client = connect("order_work_service.proto", "OrderWorkService", protos, target);
 
-const me = randomUUID(); // one life of one process
+// One life of one process, and what people are told of it.
+const me = { worker_id: randomUUID(), name: `${hostname()}:${process.pid}`, capacity: SLOTS };
 const attempts = new Map(); // by lease: what stops it; until its outcome has been answered
 const open = new Set(); // the numbers of the LeaseOrders calls without an answer
 let lastCall = 0;
@@ -53,7 +54,7 @@ async function insist(method, makeRequest) {
 async function work() {
   for (let outcomes = []; !isStopping || outcomes.length > 0; ) {
     const call = ++lastCall;
-    const request = { worker_id: me, call, slots: isStopping ? 0 : 1, outcomes };
+    const request = { ...me, call, slots: isStopping ? 0 : 1, outcomes };
     open.add(call);
     const { orders, signal } = await insist("LeaseOrders", () => request);
     open.delete(call);
@@ -84,9 +85,7 @@ async function attempt({ lease, order, attempt_timeout: timeout }) {
 // A sign of life, with all that this worker has; the answer tells what to stop.
 async function keep() {
   const { stops, lost } = await insist("KeepLeases", () => ({
-    worker_id: me,
-    name: `${hostname()}:${process.pid}`,
-    capacity: SLOTS,
+    ...me,
     stopping: isStopping,
     inventory: { held: [...attempts.keys()], last_call: lastCall, open_calls: [...open] },
     stops_heard: [...attempts.keys()].filter((lease) => attempts.get(lease).signal.aborted),
@@ -100,7 +99,7 @@ async function keepOn() {
 // No more orders; attempts get their time, and a second signal gives all of them back at once.
 async function end() {
   isOver = true;
-  await insist("EndWorker", () => ({ worker_id: me }));
+  await insist("EndWorker", () => ({ worker_id: me.worker_id }));
   process.exit(0);
 }
 function stop() {

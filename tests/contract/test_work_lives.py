@@ -6,7 +6,7 @@ import pytest
 
 from orderintake_server.domain import Ending, Event, Failure, State
 from orderintake_server.errors import StoreFull
-from orderintake_server.holders import LentLease, key_of
+from orderintake_server.holders import Holder, LentLease, key_of
 from orderintake_server.store.base import Policy
 from orderintake_server.store.changes import Changes, Take
 from orderintake_server.store.sqlite.workers import roster
@@ -161,6 +161,22 @@ async def test_w6_an_order_is_quarantined_at_its_last_crash(
     assert completion.failure is not None
     assert completion.failure.code == "QUARANTINED"
     assert await report(shop, lease, ending=FAILED) == [None]
+
+
+async def test_w6_who_was_only_thought_dead_comes_back_with_its_name(shop: FoundStore) -> None:
+    await place(shop, new(), new())
+    me = Holder(ANN, 1, "host:7", 4)
+    await deal(shop, Take(1, me))
+    await bury(shop, ANN)
+    assert await shop.at_work.read_worker(ANN) is None
+    await deal(shop, Take(1, Holder(ANN, 2, "host:7", 4)))
+    row = await shop.at_work.read_worker(ANN)
+    assert row is not None
+    assert (row.name, row.capacity, len(row.leases)) == ("host:7", 4, 1)
+    await deal(shop, Take(1, Holder(ANN, 3, "another", 9)))
+    row = await shop.at_work.read_worker(ANN)
+    assert row is not None
+    assert (row.name, row.capacity, len(row.leases)) == ("host:7", 4, 2)
 
 
 async def test_w6_a_cancelled_order_of_a_dead_worker_is_cancelled(shop: FoundStore) -> None:

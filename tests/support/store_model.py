@@ -35,7 +35,14 @@ from orderintake_server.store.changes import (
     Prune,
     Settlement,
 )
-from orderintake_server.store.work import OVERDUE_AGAIN, AttemptEnd, Work, WorkDone, WorkerWord
+from orderintake_server.store.work import (
+    OVERDUE_AGAIN,
+    AttemptEnd,
+    Work,
+    WorkDone,
+    WorkerWord,
+    word_of,
+)
 from orderintake_server.views import OperatorAction
 from support.model_orders import (
     OUTCOMES,
@@ -445,7 +452,8 @@ class StoreModel(Workers):
         )
         held.holder, held.deadline = holder, 0
         if holder:
-            self._note_word(WorkerWord(holder.worker_id))
+            if holder.worker_id not in self.workers:
+                self._note_word(word_of(holder))
             held.deadline = self._now + self._limit if self._limit else 0
         return lease_of(held.order, held.crashes, holder)
 

@@ -16,7 +16,13 @@ from support.store_machine import StoreMachine
 from support.strategies import ENDINGS, GROUPS, MAX_CRASHES
 
 IDS = st.sampled_from(["ann-1", "ben-2", "cat-3", "local-4"])
-HOLDERS = st.builds(Holder, IDS, st.integers(0, 4))
+SAID = {"ann-1": ("ann:1", 3), "ben-2": ("ben:2", None)}
+"""What workers say of themselves when they offer slots."""
+HOLDERS = st.builds(
+    lambda worker_id, call: Holder(worker_id, call, *SAID.get(worker_id, ())),
+    IDS,
+    st.integers(0, 4),
+)
 TAKES = st.lists(
     st.builds(Take, st.integers(1, 3), HOLDERS) | st.builds(Take, st.integers(1, 2)),
     min_size=1,

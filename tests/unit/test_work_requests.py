@@ -39,6 +39,17 @@ def test_a_call_is_read() -> None:
     assert (read.holder, read.slots, read.wait) == (Holder(ME, 4), 32, 0.5)
 
 
+def test_a_call_tells_who_makes_it() -> None:
+    holder = requests.lease(asked(name="host:7", capacity=4), IDS, None).holder
+    assert (holder.name, holder.capacity) == ("host:7", 4)
+    silent = requests.lease(asked(), IDS, None).holder
+    assert (silent.name, silent.capacity) == (None, None)
+    for said in ({"name": "x" * 129}, {"capacity": -1}, {"capacity": 10_001}):
+        with pytest.raises(InvalidOrder) as refused:
+            requests.lease(asked(**said), IDS, None)
+        assert [each.field for each in refused.value.violations] == list(said)
+
+
 @pytest.mark.parametrize(
     ("wait", "left", "seconds"),
     [

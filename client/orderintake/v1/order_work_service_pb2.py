@@ -27,43 +27,43 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from orderintake.v1 import order_pb2 as orderintake_dot_v1_dot_order__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'orderintake/v1/order_work_service.proto\x12\x0eorderintake.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1aorderintake/v1/order.proto\"\x98\x01\n\x12LeaseOrdersRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\x03\x12\r\n\x05slots\x18\x03 \x01(\x05\x12)\n\x08outcomes\x18\x04 \x03(\x0b\x32\x17.orderintake.v1.Outcome\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9f\x01\n\x13LeaseOrdersResponse\x12/\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1d.orderintake.v1.OutcomeStatus\x12+\n\x06orders\x18\x02 \x03(\x0b\x32\x1b.orderintake.v1.LeasedOrder\x12*\n\x06signal\x18\x03 \x01(\x0e\x32\x1a.orderintake.v1.WorkSignal\"\x8b\x01\n\x0bLeasedOrder\x12\r\n\x05lease\x18\x01 \x01(\t\x12$\n\x05order\x18\x02 \x01(\x0b\x32\x15.orderintake.v1.Order\x12\x32\n\x0f\x61ttempt_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"\x81\x02\n\x07Outcome\x12\r\n\x05lease\x18\x01 \x01(\t\x12.\n\tsucceeded\x18\x02 \x01(\x0b\x32\x19.orderintake.v1.SucceededH\x00\x12)\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x17.orderintake.v1.FailureH\x00\x12+\n\x08rejected\x18\x04 \x01(\x0b\x32\x17.orderintake.v1.FailureH\x00\x12&\n\x05retry\x18\x05 \x01(\x0b\x32\x15.orderintake.v1.RetryH\x00\x12,\n\x08returned\x18\x06 \x01(\x0b\x32\x18.orderintake.v1.ReturnedH\x00\x42\t\n\x07outcome\"1\n\tSucceeded\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\"[\n\x05Retry\x12(\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x17.orderintake.v1.Failure\"\n\n\x08Returned\"d\n\rOutcomeStatus\x12-\n\x06result\x18\x01 \x01(\x0e\x32\x1d.orderintake.v1.OutcomeResult\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.orderintake.v1.State\"\x9b\x01\n\x11KeepLeasesRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x05\x12\x10\n\x08stopping\x18\x04 \x01(\x08\x12,\n\tinventory\x18\x05 \x01(\x0b\x32\x19.orderintake.v1.Inventory\x12\x13\n\x0bstops_heard\x18\x06 \x03(\t\"@\n\tInventory\x12\x0c\n\x04held\x18\x01 \x03(\t\x12\x11\n\tlast_call\x18\x02 \x01(\x03\x12\x12\n\nopen_calls\x18\x03 \x03(\x03\"\x87\x01\n\x12KeepLeasesResponse\x12\r\n\x05stops\x18\x01 \x03(\t\x12\x0c\n\x04lost\x18\x02 \x03(\t\x12*\n\x06signal\x18\x03 \x01(\x0e\x32\x1a.orderintake.v1.WorkSignal\x12(\n\x05keeps\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"%\n\x10\x45ndWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"%\n\x11\x45ndWorkerResponse\x12\x10\n\x08returned\x18\x01 \x01(\x05*k\n\rOutcomeResult\x12\x1e\n\x1aOUTCOME_RESULT_UNSPECIFIED\x10\x00\x12\x1b\n\x17OUTCOME_RESULT_RECORDED\x10\x01\x12\x1d\n\x19OUTCOME_RESULT_LEASE_LOST\x10\x02*E\n\nWorkSignal\x12\x1b\n\x17WORK_SIGNAL_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORK_SIGNAL_GOING_AWAY\x10\x01\x32\x91\x02\n\x10OrderWorkService\x12V\n\x0bLeaseOrders\x12\".orderintake.v1.LeaseOrdersRequest\x1a#.orderintake.v1.LeaseOrdersResponse\x12S\n\nKeepLeases\x12!.orderintake.v1.KeepLeasesRequest\x1a\".orderintake.v1.KeepLeasesResponse\x12P\n\tEndWorker\x12 .orderintake.v1.EndWorkerRequest\x1a!.orderintake.v1.EndWorkerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'orderintake/v1/order_work_service.proto\x12\x0eorderintake.v1\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1aorderintake/v1/order.proto\"\xb8\x01\n\x12LeaseOrdersRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\x03\x12\r\n\x05slots\x18\x03 \x01(\x05\x12)\n\x08outcomes\x18\x04 \x03(\x0b\x32\x17.orderintake.v1.Outcome\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x07 \x01(\x05\"\x9f\x01\n\x13LeaseOrdersResponse\x12/\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1d.orderintake.v1.OutcomeStatus\x12+\n\x06orders\x18\x02 \x03(\x0b\x32\x1b.orderintake.v1.LeasedOrder\x12*\n\x06signal\x18\x03 \x01(\x0e\x32\x1a.orderintake.v1.WorkSignal\"\x8b\x01\n\x0bLeasedOrder\x12\r\n\x05lease\x18\x01 \x01(\t\x12$\n\x05order\x18\x02 \x01(\x0b\x32\x15.orderintake.v1.Order\x12\x32\n\x0f\x61ttempt_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\x04 \x01(\t\"\x81\x02\n\x07Outcome\x12\r\n\x05lease\x18\x01 \x01(\t\x12.\n\tsucceeded\x18\x02 \x01(\x0b\x32\x19.orderintake.v1.SucceededH\x00\x12)\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x17.orderintake.v1.FailureH\x00\x12+\n\x08rejected\x18\x04 \x01(\x0b\x32\x17.orderintake.v1.FailureH\x00\x12&\n\x05retry\x18\x05 \x01(\x0b\x32\x15.orderintake.v1.RetryH\x00\x12,\n\x08returned\x18\x06 \x01(\x0b\x32\x18.orderintake.v1.ReturnedH\x00\x42\t\n\x07outcome\"1\n\tSucceeded\x12$\n\x06result\x18\x01 \x01(\x0b\x32\x14.google.protobuf.Any\"[\n\x05Retry\x12(\n\x05\x61\x66ter\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x17.orderintake.v1.Failure\"\n\n\x08Returned\"d\n\rOutcomeStatus\x12-\n\x06result\x18\x01 \x01(\x0e\x32\x1d.orderintake.v1.OutcomeResult\x12$\n\x05state\x18\x02 \x01(\x0e\x32\x15.orderintake.v1.State\"\x9b\x01\n\x11KeepLeasesRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61pacity\x18\x03 \x01(\x05\x12\x10\n\x08stopping\x18\x04 \x01(\x08\x12,\n\tinventory\x18\x05 \x01(\x0b\x32\x19.orderintake.v1.Inventory\x12\x13\n\x0bstops_heard\x18\x06 \x03(\t\"@\n\tInventory\x12\x0c\n\x04held\x18\x01 \x03(\t\x12\x11\n\tlast_call\x18\x02 \x01(\x03\x12\x12\n\nopen_calls\x18\x03 \x03(\x03\"\x87\x01\n\x12KeepLeasesResponse\x12\r\n\x05stops\x18\x01 \x03(\t\x12\x0c\n\x04lost\x18\x02 \x03(\t\x12*\n\x06signal\x18\x03 \x01(\x0e\x32\x1a.orderintake.v1.WorkSignal\x12(\n\x05keeps\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"%\n\x10\x45ndWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"%\n\x11\x45ndWorkerResponse\x12\x10\n\x08returned\x18\x01 \x01(\x05*k\n\rOutcomeResult\x12\x1e\n\x1aOUTCOME_RESULT_UNSPECIFIED\x10\x00\x12\x1b\n\x17OUTCOME_RESULT_RECORDED\x10\x01\x12\x1d\n\x19OUTCOME_RESULT_LEASE_LOST\x10\x02*E\n\nWorkSignal\x12\x1b\n\x17WORK_SIGNAL_UNSPECIFIED\x10\x00\x12\x1a\n\x16WORK_SIGNAL_GOING_AWAY\x10\x01\x32\x91\x02\n\x10OrderWorkService\x12V\n\x0bLeaseOrders\x12\".orderintake.v1.LeaseOrdersRequest\x1a#.orderintake.v1.LeaseOrdersResponse\x12S\n\nKeepLeases\x12!.orderintake.v1.KeepLeasesRequest\x1a\".orderintake.v1.KeepLeasesResponse\x12P\n\tEndWorker\x12 .orderintake.v1.EndWorkerRequest\x1a!.orderintake.v1.EndWorkerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'orderintake.v1.order_work_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOMERESULT']._serialized_start=1563
-  _globals['_OUTCOMERESULT']._serialized_end=1670
-  _globals['_WORKSIGNAL']._serialized_start=1672
-  _globals['_WORKSIGNAL']._serialized_end=1741
+  _globals['_OUTCOMERESULT']._serialized_start=1595
+  _globals['_OUTCOMERESULT']._serialized_end=1702
+  _globals['_WORKSIGNAL']._serialized_start=1704
+  _globals['_WORKSIGNAL']._serialized_end=1773
   _globals['_LEASEORDERSREQUEST']._serialized_start=147
-  _globals['_LEASEORDERSREQUEST']._serialized_end=299
-  _globals['_LEASEORDERSRESPONSE']._serialized_start=302
-  _globals['_LEASEORDERSRESPONSE']._serialized_end=461
-  _globals['_LEASEDORDER']._serialized_start=464
-  _globals['_LEASEDORDER']._serialized_end=603
-  _globals['_OUTCOME']._serialized_start=606
-  _globals['_OUTCOME']._serialized_end=863
-  _globals['_SUCCEEDED']._serialized_start=865
-  _globals['_SUCCEEDED']._serialized_end=914
-  _globals['_RETRY']._serialized_start=916
-  _globals['_RETRY']._serialized_end=1007
-  _globals['_RETURNED']._serialized_start=1009
-  _globals['_RETURNED']._serialized_end=1019
-  _globals['_OUTCOMESTATUS']._serialized_start=1021
-  _globals['_OUTCOMESTATUS']._serialized_end=1121
-  _globals['_KEEPLEASESREQUEST']._serialized_start=1124
-  _globals['_KEEPLEASESREQUEST']._serialized_end=1279
-  _globals['_INVENTORY']._serialized_start=1281
-  _globals['_INVENTORY']._serialized_end=1345
-  _globals['_KEEPLEASESRESPONSE']._serialized_start=1348
-  _globals['_KEEPLEASESRESPONSE']._serialized_end=1483
-  _globals['_ENDWORKERREQUEST']._serialized_start=1485
-  _globals['_ENDWORKERREQUEST']._serialized_end=1522
-  _globals['_ENDWORKERRESPONSE']._serialized_start=1524
-  _globals['_ENDWORKERRESPONSE']._serialized_end=1561
-  _globals['_ORDERWORKSERVICE']._serialized_start=1744
-  _globals['_ORDERWORKSERVICE']._serialized_end=2017
+  _globals['_LEASEORDERSREQUEST']._serialized_end=331
+  _globals['_LEASEORDERSRESPONSE']._serialized_start=334
+  _globals['_LEASEORDERSRESPONSE']._serialized_end=493
+  _globals['_LEASEDORDER']._serialized_start=496
+  _globals['_LEASEDORDER']._serialized_end=635
+  _globals['_OUTCOME']._serialized_start=638
+  _globals['_OUTCOME']._serialized_end=895
+  _globals['_SUCCEEDED']._serialized_start=897
+  _globals['_SUCCEEDED']._serialized_end=946
+  _globals['_RETRY']._serialized_start=948
+  _globals['_RETRY']._serialized_end=1039
+  _globals['_RETURNED']._serialized_start=1041
+  _globals['_RETURNED']._serialized_end=1051
+  _globals['_OUTCOMESTATUS']._serialized_start=1053
+  _globals['_OUTCOMESTATUS']._serialized_end=1153
+  _globals['_KEEPLEASESREQUEST']._serialized_start=1156
+  _globals['_KEEPLEASESREQUEST']._serialized_end=1311
+  _globals['_INVENTORY']._serialized_start=1313
+  _globals['_INVENTORY']._serialized_end=1377
+  _globals['_KEEPLEASESRESPONSE']._serialized_start=1380
+  _globals['_KEEPLEASESRESPONSE']._serialized_end=1515
+  _globals['_ENDWORKERREQUEST']._serialized_start=1517
+  _globals['_ENDWORKERREQUEST']._serialized_end=1554
+  _globals['_ENDWORKERRESPONSE']._serialized_start=1556
+  _globals['_ENDWORKERRESPONSE']._serialized_end=1593
+  _globals['_ORDERWORKSERVICE']._serialized_start=1776
+  _globals['_ORDERWORKSERVICE']._serialized_end=2049
 # @@protoc_insertion_point(module_scope)

@@ -81,6 +81,8 @@ class LeaseOrdersRequest(_message.Message):
     SLOTS_FIELD_NUMBER: _builtins.int
     OUTCOMES_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    CAPACITY_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """One life of one process: random, 1 to 64 printable characters; never a fixed
     text. Required.
@@ -93,6 +95,11 @@ class LeaseOrdersRequest(_message.Message):
     """How many orders can start now, 0 to 32. A free slot is offered by one open call
     only.
     """
+    name: _builtins.str
+    """As in KeepLeasesRequest, for the case that the worker is unknown to the server:
+    it was taken for dead meanwhile, and comes back by this call.
+    """
+    capacity: _builtins.int
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Outcome]:
         """What came of attempts, 32 at the most. They are recorded in this order, before
@@ -113,10 +120,12 @@ class LeaseOrdersRequest(_message.Message):
         slots: _builtins.int = ...,
         outcomes: _abc.Iterable[Global___Outcome] | None = ...,
         wait: _duration_pb2.Duration | None = ...,
+        name: _builtins.str = ...,
+        capacity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "outcomes", b"outcomes", "slots", b"slots", "wait", b"wait", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "capacity", b"capacity", "name", b"name", "outcomes", b"outcomes", "slots", b"slots", "wait", b"wait", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from orderintake_server.domain import Lease
@@ -20,6 +20,9 @@ class Holder:
     worker_id: str
     call: int
     """0: a call that cannot be repeated."""
+    name: str | None = field(default=None, compare=False)
+    """What the call says of the worker; None: nothing, so also for the capacity."""
+    capacity: int | None = field(default=None, compare=False)
 
 
 class LeaseKey(NamedTuple):

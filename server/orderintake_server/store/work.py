@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from orderintake_server.domain import Ending
-    from orderintake_server.holders import LeaseKey, TakenBack
+    from orderintake_server.holders import Holder, LeaseKey, TakenBack
 
 OVERDUE_AGAIN = 5_000_000
 """Microseconds after which an attempt that is overdue is told again."""
@@ -58,6 +58,11 @@ class WorkerWord(NamedTuple):
     capacity: int | None = None
     is_stopping: bool = False
     is_local: bool | None = None
+
+
+def word_of(holder: Holder) -> WorkerWord:
+    """Return what a worker says of itself when it offers slots."""
+    return WorkerWord(holder.worker_id, holder.name, holder.capacity)
 
 
 class WorkerState(Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from orderintake_server.store.work import WorkerWord
+from orderintake_server.store.work import word_of
 from orderintake_server.work.repeats import Repeats
 from orderintake_server.work.waits import Waits
 from orderintake_server.work.words import Leased
@@ -89,7 +89,7 @@ class Leasing:
         either: set[Future[Any]] = {offer, wait.woken}
         try:
             if asked.wait < SHORT_SECONDS:
-                await self._remote.word(WorkerWord(asked.holder.worker_id))
+                await self._remote.word(word_of(asked.holder))
             await asyncio.wait(either, timeout=asked.wait, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.offered -= asked.slots

@@ -67,7 +67,7 @@ class WorkRoom:
         was done, as far as is known, and a repeat tells.
         """
         worker_id = asked.holder.worker_id
-        self.life.hear(worker_id)
+        self.life.hear(worker_id, asked.holder.capacity)
         self._refuse_if(is_late=self._is_stopping and not asked.reports)
         with self._known(worker_id), self.life.waiting(worker_id):
             leased = await self.leasing.lease(asked, is_open=not self._is_stopping)

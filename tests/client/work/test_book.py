@@ -15,8 +15,10 @@ from hypothesis.stateful import (
 
 from orderintake.v1 import order_work_service_pb2 as api
 from orderintake.v1.order_pb2 import Order
-from orderintake.work.remote.book import MOST_SLOTS, MOST_WAITING, WAIT_SECONDS, Book, Call
+from orderintake.work.remote.book import MOST_SLOTS, MOST_WAITING, WAIT_SECONDS, About, Book, Call
 from support.work_desk import WorkDesk
+
+ME = About("me", "oven", 8)
 
 
 class Clock:
@@ -31,7 +33,7 @@ class Clock:
 
 def book_of(slots: int = 0, clock: Clock | None = None) -> Book[str]:
     """Make a book with so many free slots: s1, s2 …"""
-    book: Book[str] = Book("me", clock=clock or Clock())
+    book: Book[str] = Book(ME, clock=clock or Clock())
     for number in range(1, slots + 1):
         book.offer(f"s{number}")
     return book
@@ -219,7 +221,7 @@ class Walk(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.desk = WorkDesk()
-        self.book = self.book_kind("me")
+        self.book = self.book_kind(ME)
         self.running: dict[str, str] = {}
         """The order of each lease whose handler runs."""
         self.tries: dict[int, Sent] = {}

@@ -14,8 +14,8 @@ from orderintake.work import OrderAttempt
 from orderintake.work.finding import HandlerUnusable
 from orderintake.work.lifespan import lifespan
 from orderintake.work.remote import keeping
-from orderintake.work.remote.book import Book
-from orderintake.work.remote.keeping import About, Keeper
+from orderintake.work.remote.book import About, Book
+from orderintake.work.remote.keeping import Keeper
 from support.program import free_port
 from support.work_port import work_port
 
@@ -127,14 +127,14 @@ class Hears:
 
 
 async def test_a_stop_that_came_before_its_lease_is_to_be_told_again() -> None:
-    book: Book[str] = Book("me")
+    book: Book[str] = Book(About("me", "me", 2))
     book.offer("slot 1")
     call = book.next_call()
     assert call is not None
     book.answered(call, api.LeaseOrdersResponse(orders=[api.LeasedOrder(lease="old")]))
     book.offer("slot 2")
     life = Life(book)
-    keeper = Keeper(book, life, About("me", 2), Hears())  # type: ignore[arg-type]
+    keeper = Keeper(book, life, Hears())  # type: ignore[arg-type]
     keeper.start()
     await asyncio.to_thread(life.both.wait, 5)
     await keeper.end()

@@ -37,6 +37,18 @@ SHORT_SECONDS = 1.0
 S = TypeVar("S")
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a worker says of itself."""
+
+    worker_id: str
+    """One life of one process."""
+    name: str
+    """What people are told of it."""
+    capacity: int
+    """How many slots it has."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Call(Generic[S]):
     """A LeaseOrders call without an answer, to be repeated as it was."""
@@ -58,9 +70,9 @@ class Book(Generic[S]):
     may ask for the `inventory`: every change is made under one lock.
     """
 
-    def __init__(self, worker_id: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, about: About, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin with nothing. `clock` counts seconds."""
-        self.worker_id = worker_id
+        self.about = about
         self._clock = clock
         self._lock = threading.Lock()
         self._free: deque[S] = deque()
@@ -141,7 +153,9 @@ class Book(Generic[S]):
         slots = [self._free.popleft() for _ in range(most)]
         self._last_call += 1
         request = LeaseOrdersRequest(
-            worker_id=self.worker_id,
+            worker_id=self.about.worker_id,
+            name=self.about.name,
+            capacity=self.about.capacity,
             call=self._last_call,
             slots=len(slots),
             outcomes=outcomes,

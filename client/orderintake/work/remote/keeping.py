@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orderintake.errors import OrderIntakeError
@@ -43,20 +42,12 @@ class Hears(Protocol):
         """Hear that a server knows that the worker stops."""
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """What people are told of a worker."""
-
-    name: str
-    capacity: int
-
-
 class Keeper:
     """The thread that calls KeepLeases again and again, until it is ended."""
 
-    def __init__(self, book: Book[Any], life: Life, about: About, hears: Hears) -> None:
+    def __init__(self, book: Book[Any], life: Life, hears: Hears) -> None:
         """Prepare it for the event loop that runs; `hears` is told the news there."""
-        self._book, self._life, self._about, self._hears = book, life, about, hears
+        self._book, self._life, self._hears = book, life, hears
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         self._lock = threading.Lock()
@@ -135,9 +126,9 @@ class Keeper:
         inventory = self._book.inventory()
         self._heard.intersection_update(inventory.held)
         return KeepLeasesRequest(
-            worker_id=self._book.worker_id,
-            name=self._about.name,
-            capacity=self._about.capacity,
+            worker_id=self._book.about.worker_id,
+            name=self._book.about.name,
+            capacity=self._book.about.capacity,
             stopping=self._is_stopping,
             inventory=inventory,
             stops_heard=sorted(self._heard),

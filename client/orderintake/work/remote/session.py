@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orderintake.v1.order_work_service_pb2 import KeepLeasesResponse
     from orderintake.work.handlers import HandlerCalls
-    from orderintake.work.remote.keeping import About
+    from orderintake.work.remote.book import About
     from orderintake.work.remote.line import Line
     from orderintake.work.runner import Leased
 
@@ -38,7 +38,6 @@ class Session:
 
     def __init__(
         self,
-        worker_id: str,
         line: Line,
         about: About,
         calls: HandlerCalls,
@@ -49,10 +48,10 @@ class Session:
         """Called once, when a server knows the worker."""
         self.on_refused: Callable[[OrderIntakeError], object] = lambda _: None
         """Called when the first server that answers will not have it."""
-        self._book: Book[asyncio.Future[Leased]] = Book(worker_id)
+        self._book: Book[asyncio.Future[Leased]] = Book(about)
         self._orders = line.orders()
         self._exchange = RemoteExchange(self._book, self._orders.lease, resources)
-        self._keeper = Keeper(self._book, line.life(), about, self)
+        self._keeper = Keeper(self._book, line.life(), self)
         self._runner = Runner(self._exchange, calls, about.capacity, self._stuck)
         self.on_stuck: Callable[[], object] = lambda: None
         """Called when half of the slots hang in the handler."""
@@ -118,7 +117,7 @@ class Session:
     async def _end_worker(self) -> OrderIntakeError | NoToken | None:
         """Say once that the worker has ended; give what it failed by, if a repeat may help."""
         try:
-            request = EndWorkerRequest(worker_id=self._book.worker_id)
+            request = EndWorkerRequest(worker_id=self._book.about.worker_id)
             await self._orders.end(request, CALL_SECONDS)
         except (OrderIntakeError, NoToken) as error:
             return None if is_final(error) else error

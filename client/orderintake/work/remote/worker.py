@@ -17,7 +17,7 @@ from orderintake.v1.order_work_service_pb2 import EndWorkerRequest
 from orderintake.work.finding import check
 from orderintake.work.handlers import CallPolicy, HandlerCalls
 from orderintake.work.lifespan import lifespan as living
-from orderintake.work.remote.keeping import About
+from orderintake.work.remote.book import About
 from orderintake.work.remote.line import Access, Line
 from orderintake.work.remote.repeats import NoToken
 from orderintake.work.remote.session import Session
@@ -182,8 +182,8 @@ class Worker:
         policy = CallPolicy(name=self._handler_name, slots=self._slots, tells_text=self._tells_text)
         async with living(self._lifespan, self._handler_name) as resources:
             with HandlerCalls(self._handler, policy) as calls:
-                about = About(self._name, self._slots)
-                session = Session(self._worker_id, self._line, about, calls, resources)
+                about = About(self._worker_id, self._name, self._slots)
+                session = Session(self._line, about, calls, resources)
                 session.on_begun, session.on_refused = self._begun, self._refused
                 session.on_stuck = self._stuck
                 session.start()

@@ -32,7 +32,7 @@ NANOS = 1_000_000_000
 def lease(request: work.LeaseOrdersRequest, ids: Ids, seconds_left: float | None) -> LeaseAsked:
     """Read a call of LeaseOrders whose caller waits so long. Raises InvalidOrder, LeaseInvalid."""
     violations = Violations()
-    violations.check_text("worker_id", request.worker_id, most=WORKER_ID_CHARACTERS)
+    _check_worker(request, violations)
     if request.call < 0:
         violations.add("call", f"is {request.call}; it must not be negative")
     if not 0 <= request.slots <= SLOTS:
@@ -44,7 +44,9 @@ def lease(request: work.LeaseOrdersRequest, ids: Ids, seconds_left: float | None
         violations.add("wait", "is negative, or no duration")
     violations.refuse()
     return LeaseAsked(
-        holder=Holder(request.worker_id, request.call),
+        holder=Holder(
+            request.worker_id, request.call, request.name or None, request.capacity or None
+        ),
         slots=request.slots,
         reports=[_report(outcome, ids) for outcome in request.outcomes],
         wait=_bounded(wait or 0.0, seconds_left),
@@ -56,10 +58,7 @@ def keep(
 ) -> KeepAsked:
     """Read a call of KeepLeases, which waits so long at the most. Raises as `lease` does."""
     violations = Violations()
-    violations.check_text("worker_id", request.worker_id, most=WORKER_ID_CHARACTERS)
-    violations.check_text("name", request.name, may_be_empty=True)
-    if not 0 <= request.capacity <= CAPACITY:
-        violations.add("capacity", f"is {request.capacity}; 0 to {CAPACITY} is allowed")
+    _check_worker(request, violations)
     inventory = request.inventory
     if max(len(inventory.held), len(inventory.open_calls), len(request.stops_heard)) > CAPACITY:
         violations.add("inventory", f"has more than {CAPACITY} leases or calls")
@@ -81,6 +80,16 @@ def worker_id(request: work.EndWorkerRequest) -> str:
     violations.check_text("worker_id", request.worker_id, most=WORKER_ID_CHARACTERS)
     violations.refuse()
     return request.worker_id
+
+
+def _check_worker(
+    request: work.LeaseOrdersRequest | work.KeepLeasesRequest, violations: Violations
+) -> None:
+    """Check what a call says of the worker that makes it."""
+    violations.check_text("worker_id", request.worker_id, most=WORKER_ID_CHARACTERS)
+    violations.check_text("name", request.name, may_be_empty=True)
+    if not 0 <= request.capacity <= CAPACITY:
+        violations.add("capacity", f"is {request.capacity}; 0 to {CAPACITY} is allowed")
 
 
 def _inventory(inventory: work.Inventory, ids: Ids) -> Inventory:

@@ -38,8 +38,17 @@ def asked(changes: Changes) -> dict[str, Any]:
         "quiet": _quiet(changes) if work and work.reports else None,
         "work": _said(work) if work else None,
         "holders": [who and [who.worker_id, who.call] for who in holders] if any(holders) else None,
+        "names": _names(changes) or None,
         "attempt_limit": changes.attempt_limit or None,
     }
+
+
+def _names(changes: Changes) -> dict[str, list[Any]]:
+    """Return how the workers call themselves that may be given orders, with their capacities."""
+    takes = changes.claim_next.takes if changes.claim_next else ()
+    who = [*changes.holders, *(take.holder for take in takes)]
+    said = [each for each in who if each and (each.name or each.capacity)]
+    return {each.worker_id: [each.name, each.capacity] for each in said}
 
 
 def _quiet(changes: Changes) -> int:

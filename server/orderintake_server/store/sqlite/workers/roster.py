@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from orderintake_server.store.work import MOST_ENDED, REMEMBERED, WorkerState, WorkerWord
+from orderintake_server.store.work import MOST_ENDED, REMEMBERED, WorkerState, WorkerWord, word_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -116,6 +116,9 @@ class Roster:
             self._transaction.connection.execute(_CHANGE, (*after, member.number))
         return member
 
+    def _known(self, holder: Holder, now: int) -> Member:
+        return self.find(holder.worker_id) or self._make(word_of(holder), now)
+
     def _make(self, word: WorkerWord, now: int) -> Member:
         self._is_changed = True
         said = (word.name or "", word.capacity or 0, bool(word.is_local), word.is_stopping)
@@ -161,7 +164,7 @@ class Roster:
     def lend(self, leases: Sequence[LentLease], now: int) -> list[Member]:
         """Note that leases begin, each with the worker that has it; it is made if it is unknown."""
         self._is_changed = True
-        members = [self.note(WorkerWord(lease.holder.worker_id), now) for lease in leases]
+        members = [self._known(lease.holder, now) for lease in leases]
         for lease, member in zip(leases, members, strict=True):
             held = Held(member.number, lease.holder.call, lease.crash_count)
             self._hold(lease.order.start_sequence, held)

@@ -6,8 +6,12 @@ DECLARE
   m moves;
 BEGIN
   IF cardinality(w.places) > 0 THEN
-    m := CASE WHEN w.worker_ids IS NULL THEN claim(w.entry, w.places)
-      ELSE lend(w.entry, w.places, numbers_of(w, p), w.calls, p) END;
+    IF w.worker_ids IS NULL THEN
+      m := claim(w.entry, w.places);
+    ELSE
+      w := know_workers(w, p);
+      m := lend(w.entry, w.places, numbers_of(w.worker_ids), w.calls, p);
+    END IF;
     w.ids := m.answer;
     IF w.counts_customers THEN
       m.no_longer_waiting := ARRAY(
