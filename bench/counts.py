@@ -35,6 +35,7 @@ from orderintake_server.api.access import Call
 from orderintake_server.api.decoding import reader
 from orderintake_server.calls.frame import Frame
 from orderintake_server.config import Settings
+from orderintake_server.dispatch.requests import pending
 from orderintake_server.handlers import OrderAttempt, Shop
 from orderintake_server.service import Service
 from orderintake_server.telemetry import configure_log
@@ -55,6 +56,9 @@ ASKED_OF_A_LOOP = {
     "call_soon_threadsafe": "wake-ups by a thread",
 }
 ROUNDS = 3
+FEW_TURNS = 6
+"""For so many turns of the loop a commit waits here for the rest of a burst: all of one comes at
+once, and turns of waiting are no work that orders make."""
 IN_MESSAGE = 10
 """So many orders share a message of PlaceOrders."""
 MOST_TOLD = 40
@@ -283,7 +287,10 @@ def counts(look: Callable[[str, Scene, Counted], None] | None = None) -> dict[st
     """Play all scenes; `look` at each after it."""
     found, counted = {}, Counted()
     threading.setprofile(counted.profile)
-    with mock.patch.object(sqlite3, "connect", counted.connect):
+    with (
+        mock.patch.object(sqlite3, "connect", counted.connect),
+        mock.patch.object(pending, "QUIET_TURNS", FEW_TURNS),
+    ):
         for name, scene in SCENES.items():
             with (
                 tempfile.TemporaryDirectory() as folder,

@@ -105,8 +105,8 @@ class Committer(OwnRequests):
             self._alarm.notice_leap()
             if self._parts:
                 return self._parts.next(self._wanted)
-            if self._comes_in_bursts and self._inbox.accepts:
-                await self._inbox.whole_burst()
+            if self._comes_in_bursts and self._inbox:
+                await self._bell.whole_burst()
             starts = self._wanted()
             prune = None if self._is_closing else self._retention.due()
             has_work = self._inbox or starts or prune
@@ -116,7 +116,7 @@ class Committer(OwnRequests):
             seconds = 0 if has_work else self._alarm.seconds(*due)
             if not seconds:
                 batch = self._inbox.next_batch(orders=self._policy.commit_orders)
-                self._comes_in_bursts = len(batch.accepts) > 1
+                self._comes_in_bursts = len(batch) > 1
                 return Batch(inbox=batch, starts=starts, prune=prune)
             self._bell.silence()
             await self._bell.wait(seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
         Prune,
         Settlement,
     )
-
-QUIET_TURNS = 6
-"""A burst of requests is over when so many turns of the event loop brought nothing new."""
-BURST_SECONDS = 0.005
-"""A commit waits no longer for a burst, however long that goes on."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,18 +71,6 @@ class Inbox:
             batch.accepts.append(self.accepts.popleft())
             orders -= len(batch.accepts[-1].item)
         return batch
-
-    async def whole_burst(self) -> None:
-        """Let the requests join that are arriving at this moment: a commit of many costs less.
-
-        The transport needs three or four turns of the event loop to hand over one call.
-        """
-        clock, known, quiet_turns = asyncio.get_running_loop().time, 0, 0
-        until = clock() + BURST_SECONDS
-        while quiet_turns < QUIET_TURNS and clock() < until:
-            await asyncio.sleep(0)
-            quiet_turns = quiet_turns + 1 if known == len(self) else 0
-            known = len(self)
 
     def __len__(self) -> int:
         """How many requests there are."""

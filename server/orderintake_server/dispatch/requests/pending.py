@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 
 from orderintake_server.holders import Holder, LentLease
@@ -13,6 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orderintake_server.domain import Lease, NewOrder, Receipt
+
+QUIET_TURNS = 40
+"""A burst of requests is over when so many turns of the event loop brought nothing new: a tenth of
+a millisecond, in which callers that were just answered call again, and the transport's thread hands
+that over. With 25 to 80 a commit is as cheap, with 6 a sixth dearer. Measured with the part core of
+bench/."""
+BURST_SECONDS = 0.01
+"""A burst is waited for no longer, however long it goes on: so long takes it to read 64 calls."""
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -120,17 +129,27 @@ class Bell:
     def __init__(self) -> None:
         """Begin silent."""
         self._has_rung = False
+        self._rings = 0
         self._wait: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
         """End the wait, now or when it begins."""
         self._has_rung = True
+        self._rings += 1
         if self._wait is not None:
             self._wake()
 
     def silence(self) -> None:
         """Forget the rings so far."""
         self._has_rung = False
+
+    async def whole_burst(self) -> None:
+        """Wait until it rings no more for a moment: a commit of many requests costs less."""
+        until, heard, quiet_turns = monotonic() + BURST_SECONDS, self._rings, 0
+        while quiet_turns < QUIET_TURNS and monotonic() < until:
+            await asyncio.sleep(0)
+            quiet_turns = quiet_turns + 1 if heard == self._rings else 0
+            heard = self._rings
 
     async def wait(self, seconds: float) -> None:
         """Wait for a ring, so long at the most."""
