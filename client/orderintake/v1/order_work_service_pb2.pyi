@@ -96,10 +96,11 @@ class LeaseOrdersRequest(_message.Message):
     only.
     """
     name: _builtins.str
-    """As in KeepLeasesRequest, for the case that the worker is unknown to the server:
-    it was taken for dead meanwhile, and comes back by this call.
+    """As in KeepLeasesRequest, for a worker that is unknown to the server: it was taken
+    for dead meanwhile, and comes back by this call.
     """
     capacity: _builtins.int
+    """The same for its capacity."""
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Outcome]:
         """What came of attempts, 32 at the most. They are recorded in this order, before
