@@ -61,8 +61,9 @@ async def test_each_address_of_a_name_is_bound_on_the_same_port(
 async def test_an_address_of_a_name_that_is_taken_is_told_with_what_to_do(
     port: Port, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(socket.create_server(("127.0.0.2", 0))) as other:
-        number = other.getsockname()[1]
+    with closing(socket.create_server(("127.0.0.1", 0))) as first:
+        number = first.getsockname()[1]  # free there, once this is closed
+    with closing(socket.create_server(("127.0.0.2", number))):
         _names(monkeypatch, "127.0.0.1", "127.0.0.2")
         with pytest.raises(StartupFailed) as failed:
             await _bind(port, f"shop:{number}")
