@@ -9,7 +9,8 @@ from orderintake_server.store.changes import Settlement
 from orderintake_server.store.rows import ACCEPTED, order_of
 from orderintake_server.store.sqlite import attempts
 from orderintake_server.store.sqlite.workers.lost import bury, end_worker
-from orderintake_server.store.sqlite.writing.statements import as_json, insert
+from orderintake_server.store.sqlite.writing.statements import as_json
+from orderintake_server.store.sqlite.writing.writes import FORGET_ENDS, NOTE_END
 from orderintake_server.store.work import (
     GIVES,
     NOT_STORED,
@@ -85,16 +86,15 @@ def _note(unit: UnitOfWork, states: Mapping[int, State]) -> None:
     """Note which attempts ended without a completion, for repeats; forget old ones."""
     rows = [(n, int(state), unit.now) for n, state in states.items() if state not in ENDED]
     if rows:
-        unit.connection.execute(_FORGET, (unit.now - REMEMBERED,))
-        insert(unit.connection, "ends", rows)
+        unit.write(FORGET_ENDS, [(unit.now - REMEMBERED,)])
+        unit.write(NOTE_END, rows)
 
 
 def _said_before(unit: UnitOfWork, report: AttemptEnd) -> State | None:
     """Return what became of an order by such a report before; None: there was none."""
     key, event = report.key, report.ending.event if report.ending else Event.RELEASE
-    found = unit.connection.execute(
-        _SAID, (*key[:2], key.start_sequence, unit.now - REMEMBERED)
-    ).fetchone()
+    values = (*key[:2], key.start_sequence, unit.now - REMEMBERED)
+    found = unit.reading("log", "ends").execute(_SAID, values).fetchone()
     if found is None:
         return None
     state, code = State(found[0]), found[1]
@@ -113,4 +113,3 @@ _SAID = """
 SELECT outcome, failure_code FROM log WHERE accept_sequence = ? AND start_sequence = ?
 UNION ALL SELECT state, NULL FROM ends WHERE start_sequence = ? AND time >= ?
 """
-_FORGET = "DELETE FROM ends WHERE time < ?"

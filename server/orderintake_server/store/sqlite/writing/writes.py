@@ -102,11 +102,13 @@ LEND = Insert("leases", (*_OWN, "worker", "call", "deadline", "is_alone"))
 LEAVE_LEASES = Change(
     "leases", "DELETE FROM leases WHERE accept_sequence IN (SELECT value FROM json_each(?1))"
 )
+NOTE_END = Insert("ends")
+FORGET_ENDS = Change("ends", "DELETE FROM ends WHERE time < ?1")
 COMPLETE = Insert("log", (*LOG_COLUMNS, "accept_sequence", "customer_id", "tier"))
 
 WRITES: tuple[Write, ...] = (
     *(COUNT, ACCEPT, NAME_REQUEST, QUEUE, QUEUE_NEW, LEAVE_QUEUE, SCHEDULE, LEAVE_SCHEDULE),
-    *(WATCH_EXPIRY, NOTE_START, LEASE, LEND, LEAVE_LEASES, COMPLETE),
+    *(WATCH_EXPIRY, NOTE_START, LEASE, LEND, LEAVE_LEASES, NOTE_END, FORGET_ENDS, COMPLETE),
 )
 MOST_VALUES = 12
 """Of one row."""
