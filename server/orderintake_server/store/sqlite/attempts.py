@@ -69,6 +69,7 @@ def start(unit: UnitOfWork, leases: Sequence[Lease]) -> None:
         lend(unit, lent)
         leases = [lease for lease in leases if type(lease) is not LentLease]
         orders = [lease.order for lease in leases]
+    unit.roster.take([order.start_sequence for order in orders])
     crashes = [lease.crash_count - unit.forgiven for lease in leases]
     rows = [
         (o.accept_sequence, o.attempt_count, o.start_sequence, o.start_time, count)
@@ -158,22 +159,17 @@ def _end_leases(unit: UnitOfWork, leases: Sequence[Lease]) -> tuple[set[int], se
     """Delete the leases that are still valid.
 
     Returns their start sequences, and those of them whose order was cancelled meanwhile. A start
-    sequence belongs to one attempt only, so the lease of an older attempt is not among them. All
-    come as one row: for each row of an answer, Python's lock is given away.
+    sequence belongs to one attempt only, so the lease of an older attempt is not among them.
     """
     orders = {lease.order.start_sequence: lease.order for lease in leases}
-    found = (
-        unit.reading("leases")
-        .execute(_STANDING_LEASES, (as_json({order.accept_sequence for order in orders.values()}),))
-        .fetchone()
-    )
-    standing, cancelled = map(json.loads, found)
-    ended = [orders[number] for number in standing if number in orders]
+    valid = unit.roster.standing(orders)
+    cancelled = unit.roster.to_stop(valid)
+    ended = [orders[number] for number in valid]
     if ended:
         unit.write(LEAVE_LEASES, [(as_json([order.accept_sequence for order in ended]),)])
     unit.count_processing(-1, ended)
-    unit.roster.drop(order.start_sequence for order in ended)
-    return {order.start_sequence for order in ended}, set(cancelled)
+    unit.roster.drop(valid)
+    return valid, cancelled
 
 
 _STOPPED = Ending(event=Event.CANCEL)
@@ -187,9 +183,4 @@ SELECT json_group_array(json_array(
   r.rank, r.attempt_count, r.crash_count))
 FROM json_each(?) k CROSS JOIN orders o ON o.accept_sequence = k.value
 CROSS JOIN ready r ON r.tier = o.tier AND r.rank = o.rank AND r.accept_sequence = o.accept_sequence
-"""
-_STANDING_LEASES = """
-SELECT json_group_array(l.start_sequence),
-  json_group_array(l.start_sequence) FILTER (WHERE l.cancel_requested)
-FROM json_each(?) k CROSS JOIN leases l ON l.accept_sequence = k.value
 """

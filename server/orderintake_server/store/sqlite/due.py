@@ -133,11 +133,13 @@ def cancel_waiting(unit: UnitOfWork, asked: CancelWaiting) -> dict[Tier, int]:
 def _ask_to_stop(unit: UnitOfWork, numbers: Sequence[int]) -> set[int]:
     """Mark attempts as cancelled; return the numbers of the orders that were not so before."""
     rows = unit.connection.execute(_ASK_TO_STOP, (as_json(numbers),)).fetchall()
-    unit.news.update(unit.roster.ids({worker for _, worker in rows if worker}))
-    return {number for number, _ in rows}
+    unit.roster.ask_to_stop([start for _, start, _ in rows])
+    unit.news.update(unit.roster.ids({worker for *_, worker in rows if worker}))
+    return {number for number, *_ in rows}
 
 
 _ASK_TO_STOP = """
 UPDATE leases SET cancel_requested = 1 WHERE NOT cancel_requested
-  AND accept_sequence IN (SELECT value FROM json_each(?)) RETURNING accept_sequence, worker
+  AND accept_sequence IN (SELECT value FROM json_each(?))
+RETURNING accept_sequence, start_sequence, worker
 """

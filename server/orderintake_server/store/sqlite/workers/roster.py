@@ -1,4 +1,4 @@
-"""Which workers there are, and who has which leases: kept in memory, as the tables have it."""
+"""Which workers there are, and which leases, whose: kept in memory, as the tables have it."""
 
 from __future__ import annotations
 
@@ -37,15 +37,19 @@ class Member:
 
 
 class Held(NamedTuple):
-    """A lease of a worker."""
+    """A lease: whose it is, and of a worker's the call that got it."""
 
     worker: int
-    call: int
-    crash_count: int
+    """0: this process's own; nothing else is kept of such a lease."""
+    call: int = 0
+    crash_count: int = 0
+
+
+_OWN = Held(0)
 
 
 class Roster:
-    """The workers and their leases, which follow the transaction: a rollback reads them anew."""
+    """The workers and all leases, which follow the transaction: a rollback reads them anew."""
 
     def __init__(self, transaction: Transaction) -> None:
         """Read them."""
@@ -67,8 +71,11 @@ class Roster:
         self._ended = deque(sorted(ended, key=lambda member: member.ended_at))
         self._held: dict[int, Held] = {}
         self._of: defaultdict[int, set[int]] = defaultdict(set)
-        for start_sequence, *held in execute(_HELD):
+        self._to_stop: set[int] = set()
+        for start_sequence, is_to_stop, *held in execute(_HELD):
             self._hold(start_sequence, Held(*held))
+            if is_to_stop:
+                self._to_stop.add(start_sequence)
         self._is_changed = self._is_stale = False
 
     def begin(self) -> None:
@@ -170,15 +177,32 @@ class Roster:
             self._hold(lease.order.start_sequence, held)
         return members
 
+    def take(self, start_sequences: Iterable[int]) -> None:
+        """Note that leases of this process's own begin."""
+        self._is_changed = True
+        self._held.update(dict.fromkeys(start_sequences, _OWN))
+
+    def ask_to_stop(self, start_sequences: Iterable[int]) -> None:
+        """Note that somebody cancelled the orders of these leases."""
+        self._is_changed = True
+        self._to_stop.update(start_sequences)
+
+    def standing(self, start_sequences: Iterable[int]) -> set[int]:
+        """Return those of these leases that are not over."""
+        return self._held.keys() & start_sequences
+
+    def to_stop(self, start_sequences: Iterable[int]) -> set[int]:
+        """Return those of these leases whose orders were cancelled meanwhile."""
+        return self._to_stop.intersection(start_sequences)
+
     def drop(self, start_sequences: Iterable[int]) -> None:
         """Note that leases are over, whoever had them."""
-        if not self._held:
-            return
+        self._is_changed = True
         for number in start_sequences:
-            held = self._held.pop(number, None)
-            if held is not None:
-                self._is_changed = True
+            held = self._held.pop(number, _OWN)
+            if held.worker:
                 self._of[held.worker].discard(number)
+        self._to_stop.difference_update(start_sequences)
 
     def held_by(self, worker_id: str) -> list[Held]:
         """Return the leases of a worker."""
@@ -192,13 +216,14 @@ class Roster:
 
     def _hold(self, start_sequence: int, held: Held) -> None:
         self._held[start_sequence] = held
-        self._of[held.worker].add(start_sequence)
+        if held.worker:
+            self._of[held.worker].add(start_sequence)
 
 
 _MEMBERS = """
 SELECT number, worker_id, name, capacity, is_local, is_stopping, ended_at FROM workers
 """
-_HELD = "SELECT start_sequence, worker, call, crash_count FROM leases WHERE worker > 0"
+_HELD = "SELECT start_sequence, cancel_requested, worker, call, crash_count FROM leases"
 _MAKE = """
 INSERT INTO workers (worker_id, name, capacity, is_local, is_stopping, since)
 VALUES (?, ?, ?, ?, ?, ?) RETURNING number
