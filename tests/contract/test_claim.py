@@ -38,6 +38,7 @@ async def test_a_lease_carries_the_order_as_it_starts(store: FoundStore) -> None
     )
     assert lease.order.start_time > receipt.order.accept_time
     assert await store.find(1) == lease.order
+    assert await waiting(store) == []
 
 
 @pytest.mark.parametrize("trace", [None, bytes(range(25))])

@@ -21,7 +21,8 @@ a millisecond, in which callers that were just answered call again, and the tran
 that over. With 25 to 80 a commit is as cheap, with 6 a sixth dearer. Measured with the part core of
 bench/."""
 BURST_SECONDS = 0.01
-"""A burst is waited for no longer, however long it goes on: so long takes it to read 64 calls."""
+"""A burst is waited for no longer, however long it goes on: about as long as 64 calls take to read.
+"""
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")

@@ -1,4 +1,4 @@
-"""Which workers there are, and which leases, whose: kept in memory, as the tables have it."""
+"""Which workers and which leases there are: kept in memory, as the tables have it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Member:
 
 
 class Held(NamedTuple):
-    """A lease: whose it is, and of a worker's the call that got it."""
+    """A lease: who has it, and by which call, if that is a worker."""
 
     worker: int
     """0: this process's own; nothing else is kept of such a lease."""
