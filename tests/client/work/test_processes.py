@@ -2,10 +2,12 @@
 
 import asyncio
 
+import psutil
 import pytest
 
 from orderintake.work.command.processes import Processes
 from orderintake.work.process import backoff
+from support.supervised import until
 
 
 class Played(Processes):
@@ -21,6 +23,21 @@ class Played(Processes):
         if not self.codes:
             self._stop()
         return code
+
+
+class Sleeping(Processes):
+    """Real processes, which a signal ends."""
+
+    def _command_of(self, _: int) -> list[str]:
+        return ["sleep", "60"]
+
+    def pids(self) -> list[int]:
+        """Tell which run, or ended and are not reaped yet."""
+        return [each.pid for each in self._running if psutil.pid_exists(each.pid)]
+
+    def stop(self) -> None:
+        """Do what a signal does."""
+        self._stop()
 
 
 @pytest.mark.parametrize(
@@ -39,3 +56,12 @@ async def test_only_the_first_of_them_can_tell_that_no_other_would_work(
     played = Played(*codes)
     assert await played.run() == code
     assert played.codes == left
+
+
+async def test_one_that_is_told_to_stop_while_it_ends_keeps_its_exit_code() -> None:
+    sleeping = Sleeping((), 24, None)
+    running = asyncio.create_task(sleeping.run())
+    await until(lambda: len(sleeping.pids()) == 24)
+    while sleeping.pids():  # also those that have ended, of which asyncio does not know yet
+        sleeping.stop()
+    assert await running == 0

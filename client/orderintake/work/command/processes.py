@@ -47,8 +47,9 @@ class Processes:
         """Let all of them drain; the second time, hurry: they tell by the time between."""
         self._stopping.set()
         for process in self._running:
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+            if process.returncode is None:  # its own `send_signal` would reap it, and lose its code
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGTERM)
 
     async def _keep(self, number: int) -> None:
         backoff, is_first = Backoff(), True
