@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import grpc
-
 from orderintake_server.calls.gate import ShutdownGate
+from orderintake_server.rpc import ahead
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.port.sockets import PREFIX, bind_socket
 from orderintake_server.rpc.server import OPTIONS, stream_options
@@ -32,7 +31,7 @@ async def private_server(frame: Frame, path: str) -> AsyncIterator[None]:
     binder = Binder(
         frame.refusals, gate, frame.door, write_seconds=WRITE_SECONDS, recorder=frame.recorder
     )
-    server = grpc.aio.server(options=OPTIONS + stream_options(MOST_CALLS))
+    server = ahead.server(OPTIONS + stream_options(MOST_CALLS))
     server.add_generic_rpc_handlers((binder.handlers(frame.methods, {}, {}),))
     await bind_socket(server.add_insecure_port, f"{PREFIX}{path}")
     await server.start()

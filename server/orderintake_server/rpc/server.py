@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from orderintake_server.api.access import ANYONE_KNOWN
 from orderintake_server.api.methods import SERVICES
 from orderintake_server.calls.gate import ShutdownGate
+from orderintake_server.rpc import ahead
 from orderintake_server.rpc.binder import Binder
 from orderintake_server.rpc.health import Health
 from orderintake_server.rpc.memory import trimming
@@ -23,6 +23,8 @@ from orderintake_server.rpc.port.sockets import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+
+    import grpc
 
     from orderintake_server.access.exposure import Exposure
     from orderintake_server.api.access import Rule
@@ -149,7 +151,7 @@ async def rpc_server(frame: Frame, settings: RpcSettings) -> AsyncIterator[RpcSe
         write_seconds=settings.subscriber_seconds,
         recorder=frame.recorder,
     )
-    server = grpc.aio.server(options=OPTIONS + _chosen(settings))
+    server = ahead.server(OPTIONS + _chosen(settings))
     server.add_generic_rpc_handlers(
         (binder.handlers(frame.methods, _standard_services(checks), STANDARD_RULES),)
     )
