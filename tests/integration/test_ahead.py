@@ -17,13 +17,15 @@ METHOD = "/shop.Echo/Echo"
 
 
 class Handlers(grpc.GenericRpcHandler):
-    """Answers every call with its request, and keeps them."""
+    """Answers every call with its request, and keeps them; counts the calls that began."""
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
+        self.begun = 0
 
     def service(self, _: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
         """Give the one handler."""
+        self.begun += 1
         return grpc.unary_unary_rpc_method_handler(self._echo)
 
     async def _echo(self, request: bytes, _: object) -> bytes:
@@ -68,13 +70,30 @@ async def test_calls_of_one_caller_begin_in_their_order() -> None:
     assert handlers.seen[1:] == [b"%d" % number for number in range(3 * ahead.AHEAD)]
 
 
+async def test_all_calls_that_are_there_begin_within_a_few_turns_of_the_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with serving() as (server, handlers, echo):
+        await echo(b"connects")
+        asked = core(server).asked
+        monkeypatch.setattr(asked, "give", lambda: None)
+        calls = [asyncio.ensure_future(echo(b"%d" % number)) for number in range(ahead.AHEAD)]
+        await until(lambda: len(asked.came) == ahead.AHEAD)
+        assert handlers.begun == 1
+        monkeypatch.undo()
+        asked.give()
+        await turns(5)  # grpcio alone takes five for each
+        assert handlers.begun == 1 + ahead.AHEAD
+        await asyncio.gather(*calls)
+
+
 async def test_calls_that_came_and_were_not_begun_do_not_hold_up_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with serving() as (server, handlers, echo):
         await echo(b"connects")
         asked = core(server).asked
-        monkeypatch.setattr(asked, "_give", lambda: None)
+        monkeypatch.setattr(asked, "give", lambda: None)
         calls = [asyncio.ensure_future(echo(b"late")) for _ in range(3)]
         await until(lambda: len(asked.came) == 3)
         monkeypatch.undo()
@@ -106,9 +125,9 @@ class Played:
         return await self.coming[-1]
 
 
-async def turns() -> None:
-    """Let what came arrive."""
-    for _ in range(3):
+async def turns(count: int = 3) -> None:
+    """Let the loop turn so often: what came arrives."""
+    for _ in range(count):
         await asyncio.sleep(0)
 
 

@@ -56,7 +56,7 @@ class Asked:
             self.coming.add(asked)
             asked.add_done_callback(self._take)
         taken = self._next = _Next(loop=loop)
-        self._give()
+        self.give()
         return taken
 
     def close(self) -> None:
@@ -64,18 +64,19 @@ class Asked:
         self._is_closed = True
         self.came.clear()
 
+    def give(self) -> None:
+        """Give the first of those that came to who waits for one."""
+        if self._next is not None and self.came:
+            taken, self._next = self._next, None
+            taken.follow(self.came.popleft())
+
     def _take(self, call: asyncio.Task[Any]) -> None:
         self.coming.discard(call)
         if self._next is not None or not self._is_closed:
             self.came.append(call)
-            self._give()
+            self.give()
         elif not call.cancelled():
             call.exception()  # nobody wants to know it
-
-    def _give(self) -> None:
-        if self._next is not None and self.came:
-            taken, self._next = self._next, None
-            taken.follow(self.came.popleft())
 
 
 class _Next(asyncio.Future[Any]):
