@@ -51,15 +51,15 @@ class LineSink:
         self._lock, self._is_child, self._rest = threading.RLock(), True, b""
 
     def put(self, line: str) -> None:
-        """Let the line be written soon, or drop it when too much waits already."""
+        """Let a line or several be written soon, or drop them when too much waits already."""
         data = line.encode("utf-8", "backslashreplace") + b"\n"
         if self._is_child:
             self._try_to_write(data)
             return
         with self._lock:
             if self._waiting_bytes + len(data) > QUEUE_BYTES:
-                self._dropped += 1
-                LOST["queue"] += 1
+                self._dropped += _lines(data)
+                LOST["queue"] += _lines(data)
                 return
             self._waiting_bytes += len(data)
         self._queue.put(data)
@@ -89,8 +89,9 @@ class LineSink:
         is_written = self._try_to_write(data)
         with self._lock:
             self._waiting_bytes -= len(data)
-            self._dropped += not is_written
-            LOST["write"] += not is_written
+            if not is_written:
+                self._dropped += _lines(data)
+                LOST["write"] += _lines(data)
 
     def _tell_dropped(self) -> None:
         with self._lock:
@@ -123,3 +124,7 @@ class LineSink:
                 waiting = select.poll()
                 waiting.register(self._descriptor, select.POLLOUT)
                 waiting.poll(RETRY_SECONDS * 1_000)
+
+
+def _lines(data: bytes) -> int:
+    return data.count(b"\n")
