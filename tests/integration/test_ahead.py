@@ -1,7 +1,7 @@
 """Calls that gRPC is asked for ahead: in their order, none lost, and none that holds up the end."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from orderintake_server.rpc.ahead import Asked
 from support.supervised import until
 
 METHOD = "/shop.Echo/Echo"
+Echo = Callable[[bytes], Awaitable[bytes]]
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -34,7 +35,7 @@ class Handlers(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[grpc.aio.Server, Handlers, Any]]:
+async def serving() -> AsyncIterator[tuple[grpc.aio.Server, Handlers, Echo]]:
     """Serve, and give what calls the server."""
     handlers = Handlers()
     server = ahead.server((("grpc.so_reuseport", 0),))
@@ -42,7 +43,8 @@ async def serving() -> AsyncIterator[tuple[grpc.aio.Server, Handlers, Any]]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield server, handlers, channel.unary_unary(METHOD)
+        echo: Any = channel.unary_unary(METHOD)
+        yield server, handlers, echo
     async with asyncio.timeout(10):
         await server.stop(0)
 
@@ -50,6 +52,19 @@ async def serving() -> AsyncIterator[tuple[grpc.aio.Server, Handlers, Any]]:
 def core(server: object) -> Any:  # noqa: ANN401 - grpcio's own
     """Give what a server is within."""
     return vars(server)["_server"]
+
+
+async def kept(
+    server: object, echo: Echo, count: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Asked, list["asyncio.Task[bytes]"]]:
+    """Place calls after a first one, and keep them from grpcio's loop until they all came."""
+    await echo(b"connects")
+    asked = core(server).asked
+    monkeypatch.setattr(asked, "give", lambda: None)
+    calls: list[Any] = [asyncio.ensure_future(echo(b"%d" % number)) for number in range(count)]
+    await until(lambda: len(asked.came) == count)
+    monkeypatch.undo()
+    return asked, calls
 
 
 async def test_many_more_calls_than_are_asked_for_are_all_answered() -> None:
@@ -74,13 +89,8 @@ async def test_all_calls_that_are_there_begin_within_a_few_turns_of_the_loop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with serving() as (server, handlers, echo):
-        await echo(b"connects")
-        asked = core(server).asked
-        monkeypatch.setattr(asked, "give", lambda: None)
-        calls = [asyncio.ensure_future(echo(b"%d" % number)) for number in range(ahead.AHEAD)]
-        await until(lambda: len(asked.came) == ahead.AHEAD)
+        asked, calls = await kept(server, echo, ahead.AHEAD, monkeypatch)
         assert handlers.begun == 1
-        monkeypatch.undo()
         asked.give()
         await turns(5)  # grpcio alone takes five for each
         assert handlers.begun == 1 + ahead.AHEAD
@@ -91,12 +101,7 @@ async def test_calls_that_came_and_were_not_begun_do_not_hold_up_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with serving() as (server, handlers, echo):
-        await echo(b"connects")
-        asked = core(server).asked
-        monkeypatch.setattr(asked, "give", lambda: None)
-        calls = [asyncio.ensure_future(echo(b"late")) for _ in range(3)]
-        await until(lambda: len(asked.came) == 3)
-        monkeypatch.undo()
+        _, calls = await kept(server, echo, 3, monkeypatch)
         async with asyncio.timeout(10):
             await server.stop(None)
         ends = await asyncio.gather(*calls, return_exceptions=True)
