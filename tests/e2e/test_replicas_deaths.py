@@ -127,6 +127,7 @@ async def test_p8_what_all_replicas_left_behind_is_taken_up_by_the_first_that_co
         await gate.starts(4)
         for replica in both:
             replica.process.kill()
+        await until(partial(_count, here, "expires_at < clock_timestamp()", 2))
         await gate.let_through(FOR_ALL)
         last = await here.start("c", "--workers", "1", gate=gate)
         found = await completions(last.stub, 4)

@@ -21,7 +21,7 @@ AHEAD = 32
 less than a millisecond. With 16 a call costs a twentieth more, with 64 as much. Measured with the
 part core of bench/."""
 CORE: Any = cygrpc.AioServer
-"""What a server of `grpc.aio` is within."""
+"""The core that a server of `grpc.aio` wraps."""
 
 
 def server(options: tuple[tuple[str, int], ...]) -> grpc.aio.Server:
