@@ -23,8 +23,10 @@ BYTES_A_SECOND = 1024 * 1024
 """A process that logs more has to wait, and takes no more of the server's time."""
 SHARE = 0.05
 """So much of a core its log may take: entries may be short, and dear to read."""
-LINES = 32
-"""After so many entries it is looked how much of a core they took."""
+CHARACTERS, ENTRIES = 8 * 1024, 8
+"""After so many, it is waited as long as they took of a core. One takes a millisecond at the most:
+so long a caller may wait for this thread.
+"""
 
 _BLANK = re.compile(r"\n(?:[^\S\n]*\n)+")
 """Lines without a character that is seen."""
@@ -62,8 +64,12 @@ def _pass_on(lines: bytes, form: str) -> None:
 def _pass_on_text(text: str) -> Iterator[None]:
     """Pass lines on together: one of them may be an entry's, and an entry may have thousands."""
     seen = _BLANK.sub("\n", text).strip("\n")
+    clean = []
+    for begin in range(0, len(seen), CHARACTERS):
+        clean.append(escaped(seen[begin : begin + CHARACTERS], may_have_lines=True))
+        yield
     if seen and not seen.isspace():
-        logger.pass_on(redacted(escaped(seen, may_have_lines=True)))
+        logger.pass_on(redacted("".join(clean)))
     yield
 
 
@@ -72,7 +78,7 @@ def _pass_on_entries(lines: Sequence[str]) -> Iterator[None]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             _pass_on_entry(line)
-        if number % LINES == 0:
+        if number % ENTRIES == 0:
             yield
     yield
 
