@@ -287,7 +287,12 @@ class Page:
 
     def misdeeds(self) -> str:
         """Tell what handlers that do the worst take from a polite caller."""
-        told = {"alone": "nothing", "good": "good orders", "bad": "handlers do the worst"}
+        told = {
+            "alone": "nothing",
+            "good": "good orders",
+            "bad": "handlers do the worst",
+            "bad, idle": "so, and --worker-scheduling idle",
+        }
         rows = [
             (
                 words,

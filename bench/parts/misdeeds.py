@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -80,13 +81,21 @@ CASES: dict[str, Callable[[], Orders] | None] = {
     "bad": partial(handler_fuzz.batch, Random(1), count=AT_ONCE),
 }
 """Which orders others place meanwhile."""
-SERVER = Misdoing(HANDLER, SLOTS, children=CHILDREN, options=("--max-attempts", "1"))
+ONCE = ("--max-attempts", "1")
+SERVER = Misdoing(HANDLER, SLOTS, children=CHILDREN, options=ONCE)
+IDLE = replace(SERVER, options=(*ONCE, "--worker-scheduling", "idle"))
+
+
+def _case(server: str, orders: Callable[[], Orders] | None) -> Case:
+    return Case(on=server, drive=partial(waits, orders=orders), orders=1, fixed=True)
+
+
 PART = Part(
     told="A polite caller's wait while supervised handlers do the worst",
-    servers={"supervised": SERVER},
+    servers={"supervised": SERVER, "idle": IDLE},
     cases={
-        name: Case(on="supervised", drive=partial(waits, orders=orders), orders=1, fixed=True)
-        for name, orders in CASES.items()
+        **{name: _case("supervised", orders) for name, orders in CASES.items()},
+        "bad, idle": _case("idle", CASES["bad"]),
     },
     turns=5,
     warm_up=0,

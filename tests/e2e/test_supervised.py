@@ -12,7 +12,6 @@ import structlog
 
 from orderintake.v1 import order_intake_service_pb2 as api
 from orderintake.v1 import order_pb2
-from orderintake_server.supervisor.child import NICENESS
 from support.handler_fuzz import ARGUMENTS, HANDLERS, MOST_SECONDS, batch, ends, faults
 from support.in_process import Stub, completions
 from support.orders import order
@@ -126,12 +125,6 @@ async def test_w6_a_killed_process_is_charged_once_and_its_orders_start_again_at
     assert [entry["crash_count"] for entry in charged] == [1, 1]
     died = next(entry for entry in server.log if entry["event"] == "a worker process died")
     assert (died["end"], died["orders"]) == ("SIGKILL", 2)
-
-
-async def test_w14_where_cores_are_few_the_intake_comes_first(tmp_path: Path) -> None:
-    async with supervising("sqlite", tmp_path, processes=2) as (server, _):
-        own = psutil.Process(server.pid).nice()
-        assert [worker.nice() for worker in workers(server)] == 2 * [own + NICENESS]
 
 
 @pytest.mark.parametrize("deed", ["blocks", "holds_the_lock"])

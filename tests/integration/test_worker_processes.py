@@ -53,6 +53,7 @@ async def at_work(
         socket=str(tmp_path / "socket"),
         drain_timeout=drain_timeout,
         exception_text=False,
+        scheduling="normal",
         log_format="json",
         log_level="info",
     )

@@ -61,6 +61,7 @@ def told(handler: str, tmp_path: Path, drain_timeout: float = 10) -> Instruction
         socket=str(tmp_path / "socket"),
         drain_timeout=drain_timeout,
         exception_text=False,
+        scheduling="normal",
         log_format="text",
         log_level="info",
     )

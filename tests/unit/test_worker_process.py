@@ -30,6 +30,7 @@ TOLD = Instructions(
     socket="/nowhere",
     drain_timeout=1.5,
     exception_text=True,
+    scheduling="normal",
     log_format="text",
     log_level="info",
 )

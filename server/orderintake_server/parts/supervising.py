@@ -128,6 +128,7 @@ def _instructions(settings: Settings, path: str) -> Instructions:
         socket=path,
         drain_timeout=settings.drain_timeout,
         exception_text=settings.exception_text,
+        scheduling=settings.worker_scheduling,
         log_format=settings.log_format,
         log_level=settings.log_level,
     )

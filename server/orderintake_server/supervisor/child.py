@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 NICENESS = 5
-"""Where cores are few, the intake comes first: handlers weigh a third of it with the scheduler."""
+"""Where cores are few, the intake comes first: handlers weigh a third of it with the scheduler.
+
+The kernel may still finish their turn, of up to 4 ms, before that of a thread of the server.
+"""
 UNUSABLE = 78
 """The exit code of a process whose handler can process no order: EX_CONFIG of sysexits.h."""
 
@@ -55,7 +58,10 @@ class Talk:
 def main() -> None:
     """Process orders as the arguments say, until SIGTERM or the server's end."""
     told = Instructions.read(sys.argv[1:])
-    os.nice(NICENESS)
+    talk = Talk(told.talk)
+    if refusal := _give_way(told.scheduling):
+        talk.say(refusal)
+        sys.exit(UNUSABLE)
     lifeline.follow(told.lifeline)
     open_closed_descriptors()
     output = LogOutput(form=told.log_format)
@@ -63,7 +69,19 @@ def main() -> None:
     ALWAYS.append(partial(_about, told.number))
     with suppress(OSError):  # the working directory was removed
         sys.path.append(str(Path.cwd()))
-    end_process(_run(told, Talk(told.talk), output), output.close)
+    end_process(_run(told, talk, output), output.close)
+
+
+def _give_way(scheduling: str) -> str:
+    """Let the server go first, before there are threads; give nothing, or why that cannot be."""
+    if scheduling == "normal":
+        os.nice(NICENESS)
+        return ""
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError) as error:
+        return f"worker_scheduling: this system does not do idle: {error}"
+    return ""
 
 
 def _run(told: Instructions, talk: Talk, output: LogOutput) -> int:

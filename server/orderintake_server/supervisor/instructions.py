@@ -30,6 +30,8 @@ class Instructions:
     """How many seconds attempts have to end when the process stops."""
     exception_text: bool
     """Whether a failure has the text of an exception that nobody expected."""
+    scheduling: str
+    """What the system's scheduler gives the process: normal or idle."""
     log_format: str
     log_level: str
     number: int = 0

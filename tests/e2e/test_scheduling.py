@@ -1,0 +1,59 @@
+"""W14: where cores are few, the intake comes first with the system's scheduler."""
+
+import os
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orderintake_server.supervisor.child import NICENESS
+from support.handler_fuzz import ends
+from support.orders import order
+from support.process import ServerProcess, run_to_end
+from support.supervised import supervising, workers
+
+pytestmark = [
+    pytest.mark.seconds,
+    pytest.mark.skipif(sys.platform != "linux", reason="it asks each thread, and for SCHED_IDLE"),
+]
+
+REFUSING = """
+import os
+def refuse(*_):
+    raise PermissionError(1, "not permitted")
+os.sched_setscheduler = refuse
+"""
+LACKING = "import os; del os.SCHED_IDLE"
+
+
+def threads(server: ServerProcess) -> list[int]:
+    """Give the threads of all its worker processes."""
+    return [thread.id for worker in workers(server) for thread in worker.threads()]
+
+
+async def test_w14_handlers_weigh_less_than_the_intake(tmp_path: Path) -> None:
+    async with supervising("sqlite", tmp_path, processes=2) as (server, stub):
+        await ends(stub, [order()] * 8)
+        own = psutil.Process(server.pid).nice()
+        of_each = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads(server)}
+        assert of_each == {own + NICENESS}
+        assert {os.sched_getscheduler(thread) for thread in threads(server)} == {os.SCHED_OTHER}
+
+
+async def test_w14_handlers_may_have_only_what_nothing_else_wants(tmp_path: Path) -> None:
+    given = ("--worker-scheduling", "idle")
+    async with supervising("sqlite", tmp_path, *given, processes=2) as (server, stub):
+        await ends(stub, [order()] * 8)
+        assert {os.sched_getscheduler(thread) for thread in threads(server)} == {os.SCHED_IDLE}
+        assert os.sched_getscheduler(server.pid) == os.SCHED_OTHER
+        assert await server.stops() == 0
+
+
+@pytest.mark.parametrize("at_start", [REFUSING, LACKING])
+def test_a_system_that_does_not_do_it_ends_the_start(tmp_path: Path, at_start: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text(at_start)
+    given = ("--listen", "127.0.0.1:0", "--worker-processes", "1", "--worker-scheduling", "idle")
+    end = run_to_end(*given, env={"PYTHONPATH": str(tmp_path)})
+    assert end.returncode == 1
+    assert "worker_scheduling: this system does not do idle" in end.stderr.splitlines()[-1]
