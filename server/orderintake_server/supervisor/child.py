@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 NICENESS = 5
 """Where cores are few, the intake comes first: handlers weigh a third of it with the scheduler.
 
-The kernel may still finish their turn, of up to 4 ms, before that of a thread of the server.
+A thread of the server may still wait until a tick of the kernel, up to 4 ms, for one of them.
 """
 UNUSABLE = 78
 """The exit code of a process whose handler can process no order: EX_CONFIG of sysexits.h."""

@@ -24,8 +24,8 @@ BYTES_A_SECOND = 1024 * 1024
 SHARE = 0.05
 """So much of a core its log may take: entries may be short, and dear to read."""
 CHARACTERS, ENTRIES = 8 * 1024, 8
-"""After so many, it is waited as long as they took of a core. One takes a millisecond at the most:
-so long a caller may wait for this thread.
+"""After so many, which take two milliseconds at the most, the thread rests as its share asks: so a
+caller never waits longer for it.
 """
 
 _BLANK = re.compile(r"\n(?:[^\S\n]*\n)+")
