@@ -71,9 +71,9 @@ async def _overtaken(connection: Connection) -> list[Finding]:
     return starts.findings()
 
 
-_WHOLE_TABLES = "SET LOCAL enable_nestloop = off"
+_WHOLE_TABLES = "SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off"
 """The rules compare whole tables. After many orders in a short time the planner still takes these
-for small, and would go through one again for each row of another."""
+for small, and would go through one again for each row of another, or for each of a customer's."""
 _BROKEN = """
 WITH newest AS (SELECT * FROM commits ORDER BY number DESC LIMIT 1),
 policy AS (SELECT * FROM orderintake.policy LIMIT 1),
