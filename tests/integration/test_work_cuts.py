@@ -58,9 +58,13 @@ class Cutter:
     async def keep(self) -> None:
         """Say what it has, again and again."""
         while True:
-            asked = asyncio.ensure_future(self._me.keeps(*self._open, capacity=SLOTS * 3))
+            asked = asyncio.ensure_future(self._keep())
             await asyncio.wait({asked}, timeout=0.02)
             asked.cancel()
+
+    async def _keep(self) -> None:
+        """Say it as it is now: of one moment, or a call that begins meanwhile would be given up."""
+        await self._me.keeps(*self._open, capacity=SLOTS * 3)
 
 
 @pytest.mark.seconds
