@@ -72,6 +72,7 @@ def _run(settings: Settings, output: LogOutput) -> tuple[str, int]:
         forks.contain()
         ignore_meaningless()
         shop = parts.shop(settings)
+        spare_what_stays()  # all modules; later, while the event loop is watched, little is left
         run_to_end(_serve(settings, shop, output))
     except StartupFailed as failed:
         return f"orderintake-server: {failed}", 1
