@@ -1,13 +1,14 @@
 """W14: where cores are few, the intake comes first with the system's scheduler."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from orderintake_server.supervisor.child import NICENESS
+from orderintake_server.supervisor.start import NICENESS
 from support.handler_fuzz import ends
 from support.orders import order
 from support.process import ServerProcess, run_to_end
@@ -48,6 +49,16 @@ async def test_w14_handlers_may_have_only_what_nothing_else_wants(tmp_path: Path
         assert {os.sched_getscheduler(thread) for thread in threads(server)} == {os.SCHED_IDLE}
         assert os.sched_getscheduler(server.pid) == os.SCHED_OTHER
         assert await server.stops() == 0
+
+
+def test_a_process_gives_way_before_it_loads_anything() -> None:
+    code = """
+import sys
+from orderintake_server.supervisor import start
+print(start.NICENESS, *{"asyncio", "grpc", "orderintake", "structlog"} & sys.modules.keys())
+"""
+    said = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert said.split() == [str(NICENESS)]
 
 
 @pytest.mark.parametrize("at_start", [REFUSING, LACKING])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 import sys
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -20,48 +18,19 @@ from orderintake.work.remote.worker import Worker
 from orderintake_server.process.loop import run_to_end
 from orderintake_server.process.signals import StopSignals, ignore_meaningless
 from orderintake_server.supervisor import lifeline
-from orderintake_server.supervisor.instructions import Instructions
-from orderintake_server.supervisor.process import GO, READY
+from orderintake_server.supervisor.talk import READY, UNUSABLE
 from orderintake_server.telemetry import LogOutput, open_closed_descriptors
 from orderintake_server.telemetry.log import ALWAYS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-NICENESS = 5
-"""Where cores are few, the intake comes first: handlers weigh a third of it with the scheduler.
-
-A thread of the server may still wait until a tick of the kernel, up to 4 ms, for one of them.
-"""
-UNUSABLE = 78
-"""The exit code of a process whose handler can process no order: EX_CONFIG of sysexits.h."""
+    from orderintake_server.supervisor.instructions import Instructions
+    from orderintake_server.supervisor.talk import Talk
 
 
-class Talk:
-    """Says once to the server whether this process can process orders, and hears that it may."""
-
-    def __init__(self, descriptor: int) -> None:
-        """Talk at the end of a pair of sockets; nobody inherits it."""
-        self._end = socket.socket(fileno=descriptor)
-        self._end.set_inheritable(False)
-
-    def say(self, text: str) -> None:
-        """Say it, as one line."""
-        with suppress(OSError):  # the server is gone
-            self._end.sendall(f"{' '.join(text.splitlines())}\n".encode(errors="replace"))
-
-    def may_begin(self) -> bool:
-        """Wait for the server's word."""
-        return self._end.recv(len(GO)) == GO
-
-
-def main() -> None:
-    """Process orders as the arguments say, until SIGTERM or the server's end."""
-    told = Instructions.read(sys.argv[1:])
-    talk = Talk(told.talk)
-    if refusal := _give_way(told.scheduling):
-        talk.say(refusal)
-        sys.exit(UNUSABLE)
+def main(told: Instructions, talk: Talk) -> None:
+    """Process orders as told, until SIGTERM or the server's end."""
     lifeline.follow(told.lifeline)
     open_closed_descriptors()
     output = LogOutput(form=told.log_format)
@@ -70,18 +39,6 @@ def main() -> None:
     with suppress(OSError):  # the working directory was removed
         sys.path.append(str(Path.cwd()))
     end_process(_run(told, talk, output), output.close)
-
-
-def _give_way(scheduling: str) -> str:
-    """Let the server go first, before there are threads; give nothing, or why that cannot be."""
-    if scheduling == "normal":
-        os.nice(NICENESS)
-        return ""
-    try:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    except (AttributeError, OSError) as error:
-        return f"worker_scheduling: this system does not do idle: {error}"
-    return ""
 
 
 def _run(told: Instructions, talk: Talk, output: LogOutput) -> int:
@@ -145,7 +102,3 @@ def _about(number: int) -> dict[str, object]:
         return {"worker": number}
     attempt = {"customer_id": order.customer_id, "attempt": order.attempt}
     return {"worker": number, "order_id": order.order_id, **attempt}
-
-
-if __name__ == "__main__":
-    main()

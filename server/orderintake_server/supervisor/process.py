@@ -14,21 +14,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from orderintake_server.supervisor.output import read_log
+from orderintake_server.supervisor.talk import GO, READY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orderintake_server.supervisor.instructions import Instructions
 
-READY = "ready"
-"""What the process says when it can process orders; else why it cannot."""
-GO = b"go\n"
-"""What it is answered then: from now on it may take orders."""
 IN_ORDER = {0, 75}
 """The exit codes of a process that gave back what it had; 75: too many of its slots are stuck."""
 REPORT_SECONDS = 1.0
 """How much later than its end what it said before may be read."""
-MODULE = "orderintake_server.supervisor.child"
+MODULE = "orderintake_server.supervisor.start"
 
 
 class Pipes:
