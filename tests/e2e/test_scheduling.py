@@ -14,10 +14,9 @@ from support.orders import order
 from support.process import ServerProcess, run_to_end
 from support.supervised import supervising, workers
 
-pytestmark = [
-    pytest.mark.seconds,
-    pytest.mark.skipif(sys.platform != "linux", reason="it asks each thread, and for SCHED_IDLE"),
-]
+pytestmark = pytest.mark.seconds
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it for each thread")
 
 REFUSING = """
 import os
@@ -33,7 +32,14 @@ def threads(server: ServerProcess) -> list[int]:
     return [thread.id for worker in workers(server) for thread in worker.threads()]
 
 
-async def test_w14_handlers_weigh_less_than_the_intake(tmp_path: Path) -> None:
+async def test_w14_where_cores_are_few_the_intake_comes_first(tmp_path: Path) -> None:
+    async with supervising("sqlite", tmp_path, processes=2) as (server, _):
+        own = psutil.Process(server.pid).nice()
+        assert [worker.nice() for worker in workers(server)] == 2 * [own + NICENESS]
+
+
+@on_linux
+async def test_w14_each_thread_of_a_handler_weighs_less_than_the_intake(tmp_path: Path) -> None:
     async with supervising("sqlite", tmp_path, processes=2) as (server, stub):
         await ends(stub, [order()] * 8)
         own = psutil.Process(server.pid).nice()
@@ -42,6 +48,7 @@ async def test_w14_handlers_weigh_less_than_the_intake(tmp_path: Path) -> None:
         assert {os.sched_getscheduler(thread) for thread in threads(server)} == {os.SCHED_OTHER}
 
 
+@on_linux
 async def test_w14_handlers_may_have_only_what_nothing_else_wants(tmp_path: Path) -> None:
     given = ("--worker-scheduling", "idle")
     async with supervising("sqlite", tmp_path, *given, processes=2) as (server, stub):
@@ -61,6 +68,7 @@ print(start.NICENESS, *{"asyncio", "grpc", "orderintake", "structlog"} & sys.mod
     assert said.split() == [str(NICENESS)]
 
 
+@on_linux
 @pytest.mark.parametrize("at_start", [REFUSING, LACKING])
 def test_a_system_that_does_not_do_it_ends_the_start(tmp_path: Path, at_start: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(at_start)

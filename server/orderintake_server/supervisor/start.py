@@ -11,7 +11,7 @@ from orderintake_server.supervisor.talk import UNUSABLE, Talk
 NICENESS = 5
 """Where cores are few, the intake comes first: handlers weigh a third of it with the scheduler.
 
-A thread of the server may still wait until a tick of the kernel, up to 4 ms, for one of them.
+A thread of the server may still wait some milliseconds for a core that one of them has.
 """
 
 
